@@ -1,0 +1,224 @@
+"""Frame specs to pictures: noise, texts, denoising, decoding, for a batch of frames at a time.
+
+The family's stock pipeline does the text encoding, the schedule and the decoding; the noise is ours
+(noise.py) and so is the inside of the denoiser's call, where prompts meet (blend.py).
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from render.blend import BlendedDenoiser, Leaves
+from render.errors import NonFiniteFrames, OutOfMemory
+from render.families import Branches, Family, ModelSource, branches
+from render.noise import starting_noise, step_generator
+from render.pipeline import load_pipeline
+from render.plan import FrameSpec, Recipe
+
+Picture = npt.NDArray[np.uint8]
+
+PLACEHOLDER = ""  # the frames' call needs a prompt; every row of it is replaced
+ROWS_PER_FRAME = 3  # of the usual frame: two prompts and what guidance leads away from
+FRAMES = {"cpu": 4, "mps": 4, "cuda": 8}
+LATENTS_ON_CPU = 64 * 64  # latent pixels of a batch: a slow model commits frame by frame
+
+
+def open_diffusion(
+    source: ModelSource,
+    recipe: Recipe,
+    device: str,
+    batch: int | None = None,
+    on_text: Callable[[int, int], None] | None = None,
+) -> Diffusion:
+    """Load a model for a recipe.
+
+    Args:
+        source: where the weights are.
+        recipe: what all frames share.
+        device: `cpu`, `cuda`, `cuda:1` or `mps`.
+        batch: frames a call, or None for a number that is always the same on such a device.
+        on_text: told (done, total) while the texts of a batch of frames are encoded.
+
+    Raises:
+        ConfigError: the model, its scheduler or the device can't be used; one line a reason.
+        OutOfMemory: the model does not fit.
+    """
+    with out_of_memory():
+        pipeline, family = load_pipeline(source, recipe, device)
+        return Diffusion(pipeline, family, recipe, device, batch, on_text)
+
+
+class Diffusion:
+    """A loaded model that renders frames of one recipe.
+
+    Attributes:
+        batch: frames to give `render` at a time.
+        rows: denoiser rows computed so far, and in `padded_rows` those that only filled calls.
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        family: Family,
+        recipe: Recipe,
+        device: str,
+        batch: int | None = None,
+        on_text: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.family = family
+        self.recipe = recipe
+        self.on_text = on_text
+        self.noise_shape = (1, *family.noise_shape(pipeline, recipe.height, recipe.width))
+        kind = device.partition(":")[0]
+        self.batch = batch or frames_at_once(kind, self.noise_shape)
+        self.denoiser = BlendedDenoiser(
+            getattr(pipeline, family.denoiser), family.state, rows_per_call(kind, self.batch)
+        )
+        # The pipeline encodes its prompt in every call; the placeholder is encoded only once.
+        pipeline.encode_prompt = functools.lru_cache(maxsize=8)(pipeline.encode_prompt)
+
+    @property
+    def rows(self) -> int:
+        """Denoiser rows computed so far, without padding."""
+        return self.denoiser.rows
+
+    @property
+    def padded_rows(self) -> int:
+        """Rows computed so far only to fill calls."""
+        return self.denoiser.padded_rows
+
+    def render(
+        self, specs: Sequence[FrameSpec], on_step: Callable[[int, int], None]
+    ) -> list[Picture]:
+        """Render frames together; each comes out as it would alone.
+
+        Args:
+            specs: at most `batch` of them keep to the memory that was planned.
+            on_step: told (done, total) after each evaluation of the denoiser; what it raises
+                ends the rendering.
+
+        Returns:
+            A picture (height, width, 3) a spec.
+
+        Raises:
+            NonFiniteFrames: some pictures are not finite; it holds the others.
+            OutOfMemory: fewer frames at a time may fit.
+        """
+        with out_of_memory(), torch.inference_mode():
+            frames = [branches(spec, self.recipe.blend) for spec in specs]
+            self.encode_texts(frames)
+            self.denoiser.prepare(frames)
+            self.denoiser.on_call = self.step_counter(on_step)
+            return rounded(self.denoise_and_decode(specs))
+
+    def encode_texts(self, frames: Sequence[Branches]) -> None:
+        """Let the pipeline encode each new text alone, and record what reaches the denoiser."""
+        texts = {text for frame in frames for row in frame.rows for text, _ in row}
+        new = sorted(text for text in texts if not self.denoiser.knows(text))
+        for done, text in enumerate(new, start=1):
+            recorded = self.record(text, 1)
+            if not self.denoiser.axes:
+                self.denoiser.learn_axes(recorded, self.record(text, 2))
+            self.denoiser.learn_text(text, recorded)
+            if self.on_text:
+                self.on_text(done, len(new))
+
+    def record(self, text: str, pictures: int) -> Leaves:
+        """What reaches the denoiser when the pipeline is called with a text."""
+        latents = torch.zeros(pictures, *self.noise_shape[1:])
+        return self.denoiser.record(lambda: self.call_pipeline(text, latents, None))
+
+    def denoise_and_decode(self, specs: Sequence[FrameSpec]) -> npt.NDArray[np.float32]:
+        """The pipeline's pictures (B, H, W, 3) in 0..1."""
+        noise = torch.cat([starting_noise(spec.seeds, self.noise_shape) for spec in specs])
+        generators = [step_generator(spec.seeds, self.noise_shape) for spec in specs]
+        pictures: npt.NDArray[np.float32] = self.call_pipeline(PLACEHOLDER, noise, generators)
+        return pictures
+
+    def call_pipeline(
+        self, text: str, noise: torch.Tensor, generators: list[torch.Generator] | None
+    ) -> Any:
+        """The stock pipeline with its own guidance off; `noise` (B, C, h, w) is float32."""
+        return self.pipeline(
+            prompt=text,
+            num_images_per_prompt=noise.shape[0],
+            latents=noise.to(self.pipeline.device, getattr(torch, self.recipe.dtype)),
+            generator=generators,
+            height=self.recipe.height,
+            width=self.recipe.width,
+            num_inference_steps=self.recipe.steps,
+            output_type="np",
+            **self.family.guidance_off,
+        ).images
+
+    def step_counter(self, on_step: Callable[[int, int], None]) -> Callable[[], None]:
+        """Counts the denoiser's evaluations of one `render`."""
+        done = 0
+
+        def count() -> None:
+            nonlocal done
+            done += 1
+            on_step(done, len(self.pipeline.scheduler.timesteps))
+
+        return count
+
+    def close(self) -> None:
+        """Free the model's memory; the object is of no use afterwards."""
+        self.denoiser.close()
+        del self.denoiser.stock_forward, self.denoiser.denoiser, self.pipeline
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def frames_at_once(kind: str, noise_shape: Sequence[int]) -> int:
+    """Frames a batch when none are asked for: fixed by the kind of device and the frame's size."""
+    if kind != "cpu":
+        return FRAMES[kind]
+    return max(1, min(FRAMES[kind], LATENTS_ON_CPU // (noise_shape[-1] * noise_shape[-2])))
+
+
+def rows_per_call(kind: str, batch: int) -> int:
+    """Rows of every call of the denoiser: fixed by the kind of device and the batch.
+
+    A CPU gains nothing from more rows a call, and one frame alone would pay for the padding.
+    """
+    return ROWS_PER_FRAME if kind == "cpu" else ROWS_PER_FRAME * batch
+
+
+def rounded(pictures: npt.NDArray[np.float32]) -> list[Picture]:
+    """Pictures (B, H, W, 3) in 0..1 to one uint8 picture each, rounded as diffusers does.
+
+    Raises:
+        NonFiniteFrames: some are NaN or infinite.
+    """
+    finite = [bool(np.isfinite(picture).all()) for picture in pictures]
+    if all(finite):
+        return [(picture * 255).round().astype(np.uint8) for picture in pictures]
+    good = {
+        place: rounded(picture[None])[0] for place, picture in enumerate(pictures) if finite[place]
+    }
+    raise NonFiniteFrames(tuple(p for p, ok in enumerate(finite) if not ok), good)
+
+
+@contextmanager
+def out_of_memory() -> Iterator[None]:
+    """Turn torch's several ways of saying so into OutOfMemory; other errors pass."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        said = str(error).lower()
+        if isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+            "out of memory" in said or "can't allocate memory" in said
+        ):
+            raise OutOfMemory(f"out of memory: {said.splitlines()[0][:200]}") from error
+        raise

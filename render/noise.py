@@ -1,0 +1,109 @@
+"""The noise a frame starts from: one draw a seed, walked between seeds on the sphere.
+
+A seed means the same picture on every device, dtype, batch size and shard, because its noise is
+drawn alone, in float32, on the CPU, by a generator of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from render.errors import RenderError
+
+PARALLEL = 1e-6  # below this sine of the angle slerp is a lerp
+STD_TOLERANCE = 0.03
+STD_ERRORS = 6.0  # standard errors of a std that small latents may be off by
+
+Seeds = Sequence[tuple[int, float]]
+
+
+def draw(seed: int, shape: Sequence[int]) -> tuple[torch.Tensor, torch.Generator]:
+    """Standard normal noise of a seed, and its generator advanced past that draw.
+
+    Equals what a stock pipeline draws for one picture with `generator=manual_seed(seed)`, and
+    leaves the generator where the pipeline would hand it to a stochastic scheduler.
+    """
+    generator = torch.Generator("cpu").manual_seed(seed)
+    noise = torch.randn(tuple(shape), generator=generator, dtype=torch.float32, device="cpu")
+    return noise, generator
+
+
+def merged(seeds: Seeds) -> dict[int, float]:
+    """Weights by seed: equal seeds merged, zeros dropped, in the seeds' order."""
+    weights: dict[int, float] = {}
+    for seed, weight in seeds:
+        weights[seed] = weights.get(seed, 0.0) + weight
+    return {seed: weights[seed] for seed in sorted(weights) if weights[seed] != 0}
+
+
+def slerp(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:
+    """Spherical interpolation of two samples, each taken as one flat vector (Shoemake 1985).
+
+    (sin((1 - t) omega) a + sin(t omega) b) / sin omega with omega the angle between a and b;
+    a lerp where they are parallel. Computed in float64, returned in the dtype of `a`.
+    """
+    x, y = a.double(), b.double()
+    cosine = torch.dot(x.flatten(), y.flatten()) / (x.norm() * y.norm())
+    omega = torch.acos(cosine.clamp(-1, 1)).item()
+    if math.sin(omega) < PARALLEL:
+        return torch.lerp(x, y, t).to(a.dtype)
+    start, end = math.sin((1 - t) * omega), math.sin(t * omega)
+    return ((start * x + end * y) / math.sin(omega)).to(a.dtype)
+
+
+def unit_variance_sum(noises: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
+    """sum w_k x_k / |w|, standard normal again for independent x_k (Bodin et al. 2024)."""
+    total = sum(weight * noise.double() for weight, noise in zip(weights, noises, strict=True))
+    return torch.as_tensor(total / math.hypot(*weights)).to(noises[0].dtype)
+
+
+def starting_noise(seeds: Seeds, shape: Sequence[int]) -> torch.Tensor:
+    """The noise of one frame.
+
+    Args:
+        seeds: seeds with weights that sum to 1. Two are slerped, more are summed to unit variance.
+        shape: (C, h, w) of the latents.
+
+    Returns:
+        Float32 on the CPU, of that shape.
+
+    Raises:
+        RenderError: the noise is not standard normal, so no model could make a picture of it.
+    """
+    weights = merged(seeds)
+    noises = [draw(seed, shape)[0] for seed in weights]
+    if len(noises) == 1:
+        noise = noises[0]
+    elif len(noises) == 2:
+        share = list(weights.values())
+        noise = slerp(noises[0], noises[1], share[1] / (share[0] + share[1]))
+    else:
+        noise = unit_variance_sum(noises, list(weights.values()))
+    check_std(noise, seeds)
+    return noise
+
+
+def check_std(noise: torch.Tensor, seeds: Seeds) -> None:
+    """Stop unless the noise has a standard deviation of about 1."""
+    tolerance = max(STD_TOLERANCE, STD_ERRORS / math.sqrt(2 * noise.numel()))
+    std = noise.std(correction=0).item()
+    if not abs(std - 1) <= tolerance:
+        named = ", ".join(f"{seed} ({weight:g})" for seed, weight in seeds)
+        raise RenderError(
+            f"the noise of seeds {named} has a standard deviation of {std:.3f} instead of 1 "
+            f"(tolerance {tolerance:.3f}); the model would answer it with grey; use other seeds"
+        )
+
+
+def step_generator(seeds: Seeds, shape: Sequence[int]) -> torch.Generator:
+    """The generator a stochastic scheduler draws a frame's own noise from.
+
+    It belongs to the frame's heaviest seed (the smallest of equals) and stands behind that seed's
+    first draw, as in a stock pipeline. So it depends on the frame and not on its neighbours.
+    """
+    weights = merged(seeds)
+    heaviest = min(weights, key=lambda seed: (-weights[seed], seed))
+    return draw(heaviest, shape)[1]
