@@ -1,0 +1,180 @@
+"""ffmpeg as a child process that can't outlive its caller, hang it, or fill its memory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+
+import imageio_ffmpeg
+
+from render.errors import EncodeError
+
+TICK_S = 0.25
+TAIL_BYTES = 8192  # of what ffmpeg says; it may say gigabytes
+SHOWN_LINES = 12
+ANSWER_LINES = 10_000
+
+
+@dataclass
+class Child:
+    """A running ffmpeg: takes bytes, is waited for, and is killed when it shows no progress."""
+
+    process: subprocess.Popen[bytes]
+    patience: float
+    hung: bool = False
+    idle: float = 0.0
+    tail: bytes = b""
+    ended: threading.Event = field(default_factory=threading.Event)
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def take(self, raw: bytes) -> bool:
+        """Sends bytes down the pipe; False if ffmpeg no longer reads."""
+        stdin = self.process.stdin
+        try:
+            if stdin is not None:
+                stdin.write(raw)
+                stdin.flush()
+        except OSError:
+            return False
+        self.idle = 0.0
+        return True
+
+    def finish(self) -> int:
+        """Ends the input and gives ffmpeg's exit code; the watch ends one that never ends."""
+        with suppress(OSError):
+            if self.process.stdin is not None:
+                self.process.stdin.close()
+        code = self.process.wait()
+        self.ended.set()
+        for thread in self.threads:
+            thread.join(timeout=0.5)
+        if any(thread.is_alive() for thread in self.threads):
+            self.kill()  # a child of ffmpeg's still holds the pipes
+        for thread in self.threads:
+            thread.join(timeout=10.0)
+        return code
+
+    def said(self) -> str:
+        """The last lines of its stderr, without control characters."""
+        lines = self.tail.decode("utf-8", "replace").replace("\r", "\n").splitlines()
+        clean = ("".join(filter(str.isprintable, line)).strip() for line in lines)
+        return "\n".join([line for line in clean if line][-SHOWN_LINES:]) or "(nothing)"
+
+    def kill(self) -> None:
+        """Ends ffmpeg and all that it started."""
+        with suppress(ProcessLookupError):
+            if hasattr(os, "killpg"):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            else:
+                self.process.kill()
+
+    def end(self) -> None:
+        """Leaves nothing behind: no process, no thread, no pipe."""
+        if not self.ended.is_set():
+            self.kill()
+            self.finish()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with suppress(OSError):
+                if pipe is not None:
+                    pipe.close()
+
+
+@contextmanager
+def running(
+    arguments: Sequence[str], on_line: Callable[[str], bool], patience: float
+) -> Iterator[Child]:
+    """ffmpeg as a child that does not outlive the block, however the block ends.
+
+    It leads a session of its own, so the terminal's Ctrl-C reaches only us, and inherits no open
+    file, so it holds no lock of ours.
+
+    Args:
+        on_line: gets every line of stdout, in a thread; True if the line shows progress.
+
+    Raises:
+        EncodeError: there is no ffmpeg, or it can't be started.
+    """
+    child = Child(start(arguments), patience)
+    try:
+        for work in (watch, drain, partial(follow, on_line=on_line)):
+            thread = threading.Thread(target=work, args=(child,), daemon=True)
+            child.threads.append(thread)
+            thread.start()
+        yield child
+    finally:
+        child.end()
+
+
+def start(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Starts ffmpeg: the one that IMAGEIO_FFMPEG_EXE names, else imageio-ffmpeg's."""
+    quiet = ("-hide_banner", "-nostats", "-loglevel", "error")
+    try:
+        return subprocess.Popen(
+            [imageio_ffmpeg.get_ffmpeg_exe(), *quiet, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "SVT_LOG": "1"},
+            close_fds=True,
+            start_new_session=True,
+        )
+    except (RuntimeError, OSError) as error:
+        way_out = "reinstall imageio-ffmpeg, or let IMAGEIO_FFMPEG_EXE name an ffmpeg"
+        raise EncodeError(f"no ffmpeg that starts ({error}); {way_out}") from error
+
+
+def watch(child: Child) -> None:
+    """Kills a child that hangs. Counted in ticks: a pause of this process (Ctrl-Z) is no hang."""
+    while not child.ended.wait(TICK_S):
+        child.idle += TICK_S
+        if child.idle > child.patience and child.process.poll() is None:
+            child.hung = True
+            child.kill()
+            return
+
+
+def drain(child: Child) -> None:
+    """Reads stderr, so that ffmpeg never waits for us, and keeps the end of it."""
+    stream = child.process.stderr
+    with suppress(OSError, ValueError):
+        while stream is not None and (chunk := os.read(stream.fileno(), 65536)):
+            child.tail = (child.tail + chunk)[-TAIL_BYTES:]
+
+
+def follow(child: Child, on_line: Callable[[str], bool]) -> None:
+    """Reads stdout line by line; a line without end comes in pieces."""
+    stream = child.process.stdout
+    with suppress(OSError, ValueError):
+        while stream is not None and (line := stream.readline(4096)):
+            if on_line(line.decode("utf-8", "replace").strip()):
+                child.idle = 0.0
+
+
+def ffmpeg_version() -> str:
+    """As ffmpeg names itself, for the video's digest and run.json.
+
+    Raises:
+        EncodeError: there is no ffmpeg.
+    """
+    words = " ".join(answer(["-version"])[:1]).split()
+    return words[2] if words[:2] == ["ffmpeg", "version"] and len(words) > 2 else "unknown"
+
+
+def answer(arguments: Sequence[str]) -> list[str]:
+    """What ffmpeg prints when asked a question."""
+    lines: list[str] = []
+
+    def keep(line: str) -> bool:
+        if len(lines) < ANSWER_LINES:
+            lines.append(line)
+        return False
+
+    with running(arguments, keep, patience=20.0) as child:
+        child.finish()
+    return lines

@@ -1,0 +1,119 @@
+"""Files that are whole or not there: written beside the target, synced, then renamed onto it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from render.errors import DiskFull
+
+HOST = socket.gethostname()
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk full, quota used up, `ulimit -f`
+OURS = secrets.token_hex(4)  # tells our temp files from an earlier process's of the same number
+TEMP = re.compile(rf"\..+\.{re.escape(HOST)}-(\d+)-([0-9a-f]{{8}})[0-9a-f]{{8}}\.tmp")
+
+
+def temp_beside(target: Path) -> Path:
+    """A free name beside the target that nobody can guess, so no link can wait there."""
+    name = f".{target.name}.{HOST}-{os.getpid()}-{OURS}{secrets.token_hex(4)}.tmp"
+    return target.with_name(name)
+
+
+@contextmanager
+def scratch(target: Path) -> Iterator[Path]:
+    """An empty file beside the target that is gone after the block, unless renamed in it."""
+    temp = temp_beside(target)
+    os.close(os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        yield temp
+    finally:
+        temp.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """An empty file to fill; it takes the target's name if the block ends well, else it goes.
+
+    A link under the target's name is replaced, not followed. The old target stays until the new
+    one is on the disk.
+    """
+    with scratch(target) as temp:
+        yield temp
+        sync(temp)
+        os.replace(temp, target)
+    sync_folder(target.parent)
+
+
+def write_whole(target: Path, content: bytes) -> None:
+    """The content under the target's name, whole and lasting, or not at all."""
+    with room_for(target, len(content)), replacing(target) as temp:
+        temp.write_bytes(content)
+
+
+def write_if_changed(target: Path, content: bytes) -> None:
+    """Like `write_whole`, but a file that already says so keeps its time."""
+    if not target.is_file() or target.is_symlink() or target.read_bytes() != content:
+        write_whole(target, content)
+
+
+@contextmanager
+def room_for(target: Path, needed: int) -> Iterator[None]:
+    """Turns "no space left" inside the block into a DiskFull that says how many bytes it takes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        free = shutil.disk_usage(target.parent).free
+        raise DiskFull(
+            f"no room for {target}: it needs {needed:,} bytes, {free:,} are free; make room, "
+            "and the same command continues"
+        ) from error
+
+
+def sweep(folder: Path) -> int:
+    """Removes temp files of this machine's ended processes; returns how many."""
+    stale = [
+        Path(entry.path)
+        for entry in os.scandir(folder)
+        if (parts := TEMP.fullmatch(entry.name))
+        and entry.is_file(follow_symlinks=False)
+        and not in_use(int(parts[1]), parts[2])
+    ]
+    for temp in stale:
+        temp.unlink(missing_ok=True)
+    return len(stale)
+
+
+def in_use(pid: int, mark: str) -> bool:
+    """Whether the process that made a temp file still lives."""
+    if pid == os.getpid():
+        return mark == OURS
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def sync(path: Path) -> None:
+    """Sees to it that a file outlasts a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Sees to it that a folder's names outlast a power cut."""
+    sync(folder)

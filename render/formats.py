@@ -1,0 +1,206 @@
+"""Formats: what each is made with, as rows of one table and as arguments for ffmpeg.
+
+A new format is one row in `CODECS` and one file in `configs/output/`. Nothing runs here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from render.config import OutputConfig
+from render.errors import EncodeError
+
+ENCODER_VERSION = 1  # raised by hand when the same frames and settings give another video
+LONGEST_TAG = 100_000  # bytes; Linux takes arguments up to 128 KiB
+FASTEST_GIF = 50  # players slow delays under 2/100 s down to 10/100 s
+
+Size = tuple[int, int]  # width, height in pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How a format is made: its file, its encoder at a quality of 0 to 100, and its sound."""
+
+    suffix: str
+    muxer: str
+    encoder: Callable[[int], tuple[str, ...]]
+    audio: tuple[str, ...] = ()
+    pixels: str | None = None
+    """The pixel format of a video in BT.709; moving pictures (gif, webp, apng) have none."""
+
+
+def between(worst: int, best: int, quality: int) -> str:
+    """A quality of 0 to 100 on an encoder's own scale."""
+    return str(round(worst + (best - worst) * quality / 100))
+
+
+def x264(quality: int) -> tuple[str, ...]:
+    """H.264, which everything plays."""
+    return "-c:v", "libx264", "-preset", "medium", "-crf", between(45, 10, quality)
+
+
+def vp9(quality: int) -> tuple[str, ...]:
+    """VP9 at a constant quality."""
+    grade = ("-b:v", "0", "-crf", between(63, 13, quality))
+    return "-c:v", "libvpx-vp9", *grade, "-row-mt", "1", "-cpu-used", "4"
+
+
+def svt_av1(quality: int) -> tuple[str, ...]:
+    """AV1, quickly."""
+    return "-c:v", "libsvtav1", "-preset", "8", "-crf", between(63, 13, quality)
+
+
+def aom_av1(quality: int) -> tuple[str, ...]:
+    """AV1 at any size and rate."""
+    grade = ("-b:v", "0", "-crf", between(63, 13, quality))
+    return "-c:v", "libaom-av1", *grade, "-row-mt", "1", "-cpu-used", "6"
+
+
+def prores(quality: int) -> tuple[str, ...]:
+    """Proxy, LT, 422 and HQ, a quarter of the scale each."""
+    return "-c:v", "prores_ks", "-profile:v", str(min(3, quality // 25)), "-vendor", "apl0"
+
+
+def gif(_: int) -> tuple[str, ...]:
+    """The quality is the number of colours, see `palette`."""
+    return "-c:v", "gif", "-loop", "0"
+
+
+def webp(quality: int) -> tuple[str, ...]:
+    """libwebp itself turns RGB into its BT.601; 100 is lossless."""
+    grade = ("-lossless", str(int(quality == 100)), "-quality", str(min(100, quality + 10)))
+    return "-c:v", "libwebp_anim", "-pix_fmt", "bgra", *grade, "-loop", "0"
+
+
+def apng(_: int) -> tuple[str, ...]:
+    """Lossless at every quality."""
+    return "-c:v", "apng", "-pred", "mixed", "-plays", "0"
+
+
+AAC = ("-c:a", "aac", "-b:a", "192k")
+OPUS = ("-c:a", "libopus", "-b:a", "160k")
+CODECS: Mapping[str, Codec] = {
+    "mp4": Codec(".mp4", "mp4", x264, AAC, "yuv420p"),
+    "webm": Codec(".webm", "webm", vp9, OPUS, "yuv420p"),
+    "av1": Codec(".mp4", "mp4", svt_av1, AAC, "yuv420p"),
+    "prores": Codec(".mov", "mov", prores, AAC, "yuv422p10le"),
+    "gif": Codec(".gif", "gif", gif),
+    "webp": Codec(".webp", "webp", webp),
+    "apng": Codec(".apng", "apng", apng),
+}
+
+
+def suffix(output_format: str) -> str:
+    """The suffix of a format's file; `frames` makes none."""
+    return CODECS[output_format].suffix if output_format in CODECS else ""
+
+
+def audio_mistake(output: OutputConfig) -> str | None:
+    """What is wrong with `output.audio`, before any frame is rendered; None if nothing is."""
+    if output.audio is None:
+        return None
+    if output.format not in CODECS or not CODECS[output.format].audio:
+        loud = ", ".join(name for name, codec in CODECS.items() if codec.audio)
+        return f"{output.format} has no sound; take one of {loud}, or leave the audio out"
+    if not output.audio.is_file():
+        return f"{output.audio} is not a file; give the path of a sound file"
+    return None
+
+
+def rate_mistake(output: OutputConfig) -> str | None:
+    """What is wrong with `output.fps` for the format, before any frame is rendered."""
+    if output.format == "gif" and output.fps > FASTEST_GIF:
+        return f"a gif shows {FASTEST_GIF} frames a second at most, not {output.fps}; try webp"
+    return None
+
+
+def video_digest(
+    digests: Sequence[str], output: OutputConfig, size: Size, ffmpeg_version: str
+) -> str:
+    """The identity of a video: equal digest, nothing to encode. The sound counts by its content.
+
+    Raises:
+        EncodeError: the sound file can't be read.
+    """
+    settings = {
+        "version": ENCODER_VERSION,
+        "ffmpeg": ffmpeg_version,
+        "format": output.format,
+        "fps": str(output.fps),
+        "quality": output.quality,
+        "size": list(size),
+        "audio": sound_digest(output.audio) if output.audio else None,
+        "frames": list(digests),
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def sound_digest(audio: Path) -> str:
+    """The content of a sound file; raises EncodeError if it can't be read."""
+    try:
+        with audio.open("rb") as sound:
+            return hashlib.file_digest(sound, "sha256").hexdigest()
+    except OSError as error:
+        raise EncodeError(f"output.audio: can't read {audio}: {error.strerror}") from error
+
+
+def raw_input(fps: Fraction, size: Size) -> list[str]:
+    """Raw RGB on stdin; the rate stays a fraction, as 29.97 is not 30000/1001."""
+    shape = ["-pixel_format", "rgb24", "-video_size", f"{size[0]}x{size[1]}"]
+    rate = ["-framerate", f"{fps.numerator}/{fps.denominator}"]
+    return ["-f", "rawvideo", *shape, *rate, "-i", "pipe:0"]
+
+
+def audio_input(output: OutputConfig, frames: int) -> list[str]:
+    """The audio file, cut or filled with silence: the film's length rules."""
+    if output.audio is None:
+        return ["-map", "0:v:0"]
+    length = f"{float(frames / output.fps):.6f}"  # seconds
+    fitted = ["-af", f"atrim=end={length},apad=whole_dur={length}", "-ar", "48000", "-ac", "2"]
+    # To ffmpeg a playlist is an audio file too; it may name other files, but not the network.
+    source = ["-protocol_whitelist", "file", "-i", f"file:{output.audio}"]
+    return [*source, "-map", "0:v:0", "-map", "1:a:0", *fitted, *CODECS[output.format].audio]
+
+
+def tags(metadata: Mapping[str, str]) -> list[str]:
+    """The film's own tags and none of the sound's. One too long for an argument is left out."""
+    options = ["-map_metadata", "-1", "-map_chapters", "-1"]
+    for key, value in metadata.items():
+        text = value.replace("\0", " ").encode("utf-8", "replace").decode()
+        if len(text.encode()) <= LONGEST_TAG:
+            options += ["-metadata", f"{key}={text}"]
+    return options
+
+
+def video_output(output: OutputConfig, small: bool) -> list[str]:
+    """Encoder, colours and container. RGB becomes BT.709, and says so, as HD players expect.
+
+    Args:
+        small: for AV1, whether to take libaom, as SVT-AV1 can't (see `encode.needs_aom`).
+    """
+    codec = CODECS[output.format]
+    encoder = aom_av1 if output.format == "av1" and small else codec.encoder
+    options = [*encoder(output.quality), "-f", codec.muxer]
+    if codec.pixels is None:
+        return options
+    scale = "scale=out_color_matrix=bt709:out_range=tv:flags=lanczos+accurate_rnd+full_chroma_int"
+    named = "range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+    options += ["-vf", f"{scale},format={codec.pixels},setparams={named}"]
+    # The index in front lets a browser begin before it has the whole file.
+    return [*options, *(["-movflags", "+faststart"] if codec.muxer in ("mp4", "mov") else [])]
+
+
+def palette_output(quality: int) -> list[str]:
+    """A picture of the film's best colours: all 256 from quality 80 on."""
+    colours = f"palettegen=max_colors={min(256, 16 + 3 * quality)}"
+    return ["-vf", colours, "-frames:v", "1", "-c:v", "png", "-f", "image2pipe"]
+
+
+def palette_input(palette: Path) -> list[str]:
+    """That picture as the second input; `png_pipe` expands no pattern in its name."""
+    return ["-f", "png_pipe", "-i", f"file:{palette}", "-lavfi", "paletteuse=dither=sierra2_4a"]
