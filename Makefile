@@ -1,0 +1,50 @@
+# Everything from a bare clone, with python3 and make alone. `make help` prints this list.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TIMELINE ?= city
+ARGS ?=
+
+.PHONY: help install city plan sweep test lint storybook storybook-eval clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## create .venv and install the locked versions
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("render needs Python 3.11 or later, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+city: $(STAMP) ## render the film of the five prompts: outputs/city/city.mp4
+	$(BIN)/render +timeline=$(TIMELINE) $(ARGS)
+
+plan: $(STAMP) ## say what `make city` would render, keep and redo, at what cost
+	$(BIN)/render +timeline=$(TIMELINE) mode=plan $(ARGS)
+
+sweep: $(STAMP) ## two timelines with two schedulers, into outputs/NAME/OVERRIDES/
+	$(BIN)/render -m +timeline=city,city_seeds scheduler=lms,dpmpp_2m $(ARGS)
+
+test: $(STAMP) lint ## ruff, mypy and pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## ruff and mypy alone
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+storybook: $(STAMP) ## train the embedded model from nothing (hours; it says how many first)
+	$(BIN)/python -m render.storybook make $(ARGS)
+
+storybook-eval: $(STAMP) ## measure the embedded model: docs/storybook.md says what
+	$(BIN)/python -m render.storybook eval $(ARGS)
+
+clean: ## remove .venv and caches; finished frames in outputs/ stay
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find render tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	@if [ -d outputs ]; then echo "outputs/ with your frames and videos stays; remove it by hand if you mean to: rm -r outputs"; fi
