@@ -1,0 +1,326 @@
+"""What a person wrote, as frozen types: the shape of the composed config and its simple rules.
+
+Nothing here knows Hydra, files or torch. `parse` takes the composed config as a plain mapping and
+returns a `RunConfig`, or raises one `ConfigError` that names every mistake at once.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from render.errors import ConfigError, Mistake
+from render.values import (
+    MAX_SEED,
+    Moment,
+    easing,
+    exact,
+    mistake,
+    moment,
+    nearest,
+    not_text,
+    number,
+    seeds,
+    texts,
+)
+
+Mode = Literal["render", "plan", "stitch", "prune"]
+Blend = Literal["noise", "embedding"]
+Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+Format = Literal["mp4", "webm", "av1", "prores", "gif", "webp", "apng", "frames"]
+
+MAX_SIDE = 16_384
+NAME_PATTERN = re.compile(r"[^\W_][\w .,=+@()-]{0,99}", re.ASCII)
+
+
+Exact = Annotated[Fraction, BeforeValidator(exact)]
+
+
+Number = Annotated[float, BeforeValidator(number), Field(allow_inf_nan=False)]
+Steps = Annotated[StrictInt, Field(ge=1, le=1000)]
+Side = Annotated[StrictInt, Field(ge=8, le=MAX_SIDE)]
+Guidance = Annotated[Number, Field(ge=0, le=100)]
+
+
+class Frozen(BaseModel):
+    """Unknown keys are mistakes; values never change after they are read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class ModelConfig(Frozen):
+    """`model/`: where the weights are, and what the model is used to."""
+
+    name: StrictStr
+    family: StrictStr | None = None
+    repository: StrictStr | None = None
+    revision: StrictStr | None = None
+    variant: StrictStr | None = None
+    path: Path | None = None
+    width: Side | None = None
+    height: Side | None = None
+    multiple: Annotated[StrictInt, Field(ge=1)] = 8
+    steps: Steps
+    guidance: Guidance
+    dtype: Dtype = "auto"
+
+    @model_validator(mode="after")
+    def has_a_source(self) -> ModelConfig:
+        """A model is a folder or a repository of the hub, never both and never neither."""
+        if (self.path is None) == (self.repository is None):
+            raise mistake(
+                "give model.path, a diffusers folder: model=local model.path=./my-model"
+                if self.path is None
+                else "model.path and model.repository exclude each other; keep one"
+            )
+        return self
+
+
+class SchedulerConfig(BaseModel):
+    """`scheduler/`: a diffusers class (`null`: the model's own), steps, and the class's options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
+
+    name: StrictStr
+    class_name: StrictStr | None = Field(default=None, alias="class")
+    steps: Steps | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys that go to the diffusers class as they are."""
+        return dict(self.model_extra or {})
+
+
+class SamplingConfig(Frozen):
+    """`sampling`: how prompts meet in the denoiser, and what keyframes fall back to."""
+
+    guidance: Guidance | None = None
+    blend: Blend = "noise"
+    negative: StrictStr = ""
+    seed: Annotated[StrictInt, Field(ge=0, le=MAX_SEED)] = 0
+
+
+class OutputConfig(Frozen):
+    """`output/`: the frames' size and rate, and the video that is made of them."""
+
+    format: Format = "mp4"
+    fps: Exact = Fraction(12)
+    width: Side | None = None
+    height: Side | None = None
+    quality: Annotated[StrictInt, Field(ge=0, le=100)] = 80
+    audio: Path | None = None
+
+    @field_validator("fps")
+    @classmethod
+    def within_reach(cls, fps: Fraction) -> Fraction:
+        """Between a slide show and the fastest screens."""
+        if not Fraction(1, 100) <= fps <= 1000:
+            raise mistake(f"{fps} frames a second; give 0.01 to 1000")
+        return fps
+
+
+class ComputeConfig(Frozen):
+    """`compute/`: where it runs. Only the dtype is part of a frame's identity."""
+
+    device: Annotated[StrictStr, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    dtype: Dtype = "auto"
+    batch: Annotated[StrictInt, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+
+
+When = Annotated[Moment, BeforeValidator(moment)]
+
+
+class KeyframeConfig(Frozen):
+    """One keyframe as written; what it leaves out continues from the one before."""
+
+    at: When
+    prompt: Annotated[dict[str, float], BeforeValidator(texts)] | None = None
+    seed: Annotated[dict[int, float], BeforeValidator(seeds)] | None = None
+    negative: StrictStr | None = None
+    guidance: Guidance | None = None
+    ease: Annotated[str | tuple[float, float, float, float], BeforeValidator(easing)] = "linear"
+
+
+class TimelineConfig(Frozen):
+    """`timeline/`: what the picture should be, and when."""
+
+    name: StrictStr | None = None
+    keyframes: dict[str, KeyframeConfig]
+    loop: StrictBool = False
+    duration: When | None = None
+
+    @field_validator("keyframes", mode="before")
+    @classmethod
+    def as_mapping(cls, value: object) -> object:
+        """A list is a mapping whose keys are the places 0, 1, 2 …"""
+        if isinstance(value, list | tuple):
+            value = {str(place): keyframe for place, keyframe in enumerate(value)}
+        if not isinstance(value, dict) or not value:
+            raise mistake("keyframes are a list or a mapping with at least one keyframe")
+        return {str(key): keyframe for key, keyframe in value.items()}
+
+
+class RunConfig(Frozen):
+    """The whole run, as a person declared it."""
+
+    root: Path = Path("outputs")
+    name: StrictStr
+    mode: Mode = "render"
+    shard: Annotated[tuple[int, int] | None, Field(default=None)]
+    model: ModelConfig
+    scheduler: SchedulerConfig
+    sampling: SamplingConfig = SamplingConfig()
+    output: OutputConfig = OutputConfig()
+    compute: ComputeConfig = ComputeConfig()
+    timeline: TimelineConfig
+
+    @field_validator("name")
+    @classmethod
+    def names_a_folder(cls, name: str) -> str:
+        """A run's name becomes a folder and a file, so it is one plain file name."""
+        if not NAME_PATTERN.fullmatch(name):
+            raise mistake(
+                f"{name[:40]!r} can't name a folder; use letters, digits and -_.,=+@() "
+                "(it begins with a letter or digit; 100 characters at most)"
+            )
+        return name
+
+    @field_validator("root", mode="before")
+    @classmethod
+    def is_a_folder(cls, root: object) -> object:
+        """NUL and newline can't be in a folder's name that people type."""
+        if isinstance(root, str) and (not root.strip() or re.search(r"[\x00-\x1f]", root)):
+            raise mistake(f"{root!r} can't be a folder")
+        return root
+
+    @field_validator("shard", mode="before")
+    @classmethod
+    def is_a_share(cls, value: object) -> object:
+        """`0/4` is the first of four shards."""
+        if value is None:
+            return None
+        parts = re.fullmatch(r"(\d{1,6})/(\d{1,6})", value) if isinstance(value, str) else None
+        if not parts or int(parts[1]) >= int(parts[2]):
+            raise mistake(f"shard is i/n with i from 0 to n-1 (0/4 … 3/4), not {value!r}")
+        return int(parts[1]), int(parts[2])
+
+
+def keys_at(path: Sequence[str | int]) -> list[str]:
+    """The keys that the config knows where an unknown one stands, from the types themselves."""
+    here: Any = RunConfig
+    for part in path:
+        field = fields_of(here).get(str(part))
+        # Behind a mapping's key (keyframes.1) the type of its values goes on.
+        here = field.annotation if field else next(iter(get_args(here)[1:]), None)
+    return list(fields_of(here))
+
+
+def fields_of(model: Any) -> dict[str, FieldInfo]:
+    """The fields of a pydantic model; of anything else none."""
+    return model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+
+
+def worded(error: ErrorDetails, where: tuple[str | int, ...]) -> str:
+    """One of pydantic's errors in a person's words."""
+    kind, given, context = error["type"], error["input"], error.get("ctx", {})
+    if kind == "render":
+        return error["msg"]
+    if kind == "extra_forbidden":
+        return f"unknown key{nearest(str(where[-1]), keys_at(where[:-1]))}"
+    if kind == "missing":
+        return "is missing"
+    if kind == "literal_error":
+        known = re.findall(r"'([^']*)'", context.get("expected", ""))
+        return f"{given!r} is not known{nearest(str(given), known)}"
+    if kind == "string_type":
+        return not_text(given)
+    if kind == "int_type" or kind == "int_from_float":
+        return f"{given!r} is not a whole number"
+    if kind == "bool_type":
+        return f"{given!r} is neither true nor false"
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return f"{given!r} stands where keys with values belong"
+    message = error["msg"][:1].lower() + error["msg"][1:]
+    return f"{given!r}: {message}"
+
+
+def place(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Pydantic's path without the names of types and union branches that it mixes in."""
+    internal = re.compile(r".*[\[\]()-].*|literal|constrained-.*|function-.*|int|str")
+    last = len(location) - 1
+    return tuple(
+        part
+        for index, part in enumerate(location)
+        if not (index == last and index > 1 and internal.fullmatch(str(part)))
+    )
+
+
+def parse(
+    composed: Mapping[str, Any], locate: Callable[[str], str] = lambda path: path
+) -> RunConfig:
+    """The composed config as a frozen `RunConfig`.
+
+    Args:
+        composed: plain dicts, lists and scalars, interpolations resolved.
+        locate: turns a dotted path into the place a person should look at (file:line).
+
+    Raises:
+        InvalidConfig: every mistake pydantic found, a line each.
+    """
+    try:
+        return RunConfig.model_validate(dict(composed))
+    except ValidationError as invalid:
+        found: dict[tuple[str | int, ...], Mistake] = {}
+        for error in invalid.errors():
+            where = place(error["loc"])
+            dotted = ".".join(map(str, where))
+            found.setdefault(where, Mistake(locate(dotted), worded(error, where)))
+        raise InvalidConfig(list(found.values()), without(composed, list(found))) from None
+
+
+class InvalidConfig(ConfigError):
+    """Mistakes of form. `rest` is the config without them, if that is one: it may be searched for
+    mistakes of meaning, so that everything wrong is told at once."""
+
+    def __init__(self, mistakes: Sequence[Mistake], rest: RunConfig | None) -> None:
+        super().__init__(mistakes)
+        self.rest = rest
+
+
+def without(
+    composed: Mapping[str, Any], paths: Sequence[tuple[str | int, ...]]
+) -> RunConfig | None:
+    """The config with these values taken out, or None if it is none without them."""
+    rest = copy.deepcopy(dict(composed))
+    for path in paths:
+        holder: Any = rest
+        for part in path[:-1]:
+            inner = holder.get(str(part)) if isinstance(holder, dict) else holder
+            holder = (
+                holder[int(part)] if isinstance(holder, list) and str(part).isdigit() else inner
+            )
+        if isinstance(holder, dict):
+            holder.pop(path[-1] if path else "", None)
+    try:
+        return RunConfig.model_validate(rest)
+    except ValidationError:
+        return None

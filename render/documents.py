@@ -1,0 +1,149 @@
+"""Timeline files: YAML read as data and nothing else, with the line of every value.
+
+Refused before anything is built from it: tags, anchors and aliases, merge keys, duplicate keys,
+deep nesting, big files, and everything Hydra would act on (`_target_`, `defaults`, `hydra`,
+`# @package`). Plain scalars follow YAML 1.1's yes/no (to tell people to quote them) but know no
+dates, no sexagesimals and no octals.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import yaml
+
+from render.errors import ConfigError, Mistake
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 20
+HEADER = re.compile(r"^\s*#\s*@package\b", re.MULTILINE)
+REFUSED_KEYS = ("_target_", "_recursive_", "_convert_", "_partial_", "_args_", "<<")
+REFUSED_AT_TOP = ("defaults", "hydra")
+
+Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class PlainLoader(Loader):  # type: ignore[misc]
+    """Scalars as people mean them."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+
+def plain(tag: str, pattern: str, first: Iterable[str]) -> None:
+    """One kind of plain scalar: its tag, what it looks like, what it begins with."""
+    PlainLoader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), list(first))
+
+
+plain("bool", r"(?i)^(?:yes|no|on|off|true|false)$", "yYnNtTfFoO")
+plain("int", r"^[-+]?[0-9]+$", "-+0123456789")
+plain("float", r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789")
+plain("float", r"(?i)^[-+]?\.(?:inf|nan)$", "-+.")
+plain("null", r"^(?:~|null|Null|NULL)?$", ["~", "n", "N", ""])
+PlainLoader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value))
+PlainLoader.add_constructor(
+    "tag:yaml.org,2002:float", lambda _, node: float(re.sub(r"\.(?=[iInN])", "", node.value))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a file says, and the line of every dotted path in it."""
+
+    path: Path
+    content: dict[str, Any]
+    lines: dict[str, int]
+
+    def line(self, dotted: str) -> int:
+        """The line of a dotted path, or of the nearest thing around it."""
+        while dotted and dotted not in self.lines:
+            dotted = dotted.rpartition(".")[0]
+        return self.lines.get(dotted, 1)
+
+
+def read_document(path: Path) -> Document:
+    """Read a timeline file.
+
+    Raises:
+        ConfigError: the file can't be read, is no YAML mapping, or holds something refused.
+    """
+    text = read_text(path)
+    header = HEADER.search(text)
+    if header:
+        line = text.count("\n", 0, header.end()) + 1
+        raise refusal(path, line, "`# @package` has no meaning here; a timeline file is data")
+    try:
+        check_events(path, text)
+        root = yaml.compose(text, Loader=PlainLoader)
+        if not isinstance(root, yaml.MappingNode):
+            raise refusal(path, 1, "a timeline is a mapping with `keyframes`")
+        lines = dict(walk(path, root, ""))
+        loader = PlainLoader("")
+        return Document(path, loader.construct_document(root), lines)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise refusal(path, mark.line + 1 if mark else 1, f"broken YAML: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise refusal(path, 1, f"broken YAML: {str(error).splitlines()[0]}") from None
+
+
+def read_text(path: Path) -> str:
+    """The file as text; UTF-8 and of a sensible size."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise refusal(path, 1, f"{size:,} bytes; a timeline has at most {MAX_BYTES:,}")
+        raw = path.read_bytes()
+    except OSError as error:
+        raise refusal(path, 1, f"can't be read: {error.strerror}") from None
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise refusal(path, line, "is not UTF-8 text") from None
+
+
+def check_events(path: Path, text: str) -> None:
+    """Refuse what must not even be built: aliases, tags, deep nesting."""
+    depth = 0
+    for event in yaml.parse(text, Loader=PlainLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        tag = getattr(event, "tag", None)
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise refusal(path, line, "anchors and aliases (& and *) are refused; repeat the text")
+        if tag:
+            raise refusal(path, line, f"the tag {tag!r} is refused; a timeline file is data")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise refusal(path, line, f"nested more than {MAX_DEPTH} deep")
+
+
+def walk(path: Path, node: yaml.Node, dotted: str) -> Iterator[tuple[str, int]]:
+    """Every dotted path with its line; keys are checked on the way."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise refusal(path, line, "a key is a text or a number")
+            if key.value in REFUSED_KEYS or (not dotted and key.value in REFUSED_AT_TOP):
+                raise refusal(path, line, f"`{key.value}` has no meaning here; a timeline is data")
+            if key.value in seen:
+                raise refusal(path, line, f"{key.value!r} stands twice here; keep one")
+            seen.add(key.value)
+            inner = f"{dotted}.{key.value}" if dotted else key.value
+            yield inner, line
+            yield from walk(path, value, inner)
+    elif isinstance(node, yaml.SequenceNode):
+        for place, value in enumerate(node.value):
+            yield f"{dotted}.{place}", value.start_mark.line + 1
+            yield from walk(path, value, f"{dotted}.{place}")
+
+
+def refusal(path: Path, line: int, what: str) -> ConfigError:
+    """One mistake with its file and line."""
+    return ConfigError([Mistake(f"{path}:{line}", what)])

@@ -1,0 +1,106 @@
+"""Every way a run can end badly, as one tree; each leaf knows its exit code.
+
+RenderError
+├── ConfigError       2    the config has mistakes (all of them, a line each)
+├── FramesFailed      3    some frames could not be rendered
+│   ├── NonFiniteFrames    pictures came out as NaN; it holds the good ones of the batch
+│   └── OutOfMemory        fewer frames at a time may fit
+├── EncodeError       4    the frames are there, the video is not
+├── DiskFull         28    no room for what is still to be written
+├── FolderBusy       75    another run holds the folder
+└── Interrupted     130    SIGINT (143 for SIGTERM)
+
+Errors of the libraries are translated into these at the border where they arise. Each says what,
+where and the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing wrong in what a person wrote: `where` is file:line or a dotted path."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
+class RenderError(Exception):
+    """Base of the tree. `str()` is what the user reads, one line a problem."""
+
+    exit_code = 1
+
+
+class ConfigError(RenderError):
+    """The config has mistakes; carries all of them."""
+
+    exit_code = 2
+
+    def __init__(self, mistakes: Sequence[Mistake] | str) -> None:
+        listed = [Mistake("", mistakes)] if isinstance(mistakes, str) else list(mistakes)
+        self.mistakes: tuple[Mistake, ...] = tuple(listed)
+        super().__init__("\n".join(map(str, listed)))
+
+
+class FramesFailed(RenderError):
+    """Frames are missing after the run; whatever was finished stays in the store."""
+
+    exit_code = 3
+
+
+class NonFiniteFrames(FramesFailed):
+    """Pictures of a batch that are NaN or infinite; rendering them again gives the same.
+
+    Attributes:
+        places: their places in the batch.
+        good: the other pictures by place, uint8 (H, W, 3).
+    """
+
+    def __init__(self, places: tuple[int, ...], good: Mapping[int, NDArray[np.uint8]]) -> None:
+        self.places = places
+        self.good = good
+        super().__init__(
+            "the model gave a picture that is not finite; use compute.dtype=float32, "
+            "or another guidance or scheduler"
+        )
+
+
+class OutOfMemory(FramesFailed):
+    """The device's memory does not hold this many frames at a time."""
+
+
+class EncodeError(RenderError):
+    """ffmpeg did not make a right video; an older video is left as it was."""
+
+    exit_code = 4
+
+
+class DiskFull(RenderError):
+    """No space left; says how many bytes are needed."""
+
+    exit_code = 28
+
+
+class FolderBusy(RenderError):
+    """Another run holds the folder; says who (pid, host, since when)."""
+
+    exit_code = 75
+
+
+class Interrupted(RenderError):
+    """A signal ended the run; 130 for SIGINT, 143 for SIGTERM. Never called a failure."""
+
+    def __init__(self, signal_number: int) -> None:
+        self.exit_code = 128 + signal_number
+        super().__init__("interrupted; the same command continues from here")
