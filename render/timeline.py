@@ -1,0 +1,198 @@
+"""The timeline: keyframes as resolved values on a rational time axis, and the values in between.
+
+`resolve` turns what a person wrote into a `Timeline`; `values_at` answers what the film shows at a
+time; `frame_times` says when there is a frame. Times are `Fraction`s of seconds, so 24 fps hits
+every frame of 12 fps exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from typing import TypeVar
+
+from render.config import KeyframeConfig, SamplingConfig, TimelineConfig
+from render.easing import Bezier, eased
+from render.errors import ConfigError, Mistake
+from render.values import Moment
+
+MAX_FRAMES = 1_000_000
+
+Key = TypeVar("Key", str, int)
+Locate = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSpec:
+    """What one frame shows. Weights are above zero and sum to 1 (within 1e-9), in the order of the
+    timeline. Two frames with equal specs and equal recipes are one picture."""
+
+    prompts: tuple[tuple[str, float], ...]
+    negatives: tuple[tuple[str, float], ...]
+    seeds: tuple[tuple[int, float], ...]
+    guidance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Keyframe:
+    """A keyframe with nothing left out. `time` in seconds; `ease` shapes the way to the next."""
+
+    time: Fraction
+    values: FrameSpec
+    ease: str | Bezier
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Keyframes in order, the first at 0; `duration` in seconds."""
+
+    keyframes: tuple[Keyframe, ...]
+    duration: Fraction
+    loop: bool
+
+
+def resolve(
+    written: TimelineConfig,
+    sampling: SamplingConfig,
+    fps: Fraction,
+    guidance: float,
+    locate: Locate = lambda path: path,
+) -> Timeline:
+    """The timeline with every keyframe's values filled in.
+
+    Args:
+        written: the timeline as a person declared it.
+        sampling: what keyframes fall back to.
+        fps: frames per second, for times given in frames.
+        guidance: the guidance scale of keyframes that name none.
+        locate: turns a dotted path into the place a person should look at.
+
+    Raises:
+        ConfigError: keyframes out of order or twice at one time, no prompt at the start, a loop
+            without a duration, more than a million frames; all that apply, a line each.
+    """
+    times = {key: seconds(frame.at, fps) for key, frame in written.keyframes.items()}
+    listed = list(written.keyframes) == [str(place) for place in range(len(times))]
+    order = list(times) if listed else sorted(times, key=lambda key: times[key])
+    length = seconds(written.duration, fps) if written.duration else None
+    mistakes = order_mistakes(order, times) + length_mistakes(written, times, length, fps)
+    if written.keyframes[order[0]].prompt is None:
+        mistakes.append((f"keyframes.{order[0]}", "the first keyframe needs a prompt"))
+    if mistakes:
+        raise ConfigError([Mistake(locate(f"timeline.{path}"), what) for path, what in mistakes])
+    frames = fill([written.keyframes[key] for key in order], sampling, guidance)
+    keyframes = tuple(
+        Keyframe(times[key], values, frame.ease)
+        for key, values, frame in zip(
+            order, frames, (written.keyframes[key] for key in order), strict=True
+        )
+    )
+    return Timeline(keyframes, length or keyframes[-1].time, written.loop)
+
+
+def seconds(moment: Moment, fps: Fraction) -> Fraction:
+    """A written time in seconds."""
+    return moment.seconds if moment.seconds is not None else (moment.frames or Fraction(0)) / fps
+
+
+def order_mistakes(order: Sequence[str], times: Mapping[str, Fraction]) -> list[tuple[str, str]]:
+    """Keyframes out of order, twice at one time, or a first one that is not at 0."""
+    found = []
+    if times[order[0]] != 0:
+        found.append((f"keyframes.{order[0]}.at", "the first keyframe stands at 0"))
+    for before, after in pairwise(order):
+        path, time = f"keyframes.{after}.at", float(times[after])
+        if times[after] == times[before]:
+            found.append((path, f"two keyframes stand at {time:g} s; move or remove one"))
+        elif times[after] < times[before]:
+            found.append(
+                (path, f"{time:g} s comes after {float(times[before]):g} s; keep the list in order")
+            )
+    return found
+
+
+def length_mistakes(
+    written: TimelineConfig, times: Mapping[str, Fraction], length: Fraction | None, fps: Fraction
+) -> list[tuple[str, str]]:
+    """A loop without a way back, a duration that cuts keyframes off, a film without end."""
+    last = max(times.values())
+    if written.loop and length is None:
+        return [("loop", "a loop needs a `duration`: when the first keyframe comes again")]
+    if length is not None and (length < last or (written.loop and length == last)):
+        return [
+            ("duration", f"{float(length):g} s ends before the last keyframe ({float(last):g} s)")
+        ]
+    if (length or last) * fps > MAX_FRAMES:
+        return [("duration" if length else "keyframes", f"more than {MAX_FRAMES:,} frames")]
+    return []
+
+
+def fill(
+    frames: Sequence[KeyframeConfig], sampling: SamplingConfig, guidance: float
+) -> Iterable[FrameSpec]:
+    """Each keyframe's values; prompts and seeds it leaves out continue from the one before."""
+    prompt: Mapping[str, float] = {"": 1.0}
+    seed: Mapping[int, float] = {sampling.seed: 1.0}
+    for frame in frames:
+        prompt = frame.prompt if frame.prompt is not None else prompt
+        seed = frame.seed if frame.seed is not None else seed
+        negative = sampling.negative if frame.negative is None else frame.negative
+        scale = guidance if frame.guidance is None else frame.guidance
+        yield FrameSpec(normalised(prompt), ((negative, 1.0),), normalised(seed), scale)
+
+
+def normalised(weights: Mapping[Key, float]) -> tuple[tuple[Key, float], ...]:
+    """Weights above zero, summing to 1."""
+    total = math.fsum(weights.values())
+    return tuple((key, round(w / total, 12)) for key, w in weights.items() if w > 0)
+
+
+def frame_times(timeline: Timeline, fps: Fraction) -> list[Fraction]:
+    """k/fps for k = 0 … round(T·fps); a loop's last frame is its first and is not repeated."""
+    last = round(timeline.duration * fps)
+    return [Fraction(k) / fps for k in range(max(last, 1) if timeline.loop else last + 1)]
+
+
+def values_at(timeline: Timeline, time: Fraction) -> FrameSpec:
+    """The values at `time` seconds: a keyframe's own at its time, in between eased towards the
+    next; behind the last one its values stay, or in a loop lead back to the first."""
+    frames = timeline.keyframes
+    place = bisect_right(frames, time, key=lambda frame: frame.time) - 1
+    start = frames[place]
+    if place + 1 < len(frames):
+        end, until = frames[place + 1], frames[place + 1].time
+    elif timeline.loop:
+        end, until = frames[0], timeline.duration
+    else:
+        return start.values
+    progress = eased(start.ease, float((time - start.time) / (until - start.time)))
+    return start.values if progress == 0 else between(start.values, end.values, progress)
+
+
+def between(start: FrameSpec, end: FrameSpec, progress: float) -> FrameSpec:
+    """The weights of all texts and seeds on their way from `start` to `end`."""
+    if start == end or progress >= 1:
+        return end
+    return FrameSpec(
+        mixed(start.prompts, end.prompts, progress),
+        mixed(start.negatives, end.negatives, progress),
+        mixed(start.seeds, end.seeds, progress),
+        round((1 - progress) * start.guidance + progress * end.guidance, 9),
+    )
+
+
+def mixed(
+    start: tuple[tuple[Key, float], ...], end: tuple[tuple[Key, float], ...], progress: float
+) -> tuple[tuple[Key, float], ...]:
+    """(1−p)·start + p·end; twelve decimals, so that a digest never hangs on a last bit."""
+    if start == end:
+        return start
+    weights: dict[Key, float] = {}
+    for side, share in ((start, 1 - progress), (end, progress)):
+        for key, weight in side:
+            weights[key] = weights.get(key, 0.0) + share * weight
+    return tuple((key, w) for key, weight in weights.items() if (w := round(weight, 12)) > 0)
