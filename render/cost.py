@@ -1,0 +1,72 @@
+"""What a run will cost: denoiser rows, time by this machine's earlier runs, and disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from render.families import evaluations, rows
+from render.files import HOST, write_whole
+from render.plan import PlannedFrame, Recipe
+
+TIMINGS_NAME = "timings.json"
+UNMEASURED_BYTES_PER_PIXEL = 1.6  # a PNG of a photograph; flat pictures take less
+SMALL_PLAN_BYTES = 2_000  # plan, log and the like, a frame
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What frames of one kind took on this machine."""
+
+    seconds_per_row: float
+    seconds_per_frame: float
+    """Decoding and writing."""
+    bytes_per_frame: float
+
+
+def planned_rows(frames: Sequence[PlannedFrame], recipe: Recipe, scheduler: str) -> int:
+    """Denoiser rows that rendering these frames computes."""
+    calls = evaluations(scheduler, recipe.steps, recipe.scheduler_options)
+    return calls * sum(rows(frame.spec, recipe.blend) for frame in frames)
+
+
+def kind(recipe: Recipe, device: str) -> str:
+    """What a timing holds for: machine, device, model, size and dtype."""
+    size = f"{recipe.width}x{recipe.height}"
+    return f"{HOST} {device} {recipe.model} {size} {recipe.dtype}"
+
+
+def earlier_timing(store: Path, recipe: Recipe, device: str) -> Timing | None:
+    """What such frames took the last time, or None if there was none."""
+    try:
+        known = json.loads((store / TIMINGS_NAME).read_bytes())
+        return Timing(**known[kind(recipe, device)])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def remember_timing(store: Path, recipe: Recipe, device: str, timing: Timing) -> None:
+    """Keep a timing for the next plan."""
+    path = store / TIMINGS_NAME
+    try:
+        known = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        known = {}
+    known[kind(recipe, device)] = asdict(timing)
+    write_whole(path, json.dumps(known, indent=1, sort_keys=True).encode())
+
+
+def seconds_for(frames: int, denoiser_rows: int, timing: Timing | None) -> float | None:
+    """The estimate, or None when nothing like it ran here before."""
+    if timing is None:
+        return None
+    return denoiser_rows * timing.seconds_per_row + frames * timing.seconds_per_frame
+
+
+def bytes_for(frames: int, recipe: Recipe, timing: Timing | None) -> int:
+    """Disk that the frames to be rendered need, by earlier ones of the kind or by their pixels."""
+    pixels = recipe.width * recipe.height
+    each = timing.bytes_per_frame if timing else UNMEASURED_BYTES_PER_PIXEL * pixels
+    return round(frames * (each + SMALL_PLAN_BYTES))

@@ -1,0 +1,79 @@
+"""Which device a run uses and in which dtype it computes, decided without importing torch.
+
+The dtype is part of a frame's identity, so a plan has to know it; a plan never imports torch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import platform
+import runpy
+from pathlib import Path
+
+from render.config import ComputeConfig, ModelConfig
+from render.errors import ConfigError, Mistake
+
+CUDA_LIBRARIES = ("libcuda.so.1", "nvcuda.dll")
+
+
+def choose_device(compute: ComputeConfig) -> str:
+    """The device asked for, or for `auto` CUDA if it is there, then MPS, then the CPU.
+
+    Raises:
+        ConfigError: a device is asked for by name and this machine does not have it.
+    """
+    if compute.device == "auto":
+        return "cuda" if cuda_devices() else "mps" if has_mps() else "cpu"
+    place, _, index = compute.device.partition(":")
+    if place == "cuda" and cuda_devices() <= int(index or 0):
+        raise missing(compute.device, f"{cuda_devices()} CUDA devices are usable from this torch")
+    if place == "mps" and not has_mps():
+        raise missing(compute.device, "MPS needs macOS on Apple silicon")
+    return compute.device
+
+
+def missing(device: str, why: str) -> ConfigError:
+    """The error for a device that is not there."""
+    what = f"{device} is asked for, but {why}; use compute=auto"
+    return ConfigError([Mistake("compute.device", what)])
+
+
+def choose_dtype(compute: ComputeConfig, model: ModelConfig, device: str) -> str:
+    """`compute.dtype`, else the model's, else float16 on CUDA and float32 elsewhere.
+
+    Raises:
+        ConfigError: float16 on a CPU, which has no arithmetic for it.
+    """
+    named = compute.dtype if compute.dtype != "auto" else model.dtype
+    if named == "float16" and device == "cpu":
+        what = "float16 is about 100 times slower on a CPU; use float32 or bfloat16"
+        raise ConfigError([Mistake("compute.dtype", what)])
+    return named if named != "auto" else "float16" if device.startswith("cuda") else "float32"
+
+
+def cuda_devices() -> int:
+    """How many CUDA devices the driver has, if the installed torch was built for CUDA."""
+    if torch_build("cuda") is None:
+        return 0
+    for name in CUDA_LIBRARIES:
+        try:
+            driver = ctypes.CDLL(name)
+        except OSError:
+            continue
+        count = ctypes.c_int(0)
+        if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
+            return count.value
+    return 0
+
+
+def has_mps() -> bool:
+    """Apple's GPU: every torch for macOS on arm64 has it."""
+    return platform.system() == "Darwin" and platform.machine() == "arm64"
+
+
+def torch_build(key: str) -> object:
+    """A value of torch/version.py (`cuda`: the CUDA version or None), read as a file of its own."""
+    found = importlib.util.find_spec("torch")
+    version = Path(found.origin).with_name("version.py") if found and found.origin else None
+    return runpy.run_path(str(version)).get(key) if version and version.is_file() else None

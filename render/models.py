@@ -1,0 +1,198 @@
+"""The model as a plan needs it: where it is, what it is (identity), its size. Without torch.
+
+A folder's identity is the hash of its files; big weight files are hashed once and remembered by
+size and time. A hub model's identity is its commit: the pinned one, else what the local cache or
+the hub says the named revision is today.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from render.config import ModelConfig
+from render.errors import ConfigError, Mistake
+from render.families import ModelSource, family_mistake
+
+IDENTITY_SUFFIXES = {".json", ".model", ".safetensors", ".txt"}
+COMMIT = re.compile(r"[0-9a-f]{40}")
+REMEMBERED_BYTES = 1 << 20  # smaller files are read faster than remembered
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model resolved: everything a plan needs to know of it."""
+
+    source: ModelSource
+    identity: str
+    width: int
+    height: int
+    multiple: int
+    scheduler: str | None
+    """Class of the scheduler in the model's folder, or None if it is not on this machine yet."""
+    tokenizer: Path | None
+
+
+def resolve_model(written: ModelConfig, hashes: Path, here: Path) -> Model:
+    """Find the model and read its facts.
+
+    Args:
+        written: the `model` group.
+        hashes: JSON file that remembers the hashes of big weight files.
+        here: what a relative `model.path` is relative to.
+
+    Raises:
+        ConfigError: no diffusers folder there, a pipeline this project does not know, or a
+            revision nobody can name (the hub is unreachable).
+    """
+    if written.path is not None:
+        folder = here / written.path.expanduser()
+        index = read_index(folder)
+        identity = folder_identity(folder, index, hashes)
+        source = ModelSource(folder, None, None, written.variant, index["_class_name"])
+        return with_facts(written, source, identity, folder)
+    repository = str(written.repository)
+    commit = resolve_commit(repository, written.revision or "main")
+    folder_in_cache = cached_folder(repository, commit)
+    if folder_in_cache and (folder_in_cache / "model_index.json").is_file():
+        read_index(folder_in_cache)
+    source = ModelSource(None, repository, commit, written.variant, written.family)
+    return with_facts(written, source, f"{repository}@{commit}", folder_in_cache)
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """model_index.json of a diffusers folder, of a pipeline that this project knows."""
+    path = folder / "model_index.json"
+    if not path.is_file():
+        what = f"{folder} is no diffusers folder (it has no model_index.json)"
+        raise ConfigError([Mistake("model.path", what)])
+    index = read_json(path)
+    wrong = family_mistake(str(index.get("_class_name")))
+    if wrong:
+        raise ConfigError([Mistake(str(path), wrong)])
+    return index
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object, or a ConfigError that names the file."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError([Mistake(str(path), f"can't be read as JSON: {error}")]) from None
+    if not isinstance(value, dict):
+        raise ConfigError([Mistake(str(path), "is no JSON object")])
+    return value
+
+
+def with_facts(
+    written: ModelConfig, source: ModelSource, identity: str, folder: Path | None
+) -> Model:
+    """Size and scheduler from the config, else from the folder's own configs."""
+    facts = folder_facts(folder) if folder else {}
+    width, height = written.width or facts.get("side"), written.height or facts.get("side")
+    if width is None or height is None:
+        missing = [side for side in ("width", "height") if getattr(written, side) is None]
+        what = "the folder does not say the model's native size; give it"
+        raise ConfigError([Mistake(f"model.{side}", what) for side in missing])
+    return Model(
+        source=source,
+        identity=identity,
+        width=width,
+        height=height,
+        multiple=math.lcm(written.multiple, facts.get("factor", 1)),
+        scheduler=facts.get("scheduler"),
+        tokenizer=facts.get("tokenizer"),
+    )
+
+
+def folder_facts(folder: Path) -> dict[str, Any]:
+    """What a diffusers folder says of itself: VAE factor, native side, scheduler, tokenizer."""
+    facts: dict[str, Any] = {"tokenizer": folder / "tokenizer"}
+    vae, denoiser = folder / "vae" / "config.json", folder / "unet" / "config.json"
+    if vae.is_file():
+        facts["factor"] = 2 ** (len(read_json(vae).get("block_out_channels", [0])) - 1)
+    if denoiser.is_file() and isinstance(side := read_json(denoiser).get("sample_size"), int):
+        facts["side"] = side * facts.get("factor", 8)
+    scheduler = folder / "scheduler" / "scheduler_config.json"
+    if scheduler.is_file():
+        facts["scheduler"] = read_json(scheduler).get("_class_name")
+    return facts
+
+
+def folder_identity(folder: Path, index: Mapping[str, Any], hashes: Path) -> str:
+    """sha256 over the names and hashes of the files that the pipeline loads."""
+    components = [folder / name for name, value in index.items() if isinstance(value, list)]
+    files = [folder / "model_index.json"]
+    for component in components:
+        if component.is_dir():
+            files += [f for f in component.iterdir() if f.suffix in IDENTITY_SUFFIXES]
+    remembered = read_json(hashes) if hashes.is_file() else {}
+    known = dict(remembered)
+    total = hashlib.sha256()
+    for file in sorted(files):
+        line = f"{file.relative_to(folder).as_posix()}\0{file_hash(file, known)}\n"
+        total.update(line.encode())
+    if known != remembered:
+        remember(hashes, known)
+    return f"sha256:{total.hexdigest()}"
+
+
+def file_hash(file: Path, known: dict[str, Any]) -> str:
+    """A file's sha256, from memory when size and time are as they were."""
+    status = file.stat()
+    key, stamp = str(file.resolve()), [status.st_size, status.st_mtime_ns]
+    entry = known.get(key)
+    if isinstance(entry, list) and entry[:2] == stamp:
+        return str(entry[2])
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    if status.st_size >= REMEMBERED_BYTES:
+        known[key] = [*stamp, digest]
+    return digest
+
+
+def remember(hashes: Path, known: Mapping[str, Any]) -> None:
+    """Keep the hashes; a place that can't be written only costs time at the next start."""
+    scratch = hashes.with_suffix(".new")
+    try:
+        hashes.parent.mkdir(parents=True, exist_ok=True)
+        scratch.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
+        scratch.replace(hashes)
+    except OSError:
+        scratch.unlink(missing_ok=True)
+
+
+def resolve_commit(repository: str, revision: str) -> str:
+    """The commit a revision stands for: itself, else by the local cache, else by the hub."""
+    if COMMIT.fullmatch(revision):
+        return revision
+    from huggingface_hub import HfApi, constants
+
+    store = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+    remembered = store / "refs" / revision
+    if remembered.is_file():
+        return remembered.read_text(encoding="utf-8").strip()
+    try:
+        return str(HfApi().model_info(repository, revision=revision, timeout=5).sha)
+    except Exception as error:  # the hub's client has no common base for being unreachable
+        what = (
+            f"the hub can't say what {repository} at {revision!r} is ({type(error).__name__}); "
+            f"pin model.revision to a commit, download it with `hf download {repository}`, give a "
+            "folder with model=local model.path=…, or run with model=storybook"
+        )
+        raise ConfigError([Mistake("model.revision", what)]) from None
+
+
+def cached_folder(repository: str, commit: str) -> Path | None:
+    """The snapshot of a hub model on this machine, if there is one."""
+    from huggingface_hub import constants
+
+    store = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
+    folder = store / "snapshots" / commit
+    return folder if folder.is_dir() else None

@@ -1,0 +1,213 @@
+"""The frame plan: one `FrameSpec` a frame with its digest, what a shard renders, and plan.json.
+
+A digest is the identity of a picture: equal digest, equal picture. It covers what the picture
+means (the frame's spec and the recipe all frames share) and nothing of how it is computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+from render.config import RunConfig
+from render.errors import ConfigError, Mistake
+from render.models import Model
+from render.schedulers import is_stochastic, option_mistakes
+from render.timeline import FrameSpec as FrameSpec
+from render.timeline import Timeline, frame_times, values_at
+
+RECIPE_VERSION = 1  # raised by hand when the same spec would give another picture
+INLINE_FRAMES = 20_000  # longer plans keep their frames in a file beside plan.json
+LONG_FRAMES_NAME = "plan.jsonl"
+
+Weighted = tuple[tuple[Any, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What all frames of a run share and what is part of every frame's identity."""
+
+    model: str
+    """The model's identity: the hub's commit, or the hash of a folder's files."""
+    scheduler: str
+    """Name of a diffusers class, or `model` for the scheduler the model's folder holds."""
+    scheduler_options: Mapping[str, Any]
+    steps: int
+    width: int
+    height: int
+    dtype: str
+    """`float32`, `float16` or `bfloat16`."""
+    blend: str
+    """`noise` or `embedding`."""
+    version: int = RECIPE_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFrame:
+    """A frame's place in the film (`time` in seconds), its spec and its identity."""
+
+    index: int
+    time: Fraction
+    spec: FrameSpec
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class FramePlan:
+    """All frames of a run, in order."""
+
+    fps: Fraction
+    recipe: Recipe
+    frames: tuple[PlannedFrame, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Identity of the film: its rate and its frames' digests."""
+        total = hashlib.sha256(f"{self.fps}\n".encode())
+        for frame in self.frames:
+            total.update(frame.digest.encode())
+        return total.hexdigest()
+
+
+def make_recipe(config: RunConfig, model: Model, dtype: str) -> Recipe:
+    """Everything left open in the config filled in from the model.
+
+    Raises:
+        ConfigError: a size that is no multiple of the model's factor, a scheduler option that the
+            diffusers class does not take; all of them at once.
+    """
+    width, height = config.output.width or model.width, config.output.height or model.height
+    mistakes = [
+        Mistake(f"output.{side}", multiple_hint(length, model.multiple))
+        for side, length in (("width", width), ("height", height))
+        if length % model.multiple
+    ]
+    class_name = config.scheduler.class_name or model.scheduler
+    if class_name and (config.scheduler.class_name or config.scheduler.options):
+        mistakes += option_mistakes(class_name, config.scheduler.options)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return Recipe(
+        model=model.identity,
+        scheduler=config.scheduler.class_name or "model",
+        scheduler_options=config.scheduler.options,
+        steps=config.scheduler.steps or config.model.steps,
+        width=width,
+        height=height,
+        dtype=dtype,
+        blend=config.sampling.blend,
+    )
+
+
+def multiple_hint(length: int, multiple: int) -> str:
+    """Why a side does not fit, and the nearest that do."""
+    below = length - length % multiple
+    near = f"{below} or {below + multiple}" if below else str(multiple)
+    return f"{length} is no multiple of {multiple}, the model's factor; use {near}"
+
+
+def make_plan(timeline: Timeline, recipe: Recipe, fps: Fraction, scheduler: str) -> FramePlan:
+    """One planned frame for every k/fps.
+
+    Args:
+        scheduler: class name of the scheduler in use, to warn of noise that flickers.
+    """
+    shared = recipe_bytes(recipe)
+    frames = []
+    for index, time in enumerate(frame_times(timeline, fps)):
+        spec = values_at(timeline, time)
+        frames.append(PlannedFrame(index, time, spec, frame_digest(shared, spec)))
+    warnings = (*grid_warnings(timeline, fps), *noise_warnings(timeline, recipe, scheduler))
+    return FramePlan(fps, recipe, tuple(frames), warnings)
+
+
+def recipe_bytes(recipe: Recipe) -> bytes:
+    """The recipe's share of every digest."""
+    return canonical(asdict(recipe))
+
+
+def frame_digest(shared: bytes, spec: FrameSpec) -> str:
+    """A frame's identity: sha256 over its recipe and its spec, whatever order texts stand in."""
+    mine = canonical(
+        {
+            "prompts": sorted(spec.prompts),
+            "negatives": sorted(spec.negatives) if spec.guidance != 1 else [],
+            "seeds": sorted(spec.seeds),
+            "guidance": float(spec.guidance),
+        }
+    )
+    return hashlib.sha256(shared + b"\0" + mine).hexdigest()
+
+
+def canonical(value: object) -> bytes:
+    """JSON with one spelling for one meaning."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def grid_warnings(timeline: Timeline, fps: Fraction) -> Iterator[str]:
+    """Keyframes that fall between two frames are never shown exactly."""
+    off = [k.time for k in timeline.keyframes if (k.time * fps).denominator != 1]
+    if off:
+        times = ", ".join(f"{float(time):g}" for time in off[:5]) + (" …" if len(off) > 5 else "")
+        yield (
+            f"keyframes at {times} s fall between frames at {float(fps):g} fps and are not shown "
+            'exactly; give their time in frames ("36f") or choose another output.fps'
+        )
+
+
+def noise_warnings(timeline: Timeline, recipe: Recipe, scheduler: str) -> Iterator[str]:
+    """A scheduler with noise of its own can't follow seeds that are slerped."""
+    walks = len({frame.values.seeds for frame in timeline.keyframes}) > 1
+    if walks and is_stochastic(scheduler, recipe.scheduler_options):
+        yield (
+            f"{scheduler} adds noise of its own at every step: frames between two seeds jump half "
+            "way; a deterministic scheduler (dpmpp_2m, euler, lms) walks smoothly"
+        )
+
+
+def shard_of(plan: FramePlan, shard: tuple[int, int] | None) -> tuple[PlannedFrame, ...]:
+    """The frames this run renders: every n-th from the i-th, so that shards end together."""
+    return plan.frames if shard is None else plan.frames[shard[0] :: shard[1]]
+
+
+def plan_files(plan: FramePlan, name: str) -> dict[str, bytes]:
+    """plan.json (and, for a long film, the file of its frames), byte-identical for equal plans."""
+    long = len(plan.frames) > INLINE_FRAMES
+    lines = [json.dumps(entry(frame), ensure_ascii=False) for frame in plan.frames]
+    head = {
+        "name": name,
+        "fps": as_number(plan.fps),
+        "rate": str(plan.fps),
+        "count": len(plan.frames),
+        "digest": plan.digest,
+        "recipe": asdict(plan.recipe),
+    }
+    frames = json.dumps(LONG_FRAMES_NAME) if long else "[\n  " + ",\n  ".join(lines) + "\n ]"
+    opened = json.dumps(head, indent=1, ensure_ascii=False).removesuffix("\n}")
+    files = {"plan.json": f'{opened},\n "frames": {frames}\n}}\n'.encode()}
+    return files | ({LONG_FRAMES_NAME: ("\n".join(lines) + "\n").encode()} if long else {})
+
+
+def entry(frame: PlannedFrame) -> dict[str, Any]:
+    """A frame as programs read it. `negative` is a text, or texts with weights while it changes."""
+    spec = frame.spec
+    alone = len(spec.negatives) == 1
+    return {
+        "index": frame.index,
+        "time": float(frame.time),
+        "prompts": [list(pair) for pair in spec.prompts],
+        "negative": spec.negatives[0][0] if alone else [list(pair) for pair in spec.negatives],
+        "seeds": [list(pair) for pair in spec.seeds],
+        "guidance": spec.guidance,
+        "digest": frame.digest,
+    }
+
+
+def as_number(value: Fraction) -> int | float:
+    """12 for 12/1, 29.97… for 30000/1001."""
+    return value.numerator if value.denominator == 1 else float(value)

@@ -1,0 +1,70 @@
+"""How many tokens a text takes, and how many the text encoder reads. Without torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+
+# CLIP's way of cutting text into words (Radford et al. 2021, the released `simple_tokenizer.py`).
+CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+BEGIN_AND_END = 2
+
+
+@dataclass(frozen=True, slots=True)
+class CutPrompt:
+    """A text that is longer than the text encoder reads; the rest is cut off."""
+
+    text: str
+    tokens: int
+    limit: int
+
+
+def cut_prompts(texts: Iterable[str], folder: Path | None) -> Iterator[CutPrompt]:
+    """The texts that the model reads only the beginning of.
+
+    Args:
+        folder: the model's `tokenizer` folder; without one (not downloaded yet) nothing is said.
+    """
+    settings = folder / "tokenizer_config.json" if folder else None
+    tokenizer = load_tokenizer(folder) if folder else None
+    if tokenizer is None or settings is None or not settings.is_file():
+        return
+    limit = json.loads(settings.read_bytes()).get("model_max_length")
+    for text in texts:
+        tokens = len(tokenizer.encode(text, add_special_tokens=False).ids) + BEGIN_AND_END
+        if isinstance(limit, int) and tokens > limit:
+            yield CutPrompt(text, tokens, limit)
+
+
+def load_tokenizer(folder: Path) -> Tokenizer | None:
+    """CLIP's tokenizer from either of its file formats, or None if neither is there."""
+    whole, vocabulary = folder / "tokenizer.json", folder / "vocab.json"
+    if whole.is_file():
+        tokenizer = Tokenizer.from_file(str(whole))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        return tokenizer
+    if not vocabulary.is_file():
+        return None
+    merges = str(folder / "merges.txt")
+    model = models.BPE.from_file(
+        str(vocabulary), merges, unk_token="<|endoftext|>", end_of_word_suffix="</w>"
+    )
+    return with_clip_words(Tokenizer(model))
+
+
+def with_clip_words(tokenizer: Tokenizer) -> Tokenizer:
+    """CLIP's spelling rules in front of a bare BPE model."""
+    spaces = normalizers.Replace(Regex(r"\s+"), " ")
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), spaces, normalizers.Lowercase()]
+    )
+    words = pre_tokenizers.Split(Regex(CLIP_WORDS), behavior="removed", invert=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [words, pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    return tokenizer
