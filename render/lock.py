@@ -1,0 +1,127 @@
+"""One run a folder: flock, which the system frees when a process ends, however it ends.
+
+A whole run holds the folder alone. Shards of one plan share it, each holding its own share alone.
+Correctness never rests on this: two writers of one digest write the same picture.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from render.errors import FolderBusy
+from render.files import HOST
+
+LOCK_NAME = ".lock"
+SHARD_PATIENCE_S = 5.0  # another shard may be freezing the plan right now
+
+
+@contextmanager
+def holding(
+    folder: Path,
+    shard: tuple[int, int] | None,
+    freeze: Callable[[], None],
+    agree: Callable[[], None],
+) -> Iterator[None]:
+    """Hold a run's folder.
+
+    Args:
+        freeze: writes the plan; called while the folder is held alone.
+        agree: called by a shard that joins others; raises if their plan is another one.
+
+    Raises:
+        FolderBusy: another run holds it (or this shard of it).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        if shard is not None:
+            held.enter_context(locked(folder / f"{LOCK_NAME}-{shard[0]}-of-{shard[1]}"))
+        descriptor = held.enter_context(opened(folder / LOCK_NAME))
+        if take(descriptor, fcntl.LOCK_EX):
+            sign(descriptor)
+            freeze()
+            if shard is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+        elif shard is not None and take_patiently(descriptor):
+            agree()
+        else:
+            raise busy(folder, descriptor)
+        yield
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold one file alone."""
+    with opened(path) as descriptor:
+        if not take(descriptor, fcntl.LOCK_EX):
+            raise busy(path.parent, descriptor)
+        sign(descriptor)
+        yield
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """The lock file's descriptor; not inherited by children, never through a link."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        descriptor = os.open(path, flags, 0o644)
+    except OSError as error:
+        raise FolderBusy(
+            f"{path} can't be held ({error.strerror}); remove it if it is a link"
+        ) from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def take(descriptor: int, kind: int) -> bool:
+    """Take the lock without waiting."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def take_patiently(descriptor: int) -> bool:
+    """Share the folder as soon as the first shard has frozen the plan."""
+    until = time.monotonic() + SHARD_PATIENCE_S
+    while not take(descriptor, fcntl.LOCK_SH):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def sign(descriptor: int) -> None:
+    """Say in the lock file who holds it."""
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    os.ftruncate(descriptor, 0)
+    os.pwrite(
+        descriptor, json.dumps({"pid": os.getpid(), "host": HOST, "since": since}).encode(), 0
+    )
+
+
+def holder(descriptor: int) -> dict[str, object]:
+    """Who holds the lock, as far as the file says."""
+    try:
+        value = json.loads(os.pread(descriptor, 4096, 0))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def busy(folder: Path, descriptor: int) -> FolderBusy:
+    """The error that names the other run."""
+    who = holder(descriptor)
+    return FolderBusy(
+        f"{folder} is held by another run (pid {who.get('pid', '?')} on {who.get('host', '?')}, "
+        f"since {who.get('since', '?')}); wait for it or end it, nothing has to be unlocked"
+    )

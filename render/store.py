@@ -1,0 +1,336 @@
+"""The store: every frame ever rendered under a root, by digest; and what a run's folder shows.
+
+One function, `judge`, decides what becomes of a frame, without side effects. A frame is kept only
+if its file is whole and carries the digest the plan asks for. What this project did not write is
+never overwritten or deleted.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+import struct
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from render.errors import RenderError
+from render.files import room_for, sweep, sync_folder, temp_beside, write_whole
+from render.plan import FrameSpec, PlannedFrame
+
+STORE_NAME = ".store"
+DIGEST_KEY = "render:digest"
+SPEC_KEY = "render:spec"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+RGB8 = (8, 2)  # bit depth and colour type in a PNG's header
+SPARE_BYTES = 1 << 20  # header and text chunks of a frame, generously
+PROOF_BYTES = 1 << 16  # the digest stands before the pixels, within the first 64 KB
+
+
+class State(Enum):
+    """What is known of a planned frame before work starts."""
+
+    KEPT = "kept"
+    """The picture is there, whole and proven."""
+    NEW = "new"
+    """Nothing is there."""
+    STALE = "stale"
+    """A whole frame of ours is there, but of another spec."""
+    CORRUPT = "corrupt"
+    """What is there is no whole frame."""
+    FOREIGN = "foreign"
+    """Something we did not write stands under the frame's name; it is left alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The state of one frame and why; `stored`: its picture is whole in the store."""
+
+    frame: PlannedFrame
+    state: State
+    reason: str
+    stored: bool
+    in_place: bool
+    """The file under the frame's name already is that picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a file turned out to be. `flaw` is None if it is a whole frame of the right size."""
+
+    flaw: str | None
+    digest: str | None = None
+    spec: str | None = None
+    whole: bool = False
+
+
+def frame_path(frames: Path, index: int) -> Path:
+    """frames/frame_000000.png …"""
+    return frames / f"frame_{index:06d}.png"
+
+
+def stored_path(store: Path, digest: str) -> Path:
+    """.store/ab/abcd….png"""
+    return store / digest[:2] / f"{digest}.png"
+
+
+def inspect(path: Path, size: tuple[int, int]) -> Found | None:
+    """What lies at `path`: None if nothing; the header is read before anything is decoded.
+
+    Args:
+        size: width and height a frame must have, in pixels.
+    """
+    try:
+        status = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return Found("a link, a folder or a device stands there")
+    if status.st_size > 4 * size[0] * size[1] + SPARE_BYTES:
+        return Found(f"is {status.st_size:,} bytes, more than such a frame can have")
+    try:
+        content = read_regular(path)
+    except OSError as error:
+        return Found(f"can't be read: {error.strerror}")
+    if len(content) < 33 or not content.startswith(SIGNATURE):
+        return Found("is no PNG" if len(content) >= 8 else f"is {len(content)} bytes long")
+    found = inspect_png(content)
+    return replace(found, flaw=found.flaw or header_flaw(content, size))
+
+
+def read_regular(path: Path) -> bytes:
+    """All bytes of a file that is neither a link nor a pipe."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as stream:
+        return stream.read()
+
+
+def header_flaw(content: bytes, size: tuple[int, int]) -> str | None:
+    """Why a PNG's header is not that of an RGB picture of this size; None if it is."""
+    width, height, depth, colour = struct.unpack(">IIBB", content[16:26])
+    if (width, height) != size:
+        return f"is {width}×{height}, not {size[0]}×{size[1]}"
+    return None if (depth, colour) == RGB8 else "has another mode than 8-bit RGB"
+
+
+def inspect_png(content: bytes) -> Found:
+    """Every chunk's checksum, the end of the file, and the proof the frame carries."""
+    try:
+        with (
+            warnings.catch_warnings(action="error"),  # a decompression bomb only warns
+            Image.open(io.BytesIO(content), formats=("PNG",)) as image,
+        ):
+            digest, spec = image.info.get(DIGEST_KEY), image.info.get(SPEC_KEY)
+            image.verify()
+    except Exception as error:  # Pillow raises SyntaxError, OSError, ValueError, struct.error …
+        return Found(f"is damaged ({error})")
+    if not content.rstrip(b"\0").endswith(b"IEND\xaeB`\x82"):
+        return Found("ends before its last chunk")
+    return Found(None, digest, spec, whole=True)
+
+
+def judge(frame: PlannedFrame, store: Path, frames: Path, size: tuple[int, int]) -> Verdict:
+    """What becomes of a frame; the only place where that is decided."""
+    stored, shown = stored_path(store, frame.digest), frame_path(frames, frame.index)
+    kept = proof(inspect(stored, size), frame.digest)
+    if kept is None and same_file(stored, shown):
+        return Verdict(frame, State.KEPT, "", True, True)
+    here = inspect(shown, size)
+    flaw = proof(here, frame.digest)
+    if here is not None and flaw is None:
+        return Verdict(frame, State.KEPT, "", kept is None, True)
+    state, reason = misfit(here, flaw, frame, shown)
+    if kept is None and state is not State.FOREIGN:
+        return Verdict(frame, State.KEPT, "from the store", True, False)
+    if state is State.NEW and kept != MISSING:
+        state, reason = State.CORRUPT, f"in the store: {kept}"
+    return Verdict(frame, state, reason, kept is None, False)
+
+
+MISSING = "missing"
+
+
+def proof(found: Found | None, digest: str) -> str | None:
+    """None if the file proves to be the frame with this digest, else what is wrong with it."""
+    if found is None:
+        return MISSING
+    return found.flaw or (None if found.digest == digest else "is another frame")
+
+
+def misfit(
+    here: Found | None, flaw: str | None, frame: PlannedFrame, shown: Path
+) -> tuple[State, str]:
+    """State and reason of a name under which the wanted frame is not."""
+    if here is None:
+        return State.NEW, ""
+    if here.whole and here.digest:
+        return State.STALE, here.flaw or changed_fields(here.spec, frame.spec)
+    if here.whole or not shown.is_file() or shown.is_symlink():
+        return State.FOREIGN, "is a picture without our proof" if here.whole else str(flaw)
+    return State.CORRUPT, str(flaw)
+
+
+def changed_fields(written: str | None, wanted: FrameSpec) -> str:
+    """Which fields of the spec are others than those the stale frame was rendered from."""
+    try:
+        before = json.loads(written or "")
+    except ValueError:
+        return "rendered from another spec"
+    after = json.loads(spec_json(wanted))
+    names = [name for name in after if before.get(name) != after[name]]
+    return f"changed: {', '.join(names)}" if names else "changed: model, scheduler, steps or size"
+
+
+def spec_json(spec: FrameSpec) -> str:
+    """The spec as it stands in a frame's PNG."""
+    return json.dumps(asdict(spec), ensure_ascii=False)
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether both names are links to one file."""
+    try:
+        a, b = one.lstat(), other.lstat()
+    except OSError:
+        return False
+    return (a.st_ino, a.st_dev) == (b.st_ino, b.st_dev)
+
+
+def commit(store: Path, frame: PlannedFrame, pixels: np.ndarray[Any, Any]) -> Path:
+    """Write a finished picture under its digest, whole or not at all.
+
+    Args:
+        pixels: uint8, (height, width, 3), RGB.
+
+    Raises:
+        DiskFull: no room for it.
+    """
+    proofs = PngImagePlugin.PngInfo()
+    proofs.add_text(DIGEST_KEY, frame.digest)
+    proofs.add_itxt(SPEC_KEY, spec_json(frame.spec))
+    encoded = io.BytesIO()
+    Image.fromarray(pixels).save(encoded, "PNG", pnginfo=proofs, compress_level=4)
+    target = stored_path(store, frame.digest)
+    with room_for(target, encoded.tell()):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir() and not target.is_symlink():
+        raise RenderError(f"{target}: a folder stands where a frame belongs; move it away")
+    write_whole(target, encoded.getvalue())
+    return target
+
+
+def adopt(store: Path, frame: PlannedFrame, frames: Path) -> None:
+    """Take a proven frame of a run's folder into the store (someone emptied the store)."""
+    target = stored_path(store, frame.digest)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    link(frame_path(frames, frame.index), target)
+
+
+def show(store: Path, frame: PlannedFrame, frames: Path) -> None:
+    """Let the run's folder show the frame; what is not provably ours is set aside first."""
+    shown = frame_path(frames, frame.index)
+    if shown.is_file() and not shown.is_symlink() and shown.stat().st_size and not ours(shown):
+        set_aside(shown)
+    link(stored_path(store, frame.digest), shown)
+
+
+def ours(path: Path) -> bool:
+    """Whether the file, damaged or not, carries the mark of a frame."""
+    with path.open("rb") as stream:
+        return DIGEST_KEY.encode() in stream.read(PROOF_BYTES)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file that is not ours to a free name beside it."""
+    for count in range(1, 10_000):
+        free = path.with_name(f"{path.name}.set-aside-{count}")
+        if not os.path.lexists(free):
+            path.rename(free)
+            return free
+    raise RenderError(f"{path}: thousands of files have been set aside here; tidy up the folder")
+
+
+def link(source: Path, target: Path) -> None:
+    """A second name for a file, put in place atomically: a hard link, else a copy."""
+    if same_file(source, target):
+        return
+    temp = temp_beside(target)
+    try:
+        os.link(source, temp)
+    except OSError:  # another file system, or one without hard links
+        write_whole(target, source.read_bytes())
+        return
+    try:
+        temp.replace(target)
+    finally:
+        temp.unlink(missing_ok=True)
+
+
+def drop_beyond(store: Path, frames: Path, count: int) -> int:
+    """Remove shown frames behind the film's end that the store still has; returns how many."""
+    dropped = 0
+    for shown in frames.glob("frame_*.png") if frames.is_dir() else ():
+        index = shown.stem.removeprefix("frame_")
+        if index.isdigit() and int(index) >= count and is_stored(store, shown):
+            shown.unlink()
+            dropped += 1
+    return dropped
+
+
+def is_stored(store: Path, shown: Path) -> bool:
+    """Whether a shown frame is ours and the store has it too."""
+    if shown.is_symlink() or not shown.is_file() or not ours(shown):
+        return False
+    found = inspect_png(read_regular(shown))
+    return bool(found.digest) and stored_path(store, str(found.digest)).is_file()
+
+
+def sweep_store(store: Path) -> int:
+    """Remove temp files of killed runs from the whole store."""
+    folders = [store, *store.iterdir()] if store.is_dir() else []
+    return sum(sweep(folder) for folder in folders if folder.is_dir())
+
+
+def used_digests(root: Path) -> set[str]:
+    """Digests that any run under `root` names in its plan."""
+    used: set[str] = set()
+    for plan in root.rglob("plan.json"):
+        used.update(digests_in(plan))
+    return used
+
+
+def digests_in(plan: Path) -> Iterator[str]:
+    """The digests of one plan file; a plan that can't be read stops a prune, it is not skipped."""
+    try:
+        frames = json.loads(plan.read_bytes())["frames"]
+        if isinstance(frames, str):
+            lines = (plan.parent / frames).read_text(encoding="utf-8").splitlines()
+            frames = [json.loads(line) for line in lines]
+        yield from (str(frame["digest"]) for frame in frames)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise RenderError(
+            f"{plan} can't be read, so nothing is pruned; remove or mend it"
+        ) from None
+
+
+def unused(store: Path, used: set[str]) -> list[Path]:
+    """Stored frames that no plan names and no run's folder shows."""
+    found = store.glob("??/*.png")
+    return sorted(f for f in found if f.stem not in used and f.lstat().st_nlink == 1)
+
+
+def remove(files: Iterable[Path]) -> None:
+    """Remove stored frames and make that durable."""
+    folders = set()
+    for file in files:
+        file.unlink(missing_ok=True)
+        folders.add(file.parent)
+    for folder in folders:
+        sync_folder(folder)
