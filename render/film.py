@@ -1,0 +1,113 @@
+"""A film resolved: everything that is decided before work starts, from config to plan.
+
+Config, timeline, model, device and recipe are each looked at even when another is wrong, so that
+everything wrong is told at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from render.config import InvalidConfig, RunConfig, parse
+from render.devices import choose_device, choose_dtype
+from render.errors import ConfigError, Mistake
+from render.formats import audio_mistake, rate_mistake
+from render.models import Model, resolve_model
+from render.plan import FramePlan, Recipe, make_plan, make_recipe
+from render.store import STORE_NAME
+from render.timeline import Timeline, resolve
+
+HASHES_NAME = "models.json"
+
+Locate = Callable[[str], str]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """One run: what it renders, with what, and where it goes."""
+
+    config: RunConfig
+    folder: Path
+    store: Path
+    model: Model
+    device: str
+    scheduler: str
+    """Class name of the scheduler in use; `unknown` for a model that is not downloaded yet."""
+    plan: FramePlan
+
+    @property
+    def frames(self) -> Path:
+        """Where the run shows its frames."""
+        return self.folder / "frames"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of every frame, in pixels."""
+        return self.plan.recipe.width, self.plan.recipe.height
+
+
+def open_film(composed: Mapping[str, Any], variant: str, locate: Locate) -> Film:
+    """The film a composed config declares.
+
+    Args:
+        composed: the config as plain data.
+        variant: a sweep job's folder under the run's, or "".
+        locate: turns a dotted path into the place a person should look at.
+
+    Raises:
+        ConfigError: everything that is wrong, a line each.
+    """
+    mistakes: list[Mistake] = []
+    try:
+        config = parse(composed, locate)
+    except InvalidConfig as error:
+        if error.rest is None:
+            raise
+        config = error.rest
+        mistakes += error.mistakes
+    return resolved(config, variant, locate, mistakes)
+
+
+def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mistake]) -> Film:
+    """Each part resolved; raises with all mistakes if there are any."""
+
+    def look(part: Callable[[], T]) -> T | None:
+        try:
+            return part()
+        except ConfigError as error:
+            mistakes.extend(error.mistakes)
+            return None
+
+    store = config.root / STORE_NAME
+    timeline = look(lambda: written_timeline(config, locate))
+    device = look(lambda: choose_device(config.compute))
+    dtype = look(lambda: choose_dtype(config.compute, config.model, device or "cpu"))
+    model = look(lambda: resolve_model(config.model, store / HASHES_NAME, Path()))
+    recipe = look(lambda: make_recipe(config, model, dtype or "float32")) if model else None
+    for key, wrong in (("audio", audio_mistake), ("fps", rate_mistake)):
+        if what := wrong(config.output):
+            mistakes.append(Mistake(f"output.{key}", what))
+    if mistakes or not (timeline and device and model and recipe):
+        raise ConfigError(list(dict.fromkeys(mistakes)))
+    return planned(config, config.root / config.name / variant, timeline, device, model, recipe)
+
+
+def written_timeline(config: RunConfig, locate: Locate) -> Timeline:
+    """The config's timeline, with what it leaves open filled in."""
+    scale = config.sampling.guidance
+    guidance = config.model.guidance if scale is None else scale
+    return resolve(config.timeline, config.sampling, config.output.fps, guidance, locate)
+
+
+def planned(
+    config: RunConfig, folder: Path, timeline: Timeline, device: str, model: Model, recipe: Recipe
+) -> Film:
+    """The film with its plan."""
+    scheduler = config.scheduler.class_name or model.scheduler or "unknown"
+    plan = make_plan(timeline, recipe, config.output.fps, scheduler)
+    store = config.root / STORE_NAME
+    return Film(config, folder, store, model, device, scheduler, plan)

@@ -1,0 +1,116 @@
+"""The loop that renders what is missing: batches through the model, each frame stored at once.
+
+What goes wrong with one frame stays with that frame: a picture that is not finite is not tried
+again, a passing error is tried twice more, too little memory halves the batch, and many failures
+in a row end the run. Whatever was finished stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from render.errors import FramesFailed, NonFiniteFrames, OutOfMemory, RenderError
+from render.plan import PlannedFrame
+
+if TYPE_CHECKING:
+    from render.diffusion import Diffusion
+
+TRIES = 3  # of a batch whose error may pass
+FAILURES_IN_A_ROW = 8  # frames; then something is wrong with all of them
+
+Picture = Any  # numpy's uint8 array (height, width, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A frame that could not be rendered, and why."""
+
+    frame: PlannedFrame
+    cause: str
+
+
+def render_frames(
+    diffusion: Diffusion,
+    frames: Sequence[PlannedFrame],
+    begin: Callable[[Sequence[PlannedFrame]], None],
+    on_step: Callable[[int, int], None],
+    done: Callable[[PlannedFrame, Picture], None],
+    on_notice: Callable[[str], None],
+) -> list[Failure]:
+    """Render frames in order, a batch at a time.
+
+    Args:
+        begin: told which frames are in work now.
+        on_step: told (evaluations done, of how many) for the frames in work.
+        done: takes each finished picture (and stores it) before the next batch begins.
+        on_notice: told of tries again and of halved batches, a line each.
+
+    Returns:
+        The frames that failed.
+
+    Raises:
+        FramesFailed: so many failures in a row that the rest was not tried, or no memory for one.
+    """
+    failures: list[Failure] = []
+    in_a_row = place = 0
+    while place < len(frames):
+        part = frames[place : place + diffusion.batch]
+        begin(part)
+        try:
+            pictures, causes = attempt(diffusion, part, on_step, on_notice)
+        except OutOfMemory as error:
+            halve(diffusion, error, on_notice)
+            continue
+        for frame in part:
+            if frame.digest in pictures:
+                done(frame, pictures[frame.digest])
+        failures += [Failure(f, causes[f.digest]) for f in part if f.digest in causes]
+        in_a_row = 0 if pictures else in_a_row + len(part)
+        if in_a_row >= FAILURES_IN_A_ROW:
+            cause = f"{in_a_row} frames in a row failed, the rest was not tried"
+            raise FramesFailed(f"{cause}; the last: {failures[-1].cause}")
+        place += len(part)
+    return failures
+
+
+def halve(diffusion: Diffusion, error: OutOfMemory, on_notice: Callable[[str], None]) -> None:
+    """Go on with half of the frames at a time; their digests are the same."""
+    if diffusion.batch == 1:
+        raise FramesFailed(f"{error}; not even one frame at a time fits") from error
+    diffusion.set_batch(diffusion.batch // 2)
+    on_notice(f"out of memory; going on with {diffusion.batch} frames at a time")
+
+
+def attempt(
+    diffusion: Diffusion,
+    part: Sequence[PlannedFrame],
+    on_step: Callable[[int, int], None],
+    on_notice: Callable[[str], None],
+) -> tuple[dict[str, Picture], dict[str, str]]:
+    """One batch: pictures and causes of failure, by digest."""
+    cause = ""
+    for trial in range(1, TRIES + 1):
+        try:
+            pictures = diffusion.render([frame.spec for frame in part], on_step)
+            return {f.digest: p for f, p in zip(part, pictures, strict=True)}, {}
+        except NonFiniteFrames as error:
+            good = {part[place].digest: picture for place, picture in error.good.items()}
+            return good, {part[place].digest: str(error) for place in error.places}
+        except RenderError:
+            raise
+        except (RuntimeError, OSError) as error:
+            cause = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
+            if trial < TRIES:
+                on_notice(f"frame {part[0].index}: {cause}; trying again ({trial} of {TRIES - 1})")
+    return {}, {frame.digest: cause for frame in part}
+
+
+def distinct(frames: Sequence[PlannedFrame]) -> Iterator[PlannedFrame]:
+    """The first frame of every digest: a held picture is rendered once."""
+    seen: set[str] = set()
+    for frame in frames:
+        if frame.digest not in seen:
+            seen.add(frame.digest)
+            yield frame

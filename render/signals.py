@@ -1,0 +1,36 @@
+"""Ctrl-C and kill: the first signal ends the run in good order, a second one ends it at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from render.errors import Interrupted
+
+CAUGHT = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise `Interrupted` inside the block at the first SIGINT or SIGTERM.
+
+    Only the main thread may set handlers; elsewhere (a launcher's worker thread) nothing changes.
+    """
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        for caught in CAUGHT:
+            signal.signal(caught, signal.SIG_DFL)
+        raise Interrupted(number)
+
+    try:
+        before = {caught: signal.signal(caught, interrupt) for caught in CAUGHT}
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        for caught, handler in before.items():
+            signal.signal(caught, handler)
