@@ -216,7 +216,9 @@ def write_run_json(path: Path, data: Mapping[str, Any]) -> None:
     Raises:
         DiskFull: no room for it.
     """
-    text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, default=str)
+    text = json.dumps(
+        data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str
+    )
     write_whole(path, f"{text}\n".encode("utf-8", "backslashreplace"))
 
 

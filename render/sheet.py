@@ -26,6 +26,7 @@ MOST_BYTES = 1_000_000
 WAYS = ((1560, False), (1560, True), (1320, True), (1080, True))
 """Width in pixels and whether 256 colours must do; the first small enough file is taken."""
 MARGIN, GAP, BAR = 28, 18, 5
+BAR_GAP = 3
 TEXT_LINES = 4
 BACKGROUND, INK, FAINT = (22, 23, 26), (234, 234, 230), (150, 152, 158)
 FONTS = (
@@ -35,10 +36,10 @@ FONTS = (
     "Arial Unicode.ttf",
     "arial.ttf",
 )
-NEAR_LETTERS: Mapping[int, int | str] = {
-    **str.maketrans("–—‘’“”×øØłŁđĐı", "--''\"\"xoOlLdDi"),
-    **str.maketrans({"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe"}),
-}
+NEAR_LETTERS = str.maketrans(
+    {"–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "×": "x", "…": "..."}
+    | {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "ø": "o", "Ø": "O", "ł": "l", "đ": "d", "ı": "i"}
+)
 
 Colour = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -133,7 +134,7 @@ def page_of(
     colours = prompt_colours(frame for frame, _ in thumbnails)
     captions = [caption(frame, letters, size[0], colours) for frame, _ in thumbnails]
     step = line_height(letters.small)
-    row = size[1] + BAR + 10 + step * (1 + max(map(len, captions))) + GAP
+    row = size[1] + BAR_GAP + BAR + 10 + step * (1 + max(map(len, captions))) + GAP
     head = MARGIN + line_height(letters.large) + GAP
     page = Image.new(
         "RGB",
@@ -205,7 +206,7 @@ def draw_cell(
     draw: ImageDraw.ImageDraw, cell: Cell, letters: Letters, colours: Mapping[str, Colour]
 ) -> None:
     """The weights' bar under the picture, then time and index, then the prompts."""
-    left, below = float(cell.left), cell.top + cell.picture.height
+    left, below = float(cell.left), cell.top + cell.picture.height + BAR_GAP
     for text, weight in cell.frame.spec.prompts:
         right = left + weight * cell.picture.width
         draw.rectangle((round(left), below, round(right) - 1, below + BAR - 1), colours[text])
