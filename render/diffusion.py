@@ -20,7 +20,7 @@ from render.blend import BlendedDenoiser, Leaves
 from render.errors import NonFiniteFrames, OutOfMemory
 from render.families import Branches, Family, ModelSource, branches
 from render.noise import starting_noise, step_generator
-from render.pipeline import load_pipeline
+from render.pipeline import first_line, load_pipeline
 from render.plan import FrameSpec, Recipe
 
 Picture = npt.NDArray[np.uint8]
@@ -78,13 +78,18 @@ class Diffusion:
         self.recipe = recipe
         self.on_text = on_text
         self.noise_shape = (1, *family.noise_shape(pipeline, recipe.height, recipe.width))
-        kind = device.partition(":")[0]
-        self.batch = batch or frames_at_once(kind, self.noise_shape)
+        self.kind = device.partition(":")[0]
+        self.batch = batch or frames_at_once(self.kind, self.noise_shape)
         self.denoiser = BlendedDenoiser(
-            getattr(pipeline, family.denoiser), family.state, rows_per_call(kind, self.batch)
+            getattr(pipeline, family.denoiser), family.state, rows_per_call(self.kind, self.batch)
         )
         # The pipeline encodes its prompt in every call; the placeholder is encoded only once.
         pipeline.encode_prompt = functools.lru_cache(maxsize=8)(pipeline.encode_prompt)
+
+    def set_batch(self, frames: int) -> None:
+        """Render so many frames at a time from now on; on a GPU with fewer rows a call."""
+        self.batch = frames
+        self.denoiser.rows_per_call = rows_per_call(self.kind, frames)
 
     @property
     def rows(self) -> int:
@@ -216,9 +221,8 @@ def out_of_memory() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        said = str(error).lower()
-        if isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-            "out of memory" in said or "can't allocate memory" in said
-        ):
-            raise OutOfMemory(f"out of memory: {said.splitlines()[0][:200]}") from error
+        said = first_line(error)
+        told = any(words in said.lower() for words in ("out of memory", "can't allocate memory"))
+        if told or isinstance(error, torch.OutOfMemoryError | MemoryError):
+            raise OutOfMemory(f"out of memory: {said[:200]}") from error
         raise

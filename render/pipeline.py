@@ -20,7 +20,6 @@ import safetensors
 import torch
 import transformers
 from diffusers.utils import logging as diffusers_logging
-from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils.tqdm import disable_progress_bars
 from transformers.utils import logging as transformers_logging
 
@@ -31,6 +30,7 @@ from render.plan import Recipe
 LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
 SAFETY_CHECKER = "stable_diffusion"  # named as a library in old folders; never loaded
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
+HUB_TIMEOUT_S = 10
 WEIGHTLESS = ("Tokenizer", "TokenizerFast", "Scheduler", "ImageProcessor", "FeatureExtractor")
 LATENT_DEFAULTS = {"clip_sample": False, "skip_prk_steps": True}
 """What every latent diffusion model sets and diffusers' defaults, made for pixels, do not."""
@@ -45,7 +45,7 @@ def load_pipeline(source: ModelSource, recipe: Recipe, device: str) -> tuple[Any
     """
     check_device(device)
     hush()
-    folder = source.folder if source.folder is not None else download(source)
+    folder = source.folder if source.folder is not None else hub_folder(source)
     family = check_folder(folder, source.variant)
     try:
         pipeline = getattr(diffusers, family.pipeline).from_pretrained(
@@ -96,33 +96,57 @@ def hush() -> None:
         disable_progress_bars()
 
 
-def download(source: ModelSource) -> Path:
-    """The folder of a hub model in the local cache, downloaded if it is not there yet.
+def hub_folder(source: ModelSource) -> Path:
+    """The folder of a hub model in the local cache; downloaded first if it is not whole there.
 
-    The index is fetched and checked before anything else is.
+    Raises:
+        ConfigError: its index is refused, or it is not in the cache and the hub can't give it.
     """
-    repository = str(source.repository)
     try:
-        index = huggingface_hub.hf_hub_download(
-            repository, "model_index.json", revision=source.revision
+        folder = fetch(source, local_files_only=True)
+        if not folder_mistakes(folder, check_index(folder / "model_index.json"), source.variant):
+            return folder
+    except (OSError, ValueError):
+        pass  # not in the cache
+    try:
+        # Asked first because it fails at once where a download tries again for half a minute.
+        huggingface_hub.HfApi().model_info(
+            str(source.repository), revision=source.revision, timeout=HUB_TIMEOUT_S
         )
-        family = check_index(Path(index))
-        folder = getattr(diffusers, family.pipeline).download(
-            repository,
-            revision=source.revision,
-            variant=source.variant,
-            use_safetensors=True,
-            **family.loading,
-        )
-    except (OSError, ValueError, HfHubHTTPError) as error:
-        revision = f" --revision {source.revision}" if source.revision else ""
-        what = (
-            f"{source} is not on this machine and the hub can't give it ({first_line(error)}); "
-            f"get it with `hf download {repository}{revision}`, give a folder with model=local "
-            "model.path=…, or run with model=storybook"
-        )
-        raise ConfigError([Mistake("model.repository", what)]) from error
+        return fetch(source)
+    except ConfigError:
+        raise
+    except Exception as error:  # the hub's client has no common base for being unreachable
+        raise out_of_reach(source, error) from error
+
+
+def fetch(source: ModelSource, local_files_only: bool = False) -> Path:
+    """What the pipeline needs of a hub model, its index first and checked before the rest."""
+    repository, revision = str(source.repository), source.revision
+    index = huggingface_hub.hf_hub_download(
+        repository, "model_index.json", revision=revision, local_files_only=local_files_only
+    )
+    family = check_index(Path(index))
+    folder = getattr(diffusers, family.pipeline).download(
+        repository,
+        revision=revision,
+        variant=source.variant,
+        use_safetensors=True,
+        local_files_only=local_files_only,
+        **family.loading,
+    )
     return Path(folder)
+
+
+def out_of_reach(source: ModelSource, error: Exception) -> ConfigError:
+    """The error for a hub model that is neither here nor to be had, with the ways out."""
+    revision = f" --revision {source.revision}" if source.revision else ""
+    what = (
+        f"{source} is not on this machine and the hub can't give it ({first_line(error)}); "
+        f"get it with `hf download {source.repository}{revision}`, give a folder with model=local "
+        "model.path=…, or run with model=storybook"
+    )
+    return ConfigError([Mistake("model.repository", what)])
 
 
 def check_folder(folder: Path, variant: str | None) -> Family:
@@ -136,13 +160,19 @@ def check_folder(folder: Path, variant: str | None) -> Family:
         what = f"{folder} is no diffusers folder (it has no model_index.json)"
         raise ConfigError([Mistake("model.path", what)])
     family = check_index(index)
-    wrong = code_mistakes(folder)
-    for name, (_, class_name) in components(read_json(index)).items():
-        if name not in family.loading:
-            wrong += weight_mistakes(folder / name, class_name, variant)
+    wrong = folder_mistakes(folder, family, variant)
     if wrong:
         raise ConfigError(wrong)
     return family
+
+
+def folder_mistakes(folder: Path, family: Family, variant: str | None) -> list[Mistake]:
+    """Code, and missing or broken parts, in a folder whose index is right."""
+    wrong = code_mistakes(folder)
+    for name, (_, class_name) in components(read_json(folder / "model_index.json")).items():
+        if name not in family.loading:
+            wrong += weight_mistakes(folder / name, class_name, variant)
+    return wrong
 
 
 def check_index(index: Path) -> Family:
@@ -186,7 +216,7 @@ def component_mistake(name: str, library: Any, class_name: Any, family: Family) 
     """Why a component must not be imported, or None."""
     if library == SAFETY_CHECKER and name in family.loading:
         return None
-    if library not in LIBRARIES:
+    if not isinstance(library, str) or library not in LIBRARIES:
         return (
             f"component {name!r} wants the library {library!r}; only diffusers and transformers "
             "are imported, never a model's own code"
@@ -209,6 +239,8 @@ def code_mistakes(folder: Path) -> list[Mistake]:
 
 def weight_mistakes(component: Path, class_name: str, variant: str | None) -> list[Mistake]:
     """Missing or broken weights of one component."""
+    if not any(component.glob("*")):
+        return [Mistake(str(component), "is missing or empty")]
     if class_name.endswith(WEIGHTLESS):
         return []
     weights = sorted(component.glob("*.safetensors"))

@@ -9,6 +9,8 @@ from diffusers import UNet2DConditionModel as UNet
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+torch.set_num_threads(1)  # tests run beside each other on few cores
+
 SIDE = 64  # pixels of a picture; the latents are 8 x 8
 BETAS = {
     "beta_start": 0.00085,
@@ -47,7 +49,7 @@ def tiny_denoiser(**changes):
     return UNet(
         **{
             "sample_size": SIDE // 8,
-            "block_out_channels": (32, 64),
+            "block_out_channels": (16, 32),
             "layers_per_block": 1,
             "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
             "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),

@@ -1,0 +1,184 @@
+"""The patched denoiser, on a denoiser small enough to compute by hand."""
+
+import pytest
+import torch
+
+from render.blend import BlendedDenoiser, combined, leaves, row_axes, with_leaves
+from render.families import branches
+from render.plan import FrameSpec
+
+STATE = frozenset({"sample", "timestep"})
+TEXTS = {"": 1.0, "a": 2.0, "b": 5.0, "c": -3.0}
+
+
+class Toy(torch.nn.Module):
+    """Predicts sample x 10 + its text's number; remembers how many rows each call had."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = []
+
+    def forward(self, sample, timestep, text, extras=None, return_dict=True):
+        assert not return_dict
+        self.calls.append(sample.shape[0])
+        return (10 * sample + text.view(-1, 1) + extras["pooled"].view(-1, 1),)
+
+
+def arguments(sample, number):
+    """What a pipeline gives the toy for one or more rows of one text."""
+    text = torch.full((len(sample), 1), number)
+    return {"text": text, "extras": {"pooled": 0 * text, "fixed": torch.ones(3)}}
+
+
+def run(toy, sample, number=0.0):
+    return toy(sample, torch.tensor(5), **arguments(sample, number), return_dict=False)[0]
+
+
+@pytest.fixture
+def toy():
+    return Toy()
+
+
+def patched(toy, rows_per_call=3):
+    denoiser = BlendedDenoiser(toy, STATE, rows_per_call)
+    one = denoiser.record(lambda: run(toy, torch.zeros(1, 4)))
+    two = denoiser.record(lambda: run(toy, torch.zeros(2, 4)))
+    denoiser.learn_axes(one, two)
+    for text, number in TEXTS.items():
+        recorded = denoiser.record(lambda number=number: run(toy, torch.zeros(1, 4), number))
+        denoiser.learn_text(text, recorded)
+    return denoiser
+
+
+def frame(prompts, negatives=(("", 1.0),), guidance=4.0, blend="noise"):
+    return branches(FrameSpec(tuple(prompts), tuple(negatives), ((0, 1.0),), guidance), blend)
+
+
+FRAMES = [
+    frame([("a", 1.0)]),
+    frame([("a", 0.25), ("b", 0.75)]),
+    frame([("a", 0.2), ("b", 0.3), ("c", 0.5)], guidance=7.5),
+    frame([("b", 0.5), ("c", 0.5)], [("", 0.4), ("a", 0.6)], 2.0),
+    frame([("b", 0.5), ("c", 0.5)], guidance=1.0),
+    frame([("b", 1.0)], guidance=0.0),
+]
+
+
+def expected(of, sample):
+    """u + g sum w_i (e_i - u) by hand."""
+
+    def side(weights):
+        numbers = [sum(w * TEXTS[text] for text, w in row) for row in of.rows]
+        return sum(w * (10 * sample + n) for w, n in zip(weights, numbers, strict=True))
+
+    conditional, unconditional = side(of.conditional), side(of.unconditional)
+    if of.guidance in (0, 1):
+        return conditional if of.guidance else unconditional
+    return unconditional + of.guidance * (conditional - unconditional)
+
+
+@pytest.mark.parametrize("rows_per_call", [1, 2, 3, 5, 40])
+def test_every_frame_gets_its_own_blend(toy, rows_per_call):
+    denoiser = patched(toy, rows_per_call)
+    denoiser.prepare(FRAMES)
+    samples = torch.randn(len(FRAMES), 4, generator=torch.Generator().manual_seed(0))
+    out = run(toy, samples)
+    for of, sample, got in zip(FRAMES, samples, out, strict=True):
+        torch.testing.assert_close(got, expected(of, sample), rtol=1e-5, atol=1e-4)
+
+
+def test_calls_have_a_constant_number_of_rows(toy):
+    denoiser = patched(toy, 4)
+    denoiser.prepare(FRAMES)
+    run(toy, torch.zeros(len(FRAMES), 4))
+    rows = sum(len(of.rows) for of in FRAMES)
+    assert rows == 2 + 3 + 4 + 4 + 2 + 1
+    assert toy.calls == [4, 4, 4, 4]
+    assert (denoiser.rows, denoiser.padded_rows) == (rows, 0)
+    denoiser.prepare(FRAMES[:1])
+    run(toy, torch.zeros(1, 4))
+    assert toy.calls[-1] == 4
+    assert (denoiser.rows, denoiser.padded_rows) == (rows + 2, 2)
+
+
+def test_recording_computes_nothing(toy):
+    denoiser = patched(toy)
+    assert toy.calls == []
+    assert denoiser.rows == 0
+
+
+def test_only_conditioning_that_follows_the_rows_is_kept(toy):
+    denoiser = patched(toy)
+    kept = set(denoiser.texts["a"])
+    assert kept == {("text",), ("extras", "pooled")}
+
+
+def test_embedding_blend_is_the_weighted_conditioning_in_two_rows(toy):
+    denoiser = patched(toy)
+    of = frame([("a", 0.25), ("b", 0.75)], [("", 0.5), ("c", 0.5)], blend="embedding")
+    denoiser.prepare([of])
+    sample = torch.ones(1, 4)
+    u, c = 10 + (1 - 3) / 2, 10 + 0.25 * 2 + 0.75 * 5
+    torch.testing.assert_close(run(toy, sample), torch.full((1, 4), u + 4 * (c - u)))
+    assert denoiser.rows == 2
+
+
+def test_predictions_meet_in_float32_and_leave_in_their_own_dtype(toy):
+    denoiser = patched(toy)
+    denoiser.prepare([frame([("a", 1.0)])])
+    seen = []
+    toy_forward = denoiser.stock_forward
+    denoiser.stock_forward = lambda **kw: (toy_forward(**kw)[0].half(),)
+    combine = denoiser.combine
+    denoiser.combine = lambda rows: (seen.extend(row.dtype for row in rows), combine(rows))[1]
+    assert run(toy, torch.zeros(1, 4)).dtype == torch.float16
+    assert set(seen) == {torch.float32}
+
+
+def test_one_row_is_returned_bit_for_bit():
+    row = torch.randn(4)
+    assert combined(frame([("a", 1.0)], guidance=1.0), [row]) is row
+
+
+def test_oldest_texts_are_forgotten_beyond_what_is_remembered(toy, monkeypatch):
+    monkeypatch.setattr("render.blend.REMEMBERED_TEXTS", 2)
+    denoiser = patched(toy)
+    assert denoiser.knows("")
+    assert denoiser.knows("a")
+    denoiser.prepare([frame([("a", 1.0)])])
+    assert set(denoiser.texts) == {"", "a"}
+    assert not denoiser.knows("b")
+
+
+def test_texts_of_the_frames_are_kept_however_many(toy, monkeypatch):
+    monkeypatch.setattr("render.blend.REMEMBERED_TEXTS", 1)
+    denoiser = patched(toy)
+    denoiser.prepare(FRAMES)
+    assert set(denoiser.texts) == set(TEXTS)
+
+
+def test_closing_gives_the_denoiser_its_forward_back(toy):
+    patched(toy).close()
+    assert "forward" not in vars(toy)
+    assert run(toy, torch.zeros(2, 4), 3.0).tolist() == [[3.0] * 4] * 2
+
+
+def test_a_pipeline_that_never_denoises_is_an_error(toy):
+    with pytest.raises(RuntimeError, match="without calling its denoiser"):
+        BlendedDenoiser(toy, STATE, 3).record(lambda: None)
+
+
+def test_leaves_and_their_replacement():
+    nest = {"a": torch.zeros(2), "b": [torch.ones(1), {"c": torch.ones(3)}], "d": None}
+    found = dict(leaves(nest))
+    assert set(found) == {("a",), ("b", 0), ("b", 1, "c")}
+    replaced = with_leaves(nest, {("b", 1, "c"): torch.full((1,), 7.0)})
+    assert replaced["b"][1]["c"].tolist() == [7.0]
+    assert replaced["a"] is nest["a"]
+    assert replaced["d"] is None
+
+
+def test_axis_of_rows_is_found_by_comparing_and_not_by_length():
+    one = {("x",): torch.zeros(1, 2), ("y",): torch.zeros(3, 1), ("z",): torch.zeros(2, 2)}
+    two = {("x",): torch.zeros(2, 2), ("y",): torch.zeros(3, 2), ("z",): torch.zeros(2, 2)}
+    assert row_axes(one, two) == {("x",): 0, ("y",): 1}
