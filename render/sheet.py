@@ -28,6 +28,7 @@ WAYS = ((1560, False), (1560, True), (1320, True), (1080, True))
 MARGIN, GAP, BAR = 28, 18, 5
 BAR_GAP = 3
 TEXT_LINES = 4
+LONGEST = 600  # characters of a prompt that are looked at
 BACKGROUND, INK, FAINT = (22, 23, 26), (234, 234, 230), (150, 152, 158)
 FONTS = (
     "DejaVuSans.ttf",
@@ -196,7 +197,7 @@ def caption(
     beside = width - (0 if alone else letters.small.getlength("88%  "))
     lines: list[Line] = []
     for text, weight in heaviest:
-        pieces = wrapped(letters.spell(text), letters.small, beside, 3 if alone else 2)
+        pieces = wrapped(letters.spell(text[:LONGEST]), letters.small, beside, 3 if alone else 2)
         lines.append(("" if alone else f"{weight:.0%}  ", pieces[0], colours[text]))
         lines += [("", piece, colours[text]) for piece in pieces[1:]]
     return lines[:TEXT_LINES]
@@ -230,8 +231,10 @@ def wrapped(text: str, font: Font, width: float, most: int) -> list[str]:
         longer = f"{lines[-1]} {word}".strip()
         if font.getlength(longer) <= width or not lines[-1]:
             lines[-1] = longer
-        else:
+        elif len(lines) <= most:
             lines.append(word)
+        else:
+            break
     kept = lines[:most]
     if len(lines) > most:
         kept[-1] = f"{kept[-1]} …"
@@ -259,7 +262,7 @@ def letters_for(texts: Sequence[str]) -> Letters:
             except OSError:
                 continue
             if needed <= covered(font, needed):
-                return Letters(font.font_variant(size=21), font, frozenset(needed))
+                return Letters(ImageFont.truetype(name, 21), font, frozenset(needed))
     return Letters(ImageFont.load_default(23), own, frozenset(covered(own, needed)))
 
 

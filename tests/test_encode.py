@@ -23,8 +23,7 @@ from render import files
 from render.config import OutputConfig
 from render.encode import encode
 from render.errors import DiskFull, EncodeError, RenderError
-from render.ffmpeg import ffmpeg_version
-from render.formats import CODECS, FASTEST_GIF, audio_mistake, rate_mistake, suffix, video_digest
+from render.formats import CODECS, suffix
 
 SIZE = (64, 48)
 ALL = sorted(CODECS)
@@ -264,57 +263,6 @@ def test_what_is_no_sound_is_said_by_ffmpeg(tmp_path: Path) -> None:
     with pytest.raises(EncodeError, match=re.escape("fake.wav")):
         film(tmp_path, OutputConfig(audio=fake))
     assert [entry.name for entry in tmp_path.glob("*film*")] == []
-
-
-def test_audio_mistakes_are_found_before_rendering(tmp_path: Path) -> None:
-    sound = tone(tmp_path / "tone.wav", 0.1)
-    assert audio_mistake(OutputConfig()) is None
-    assert all(audio_mistake(OutputConfig(format=name, audio=sound)) is None for name in VIDEOS)
-    for name in [*PICTURES, "frames"]:
-        assert f"{name} has no sound" in str(audio_mistake(OutputConfig(format=name, audio=sound)))
-    for absent in (tmp_path / "absent.wav", tmp_path):
-        assert f"{absent} is not a file" in str(audio_mistake(OutputConfig(audio=absent)))
-
-
-def test_a_gif_that_players_slow_down_is_a_mistake() -> None:
-    assert rate_mistake(OutputConfig(format="gif", fps=FASTEST_GIF)) is None
-    assert "50 frames a second" in str(rate_mistake(OutputConfig(format="gif", fps="60")))
-    assert rate_mistake(OutputConfig(format="mp4", fps="60")) is None
-
-
-# --- the video's identity --------------------------------------------------------------------
-
-
-def test_a_videos_digest_covers_what_changes_it(tmp_path: Path) -> None:
-    sound, same_sound = tone(tmp_path / "a.wav", 0.1), tone(tmp_path / "b.wav", 0.1)
-    other_sound = tone(tmp_path / "c.wav", 0.2)
-
-    def digest(
-        *frames: str, version: str = "9", size: tuple[int, int] = SIZE, **output: object
-    ) -> str:
-        return video_digest(frames or ("a", "b"), OutputConfig(**output), size, version)
-
-    others = [
-        digest("a"),
-        digest("b", "a"),
-        digest("ab"),
-        digest(version="10"),
-        digest(size=(48, 64)),
-        digest(fps="24"),
-        digest(format="webm"),
-        digest(quality=81),
-        digest(audio=sound),
-        digest(audio=other_sound),
-    ]
-    assert len({digest(), *others}) == len(others) + 1
-    assert digest(fps="12") == digest(fps=12.0) == digest()
-    assert digest(audio=sound) == digest(audio=same_sound)
-    with pytest.raises(EncodeError, match="absent"):
-        digest(audio=tmp_path / "absent.wav")
-
-
-def test_ffmpeg_names_its_version() -> None:
-    assert re.match(r"n?\d", ffmpeg_version())
 
 
 # --- what stands in the way ------------------------------------------------------------------

@@ -1,0 +1,117 @@
+"""Formats: what is refused before rendering, and when a video is the same video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from render.config import Format, OutputConfig
+from render.errors import EncodeError
+from render.formats import (
+    CODECS,
+    FASTEST_GIF,
+    LONGEST_TAG,
+    audio_mistake,
+    rate_mistake,
+    suffix,
+    tags,
+    video_digest,
+    video_output,
+)
+
+SIZE = (64, 48)
+VIDEOS = sorted(name for name, codec in CODECS.items() if codec.audio)
+PICTURES = sorted(set(CODECS) - set(VIDEOS))
+
+
+def sound_file(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def test_every_format_of_the_config_has_its_row() -> None:
+    assert {*CODECS, "frames"} == set(get_args(Format))
+
+
+def test_suffixes() -> None:
+    assert {name: suffix(name) for name in get_args(Format)} == {
+        "mp4": ".mp4",
+        "webm": ".webm",
+        "av1": ".mp4",
+        "prores": ".mov",
+        "gif": ".gif",
+        "webp": ".webp",
+        "apng": ".apng",
+        "frames": "",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(CODECS))
+def test_every_quality_has_its_settings(name: str) -> None:
+    for quality in range(101):
+        options = video_output(OutputConfig(format=name, quality=quality), small=False)
+        assert all(isinstance(option, str) and option for option in options)
+
+
+@pytest.mark.parametrize("name", ["mp4", "webm", "av1"])
+def test_quality_is_monotone(name: str) -> None:
+    def crf(quality: int) -> int:
+        options = video_output(OutputConfig(format=name, quality=quality), small=False)
+        return int(options[options.index("-crf") + 1])
+
+    grades = [crf(quality) for quality in range(101)]
+    assert grades == sorted(grades, reverse=True)
+    assert grades[0] - grades[100] >= 30
+
+
+def test_tags_are_single_arguments_and_the_longest_is_left_out() -> None:
+    comment = "a=b;c#d\n'e' \"f\""
+    given = {"title": "x", "comment": comment, "long": "é" * LONGEST_TAG}
+    options = tags(given)
+    assert options[-4:] == ["-metadata", "title=x", "-metadata", f"comment={comment}"]
+
+
+def test_audio_mistakes_are_found_before_rendering(tmp_path: Path) -> None:
+    sound = sound_file(tmp_path / "tone.wav", b"RIFF")
+    assert audio_mistake(OutputConfig()) is None
+    assert all(audio_mistake(OutputConfig(format=name, audio=sound)) is None for name in VIDEOS)
+    for name in [*PICTURES, "frames"]:
+        assert f"{name} has no sound" in str(audio_mistake(OutputConfig(format=name, audio=sound)))
+    for absent in (tmp_path / "absent.wav", tmp_path):
+        assert f"{absent} is not a file" in str(audio_mistake(OutputConfig(audio=absent)))
+
+
+def test_a_gif_that_players_slow_down_is_a_mistake() -> None:
+    assert rate_mistake(OutputConfig(format="gif", fps=FASTEST_GIF)) is None
+    assert "50 frames a second" in str(rate_mistake(OutputConfig(format="gif", fps="60")))
+    assert rate_mistake(OutputConfig(format="mp4", fps="60")) is None
+
+
+def test_a_videos_digest_covers_what_changes_it(tmp_path: Path) -> None:
+    sound, same_sound = (sound_file(tmp_path / name, b"one") for name in ("a.wav", "b.wav"))
+    other_sound = sound_file(tmp_path / "c.wav", b"two")
+
+    def digest(
+        *frames: str, version: str = "9", size: tuple[int, int] = SIZE, **output: object
+    ) -> str:
+        return video_digest(frames or ("a", "b"), OutputConfig(**output), size, version)
+
+    others = [
+        digest("a"),
+        digest("b", "a"),
+        digest("ab"),
+        digest(version="10"),
+        digest(size=(48, 64)),
+        digest(fps="24"),
+        digest(format="webm"),
+        digest(quality=81),
+        digest(audio=sound),
+        digest(audio=other_sound),
+    ]
+    assert len({digest(), *others}) == len(others) + 1
+    assert digest(fps="12") == digest(fps=12.0) == digest()
+    assert digest(audio=sound) == digest(audio=same_sound)
+    with pytest.raises(EncodeError, match="absent"):
+        digest(audio=tmp_path / "absent.wav")

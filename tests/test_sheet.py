@@ -1,0 +1,198 @@
+"""The contact sheet: what is on the page, from frames that are plain colours."""
+
+from __future__ import annotations
+
+import colorsys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFont
+
+from render import sheet
+from render.errors import EncodeError
+from render.plan import PlannedFrame
+from render.sheet import MOST_BYTES, MOST_FRAMES, contact_sheet, evenly
+from render.timeline import FrameSpec
+
+Frames = list[tuple[PlannedFrame, Path]]
+Prompts = tuple[tuple[str, float], ...]
+
+
+def planned(index: int, prompts: Prompts) -> PlannedFrame:
+    spec = FrameSpec(prompts, (("", 1.0),), ((1, 1.0),), 7.5)
+    return PlannedFrame(index, Fraction(index, 12), spec, f"{index:064x}")
+
+
+def colour(index: int) -> tuple[int, int, int]:
+    """A strong colour, another one for each index up to 24."""
+    red, green, blue = colorsys.hsv_to_rgb(index / 24, 1, 0.9)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def plain_frames(
+    folder: Path, count: int, size: tuple[int, int] = (64, 64), prompts: Prompts | None = None
+) -> Frames:
+    """Frames of one colour each, from a first prompt to a second one."""
+    frames: Frames = []
+    for index in range(count):
+        part = index / max(1, count - 1)
+        blend = (("A landscape", 1 - part), ("A castle on a hill", part))
+        mix = prompts or tuple((text, weight) for text, weight in blend if weight > 0)
+        path = folder / f"{index:06d}.png"
+        Image.new("RGB", size, colour(index)).save(path)
+        frames.append((planned(index, mix), path))
+    return frames
+
+
+def page_of(target: Path) -> np.ndarray:
+    with Image.open(target, formats=["PNG"]) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def areas(target: Path) -> dict[tuple[int, int, int], int]:
+    """How many pixels of the page have each colour."""
+    with Image.open(target) as image:
+        return {colour: count for count, colour in image.getcolors(image.width * image.height)}
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 7, 23, 24])
+def test_every_frame_of_a_short_film_is_shown_at_one_size(count: int, tmp_path: Path) -> None:
+    target = tmp_path / "sheet.png"
+    contact_sheet(plain_frames(tmp_path, count), target, "city")
+    found = areas(target)
+    shown = [found.get(colour(index), 0) for index in range(count)]
+    assert min(shown) > 10_000
+    assert len(set(shown)) == 1
+
+
+@pytest.mark.parametrize("size", [(64, 36), (36, 64), (8, 8), (512, 8)])
+def test_thumbnails_keep_the_shape_of_the_frames(size: tuple[int, int], tmp_path: Path) -> None:
+    target = tmp_path / "sheet.png"
+    contact_sheet(plain_frames(tmp_path, 3, size), target, "city")
+    shown = (page_of(target) == np.array(colour(1), np.uint8)).all(axis=-1)
+    rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
+    assert len(columns) / len(rows) == pytest.approx(size[0] / size[1], rel=0.05)
+
+
+def test_of_a_long_film_even_frames_with_the_first_and_the_last() -> None:
+    frames: Frames = [(planned(index, (("x", 1.0),)), Path()) for index in range(1000)]
+    indices = [frame.index for frame, _ in evenly(frames, MOST_FRAMES)]
+    assert len(indices) == MOST_FRAMES
+    assert (indices[0], indices[-1]) == (0, 999)
+    steps = np.diff(indices)
+    assert steps.max() - steps.min() <= 1
+
+
+def test_bars_show_the_weights_in_the_prompts_colours(tmp_path: Path) -> None:
+    target = tmp_path / "sheet.png"
+    frames = plain_frames(tmp_path, 3, prompts=(("A landscape", 0.75), ("A castle", 0.25)))
+    contact_sheet(frames, target, "city")
+    found = areas(target)
+    colours = sheet.prompt_colours(frame for frame, _ in frames)
+    assert found[colours["A landscape"]] / found[colours["A castle"]] == pytest.approx(3, rel=0.1)
+
+
+def test_the_heaviest_prompt_stands_first(tmp_path: Path) -> None:
+    letters = sheet.letters_for(["abc"])
+    frame = planned(0, (("light", 0.1), ("heavy", 0.6), ("middle", 0.3)))
+    lines = sheet.caption(frame, letters, 300, sheet.prompt_colours([frame]))
+    told = [(mark.strip(), text) for mark, text, _ in lines]
+    assert told == [("60%", "heavy"), ("30%", "middle"), ("10%", "light")]
+
+
+def test_a_prompt_alone_needs_no_percentage() -> None:
+    frame = planned(0, (("A castle", 1.0),))
+    letters = sheet.letters_for(["A castle"])
+    lines = sheet.caption(frame, letters, 300, sheet.prompt_colours([frame]))
+    assert [(mark, text) for mark, text, _ in lines] == [("", "A castle")]
+
+
+@pytest.mark.parametrize("text", ["word " * 300, "w" * 3000, "a b " + "w" * 300])
+def test_long_prompts_are_wrapped_and_cut(text: str) -> None:
+    letters = sheet.letters_for([text])
+    lines = sheet.wrapped(text, letters.small, 200, 3)
+    assert len(lines) <= 3
+    assert max(letters.small.getlength(line) for line in lines) <= 200
+    assert lines[-1].endswith("…")
+
+
+def test_many_prompts_do_not_overflow_the_caption() -> None:
+    frame = planned(0, tuple((f"prompt {number} " * 9, 0.1) for number in range(10)))
+    letters = sheet.letters_for(["prompt"])
+    lines = sheet.caption(frame, letters, 200, sheet.prompt_colours([frame]))
+    assert len(lines) == sheet.TEXT_LINES
+
+
+def test_letters_that_no_font_has_become_near_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet, "FONTS", ("no such font",))
+    texts = ["Schloß – Köln × 2", "中国 castle", "tab\tand\x1b", "🙂"]
+    letters = sheet.letters_for(texts)
+    assert [letters.spell(text) for text in texts] == [
+        "Schloss - Koln x 2",
+        "?? castle",
+        "tab and?",
+        "?",
+    ]
+
+
+def test_a_font_of_the_system_is_taken_if_it_has_the_letters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own, other = ImageFont.load_default(15), ImageFont.load_default(14)
+
+    def covered(font: object, needed: set[str]) -> set[str]:
+        return needed - {"ö"} if font is own else needed
+
+    monkeypatch.setattr(sheet, "covered", covered)
+    monkeypatch.setattr(sheet.ImageFont, "load_default", lambda size: own)
+    monkeypatch.setattr(sheet.ImageFont, "truetype", lambda name, size: other)
+    assert sheet.letters_for(["Köln"]).spell("Köln") == "Köln"
+
+
+def test_the_page_says_more_with_a_title(tmp_path: Path) -> None:
+    frames = plain_frames(tmp_path, 2)
+    pages = []
+    for title in ("", "city [x]", "city " * 200):
+        contact_sheet(frames, tmp_path / "sheet.png", title)
+        pages.append(page_of(tmp_path / "sheet.png"))
+    assert {page.shape for page in pages} == {pages[0].shape}
+    head = [page[:60].sum() for page in pages]
+    assert head[0] < head[1] < head[2]
+    assert np.array_equal(pages[0][70:], pages[2][70:])
+
+
+def test_a_page_of_rough_frames_stays_small(tmp_path: Path) -> None:
+    rough = np.random.default_rng(0)
+    frames: Frames = []
+    for index in range(24):
+        path = tmp_path / f"{index}.png"
+        Image.fromarray(rough.integers(0, 256, (128, 128, 3), np.uint8)).save(path)
+        frames.append((planned(index, (("noise", 1.0),)), path))
+    target = tmp_path / "sheet.png"
+    contact_sheet(frames, target, "noise")
+    assert target.stat().st_size < 1.3 * MOST_BYTES
+
+
+def test_the_page_is_the_same_every_time_and_replaces_a_link(tmp_path: Path) -> None:
+    frames = plain_frames(tmp_path, 3)
+    victim, target = tmp_path / "victim", tmp_path / "sheet.png"
+    victim.write_text("precious")
+    target.symlink_to(victim)
+    contact_sheet(frames, target, "city")
+    first = target.read_bytes()
+    contact_sheet(frames, target, "city")
+    assert target.read_bytes() == first
+    assert victim.read_text() == "precious"
+    assert list(tmp_path.glob("*.tmp")) == []
+
+
+def test_what_can_not_be_shown_is_named(tmp_path: Path) -> None:
+    frames = plain_frames(tmp_path, 3)
+    frames[1][1].write_bytes(frames[1][1].read_bytes()[:60])
+    with pytest.raises(EncodeError, match="000001"):
+        contact_sheet(frames, tmp_path / "sheet.png", "city")
+    with pytest.raises(EncodeError, match="no frames"):
+        contact_sheet([], tmp_path / "sheet.png", "city")
+    assert not (tmp_path / "sheet.png").exists()
