@@ -363,7 +363,7 @@ class Work:
         target = film.folder / f"{film.config.name}{suffix(output.format)}"
         digests = [frame.digest for frame in film.plan.frames]
         digest = video_digest(digests, output, film.size, ffmpeg_version())
-        self.video_kept = self.video == video_record(target, digest)
+        self.video_kept = self.video is not None and self.video == video_record(target, digest)
         if self.video_kept:
             return target
         pngs = [store.stored_path(film.store, digest) for digest in digests]
