@@ -97,14 +97,16 @@ def make_gif(
 
     ffmpeg can do both at once, but then it holds the whole film in memory.
     """
-    total = 2 * len(pngs)
+    total = len(pngs)  # a frame is half done after the first pass
     source = formats.raw_input(output.fps, size)
     with scratch(target) as palette:
         chosen = [*source, *formats.palette_output(output.quality), f"file:{palette}"]
-        send(pngs, size, chosen, palette, lambda done, _: on_frame(done, total), patience)
+        send(pngs, size, chosen, palette, lambda done, _: on_frame(done // 2, total), patience)
         given = [*source, *formats.palette_input(palette)]
         made = [*given, *formats.video_output(output, small=False), f"file:{fresh}"]
-        send(pngs, size, made, fresh, lambda done, _: on_frame(len(pngs) + done, total), patience)
+        send(
+            pngs, size, made, fresh, lambda done, _: on_frame((total + done) // 2, total), patience
+        )
 
 
 def needs_aom(output: OutputConfig, size: Size) -> bool:
