@@ -9,7 +9,9 @@ as one line a problem and an exit code.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,7 @@ from render.commandline import (
     reworded,
 )
 from render.documents import read_document
-from render.errors import ConfigError, Mistake, RenderError
+from render.errors import ConfigError, Interrupted, Mistake, RenderError
 
 DOLLAR = "\ue000"  # stands for the `$` of `${` in timelines, so that no one interpolates it
 
@@ -104,7 +106,7 @@ def literal(value: Any, old: str, new: str) -> Any:
 
 
 def plain_config(composed: DictConfig) -> dict[str, Any]:
-    """The composed config as plain data; a timeline's texts are literal, whatever they hold."""
+    """The composed config as plain data; what models read is literal, whatever it holds."""
     if composed.get("timeline") is None:
         known = ", ".join(known_choices("timeline"))
         what = f"no timeline; say which: render +timeline=NAME ({known})"
@@ -119,6 +121,9 @@ def plain_config(composed: DictConfig) -> dict[str, Any]:
             result[str(key)] = (
                 OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
             )
+    if isinstance(sampling := result.get("sampling"), dict) and "negative" in sampling:
+        raw = OmegaConf.to_container(composed.sampling, resolve=False)
+        sampling["negative"] = raw["negative"] if isinstance(raw, dict) else None
     return result
 
 
@@ -155,6 +160,8 @@ def job(composed: DictConfig) -> None:
         OUTCOMES.append((folder, error))
         if sweep:
             say(error, f"{folder}: ")
+        if isinstance(error, Interrupted):
+            raise KeyboardInterrupt from error  # Hydra goes on with the next job after all others
 
 
 def say(error: RenderError, prefix: str = "") -> None:
@@ -170,7 +177,7 @@ def ending() -> int:
     elif OUTCOMES:
         print(f"render: {len(OUTCOMES)} jobs of the sweep failed:", file=sys.stderr)
         for folder, error in OUTCOMES:
-            say(error, f"  {folder}: ")
+            say(error, f"  {folder} (exit code {error.exit_code}): ")
     return OUTCOMES[0][1].exit_code if OUTCOMES else 0
 
 
@@ -185,22 +192,37 @@ def compose_and_run(arguments: Sequence[str]) -> None:
     start(job)()
 
 
+def foreseen(error: Exception) -> RenderError:
+    """What composing a config raised, as an error of the tree."""
+    if isinstance(error, RenderError):
+        return error
+    if isinstance(error, HydraException | OmegaConfBaseException | yaml.YAMLError):
+        return ConfigError([reworded(str(error) or type(error).__name__)])
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    return RenderError(
+        f"this is a bug of ours ({what}, {Path(place.filename).name}:{place.lineno})"
+    )
+
+
 def main() -> int:
     """The `render` command; returns the exit code."""
+    OUTCOMES.clear()
     arguments = sys.argv[1:]
-    if "--help" in arguments or "-h" in arguments:
-        print(help_text())
-        return 0
     try:
+        if "--help" in arguments or "-h" in arguments:
+            print(help_text(), flush=True)
+            return 0
         compose_and_run(arguments)
-    except RenderError as error:
-        say(error)
-        return error.exit_code
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        say(ConfigError([reworded(str(error) or type(error).__name__)]))
-        return ConfigError.exit_code
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
-        return 130
+        return ending() or 130
+    except Exception as error:
+        told = foreseen(error)
+        say(told)
+        return told.exit_code
     return ending()
 
 

@@ -10,7 +10,6 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 from render.config import keys_at
@@ -19,9 +18,17 @@ from render.values import nearest
 
 PACKAGE = Path(__file__).resolve().parent
 FOLDERS = re.compile(r"\+{0,2}hydra\.(run|sweep|output_subdir|job\.chdir)\b|\+{0,2}hydra/output")
+GRAMMAR = re.compile(
+    r"no viable alternative|(mismatched|extraneous) input|token recog|missing .* at"
+)
 MAX_VARIANT = 80
 GROUPS = ("model", "scheduler", "output", "compute", "timeline")
 
+OPTIONS = frozenset(
+    "--help -h --hydra-help --version --cfg -c --resolve --package -p --run -r --multirun -m "
+    "--shell-completion -sc --config-path -cp --config-name -cn --config-dir -cd "
+    "--experimental-rerun --info -i".split()
+)
 OPTIONS_WITH_VALUE = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
                       "--experimental-rerun", "--package", "-p")  # fmt: skip
 QUOTING = (
@@ -55,10 +62,14 @@ def forgiving(arguments: Sequence[str]) -> list[str]:
     `timeline=x` becomes `+timeline=x`, `a.b=c` becomes `++a.b=c`: the config's own types know
     which keys there are, and tell all unknown ones at once with the nearest right names.
     """
+    if "-sc" in arguments or "--shell-completion" in arguments:
+        return list(arguments)
     prepared, value_follows = [], False
     for argument in arguments:
         key, equals, _ = argument.partition("=")
         if value_follows or argument.startswith(("-", "~")) or not equals:
+            if key.startswith("-") and not value_follows and key not in OPTIONS:
+                raise ConfigError([Mistake(key, "no such option; see render --help")])
             value_follows = argument in OPTIONS_WITH_VALUE
             prepared.append(argument)
             continue
@@ -75,7 +86,6 @@ def forgiving(arguments: Sequence[str]) -> list[str]:
     return prepared
 
 
-@cache
 def known_groups() -> frozenset[str]:
     """Config groups: the folders in the config folders."""
     return frozenset(p.name for folder in config_folders() for p in folder.iterdir() if p.is_dir())
@@ -96,20 +106,23 @@ def job_folder(overrides: Sequence[str]) -> str:
 def reworded(message: str) -> Mistake:
     """What Hydra or OmegaConf said, in a person's words."""
     first = message.strip().partition("\n")[0]
-    if found := re.search(r"Could not find '(\w+)/([^']*)'", message):
+    if found := re.search(r"Could not find '([\w/]+)/([^/']*)'", message):
         return unknown_choice(found[1], found[2])
     if "Could not override" in first and (found := re.search(r"'([^']+)'", first)):
         return Mistake(found[1], f"unknown key{nearest(found[1], keys_at([]))}")
-    if first.startswith("Error parsing override"):
+    if first.startswith("Error parsing override") or GRAMMAR.match(first):
         return Mistake("command line", f"{first}; {QUOTING}")
     if "Ambiguous value for argument" in first:
-        return Mistake("command line", f"{first}: several values are a sweep, which needs -m")
+        what = f"{first}: several values are a sweep, which needs -m; {QUOTING}"
+        return Mistake("command line", what)
     return Mistake("config", first)
 
 
 def unknown_choice(group: str, name: str) -> Mistake:
     """A config group has no such file."""
     known = known_choices(group)
+    if not known:
+        return Mistake(group, f"no {name!r} here; see render --help for what there is")
     near = nearest(name, known)
     listed = "" if near.startswith("; known") else f"; known: {', '.join(known)}"
     return Mistake(group, f"no {group} {name!r}{near}{listed}")

@@ -37,23 +37,21 @@ def render_frames(
     begin: Callable[[Sequence[PlannedFrame]], None],
     on_step: Callable[[int, int], None],
     done: Callable[[PlannedFrame, Picture], None],
+    failed: Callable[[Failure], None],
     on_notice: Callable[[str], None],
-) -> list[Failure]:
+) -> None:
     """Render frames in order, a batch at a time.
 
     Args:
         begin: told which frames are in work now.
         on_step: told (evaluations done, of how many) for the frames in work.
         done: takes each finished picture (and stores it) before the next batch begins.
+        failed: told of each frame that could not be rendered.
         on_notice: told of tries again and of halved batches, a line each.
-
-    Returns:
-        The frames that failed.
 
     Raises:
         FramesFailed: so many failures in a row that the rest was not tried, or no memory for one.
     """
-    failures: list[Failure] = []
     in_a_row = place = 0
     while place < len(frames):
         part = frames[place : place + diffusion.batch]
@@ -66,13 +64,13 @@ def render_frames(
         for frame in part:
             if frame.digest in pictures:
                 done(frame, pictures[frame.digest])
-        failures += [Failure(f, causes[f.digest]) for f in part if f.digest in causes]
+            else:
+                failed(Failure(frame, causes[frame.digest]))
         in_a_row = 0 if pictures else in_a_row + len(part)
         if in_a_row >= FAILURES_IN_A_ROW:
             cause = f"{in_a_row} frames in a row failed, the rest was not tried"
-            raise FramesFailed(f"{cause}; the last: {failures[-1].cause}")
+            raise FramesFailed(f"{cause}; the last: {causes[part[-1].digest]}")
         place += len(part)
-    return failures
 
 
 def halve(diffusion: Diffusion, error: OutOfMemory, on_notice: Callable[[str], None]) -> None:

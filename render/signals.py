@@ -14,15 +14,18 @@ CAUGHT = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise `Interrupted` inside the block at the first SIGINT or SIGTERM.
+    """Raise `Interrupted` from the block at the first SIGINT or SIGTERM.
 
+    Inside, it travels as a KeyboardInterrupt, which no library takes for an error of its own.
     Only the main thread may set handlers; elsewhere (a launcher's worker thread) nothing changes.
     """
+    received: list[int] = []
 
     def interrupt(number: int, _: FrameType | None) -> None:
+        received.append(number)
         for caught in CAUGHT:
             signal.signal(caught, signal.SIG_DFL)
-        raise Interrupted(number)
+        raise KeyboardInterrupt
 
     try:
         before = {caught: signal.signal(caught, interrupt) for caught in CAUGHT}
@@ -31,6 +34,10 @@ def interruptible() -> Iterator[None]:
         return
     try:
         yield
+    except BaseException as error:
+        if received:
+            raise Interrupted(received[0]) from error
+        raise
     finally:
         for caught, handler in before.items():
             signal.signal(caught, handler)

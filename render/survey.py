@@ -1,0 +1,66 @@
+"""The survey: what becomes of each frame of a film, counted, with reasons and costs."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import astuple
+
+from render import cost, store
+from render.film import Film
+from render.plan import PlannedFrame
+from render.rendering import distinct
+from render.report import PlanSummary
+from render.store import State, Verdict
+from render.tokens import cut_prompts
+
+NAMED = 4  # frames that a reason names
+
+
+def survey(film: Film, frames: Sequence[PlannedFrame]) -> list[Verdict]:
+    """What becomes of each frame; nothing is changed but leftovers of killed runs."""
+    store.sweep_store(film.store)
+    return [store.judge(frame, film.store, film.frames, film.size) for frame in frames]
+
+
+def missing_frames(verdicts: Sequence[Verdict]) -> list[PlannedFrame]:
+    """The frames to render: each picture once, and none that is there under another name."""
+    there = {v.frame.digest for v in verdicts if v.stored or v.in_place}
+    return [frame for frame in distinct([v.frame for v in verdicts]) if frame.digest not in there]
+
+
+def summarise(film: Film, verdicts: Sequence[Verdict]) -> PlanSummary:
+    """Counts, reasons and costs of what a run would do."""
+    missing = missing_frames(verdicts)
+    rows = cost.planned_rows(missing, film.plan.recipe, film.scheduler)
+    timing = cost.earlier_timing(film.store, film.plan.recipe, film.device)
+    counts = Counter(v.state.value for v in verdicts)
+    texts = {text for v in verdicts for text, _ in (*v.frame.spec.prompts, *v.frame.spec.negatives)}
+    return PlanSummary(
+        frames=len(verdicts),
+        **{state.value: counts[state.value] for state in State},
+        reasons=reasons(verdicts),
+        rows=rows,
+        seconds_estimate=cost.seconds_for(len(missing), rows, timing),
+        estimate_source="earlier frames of this kind on this machine" if timing else "",
+        disk_bytes=cost.bytes_for(len(missing), film.plan.recipe, timing),
+        cut_prompts=[astuple(cut) for cut in cut_prompts(sorted(texts), film.model.tokenizer)],
+        warnings=film.plan.warnings,
+    )
+
+
+def reasons(verdicts: Sequence[Verdict]) -> list[tuple[str, int, str]]:
+    """(state, count, reason with its first frames); kept frames without a story are left out."""
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for verdict in verdicts:
+        if verdict.reason:
+            groups[verdict.state.value, verdict.reason].append(verdict.frame.index)
+    return [
+        (state, len(indexes), f"{reason} (frames {some(indexes)})")
+        for (state, reason), indexes in groups.items()
+    ]
+
+
+def some(indexes: Sequence[int]) -> str:
+    """The first few numbers of a list."""
+    return ", ".join(map(str, indexes[:NAMED])) + (" …" if len(indexes) > NAMED else "")

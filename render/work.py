@@ -1,0 +1,255 @@
+"""Work: what one run does to its folder, step by step, and what it has done so far."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import render
+from render import cost, store
+from render.encode import encode
+from render.errors import FramesFailed
+from render.ffmpeg import ffmpeg_version
+from render.film import Film
+from render.formats import suffix, video_digest
+from render.plan import FrameSpec, PlannedFrame
+from render.record import Phases, read_run_json, versions, video_record, videos_made
+from render.rendering import Failure, render_frames
+from render.report import Outcome, Reporter, show_outcome, write_run_json
+from render.sheet import contact_sheet
+from render.store import State, Verdict
+from render.survey import missing_frames, survey
+
+if TYPE_CHECKING:
+    from render.diffusion import Diffusion
+
+
+class Work:
+    """One run at work: what run.json tells.
+
+    Attributes:
+        verdicts: this run's frames (its shard's) with their states before work started.
+        rendered: digests of the pictures that this run rendered.
+    """
+
+    def __init__(
+        self, film: Film, reporter: Reporter, phases: Phases, verdicts: Sequence[Verdict]
+    ) -> None:
+        self.film, self.reporter, self.phases, self.verdicts = film, reporter, phases, verdicts
+        self.missing = missing_frames(verdicts)
+        self.foreign = {v.frame.index for v in verdicts if v.state is State.FOREIGN}
+        self.places: dict[str, list[PlannedFrame]] = defaultdict(list)
+        for verdict in verdicts:
+            self.places[verdict.frame.digest].append(verdict.frame)
+        self.failures: list[Failure] = []
+        self.rendered: set[str] = set()
+        self.rows = self.padded_rows = 0
+        earlier = read_run_json(film.folder / "run.json")
+        self.videos = videos_made(earlier)
+        self.video_kept = False
+        self.sheet_plan: str | None = earlier.get("sheet_plan")
+
+    def show(self, verdicts: Sequence[Verdict]) -> None:
+        """Link what the store has, after it took back what only the folder had."""
+        with self.phases.measured("link"):
+            for verdict in verdicts:
+                if verdict.in_place and not verdict.stored:
+                    store.adopt(self.film.store, verdict.frame, self.film.frames)
+            there = {v.frame.digest for v in verdicts if v.stored or v.in_place}
+            for verdict in verdicts:
+                if verdict.frame.digest in there and not verdict.in_place:
+                    self.show_one(verdict.frame)
+            store.drop_beyond(self.film.store, self.film.frames, len(self.film.plan.frames))
+
+    def show_one(self, frame: PlannedFrame) -> None:
+        """Let frames/ show a stored frame, unless something that is not ours stands there."""
+        if frame.index not in self.foreign:
+            self.film.frames.mkdir(parents=True, exist_ok=True)
+            store.show(self.film.store, frame, self.film.frames)
+
+    def render(self) -> None:
+        """Render the missing frames; each is in the store and shown before the next batch."""
+        if not self.missing:
+            return
+        diffusion = self.load()
+        try:
+            with self.phases.measured("render"):
+                self.render_with(diffusion)
+        finally:
+            self.rows, self.padded_rows = diffusion.rows, diffusion.padded_rows
+            diffusion.close()
+        self.remember_timing()
+
+    def load(self) -> Diffusion:
+        """The model, opened on the run's device."""
+        from render.diffusion import open_diffusion  # torch, only now
+
+        film, batch = self.film, self.film.config.compute.batch
+        self.reporter.say(f"loading {film.config.model.name} on {film.device}")
+        with self.phases.measured("load"):
+            return open_diffusion(
+                film.model.source, film.plan.recipe, film.device, None if batch == "auto" else batch
+            )
+
+    def render_with(self, diffusion: Diffusion) -> None:
+        """All missing frames through the model, with progress."""
+        with self.reporter.progress("render", len(self.missing)) as bar:
+
+            def begin(part: Sequence[PlannedFrame]) -> None:
+                bar.now(len(part), in_words(part[0].spec))
+
+            def done(frame: PlannedFrame, pixels: Any) -> None:
+                self.keep(frame, pixels)
+                bar.finish(1)
+
+            render_frames(
+                diffusion,
+                self.missing,
+                begin,
+                bar.step,
+                done,
+                self.failures.append,
+                self.reporter.warn,
+            )
+
+    def keep(self, frame: PlannedFrame, pixels: Any) -> None:
+        """Store a finished picture and show it wherever the film has it."""
+        store.commit(self.film.store, frame, pixels)
+        self.rendered.add(frame.digest)
+        for same in self.places[frame.digest]:
+            self.show_one(same)
+
+    def remember_timing(self) -> None:
+        """Keep what a row and a frame took, for the next plan's estimate."""
+        if not self.rendered or not self.rows:
+            return
+        recipe, seconds = self.film.plan.recipe, self.phases.seconds["render"]
+        files = [store.stored_path(self.film.store, digest) for digest in self.rendered]
+        size = sum(file.stat().st_size for file in files) / len(files)
+        timing = cost.Timing(seconds / self.rows, 0.0, size)
+        cost.remember_timing(self.film.store, recipe, self.film.device, timing)
+
+    def finish(self) -> None:
+        """The video and the contact sheet, if every frame of the film is there.
+
+        Raises:
+            FramesFailed: some are not.
+        """
+        if self.failures:
+            self.tell(None, None)
+            first = self.failures[0]
+            raise FramesFailed(
+                f"{len(self.failures)} frames failed, the first: frame {first.frame.index}: "
+                f"{first.cause}; the same command tries them again"
+            )
+        others = self.other_shards()
+        if elsewhere := sum(not verdict.stored for verdict in others):
+            self.reporter.say(
+                f"{elsewhere} frames of other shards are missing; the last one stitches"
+            )
+            self.tell(None, None)
+            return
+        self.show(others)
+        self.tell(self.make_video(), self.make_sheet())
+
+    def other_shards(self) -> list[Verdict]:
+        """The film's frames that are not this run's to render."""
+        mine = {v.frame.index for v in self.verdicts}
+        others = [frame for frame in self.film.plan.frames if frame.index not in mine]
+        verdicts = survey(self.film, others) if others else []
+        self.foreign |= {v.frame.index for v in verdicts if v.state is State.FOREIGN}
+        return verdicts
+
+    def make_video(self) -> Path | None:
+        """Encode, unless the video that is there was made of the same frames in the same way."""
+        film, output = self.film, self.film.config.output
+        if output.format == "frames":
+            return None
+        target = film.folder / f"{film.config.name}{suffix(output.format)}"
+        digests = [frame.digest for frame in film.plan.frames]
+        digest = video_digest(digests, output, film.size, ffmpeg_version())
+        found = video_record(target, digest)
+        self.video_kept = found is not None and found == self.videos.get(target.name)
+        if not self.video_kept:
+            pngs = [store.stored_path(film.store, digest) for digest in digests]
+            with self.phases.measured("encode"), self.reporter.progress("encode", len(pngs)) as bar:
+                encode(pngs, target, output, film.size, self.metadata(), bar.reach)
+            self.videos[target.name] = video_record(target, digest)
+        return target
+
+    def metadata(self) -> dict[str, str]:
+        """What the video file says of itself."""
+        plan = self.film.plan
+        about = {
+            "plan": plan.digest,
+            "model": plan.recipe.model,
+            "timeline": self.film.config.timeline.model_dump(mode="json", exclude_none=True),
+        }
+        made = f"render {render.__version__}"
+        text = json.dumps(about, ensure_ascii=False, default=str)
+        return {"title": self.film.config.name, "comment": text, "encoded_by": made}
+
+    def make_sheet(self) -> Path:
+        """The contact sheet, unless it already shows this plan."""
+        target = self.film.folder / "sheet.png"
+        plan = self.film.plan
+        if self.sheet_plan != plan.digest or not target.is_file():
+            pairs = [(f, store.stored_path(self.film.store, f.digest)) for f in plan.frames]
+            with self.phases.measured("sheet"):
+                contact_sheet(pairs, target, self.film.config.name)
+            self.sheet_plan = plan.digest
+        return target
+
+    def counts(self) -> dict[str, int]:
+        """Frames by what became of them; a held picture counts as often as it is shown."""
+        wanted = {frame.digest for frame in self.missing}
+        rendered = sum(v.frame.digest in self.rendered for v in self.verdicts)
+        kept = sum(v.frame.digest not in wanted for v in self.verdicts)
+        failed = sum(len(self.places[failure.frame.digest]) for failure in self.failures)
+        planned = len(self.verdicts)
+        return {"planned": planned, "kept": kept, "rendered": rendered, "failed": failed}
+
+    def tell(self, video: Path | None, sheet: Path | None) -> None:
+        """The last lines."""
+        counts = self.counts()
+        outcome = Outcome(
+            planned=counts["planned"],
+            kept=counts["kept"],
+            rendered=counts["rendered"],
+            failed=[(failure.frame.index, failure.cause) for failure in self.failures],
+            seconds=self.phases.total,
+            video=video,
+            sheet=sheet,
+            video_kept=self.video_kept,
+        )
+        show_outcome(self.reporter, outcome)
+
+    def record(self) -> None:
+        """run.json, however the run ends."""
+        film = self.film
+        data = {
+            "name": film.config.name,
+            "frames": self.counts(),
+            "failures": [[f.frame.index, f.cause] for f in self.failures],
+            "rows": self.rows,
+            "padded_rows": self.padded_rows,
+            "seconds": {**self.phases.seconds, "total": round(self.phases.total, 3)},
+            "device": film.device,
+            "shard": film.config.shard,
+            "plan": film.plan.digest,
+            "videos": self.videos,
+            "sheet_plan": self.sheet_plan,
+            "versions": versions(),
+        }
+        write_run_json(film.folder / "run.json", data)
+
+
+def in_words(spec: FrameSpec) -> str:
+    """What a frame shows, the heaviest text first."""
+    by_weight = sorted(spec.prompts, key=lambda pair: -pair[1])
+    if len(by_weight) == 1:
+        return by_weight[0][0]
+    return ", ".join(f"{text} {weight:.0%}" for text, weight in by_weight)
