@@ -156,11 +156,12 @@ def job(composed: DictConfig) -> None:
     folder = job_folder(HydraConfig.get().overrides.task) if sweep else ""
     try:
         run(plain_config(composed), folder, locator())
-    except RenderError as error:
-        OUTCOMES.append((folder, error))
+    except Exception as error:
+        told = foreseen(error)
+        OUTCOMES.append((folder, told))
         if sweep:
-            say(error, f"{folder}: ")
-        if isinstance(error, Interrupted):
+            say(told, f"{folder}: ")
+        if isinstance(told, Interrupted):
             raise KeyboardInterrupt from error  # Hydra goes on with the next job after all others
 
 
@@ -199,10 +200,11 @@ def foreseen(error: Exception) -> RenderError:
     if isinstance(error, HydraException | OmegaConfBaseException | yaml.YAMLError):
         return ConfigError([reworded(str(error) or type(error).__name__)])
     place = traceback.extract_tb(error.__traceback__)[-1]
-    what = f"{type(error).__name__}: {error}".splitlines()[0]
-    return RenderError(
-        f"this is a bug of ours ({what}, {Path(place.filename).name}:{place.lineno})"
-    )
+    file, said = Path(place.filename), str(error).partition("\n")[0]
+    if {"hydra", "omegaconf"} & set(file.parts):
+        return ConfigError([Mistake("config", said)])
+    what = f"{type(error).__name__}: {said}, {file.name}:{place.lineno}"
+    return RenderError(f"this is a bug of ours ({what})")
 
 
 def main() -> int:

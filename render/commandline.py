@@ -19,18 +19,16 @@ from render.values import nearest
 PACKAGE = Path(__file__).resolve().parent
 FOLDERS = re.compile(r"\+{0,2}hydra\.(run|sweep|output_subdir|job\.chdir)\b|\+{0,2}hydra/output")
 GRAMMAR = re.compile(
-    r"no viable alternative|(mismatched|extraneous) input|token recog|missing .* at"
+    r"LexerNo|no viable alternative|(mismatched|extraneous) input|token recog|missing .* at"
 )
 MAX_VARIANT = 80
 GROUPS = ("model", "scheduler", "output", "compute", "timeline")
 
-OPTIONS = frozenset(
-    "--help -h --hydra-help --version --cfg -c --resolve --package -p --run -r --multirun -m "
-    "--shell-completion -sc --config-path -cp --config-name -cn --config-dir -cd "
-    "--experimental-rerun --info -i".split()
-)
+OPTIONS = ("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun",
+           "-m", "--shell-completion", "-sc")  # fmt: skip
 OPTIONS_WITH_VALUE = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
-                      "--experimental-rerun", "--package", "-p")  # fmt: skip
+                      "--cfg", "-c", "--experimental-rerun", "--package", "-p", "--info",
+                      "-i")  # fmt: skip
 QUOTING = (
     "texts with , ( ) { } [ ] : or = need a second pair of quotes: "
     "'timeline.keyframes.1.prompt=\"a town, by night (old)\"'"
@@ -64,26 +62,40 @@ def forgiving(arguments: Sequence[str]) -> list[str]:
     """
     if "-sc" in arguments or "--shell-completion" in arguments:
         return list(arguments)
-    prepared, value_follows = [], False
+    options: list[str] = []  # first: Hydra's parser takes overrides from one place only
+    overrides: list[str] = []
+    value_follows = False
     for argument in arguments:
-        key, equals, _ = argument.partition("=")
-        if value_follows or argument.startswith(("-", "~")) or not equals:
-            if key.startswith("-") and not value_follows and key not in OPTIONS:
-                raise ConfigError([Mistake(key, "no such option; see render --help")])
-            value_follows = argument in OPTIONS_WITH_VALUE
-            prepared.append(argument)
-            continue
-        value_follows = False
-        if FOLDERS.match(argument):
-            what = "Hydra's folders are fixed; use root=FOLDER and name=NAME"
-            raise ConfigError([Mistake(key, what)])
-        bare = key.lstrip("+")
-        if bare == "timeline":
-            argument = "+" + argument.lstrip("+")
-        elif key == bare and "/" not in bare and "@" not in bare and not bare.startswith("hydra"):
-            argument = argument if bare in known_groups() else "++" + argument
-        prepared.append(argument)
-    return prepared
+        if value_follows or argument.startswith("-"):
+            options.append(argument)
+            if not value_follows:
+                check_option(argument.partition("=")[0])
+        else:
+            overrides.append(argument if argument.startswith("~") else forgiven(argument))
+        value_follows = argument in OPTIONS_WITH_VALUE and not value_follows
+    return options + overrides
+
+
+def check_option(option: str) -> None:
+    """Hydra's parser answers an unknown option with a page; this is a line."""
+    if option not in OPTIONS and option not in OPTIONS_WITH_VALUE:
+        raise ConfigError([Mistake(option, "no such option; see render --help")])
+
+
+def forgiven(argument: str) -> str:
+    """One override as Hydra wants it."""
+    key, equals, _ = argument.partition("=")
+    bare = key.lstrip("+")
+    if not equals:
+        what = "is no name=value; a timeline is chosen with +timeline=NAME"
+        raise ConfigError([Mistake(argument, what)])
+    if FOLDERS.match(argument):
+        what = "Hydra's folders are fixed; use root=FOLDER and name=NAME"
+        raise ConfigError([Mistake(key, what)])
+    if bare == "timeline":
+        return f"+{bare}{argument[len(key) :]}"
+    of_hydra = "/" in bare or "@" in bare or bare.startswith("hydra")
+    return argument if key != bare or of_hydra or bare in known_groups() else f"++{argument}"
 
 
 def known_groups() -> frozenset[str]:
@@ -106,12 +118,14 @@ def job_folder(overrides: Sequence[str]) -> str:
 def reworded(message: str) -> Mistake:
     """What Hydra or OmegaConf said, in a person's words."""
     first = message.strip().partition("\n")[0]
-    if found := re.search(r"Could not find '([\w/]+)/([^/']*)'", message):
+    if found := re.search(r"Could not find '(\w+)/([^']*)'", message):
         return unknown_choice(found[1], found[2])
     if "Could not override" in first and (found := re.search(r"'([^']+)'", first)):
         return Mistake(found[1], f"unknown key{nearest(found[1], keys_at([]))}")
     if first.startswith("Error parsing override") or GRAMMAR.match(first):
         return Mistake("command line", f"{first}; {QUOTING}")
+    if found := re.match(r"Multiple values for (\w+)", first):
+        return Mistake(found[1], f"is chosen twice; keep one {found[1]}=")
     if "Ambiguous value for argument" in first:
         what = f"{first}: several values are a sweep, which needs -m; {QUOTING}"
         return Mistake("command line", what)
