@@ -8,7 +8,6 @@ families, not from the model.
 from __future__ import annotations
 
 import inspect
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from transformers.utils import logging as transformers_logging
 
 from render.errors import ConfigError, Mistake
 from render.families import FAMILIES, Family, ModelSource, family_mistake
+from render.models import read_json
 from render.plan import Recipe
 
 LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
@@ -34,6 +34,8 @@ HUB_TIMEOUT_S = 10
 WEIGHTLESS = ("Tokenizer", "TokenizerFast", "Scheduler", "ImageProcessor", "FeatureExtractor")
 LATENT_DEFAULTS = {"clip_sample": False, "skip_prk_steps": True}
 """What every latent diffusion model sets and diffusers' defaults, made for pixels, do not."""
+METHOD_KEYS = {"algorithm_type", "solver_type"}
+"""Settings of one solver that mean nothing to another, though diffusers would hand them on."""
 
 
 def load_pipeline(source: ModelSource, recipe: Recipe, device: str) -> tuple[Any, Family]:
@@ -58,6 +60,8 @@ def load_pipeline(source: ModelSource, recipe: Recipe, device: str) -> tuple[Any
         )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise unusable(source, f"can't be loaded: {first_line(error)}") from error
+    if getattr(getattr(pipeline, family.denoiser).config, "time_cond_proj_dim", None):
+        raise unusable(source, "is distilled to take guidance as an input, which is not supported")
     pipeline.scheduler = make_scheduler(pipeline.scheduler, recipe)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.vae.enable_slicing()  # one picture at a time: pixels do not depend on neighbours
@@ -192,17 +196,6 @@ def check_index(index: Path) -> Family:
     return family
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ConfigError([Mistake(str(path), f"can't be read as JSON: {error}")]) from error
-    if not isinstance(value, dict):
-        raise ConfigError([Mistake(str(path), "is no JSON object")])
-    return value
-
-
 def components(index: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The components that an index names, each with its library and class."""
     return {
@@ -277,8 +270,9 @@ def make_scheduler(own: Any, recipe: Recipe) -> Any:
         ConfigError: the class refuses its options or the number of steps.
     """
     chosen = type(own) if recipe.scheduler == "model" else getattr(diffusers, recipe.scheduler)
-    defaulted = set(own.config.get("_use_default_values", ()))
-    explicit = {key for key in own.config if key not in defaulted}
+    foreign = METHOD_KEYS if chosen is not type(own) else set()
+    config = {key: value for key, value in own.config.items() if key not in foreign}
+    explicit = set(config) - set(config.get("_use_default_values", ()))
     accepted = inspect.signature(chosen.__init__).parameters
     options = {
         key: value
@@ -286,7 +280,7 @@ def make_scheduler(own: Any, recipe: Recipe) -> Any:
         if key in accepted and key not in explicit
     }
     try:
-        scheduler = chosen.from_config(own.config, **(options | dict(recipe.scheduler_options)))
+        scheduler = chosen.from_config(config, **(options | dict(recipe.scheduler_options)))
         scheduler.set_timesteps(recipe.steps)
     except (ValueError, TypeError, NotImplementedError, ImportError, IndexError) as error:
         what = f"{chosen.__name__} with {recipe.steps} steps: {first_line(error)}"

@@ -342,6 +342,10 @@ def test_batch_and_rows_are_fixed_by_device_and_size():
 def test_batch_asked_for_is_kept(folders):
     diffusion = open_tiny(folders["sd1"], batch=7)
     assert diffusion.batch == 7
+    before = render(diffusion, *FILM)
+    diffusion.set_batch(1)
+    assert diffusion.batch == 1
+    assert equal(before, [render(diffusion, frame)[0] for frame in FILM])
     diffusion.close()
 
 

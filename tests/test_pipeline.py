@@ -11,7 +11,7 @@ import diffusers
 import huggingface_hub
 import pytest
 import torch
-from tiny_models import BETAS, SIDE, save_tiny_sd1
+from tiny_models import BETAS, SIDE, save_tiny_sd1, tiny_denoiser
 
 from render.errors import ConfigError
 from render.families import ModelSource
@@ -230,6 +230,14 @@ def test_weights_that_do_not_fit_their_config_are_one_line(folder):
     assert line.startswith(f"model: {folder} can't be loaded: ")
 
 
+def test_a_model_that_takes_guidance_as_an_input_is_refused(folder, pristine):
+    pipeline, _ = load(pristine)
+    pipeline.unet = tiny_denoiser(time_cond_proj_dim=8)
+    pipeline.save_pretrained(folder)
+    (line,) = refusal(folder)
+    assert "distilled to take guidance as an input" in line
+
+
 @pytest.mark.parametrize("device", ["cuda:99", "cuda:100"])
 def test_a_device_that_is_not_there(device):
     with pytest.raises(ConfigError, match=rf"^compute.device: {device} is asked for, but torch"):
@@ -311,6 +319,13 @@ def test_scheduler_keeps_the_models_noise_schedule_and_prediction():
     assert {key: made.config[key] for key in BETAS} == BETAS
     assert made.config.prediction_type == "v_prediction"
     assert made.config.use_karras_sigmas
+
+
+def test_another_solvers_method_is_not_carried_over():
+    own = diffusers.DPMSolverMultistepScheduler(**BETAS, algorithm_type="sde-dpmsolver++")
+    made = make_scheduler(own, recipe("SASolverScheduler"))
+    assert made.config.algorithm_type == "data_prediction"
+    assert make_scheduler(own, recipe()).config.algorithm_type == "sde-dpmsolver++"
 
 
 def test_own_scheduler_takes_options_too():
