@@ -39,7 +39,7 @@ def plain(tag: str, pattern: str, first: Iterable[str]) -> None:
 
 
 plain("bool", r"(?i)^(?:yes|no|on|off|true|false)$", "yYnNtTfFoO")
-plain("int", r"^[-+]?[0-9]+$", "-+0123456789")
+plain("int", r"^[-+]?[0-9]{1,30}$", "-+0123456789")  # with more digits it is read as a float
 plain("float", r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789")
 plain("float", r"(?i)^[-+]?\.(?:inf|nan)$", "-+.")
 plain("null", r"^(?:~|null|Null|NULL)?$", ["~", "n", "N", ""])

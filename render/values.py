@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,7 +16,11 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
+from render.words import shortened
+
 MAX_SEED = 2**63 - 1
+MAX_WEIGHT = 1e9
+EXACT = re.compile(r"[-+]?[\d.]{1,40}(?:e[-+]?\d{1,2})?(?:/\d{1,20})?", re.IGNORECASE | re.ASCII)
 EASES = ("linear", "smooth", "in", "out", "hold")
 
 
@@ -31,19 +36,25 @@ def mistake(message: str) -> PydanticCustomError:
 
 
 def exact(value: object) -> Fraction:
-    """A number as a person wrote it, as a rational: 0.1 is 1/10 and "30000/1001" is NTSC's rate."""
+    """A number as a person wrote it, as a rational: 0.1 is 1/10 and "30000/1001" is NTSC's rate.
+
+    Digits are few: 1e99999999 would be a rational of a hundred million.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction):
-        raise mistake(f"{value!r} is not a number")
+        raise mistake(f"{shown(value)} is not a number")
     try:
-        return Fraction(str(value) if isinstance(value, float) else value)
+        written = str(value).strip()
+        return Fraction(written if EXACT.fullmatch(written) else "")
     except (ValueError, ZeroDivisionError):
-        raise mistake(f"{value!r} is not a finite number") from None
+        raise mistake(f"{shown(value)} is not a finite number of a sensible size") from None
 
 
 def number(value: object) -> float:
     """A finite float; whole numbers are welcome, text and yes/no are not."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise mistake(f"{value!r} is not a number")
+        raise mistake(f"{shown(value)} is not a number")
+    if not abs(value) <= sys.float_info.max:
+        raise mistake(f"{shown(value)} is not a finite number")
     return float(value)
 
 
@@ -51,7 +62,7 @@ def easing(value: object) -> object:
     """A named easing, or the four numbers of a cubic Bezier as in CSS."""
     if isinstance(value, str):
         if value not in EASES:
-            raise mistake(f"unknown easing {value!r}{nearest(value, EASES)}")
+            raise mistake(f"unknown easing {shown(value)}{nearest(value, EASES)}")
         return value
     if not isinstance(value, list | tuple) or len(value) != 4:
         raise mistake(f"an easing is one of {', '.join(EASES)}, or four numbers [x1, y1, x2, y2]")
@@ -66,6 +77,8 @@ def texts(value: object) -> object:
     if isinstance(value, str):
         return {value: 1.0}
     if isinstance(value, dict):
+        if not value:
+            raise mistake("no text stands here; write one, or texts with weights")
         for text in value:
             if not isinstance(text, str):
                 raise mistake(not_text(text))
@@ -76,26 +89,31 @@ def texts(value: object) -> object:
 def seeds(value: object) -> object:
     """A seed: one whole number from 0, or seeds with weights."""
     if isinstance(value, dict):
-        return weights({seed_number(seed): weight for seed, weight in value.items()})
+        numbers = [seed_number(seed) for seed in value]
+        if not numbers or len(set(numbers)) < len(numbers):
+            raise mistake("a seed stands twice here; keep one" if numbers else "no seed stands here")
+        return weights(dict(zip(numbers, value.values(), strict=True)))
     return {seed_number(value): 1.0}
 
 
 def seed_number(value: object) -> int:
     """A whole number that torch takes as a seed; as a mapping's key it may be quoted."""
-    if isinstance(value, str) and re.fullmatch(r"\d+", value):
+    if isinstance(value, str) and re.fullmatch(r"\d{1,30}", value, re.ASCII):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise mistake(f"a seed is a whole number from 0, not {value!r}")
+        raise mistake(f"a seed is a whole number from 0, not {shown(value)}")
     if not 0 <= value <= MAX_SEED:
-        raise mistake(f"seed {value} is not between 0 and {MAX_SEED}")
+        raise mistake(f"seed {shown(value)} is not between 0 and {MAX_SEED}")
     return value
 
 
 def weights(given: Mapping[Any, object]) -> dict[Any, float]:
-    """Weights as written, checked: finite, none negative, not all zero."""
+    """Weights as written, checked: none negative, none huge, not all zero."""
     checked = {key: number(weight) for key, weight in given.items()}
-    if any(not weight < float("inf") or weight < 0 for weight in checked.values()):
-        raise mistake("weights are finite and not negative; say what you do not want in `negative`")
+    if any(weight < 0 for weight in checked.values()):
+        raise mistake("weights are not negative; say what you do not want in `negative`")
+    if any(weight > MAX_WEIGHT for weight in checked.values()):
+        raise mistake(f"a weight is at most {MAX_WEIGHT:,.0f}; only their ratios matter")
     if not sum(checked.values()) > 0:
         raise mistake("weights are all zero; give at least one a weight above zero")
     return checked
@@ -105,7 +123,14 @@ def not_text(value: object) -> str:
     """What to say of a value that should be a text."""
     if isinstance(value, bool):
         return f"unquoted yes/no/on/off/true/false is {value} in YAML, not a text; put it in quotes"
-    return f"{value!r} is not a text; put it in quotes"
+    return f"{shown(value)} is not a text; put it in quotes"
+
+
+def shown(value: object) -> str:
+    """A value as an error repeats it: on one line and not at any length."""
+    if isinstance(value, int) and abs(value) > 10**40:
+        return "such a long number"
+    return shortened(repr(value), 40)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +144,11 @@ class Moment:
 def moment(value: object) -> Moment:
     """`1.5` and `"1.5"` are seconds; `"36f"` is frames."""
     frames = isinstance(value, str) and value.strip().endswith("f")
-    written = str(value).strip()[:-1] if frames else value
+    written = value.strip()[:-1] if isinstance(value, str) and frames else value
     try:
         amount = exact(written)
     except PydanticCustomError:
-        raise mistake(f'{value!r} is not a time; write seconds (1.5) or frames ("36f")') from None
+        raise mistake(f'{shown(value)} is not a time; write seconds (1.5) or frames ("36f")') from None
     if amount < 0:
         raise mistake(f"{value} is negative; a timeline begins at 0")
     return Moment(frames=amount) if frames else Moment(seconds=amount)
