@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -40,6 +40,8 @@ from render.values import (
     not_text,
     number,
     seeds,
+    shown,
+    text,
     texts,
 )
 
@@ -49,12 +51,12 @@ Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 Format = Literal["mp4", "webm", "av1", "prores", "gif", "webp", "apng", "frames"]
 
 MAX_SIDE = 16_384
+MAX_BATCH = 1024
 NAME_PATTERN = re.compile(r"[^\W_][\w .,=+@()-]{0,99}", re.ASCII)
 
 
 Exact = Annotated[Fraction, BeforeValidator(exact)]
-
-
+Text = Annotated[str, BeforeValidator(text)]
 Number = Annotated[float, BeforeValidator(number), Field(allow_inf_nan=False)]
 Steps = Annotated[StrictInt, Field(ge=1, le=1000)]
 Side = Annotated[StrictInt, Field(ge=8, le=MAX_SIDE)]
@@ -115,7 +117,7 @@ class SamplingConfig(Frozen):
 
     guidance: Guidance | None = None
     blend: Blend = "noise"
-    negative: StrictStr = ""
+    negative: Text = ""
     seed: Annotated[StrictInt, Field(ge=0, le=MAX_SEED)] = 0
 
 
@@ -141,9 +143,26 @@ class OutputConfig(Frozen):
 class ComputeConfig(Frozen):
     """`compute/`: where it runs. Only the dtype is part of a frame's identity."""
 
-    device: Annotated[StrictStr, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    device: StrictStr = "auto"
     dtype: Dtype = "auto"
-    batch: Annotated[StrictInt, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    batch: int | Literal["auto"] = "auto"
+
+    @field_validator("device")
+    @classmethod
+    def names_a_device(cls, device: str) -> str:
+        """`cuda:1` is the second GPU."""
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d{1,3})?", device, re.ASCII):
+            raise mistake(f"{shown(device)} is not known; known: auto, cpu, mps, cuda or cuda:1 …")
+        return device
+
+    @field_validator("batch", mode="before")
+    @classmethod
+    def counts_frames(cls, batch: object) -> object:
+        """Frames a denoiser call, or `auto`."""
+        whole = isinstance(batch, int) and not isinstance(batch, bool)
+        if batch != "auto" and not (whole and 1 <= batch <= MAX_BATCH):
+            raise mistake(f"a whole number from 1 to {MAX_BATCH} or auto, not {shown(batch)}")
+        return batch
 
 
 When = Annotated[Moment, BeforeValidator(moment)]
@@ -155,7 +174,7 @@ class KeyframeConfig(Frozen):
     at: When
     prompt: Annotated[dict[str, float], BeforeValidator(texts)] | None = None
     seed: Annotated[dict[int, float], BeforeValidator(seeds)] | None = None
-    negative: StrictStr | None = None
+    negative: Text | None = None
     guidance: Guidance | None = None
     ease: Annotated[str | tuple[float, float, float, float], BeforeValidator(easing)] = "linear"
 
@@ -199,7 +218,7 @@ class RunConfig(Frozen):
         """A run's name becomes a folder and a file, so it is one plain file name."""
         if not NAME_PATTERN.fullmatch(name):
             raise mistake(
-                f"{name[:40]!r} can't name a folder; use letters, digits and -_.,=+@() "
+                f"{shown(name)} can't name a folder; use letters, digits and -_.,=+@() "
                 "(it begins with a letter or digit; 100 characters at most)"
             )
         return name
@@ -209,7 +228,7 @@ class RunConfig(Frozen):
     def is_a_folder(cls, root: object) -> object:
         """NUL and newline can't be in a folder's name that people type."""
         if isinstance(root, str) and (not root.strip() or re.search(r"[\x00-\x1f]", root)):
-            raise mistake(f"{root!r} can't be a folder")
+            raise mistake(f"{shown(root)} can't be a folder")
         return root
 
     @field_validator("shard", mode="before")
@@ -220,18 +239,23 @@ class RunConfig(Frozen):
             return None
         parts = re.fullmatch(r"(\d{1,6})/(\d{1,6})", value) if isinstance(value, str) else None
         if not parts or int(parts[1]) >= int(parts[2]):
-            raise mistake(f"shard is i/n with i from 0 to n-1 (0/4 … 3/4), not {value!r}")
+            raise mistake(f"shard is i/n with i from 0 to n-1 (0/4 … 3/4), not {shown(value)}")
         return int(parts[1]), int(parts[2])
 
 
 def keys_at(path: Sequence[str | int]) -> list[str]:
     """The keys that the config knows where an unknown one stands, from the types themselves."""
+    return list(fields_of(type_at(path)))
+
+
+def type_at(path: Sequence[str | int]) -> Any:
+    """The type of what stands at a path, or None inside of a value and where nothing is known."""
     here: Any = RunConfig
     for part in path:
         field = fields_of(here).get(str(part))
-        # Behind a mapping's key (keyframes.1) the type of its values goes on.
-        here = field.annotation if field else next(iter(get_args(here)[1:]), None)
-    return list(fields_of(here))
+        inside = get_args(here)[1] if get_origin(here) is dict else None
+        here = field.annotation if field else inside
+    return here
 
 
 def fields_of(model: Any) -> dict[str, FieldInfo]:
@@ -250,28 +274,26 @@ def worded(error: ErrorDetails, where: tuple[str | int, ...]) -> str:
         return "is missing"
     if kind == "literal_error":
         known = re.findall(r"'([^']*)'", context.get("expected", ""))
-        return f"{given!r} is not known{nearest(str(given), known)}"
+        return f"{shown(given)} is not known{nearest(str(given), known)}"
     if kind == "string_type":
         return not_text(given)
     if kind == "int_type" or kind == "int_from_float":
-        return f"{given!r} is not a whole number"
+        return f"{shown(given)} is not a whole number"
     if kind == "bool_type":
-        return f"{given!r} is neither true nor false"
+        return f"{shown(given)} is neither true nor false"
     if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return f"{given!r} stands where keys with values belong"
+        return f"{shown(given)} stands where keys with values belong"
     message = error["msg"][:1].lower() + error["msg"][1:]
-    return f"{given!r}: {message}"
+    return f"{shown(given)}: {message}"
 
 
 def place(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Pydantic's path without the names of types and union branches that it mixes in."""
-    internal = re.compile(r".*[\[\]()-].*|literal|constrained-.*|function-.*|int|str")
-    last = len(location) - 1
-    return tuple(
-        part
-        for index, part in enumerate(location)
-        if not (index == last and index > 1 and internal.fullmatch(str(part)))
-    )
+    """Pydantic's path up to a value; the union branches it tried lie behind that."""
+    for depth in range(1, len(location)):
+        kind = type_at(location[:depth])
+        if not (fields_of(kind) or get_origin(kind) is dict):
+            return location[:depth]
+    return location
 
 
 def parse(

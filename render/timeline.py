@@ -122,10 +122,12 @@ def length_mistakes(
     last = max(times.values())
     if written.loop and length is None:
         return [("loop", "a loop needs a `duration`: when the first keyframe comes again")]
-    if length is not None and (length < last or (written.loop and length == last)):
-        return [
-            ("duration", f"{float(length):g} s ends before the last keyframe ({float(last):g} s)")
-        ]
+    if length is not None and length < last:
+        what = f"{float(length):g} s ends before the last keyframe ({float(last):g} s)"
+        return [("duration", what)]
+    if written.loop and length == last:
+        what = f"the last keyframe stands at {float(last):g} s; a loop comes back after it"
+        return [("duration", what)]
     if (length or last) * fps > MAX_FRAMES:
         return [("duration" if length else "keyframes", f"more than {MAX_FRAMES:,} frames")]
     return []
@@ -146,9 +148,10 @@ def fill(
 
 
 def normalised(weights: Mapping[Key, float]) -> tuple[tuple[Key, float], ...]:
-    """Weights above zero, summing to 1."""
+    """Weights above zero, summing to 1; twelve decimals, so less than half of the last is none."""
     total = math.fsum(weights.values())
-    return tuple((key, round(w / total, 12)) for key, w in weights.items() if w > 0)
+    shares = ((key, round(weight / total, 12)) for key, weight in weights.items())
+    return tuple((key, share) for key, share in shares if share > 0)
 
 
 def frame_times(timeline: Timeline, fps: Fraction) -> list[Fraction]:

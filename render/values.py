@@ -72,18 +72,22 @@ def easing(value: object) -> object:
     return numbers
 
 
+def text(value: object) -> str:
+    """A text that can be written down: half a surrogate pair is none."""
+    if not isinstance(value, str):
+        raise mistake(not_text(value))
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise mistake(f"{shown(value)} is not Unicode text")
+    return value
+
+
 def texts(value: object) -> object:
     """A prompt: one text, or texts with weights. YAML's unquoted yes/no are caught here."""
-    if isinstance(value, str):
-        return {value: 1.0}
-    if isinstance(value, dict):
-        if not value:
-            raise mistake("no text stands here; write one, or texts with weights")
-        for text in value:
-            if not isinstance(text, str):
-                raise mistake(not_text(text))
-        return weights(value)
-    raise mistake(not_text(value))
+    if not isinstance(value, dict):
+        return {text(value): 1.0}
+    if not value:
+        raise mistake("no text stands here; write one, or texts with weights")
+    return weights({text(key): weight for key, weight in value.items()})
 
 
 def seeds(value: object) -> object:
@@ -91,7 +95,9 @@ def seeds(value: object) -> object:
     if isinstance(value, dict):
         numbers = [seed_number(seed) for seed in value]
         if not numbers or len(set(numbers)) < len(numbers):
-            raise mistake("a seed stands twice here; keep one" if numbers else "no seed stands here")
+            raise mistake(
+                "a seed stands twice here; keep one" if numbers else "no seed stands here"
+            )
         return weights(dict(zip(numbers, value.values(), strict=True)))
     return {seed_number(value): 1.0}
 
@@ -148,7 +154,9 @@ def moment(value: object) -> Moment:
     try:
         amount = exact(written)
     except PydanticCustomError:
-        raise mistake(f'{shown(value)} is not a time; write seconds (1.5) or frames ("36f")') from None
+        raise mistake(
+            f'{shown(value)} is not a time; write seconds (1.5) or frames ("36f")'
+        ) from None
     if amount < 0:
         raise mistake(f"{value} is negative; a timeline begins at 0")
     return Moment(frames=amount) if frames else Moment(seconds=amount)

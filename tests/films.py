@@ -1,0 +1,62 @@
+"""Declared films, and model folders that say what they are but hold no weights: without torch."""
+
+import copy
+import json
+from pathlib import Path
+
+SIDE = 64  # pixels
+FACTOR = 8
+COMPONENTS = {
+    "scheduler": ["diffusers", "PNDMScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
+KEYFRAMES = [
+    {"at": 0, "prompt": "A landscape", "seed": 1},
+    {"at": 1, "prompt": "A town"},
+    {"at": 2, "prompt": {"A castle": 3, "A forest": 1}, "seed": 2},
+]
+
+
+def write_model(folder: Path, pipeline="StableDiffusionPipeline") -> Path:
+    """A diffusers folder; what stands for its weights is a few bytes."""
+    texts = {
+        "model_index.json": {"_class_name": pipeline, **COMPONENTS},
+        "scheduler/scheduler_config.json": {"_class_name": "PNDMScheduler"},
+        "text_encoder/config.json": {"hidden_size": 32},
+        "tokenizer/tokenizer_config.json": {"model_max_length": 16},
+        "unet/config.json": {"sample_size": SIDE // FACTOR},
+        "vae/config.json": {"block_out_channels": [8, 8, 16, 16]},
+    }
+    for name, content in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    for component in ("text_encoder", "unet", "vae"):
+        (folder / component / "model.safetensors").write_bytes(component.encode() * 10)
+    return folder
+
+
+def composed(model: Path, root: Path, changes=None):
+    """A composed config; `changes` by dotted path."""
+    config = {
+        "root": str(root),
+        "name": "film",
+        "mode": "render",
+        "shard": None,
+        "model": {"name": "tiny", "path": str(model), "steps": 4, "guidance": 7.5},
+        "scheduler": {"name": "model", "class": None, "steps": None},
+        "sampling": {"guidance": None, "blend": "noise", "negative": "", "seed": 0},
+        "output": {"format": "mp4", "fps": 12, "width": None, "height": None, "quality": 80},
+        "compute": {"device": "cpu", "dtype": "auto", "batch": "auto"},
+        "timeline": {"name": "film", "keyframes": copy.deepcopy(KEYFRAMES)},
+    }
+    for dotted, value in (changes or {}).items():
+        *path, last = dotted.split(".")
+        holder = config
+        for part in path:
+            holder = holder[int(part)] if isinstance(holder, list) else holder[part]
+        holder[int(last) if isinstance(holder, list) else last] = value
+    return config
