@@ -55,7 +55,10 @@ def slerp(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:
 
 
 def unit_variance_sum(noises: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
-    """sum w_k x_k / |w|, standard normal again for independent x_k (Bodin et al. 2024)."""
+    """sum w_k x_k / |w|, standard normal again for independent x_k (Bodin et al. 2024).
+
+    A single x_k comes out as it is.
+    """
     total = sum(weight * noise.double() for weight, noise in zip(weights, noises, strict=True))
     return torch.as_tensor(total / math.hypot(*weights)).to(noises[0].dtype)
 
@@ -75,9 +78,7 @@ def starting_noise(seeds: Seeds, shape: Sequence[int]) -> torch.Tensor:
     """
     weights = merged(seeds)
     noises = [draw(seed, shape)[0] for seed in weights]
-    if len(noises) == 1:
-        noise = noises[0]
-    elif len(noises) == 2:
+    if len(noises) == 2:
         share = list(weights.values())
         noise = slerp(noises[0], noises[1], share[1] / (share[0] + share[1]))
     else:

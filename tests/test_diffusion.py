@@ -387,7 +387,7 @@ def test_infinite_pictures_are_not_finite_either():
 
 
 def test_pictures_are_rounded_and_not_cut():
-    values = np.array([0.0, 0.4999, 1.0], np.float32).reshape(1, 1, 1, 3)
+    values = np.array([0.0, 0.499, 0.999], np.float32).reshape(1, 1, 1, 3)
     assert rounded(values)[0].ravel().tolist() == [0, 127, 255]
 
 

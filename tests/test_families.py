@@ -48,7 +48,7 @@ def spec(prompts, negatives=(("", 1.0),), guidance=7.5):
     return FrameSpec(tuple(prompts), tuple(negatives), ((0, 1.0),), guidance)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 4, 10, 25, 50])
+@pytest.mark.parametrize("steps", [1, 2, 10, 50])
 @pytest.mark.parametrize("name", COUNTED)
 def test_evaluations_are_those_of_the_real_scheduler(name, steps):
     options = {"skip_prk_steps": True} if name == "PNDMScheduler" else {}

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from render.errors import RenderError
-from render.noise import check_std, draw, slerp, starting_noise, step_generator
+from render.noise import check_std, draw, merged, slerp, starting_noise, step_generator
 
 SHAPE = (4, 64, 64)
 SEEDS = st.integers(0, 2**63 - 1)
@@ -88,6 +88,10 @@ def test_three_seeds_are_the_weighted_sum_over_the_weights_norm():
     summed = sum(w * draw(s, SHAPE)[0] for s, w in weights.items())
     expected = summed / math.sqrt(0.04 + 0.09 + 0.25)
     assert torch.allclose(starting_noise(list(weights.items()), SHAPE), expected, atol=1e-6)
+
+
+def test_seeds_are_taken_in_their_own_order():
+    assert list(merged([(3, 0.2), (1, 0.5), (2, 0.0), (3, 0.3)]).items()) == [(1, 0.5), (3, 0.5)]
 
 
 def test_noise_that_is_not_standard_normal_is_refused():
