@@ -15,7 +15,7 @@ from render.config import InvalidConfig, RunConfig, parse
 from render.devices import choose_device, choose_dtype
 from render.errors import ConfigError, Mistake
 from render.formats import audio_mistake, rate_mistake
-from render.models import Model, resolve_model
+from render.models import Model, remember, remembered, resolve_model
 from render.plan import FramePlan, Recipe, make_plan, make_recipe
 from render.store import STORE_NAME
 from render.timeline import Timeline, resolve
@@ -65,11 +65,20 @@ def open_film(composed: Mapping[str, Any], variant: str, locate: Locate) -> Film
     try:
         config = parse(composed, locate)
     except InvalidConfig as error:
-        if error.rest is None:
+        rest = error.rest or with_another_timeline(composed)
+        if rest is None:
             raise
-        config = error.rest
+        config = rest
         mistakes += error.mistakes
     return resolved(config, variant, locate, mistakes)
+
+
+def with_another_timeline(composed: Mapping[str, Any]) -> RunConfig | None:
+    """The config with a right timeline in place of a wrong one, to find what else is wrong."""
+    try:
+        return parse({**composed, "timeline": {"keyframes": [{"at": 0, "prompt": ""}]}})
+    except InvalidConfig as error:
+        return error.rest
 
 
 def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mistake]) -> Film:
@@ -82,17 +91,21 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
             mistakes.extend(error.mistakes)
             return None
 
-    store = config.root / STORE_NAME
+    hashes = config.root / STORE_NAME / HASHES_NAME
+    known = remembered(hashes)
     timeline = look(lambda: written_timeline(config, locate))
     device = look(lambda: choose_device(config.compute))
-    dtype = look(lambda: choose_dtype(config.compute, config.model, device or "cpu"))
-    model = look(lambda: resolve_model(config.model, store / HASHES_NAME, Path()))
+    # Of a device that is not there, only its name counts for the dtype.
+    place = device or config.compute.device
+    dtype = look(lambda: choose_dtype(config.compute, config.model, place))
+    model = look(lambda: resolve_model(config.model, known, Path()))
     recipe = look(lambda: make_recipe(config, model, dtype or "float32")) if model else None
     for key, wrong in (("audio", audio_mistake), ("fps", rate_mistake)):
         if what := wrong(config.output):
             mistakes.append(Mistake(f"output.{key}", what))
     if mistakes or not (timeline and device and model and recipe):
         raise ConfigError(list(dict.fromkeys(mistakes)))
+    remember(hashes, known)
     return planned(config, config.root / config.name / variant, timeline, device, model, recipe)
 
 

@@ -11,12 +11,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from render.errors import FolderBusy
-from render.files import HOST
+from render.errors import ConfigError, FolderBusy, Mistake
+from render.files import HOST, room_for
 
 LOCK_NAME = ".lock"
 SHARD_PATIENCE_S = 5.0  # another shard may be freezing the plan right now
@@ -37,8 +37,9 @@ def holding(
 
     Raises:
         FolderBusy: another run holds it (or this shard of it).
+        ConfigError: there can't be such a folder.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make(folder)
     with ExitStack() as held:
         if shard is not None:
             held.enter_context(locked(folder / f"{LOCK_NAME}-{shard[0]}-of-{shard[1]}"))
@@ -53,6 +54,16 @@ def holding(
         else:
             raise busy(folder, descriptor)
         yield
+
+
+def make(folder: Path) -> None:
+    """The run's folder, if it is not there yet."""
+    try:
+        with room_for(folder, 0):
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"{folder} can't be made ({error.strerror}); choose another root= or name="
+        raise ConfigError([Mistake("root", what)]) from None
 
 
 @contextmanager
@@ -101,12 +112,12 @@ def take_patiently(descriptor: int) -> bool:
 
 
 def sign(descriptor: int) -> None:
-    """Say in the lock file who holds it."""
+    """Say in the lock file who holds it; a full disk keeps nobody from holding it."""
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    os.ftruncate(descriptor, 0)
-    os.pwrite(
-        descriptor, json.dumps({"pid": os.getpid(), "host": HOST, "since": since}).encode(), 0
-    )
+    who = json.dumps({"pid": os.getpid(), "host": HOST, "since": since}).encode()
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, who, 0)
 
 
 def holder(descriptor: int) -> dict[str, object]:

@@ -11,14 +11,17 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from render.config import ModelConfig
-from render.errors import ConfigError, Mistake
+from render.errors import ConfigError, DiskFull, Mistake
 from render.families import ModelSource, family_mistake
+from render.files import write_whole
+from render.values import shown
 
 IDENTITY_SUFFIXES = {".json", ".model", ".safetensors", ".txt"}
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -39,12 +42,12 @@ class Model:
     tokenizer: Path | None
 
 
-def resolve_model(written: ModelConfig, hashes: Path, here: Path) -> Model:
-    """Find the model and read its facts.
+def resolve_model(written: ModelConfig, known: dict[str, Any], here: Path) -> Model:
+    """Find the model and read its facts. Nothing is written.
 
     Args:
         written: the `model` group.
-        hashes: JSON file that remembers the hashes of big weight files.
+        known: hashes of big weight files (`remembered`); those of new ones are added.
         here: what a relative `model.path` is relative to.
 
     Raises:
@@ -54,7 +57,7 @@ def resolve_model(written: ModelConfig, hashes: Path, here: Path) -> Model:
     if written.path is not None:
         folder = here / written.path.expanduser()
         index = read_index(folder)
-        identity = folder_identity(folder, index, hashes)
+        identity = folder_identity(folder, index, known) + variant_mark(written)
         source = ModelSource(folder, None, None, written.variant, index["_class_name"])
         return with_facts(written, source, identity, folder)
     repository = str(written.repository)
@@ -63,7 +66,13 @@ def resolve_model(written: ModelConfig, hashes: Path, here: Path) -> Model:
     if folder_in_cache and (folder_in_cache / "model_index.json").is_file():
         read_index(folder_in_cache)
     source = ModelSource(None, repository, commit, written.variant, written.family)
-    return with_facts(written, source, f"{repository}@{commit}", folder_in_cache)
+    identity = f"{repository}@{commit}{variant_mark(written)}"
+    return with_facts(written, source, identity, folder_in_cache)
+
+
+def variant_mark(written: ModelConfig) -> str:
+    """A variant is a choice among a model's weight files, so other pictures."""
+    return f" {written.variant}" if written.variant else ""
 
 
 def read_index(folder: Path) -> dict[str, Any]:
@@ -125,22 +134,33 @@ def folder_facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def folder_identity(folder: Path, index: Mapping[str, Any], hashes: Path) -> str:
+def folder_identity(folder: Path, index: Mapping[str, Any], known: dict[str, Any]) -> str:
     """sha256 over the names and hashes of the files that the pipeline loads."""
-    components = [folder / name for name, value in index.items() if isinstance(value, list)]
-    files = [folder / "model_index.json"]
-    for component in components:
-        if component.is_dir():
-            files += [f for f in component.iterdir() if f.suffix in IDENTITY_SUFFIXES]
-    remembered = read_json(hashes) if hashes.is_file() else {}
-    known = dict(remembered)
     total = hashlib.sha256()
-    for file in sorted(files):
-        line = f"{file.relative_to(folder).as_posix()}\0{file_hash(file, known)}\n"
-        total.update(line.encode())
-    if known != remembered:
-        remember(hashes, known)
+    try:
+        for file in sorted([folder / "model_index.json", *component_files(folder, index)]):
+            line = f"{file.relative_to(folder).as_posix()}\0{file_hash(file, known)}\n"
+            total.update(line.encode())
+    except OSError as error:
+        what = f"{error.filename} can't be read ({error.strerror}); download the model again"
+        raise ConfigError([Mistake("model.path", what)]) from None
     return f"sha256:{total.hexdigest()}"
+
+
+def component_files(folder: Path, index: Mapping[str, Any]) -> Iterator[Path]:
+    """Configs, vocabularies and weights of the components that the index names."""
+    for name, value in index.items():
+        if not isinstance(value, list):
+            continue
+        if not re.fullmatch(r"\w+", name):
+            where = str(folder / "model_index.json")
+            raise ConfigError([Mistake(where, f"{shown(name)} is no name of a component")])
+        if (folder / name).is_dir():
+            yield from (
+                file
+                for file in (folder / name).iterdir()
+                if file.suffix in IDENTITY_SUFFIXES and not file.is_dir()
+            )
 
 
 def file_hash(file: Path, known: dict[str, Any]) -> str:
@@ -157,15 +177,21 @@ def file_hash(file: Path, known: dict[str, Any]) -> str:
     return digest
 
 
+def remembered(hashes: Path) -> dict[str, Any]:
+    """The hashes of big weight files; a memory that can't be read only costs time."""
+    try:
+        known = json.loads(hashes.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
 def remember(hashes: Path, known: Mapping[str, Any]) -> None:
     """Keep the hashes; a place that can't be written only costs time at the next start."""
-    scratch = hashes.with_suffix(".new")
-    try:
-        hashes.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
-        scratch.replace(hashes)
-    except OSError:
-        scratch.unlink(missing_ok=True)
+    if known != remembered(hashes):
+        with suppress(OSError, DiskFull):
+            hashes.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(hashes, json.dumps(known, indent=1, sort_keys=True).encode())
 
 
 def resolve_commit(repository: str, revision: str) -> str:
