@@ -62,7 +62,7 @@ class TimelineSource(ConfigSource):
     def load_config(self, config_path: str) -> ConfigResult:
         path = self.file(config_path)
         assert path is not None  # Hydra asks `is_config` first
-        content = {"name": path.stem} | read_document(path).content
+        content = {"name": path.stem} | read_document(shown(path)).content
         config = OmegaConf.create(
             literal(content, "${", DOLLAR + "{"), flags={"allow_objects": False}
         )
@@ -127,6 +127,11 @@ def plain_config(composed: DictConfig) -> dict[str, Any]:
     return result
 
 
+def shown(file: Path) -> Path:
+    """A file as a person would name it from here."""
+    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
+
+
 def locator() -> Callable[[str], str]:
     """Turns a dotted path into file:line if a timeline file says it, else leaves it as it is."""
     chosen = HydraConfig.get().runtime.choices.get("timeline")
@@ -139,8 +144,7 @@ def locator() -> Callable[[str], str]:
         if file is None or not dotted.startswith("timeline.") or on_command_line:
             return dotted
         line = read_document(file).line(dotted.removeprefix("timeline."))
-        shown = file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
-        return f"{shown}:{line}"
+        return f"{shown(file)}:{line}"
 
     return locate
 

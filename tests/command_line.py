@@ -1,0 +1,107 @@
+"""The command line from outside: `render` in a folder of its own, in this process or in another."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from render.__main__ import main
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@dataclass
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class Place:
+    """A folder to call `render` in, with a tiny model and timelines of its own."""
+
+    folder: Path
+    model: Path
+
+    def arguments(self, *more):
+        return [f"model.path={self.model}", "model=local", "model.steps=2", "output.fps=4", *more]
+
+    def timeline(self, name, keyframes, **more):
+        """Write configs/timeline/NAME.yaml; keyframes as dicts or as the file's own text."""
+        path = self.folder / "configs" / "timeline" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = {"keyframes": keyframes, **more}
+        path.write_text(keyframes if isinstance(keyframes, str) else yaml.safe_dump(whole))
+        return path
+
+    def render(self, *more):
+        """`render` with the tiny model."""
+        return self.call(*self.arguments(*more))
+
+    def call(self, *arguments):
+        """`render` in this process, with nothing added."""
+        out, err, before = io.StringIO(), io.StringIO(), (Path.cwd(), sys.argv)
+        os.chdir(self.folder)
+        sys.argv = ["render", *arguments]
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                code = main()
+        except SystemExit as ended:
+            code = ended.code or 0
+        finally:
+            os.chdir(before[0])
+            sys.argv = before[1]
+        return Ended(code, out.getvalue(), err.getvalue())
+
+    def start(self, *more, program=("-m", "render")):
+        """`render` with the tiny model as a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, *program, *self.arguments(*more)],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def told(self, name, root="outputs"):
+        """run.json of a run."""
+        return json.loads((self.folder / root / name / "run.json").read_text())
+
+    def counts(self, name, root="outputs"):
+        """(kept, rendered) of the latest run."""
+        frames = self.told(name, root)["frames"]
+        assert frames["failed"] == 0
+        return frames["kept"], frames["rendered"]
+
+    def pictures(self, name, root="outputs"):
+        """The pixels of all shown frames, in order."""
+        found = sorted((self.folder / root / name / "frames").glob("*.png"))
+        return [np.asarray(Image.open(path)) for path in found]
+
+    def temps(self):
+        """Temporary files that a run left."""
+        return list(self.folder.rglob("*.tmp"))
+
+    def tree(self):
+        """Every path with its content's hash: two equal trees mean that nothing was written."""
+        return {
+            str(path): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+            for path in self.folder.rglob("*")
+        }
+
+
+def same_pictures(one, other):
+    return len(one) == len(other) and all(map(np.array_equal, one, other))

@@ -1,0 +1,21 @@
+"""Fixtures that several test files share."""
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def tiny_sd1(tmp_path_factory):
+    """A tiny Stable Diffusion 1.x folder with random weights."""
+    from tiny_models import save_tiny_sd1
+
+    return save_tiny_sd1(tmp_path_factory.mktemp("models") / "sd1")
+
+
+@pytest.fixture
+def place(tmp_path, tiny_sd1):
+    """An empty folder to call `render` in, with a timeline of five frames."""
+    from command_line import Place
+
+    place = Place(tmp_path, tiny_sd1)
+    place.timeline("t", [{"at": 0, "prompt": "one", "seed": 1}, {"at": 1, "prompt": "two"}])
+    return place

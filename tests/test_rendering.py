@@ -1,0 +1,179 @@
+"""The loop, with a stand-in for the model behind the same interface."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from render.errors import DiskFull, FramesFailed, NonFiniteFrames, OutOfMemory
+from render.plan import FrameSpec, PlannedFrame
+from render.rendering import FAILURES_IN_A_ROW, TRIES, distinct, render_frames
+
+PICTURE = np.zeros((8, 8, 3), np.uint8)
+
+
+def frames(count):
+    return [
+        PlannedFrame(i, Fraction(i, 4), FrameSpec(((f"p{i}", 1.0),), (), ((1, 1.0),), 7.5), f"d{i}")
+        for i in range(count)
+    ]
+
+
+class StandIn:
+    """Renders like a Diffusion; `trouble` is asked before each batch and may raise."""
+
+    def __init__(self, batch=2, trouble=lambda texts, call: None):
+        self.batch, self.trouble, self.calls = batch, trouble, []
+
+    def set_batch(self, batch):
+        self.batch = batch
+
+    def render(self, specs, on_step):
+        texts = [spec.prompts[0][0] for spec in specs]
+        self.calls.append(texts)
+        self.trouble(texts, len(self.calls))
+        on_step(1, 1)
+        return [PICTURE] * len(specs)
+
+
+class Watch:
+    """Takes what the loop tells."""
+
+    def __init__(self):
+        self.begun, self.steps, self.done, self.failed, self.notices = [], [], [], [], []
+
+    def run(self, diffusion, planned):
+        render_frames(
+            diffusion,
+            planned,
+            lambda part: self.begun.append(len(part)),
+            lambda done, total: self.steps.append((done, total)),
+            lambda frame, _: self.done.append(frame.index),
+            lambda failure: self.failed.append((failure.frame.index, failure.cause)),
+            self.notices.append,
+        )
+        return self
+
+
+def test_frames_come_in_order_and_each_is_handed_on_before_the_next_batch():
+    stored_before_call = []
+    watch = Watch()
+    model = StandIn(2, lambda *_: stored_before_call.append(list(watch.done)))
+    watch.run(model, frames(5))
+    assert model.calls == [["p0", "p1"], ["p2", "p3"], ["p4"]]
+    assert stored_before_call == [[], [0, 1], [0, 1, 2, 3]]
+    assert watch.done == [0, 1, 2, 3, 4]
+    assert watch.begun == [2, 2, 1]
+    assert watch.steps == [(1, 1)] * 3
+    assert not watch.failed
+    assert not watch.notices
+
+
+def test_the_batch_does_not_grow_with_the_film():
+    watch, model = Watch(), StandIn(4)
+    watch.run(model, frames(1001))
+    assert max(map(len, model.calls)) == 4
+    assert len(watch.done) == 1001
+
+
+def test_a_passing_error_is_tried_again():
+    def trouble(texts, call):
+        if call < TRIES:
+            raise RuntimeError("a hiccup\nof the driver")
+
+    watch = Watch().run(StandIn(2, trouble), frames(2))
+    assert watch.done == [0, 1]
+    assert watch.notices == [
+        "frame 0: RuntimeError: a hiccup; trying again (1 of 2)",
+        "frame 0: RuntimeError: a hiccup; trying again (2 of 2)",
+    ]
+
+
+def test_an_error_that_stays_fails_its_batch_and_no_other():
+    def trouble(texts, call):
+        if "p2" in texts:
+            raise RuntimeError("for good")
+
+    model = StandIn(2, trouble)
+    watch = Watch().run(model, frames(6))
+    assert watch.done == [0, 1, 4, 5]
+    assert watch.failed == [(2, "RuntimeError: for good"), (3, "RuntimeError: for good")]
+    assert model.calls.count(["p2", "p3"]) == TRIES
+
+
+def test_a_picture_that_is_not_finite_fails_alone_and_is_not_tried_again():
+    def trouble(texts, call):
+        if texts == ["p2", "p3"]:
+            raise NonFiniteFrames((1,), {0: PICTURE})
+
+    model = StandIn(2, trouble)
+    watch = Watch().run(model, frames(6))
+    assert watch.done == [0, 1, 2, 4, 5]
+    assert [index for index, _ in watch.failed] == [3]
+    assert "compute.dtype=float32" in watch.failed[0][1]
+    assert len(model.calls) == 3
+
+
+def test_too_little_memory_halves_the_batch():
+    def trouble(texts, call):
+        if len(texts) > 2:
+            raise OutOfMemory("out of memory: 8 GiB")
+
+    model = StandIn(8, trouble)
+    watch = Watch().run(model, frames(5))
+    assert watch.done == [0, 1, 2, 3, 4]
+    assert [len(texts) for texts in model.calls] == [5, 4, 2, 2, 1]
+    assert watch.notices[-1] == "out of memory; going on with 2 frames at a time"
+    assert not watch.failed
+
+
+def test_too_little_memory_for_one_frame_ends_the_run():
+    def trouble(texts, call):
+        if "p2" in texts:
+            raise OutOfMemory("out of memory: 8 GiB")
+
+    watch = Watch()
+    with pytest.raises(FramesFailed, match="not even one frame at a time fits") as ended:
+        watch.run(StandIn(2, trouble), frames(6))
+    assert ended.value.exit_code == 3
+    assert watch.done == [0, 1]
+
+
+def test_many_failures_in_a_row_end_the_run_and_what_was_finished_stays():
+    def trouble(texts, call):
+        if texts != ["p0", "p1"]:
+            raise RuntimeError("for good")
+
+    model, watch = StandIn(2, trouble), Watch()
+    with pytest.raises(FramesFailed, match="8 frames in a row failed") as ended:
+        watch.run(model, frames(100))
+    assert ended.value.exit_code == 3
+    assert watch.done == [0, 1]
+    assert len(watch.failed) == FAILURES_IN_A_ROW
+    assert len(model.calls) == 1 + TRIES * FAILURES_IN_A_ROW // 2
+
+
+def test_a_success_in_between_starts_the_count_again():
+    def trouble(texts, call):
+        if int(texts[0][1:]) % 7:
+            raise NonFiniteFrames((0,), {})
+
+    watch = Watch().run(StandIn(1, trouble), frames(70))
+    assert len(watch.failed) == 60
+    assert len(watch.done) == 10
+
+
+def test_a_full_disk_is_not_tried_again():
+    def trouble(texts, call):
+        raise DiskFull("no room")
+
+    model = StandIn(2, trouble)
+    with pytest.raises(DiskFull):
+        Watch().run(model, frames(2))
+    assert len(model.calls) == 1
+
+
+def test_a_held_picture_is_rendered_once():
+    first, second = frames(2)
+    again = PlannedFrame(7, Fraction(7), first.spec, first.digest)
+    assert list(distinct([first, second, again])) == [first, second]
