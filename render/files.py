@@ -71,7 +71,8 @@ def room_for(target: Path, needed: int) -> Iterator[None]:
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        free = shutil.disk_usage(target.parent).free
+        there = next(folder for folder in target.absolute().parents if folder.exists())
+        free = shutil.disk_usage(there).free
         raise DiskFull(
             f"no room for {target}: it needs {needed:,} bytes, {free:,} are free; make room, "
             "and the same command continues"

@@ -95,7 +95,7 @@ def make_recipe(config: RunConfig, model: Model, dtype: str) -> Recipe:
     return Recipe(
         model=model.identity,
         scheduler=config.scheduler.class_name or "model",
-        scheduler_options=config.scheduler.options,
+        scheduler_options=dict(sorted(config.scheduler.options.items())),
         steps=config.scheduler.steps or config.model.steps,
         width=width,
         height=height,

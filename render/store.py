@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import stat
 import struct
 import warnings
@@ -29,9 +30,10 @@ from render.plan import FrameSpec, PlannedFrame
 STORE_NAME = ".store"
 DIGEST_KEY = "render:digest"
 SPEC_KEY = "render:spec"
+DIGEST = re.compile(r"[0-9a-f]{64}")
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 RGB8 = (8, 2)  # bit depth and colour type in a PNG's header
-SPARE_BYTES = 1 << 20  # header and text chunks of a frame, generously
+SPARE_BYTES = 8 << 20  # header and text chunks of a frame: a timeline's 1 MB, escaped
 PROOF_BYTES = 1 << 16  # the digest stands before the pixels, within the first 64 KB
 
 
@@ -278,7 +280,7 @@ def drop_beyond(store: Path, frames: Path, count: int) -> int:
     dropped = 0
     for shown in frames.glob("frame_*.png") if frames.is_dir() else ():
         index = shown.stem.removeprefix("frame_")
-        if index.isdigit() and int(index) >= count and is_stored(store, shown):
+        if index.isdecimal() and int(index) >= count and is_stored(store, shown):
             shown.unlink()
             dropped += 1
     return dropped
@@ -311,8 +313,9 @@ def digests_in(plan: Path) -> Iterator[str]:
     try:
         frames = json.loads(plan.read_bytes())["frames"]
         if isinstance(frames, str):
-            lines = (plan.parent / frames).read_text(encoding="utf-8").splitlines()
-            frames = [json.loads(line) for line in lines]
+            # Not splitlines: a prompt may hold a line separator of Unicode.
+            lines = (plan.parent / frames).read_bytes().split(b"\n")
+            frames = [json.loads(line) for line in lines if line]
         yield from (str(frame["digest"]) for frame in frames)
     except (OSError, ValueError, KeyError, TypeError):
         raise RenderError(
@@ -322,8 +325,14 @@ def digests_in(plan: Path) -> Iterator[str]:
 
 def unused(store: Path, used: set[str]) -> list[Path]:
     """Stored frames that no plan names and no run's folder shows."""
-    found = store.glob("??/*.png")
-    return sorted(f for f in found if f.stem not in used and f.lstat().st_nlink == 1)
+    return sorted(
+        file
+        for file in store.glob("??/*.png")
+        if DIGEST.fullmatch(file.stem)
+        and file.stem not in used
+        and stat.S_ISREG((status := file.lstat()).st_mode)
+        and status.st_nlink == 1
+    )
 
 
 def remove(files: Iterable[Path]) -> None:
