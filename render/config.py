@@ -159,8 +159,8 @@ class ComputeConfig(Frozen):
     @classmethod
     def counts_frames(cls, batch: object) -> object:
         """Frames a denoiser call, or `auto`."""
-        whole = isinstance(batch, int) and not isinstance(batch, bool)
-        if batch != "auto" and not (whole and 1 <= batch <= MAX_BATCH):
+        whole = isinstance(batch, int) and not isinstance(batch, bool) and 1 <= batch <= MAX_BATCH
+        if batch != "auto" and not whole:
             raise mistake(f"a whole number from 1 to {MAX_BATCH} or auto, not {shown(batch)}")
         return batch
 

@@ -51,8 +51,8 @@ def remember_timing(store: Path, recipe: Recipe, device: str, timing: Timing) ->
     """Keep a timing for the next plan."""
     path = store / TIMINGS_NAME
     try:
-        known = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        known = dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError):
         known = {}
     known[kind(recipe, device)] = asdict(timing)
     write_whole(path, json.dumps(known, indent=1, sort_keys=True).encode())

@@ -44,7 +44,7 @@ def signature(class_name: str) -> dict[str, str] | None:
     folder = Path(found.origin).parent / "schedulers" if found and found.origin else Path()
     for source in sorted(folder.glob("scheduling_*.py")):
         text = source.read_text(encoding="utf-8")
-        if f"class {class_name}(" in text:
+        if f"class {class_name}(SchedulerMixin" in text:
             return init_arguments(ast.parse(text), class_name)
     return None
 

@@ -11,7 +11,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 # CLIP's way of cutting text into words (Radford et al. 2021, the released `simple_tokenizer.py`).
 CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
-BEGIN_AND_END = 2
+MARKS = ["<|startoftext|>", "<|endoftext|>"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def cut_prompts(texts: Iterable[str], folder: Path | None) -> Iterator[CutPrompt
         return
     limit = json.loads(settings.read_bytes()).get("model_max_length")
     for text in texts:
-        tokens = len(tokenizer.encode(text, add_special_tokens=False).ids) + BEGIN_AND_END
+        tokens = len(tokenizer.encode(text, add_special_tokens=False).ids) + len(MARKS)
         if isinstance(limit, int) and tokens > limit:
             yield CutPrompt(text, tokens, limit)
 
@@ -52,7 +52,7 @@ def load_tokenizer(folder: Path) -> Tokenizer | None:
         return None
     merges = str(folder / "merges.txt")
     model = models.BPE.from_file(
-        str(vocabulary), merges, unk_token="<|endoftext|>", end_of_word_suffix="</w>"
+        str(vocabulary), merges, unk_token=MARKS[1], end_of_word_suffix="</w>"
     )
     return with_clip_words(Tokenizer(model))
 
@@ -67,4 +67,5 @@ def with_clip_words(tokenizer: Tokenizer) -> Tokenizer:
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [words, pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
+    tokenizer.add_special_tokens(MARKS)  # in a text, too, each is one token
     return tokenizer

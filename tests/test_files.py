@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from render.errors import DiskFull
-from render.files import HOST, replacing, room_for, scratch, sweep, temp_beside, write_whole
+from render.files import (
+    HOST,
+    replacing,
+    room_for,
+    scratch,
+    sweep,
+    temp_beside,
+    write_if_changed,
+    write_whole,
+)
 
 
 def write_half(path: Path, interruption: type[BaseException]) -> None:
@@ -98,3 +107,19 @@ def test_sweeping_takes_temp_files_of_ended_processes_of_this_machine_only(
         assert sweep(tmp_path) == 2
         assert ours.exists()
     assert names(tmp_path) == sorted([*kept, f".folder.{HOST}-{ended.pid}-{token}.tmp"])
+
+
+def test_no_room_for_a_folder_that_is_not_there_yet_is_told_too(tmp_path: Path) -> None:
+    target = tmp_path / "not" / "there" / "yet"
+    with pytest.raises(DiskFull, match=r"[\d,]+ are free"), room_for(target, 1):
+        raise OSError(errno.ENOSPC, "full")
+
+
+def test_a_file_that_already_says_so_keeps_its_time(tmp_path: Path) -> None:
+    target = tmp_path / "plan.json"
+    write_if_changed(target, b"one")
+    os.utime(target, (1, 1))
+    write_if_changed(target, b"one")
+    assert target.stat().st_mtime == 1
+    write_if_changed(target, b"two")
+    assert (target.read_bytes(), target.stat().st_mtime == 1) == (b"two", False)

@@ -1,0 +1,70 @@
+"""What a plan says a run will cost."""
+
+import json
+from fractions import Fraction
+
+import pytest
+
+from render.cost import (
+    TIMINGS_NAME,
+    Timing,
+    bytes_for,
+    earlier_timing,
+    planned_rows,
+    remember_timing,
+    seconds_for,
+)
+from render.plan import FrameSpec, PlannedFrame, Recipe
+
+RECIPE = Recipe("tiny", "model", {}, 10, 100, 50, "float32", "noise")
+TIMING = Timing(seconds_per_row=0.5, seconds_per_frame=2.0, bytes_per_frame=1000.0)
+
+
+def frame(*prompts):
+    texts = tuple((text, 1 / len(prompts)) for text in prompts)
+    return PlannedFrame(0, Fraction(0), FrameSpec(texts, (("", 1.0),), ((1, 1.0),), 7.5), "d")
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "calls"),
+    [("DDIMScheduler", 10), ("HeunDiscreteScheduler", 19), ("PNDMScheduler", 11)],
+)
+def test_rows_are_texts_and_negative_at_every_call(scheduler, calls):
+    assert planned_rows([frame("a"), frame("a", "b")], RECIPE, scheduler) == calls * (2 + 3)
+    assert planned_rows([], RECIPE, scheduler) == 0
+
+
+def test_an_estimate_needs_an_earlier_run_of_the_kind(tmp_path):
+    assert earlier_timing(tmp_path, RECIPE, "cpu") is None
+    remember_timing(tmp_path, RECIPE, "cpu", TIMING)
+    remember_timing(tmp_path, RECIPE, "cuda", Timing(0.1, 0.1, 9.0))
+    assert earlier_timing(tmp_path, RECIPE, "cpu") == TIMING
+    other = Recipe("tiny", "model", {}, 10, 200, 50, "float32", "noise")
+    assert earlier_timing(tmp_path, other, "cpu") is None
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "3", '{"half": '])
+def test_damaged_timings_are_none_and_are_replaced(tmp_path, content):
+    (tmp_path / TIMINGS_NAME).write_text(content)
+    assert earlier_timing(tmp_path, RECIPE, "cpu") is None
+    remember_timing(tmp_path, RECIPE, "cpu", TIMING)
+    assert earlier_timing(tmp_path, RECIPE, "cpu") == TIMING
+
+
+def test_timings_of_another_shape_are_none(tmp_path):
+    remember_timing(tmp_path, RECIPE, "cpu", TIMING)
+    known = json.loads((tmp_path / TIMINGS_NAME).read_bytes())
+    known[next(iter(known))] = {"seconds": 3}
+    (tmp_path / TIMINGS_NAME).write_text(json.dumps(known))
+    assert earlier_timing(tmp_path, RECIPE, "cpu") is None
+
+
+def test_time_is_by_rows_and_by_frames():
+    assert seconds_for(3, 100, TIMING) == 3 * 2 + 100 * 0.5
+    assert seconds_for(3, 100, None) is None
+
+
+def test_disk_is_by_earlier_frames_or_by_pixels():
+    assert bytes_for(10, RECIPE, TIMING) == 10 * (1000 + 2000)
+    assert bytes_for(10, RECIPE, None) == 10 * (8000 + 2000)
+    assert bytes_for(0, RECIPE, None) == 0

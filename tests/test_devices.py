@@ -1,0 +1,71 @@
+"""Device and dtype, decided without torch but as torch would."""
+
+import pytest
+import torch
+
+from render import devices
+from render.config import ComputeConfig, ModelConfig
+from render.devices import choose_device, choose_dtype, cuda_devices, torch_build
+from render.errors import ConfigError
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine with so many CUDA devices, and perhaps MPS."""
+
+    def having(cuda=0, mps=False):
+        monkeypatch.setattr(devices, "cuda_devices", lambda: cuda)
+        monkeypatch.setattr(devices, "has_mps", lambda: mps)
+
+    return having
+
+
+def model(dtype="auto"):
+    return ModelConfig(name="tiny", path="model", steps=4, guidance=7.5, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "chosen"),
+    [(0, False, "cpu"), (0, True, "mps"), (1, False, "cuda"), (2, True, "cuda")],
+)
+def test_auto_takes_cuda_then_mps_then_the_cpu(machine, cuda, mps, chosen):
+    machine(cuda, mps)
+    assert choose_device(ComputeConfig()) == chosen
+
+
+@pytest.mark.parametrize("device", ["cpu", "mps", "cuda", "cuda:1"])
+def test_a_device_that_is_there_is_taken(machine, device):
+    machine(2, True)
+    assert choose_device(ComputeConfig(device=device)) == device
+
+
+@pytest.mark.parametrize(("device", "cuda"), [("mps", 2), ("cuda", 0), ("cuda:2", 2)])
+def test_a_device_that_is_not_there_is_told(machine, device, cuda):
+    machine(cuda)
+    with pytest.raises(ConfigError, match=rf"^compute\.device: {device} is asked for, but .*auto$"):
+        choose_device(ComputeConfig(device=device))
+
+
+@pytest.mark.parametrize(
+    ("asked", "models", "device", "chosen"),
+    [
+        ("auto", "auto", "cpu", "float32"),
+        ("auto", "auto", "mps", "float32"),
+        ("auto", "auto", "cuda:1", "float16"),
+        ("auto", "float32", "cuda", "float32"),
+        ("bfloat16", "float32", "cpu", "bfloat16"),
+        ("float16", "auto", "mps", "float16"),
+    ],
+)
+def test_the_dtype_is_the_askers_then_the_models_then_the_devices(asked, models, device, chosen):
+    assert choose_dtype(ComputeConfig(dtype=asked), model(models), device) == chosen
+
+
+def test_half_precision_is_refused_on_a_cpu():
+    with pytest.raises(ConfigError, match=r"^compute\.dtype: .*use float32 or bfloat16"):
+        choose_dtype(ComputeConfig(dtype="float16"), model(), "cpu")
+
+
+def test_what_is_said_of_torch_is_what_torch_says():
+    assert torch_build("cuda") == torch.version.cuda
+    assert cuda_devices() == torch.cuda.device_count()
