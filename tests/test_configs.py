@@ -1,0 +1,106 @@
+"""Every bundled config composes, is valid, and explains its keys."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from render.commandline import GROUPS
+from render.config import parse
+from render.film import written_timeline
+from render.schedulers import option_mistakes, signature
+from render.timeline import frame_times, values_at
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+NATIVE = {"sd14": 512, "sd15": 512, "sd21": 768, "storybook": 128}
+SAID_ELSEWHERE = {"name", "defaults", "sampling", "hydra", "keyframes", "class"}
+
+
+def choices(group):
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+@pytest.fixture
+def compose(place, monkeypatch):
+    """The config that a command line composes, validated."""
+
+    def compose(*arguments):
+        found = []
+        monkeypatch.setattr("render.run.run", lambda composed, *_: found.append(composed))
+        ended = place.call(*arguments)
+        assert (ended.code, ended.err) == (0, "")
+        return parse(found[0])
+
+    return compose
+
+
+def test_the_groups_are_those_of_the_contract():
+    assert {p.name for p in CONFIGS.iterdir() if p.is_dir()} == set(GROUPS)
+    assert {"storybook", "sd14", "sd15", "sd21", "local"} <= set(choices("model"))
+    named = "model lms pndm dpmpp_2m ddim euler euler_a heun unipc lcm"
+    assert set(named.split()) <= set(choices("scheduler"))
+    named = "mp4 webm av1 prores gif webp apng frames"
+    assert set(choices("output")) == set(named.split())
+    assert set(choices("compute")) == {"auto", "cpu", "cuda", "mps"}
+    named = "city city_two city_seeds seasons everything"
+    assert set(named.split()) <= set(choices("timeline"))
+
+
+@pytest.mark.parametrize("model", choices("model"))
+def test_a_model_is_valid(compose, model):
+    path = ["model.path=somewhere"] if model == "local" else []
+    config = compose("+timeline=city", f"model={model}", *path).model
+    assert config.name == model
+    if config.repository:
+        assert len(config.revision) == 40
+    if model in NATIVE:
+        assert (config.width, config.height) == (NATIVE[model], NATIVE[model])
+
+
+@pytest.mark.parametrize("scheduler", choices("scheduler"))
+def test_a_scheduler_is_a_class_of_diffusers_with_such_options(compose, scheduler):
+    config = compose("+timeline=city", f"scheduler={scheduler}").scheduler
+    assert config.name == scheduler
+    if scheduler == "model":
+        assert config.class_name is None
+    else:
+        assert signature(config.class_name)
+        assert not option_mistakes(config.class_name, config.options)
+
+
+@pytest.mark.parametrize("output", choices("output"))
+def test_an_output_is_valid(compose, output):
+    assert compose("+timeline=city", f"output={output}").output.format == output
+
+
+@pytest.mark.parametrize("compute", choices("compute"))
+def test_a_compute_is_valid(compose, compute):
+    assert compose("+timeline=city", f"compute={compute}").compute.device == compute
+
+
+@pytest.mark.parametrize("timeline", choices("timeline"))
+def test_a_timeline_is_valid_and_hits_its_keyframes(compose, timeline):
+    config = compose(f"+timeline={timeline}")
+    film = written_timeline(config, str)
+    times = frame_times(film, config.output.fps)
+    assert config.name == timeline
+    assert {keyframe.time for keyframe in film.keyframes} <= set(times)
+    assert all(
+        abs(sum(weight for _, weight in values_at(film, time).prompts) - 1) < 1e-9 for time in times
+    )
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_a_config_begins_with_what_it_is(path):
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("# ")
+    assert len(first) > 10
+
+
+@pytest.mark.parametrize("group", ["", *GROUPS])
+def test_every_key_of_a_group_is_explained(group):
+    files = [*(CONFIGS / group).glob("*.yaml")]
+    keys = {key for file in files for key in yaml.safe_load(file.read_text(encoding="utf-8"))}
+    lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
+    told = {line.partition(":")[0] for line in lines if "#" in line.partition(":")[2]}
+    assert keys - told <= SAID_ELSEWHERE
