@@ -170,8 +170,13 @@ def test_everything_travels_between_two_keyframes():
 
 @pytest.mark.parametrize(
     ("ease", "weight"),
-    [("linear", 0.25), ("smooth", 0.15625), ("in", 0.0625), ("out", 0.4375)]
-    + [([0.42, 0, 0.58, 1], pytest.approx(0.12916, abs=1e-5))],
+    [
+        ("linear", 0.25),
+        ("smooth", 0.15625),
+        ("in", 0.0625),
+        ("out", 0.4375),
+        ([0.42, 0, 0.58, 1], pytest.approx(0.12916, abs=1e-5)),
+    ],
 )
 def test_an_easing_shapes_the_way_to_the_next_keyframe(ease, weight):
     frames = [{"at": 0, "prompt": "a", "ease": ease}, {"at": 1, "prompt": "b"}]
