@@ -81,7 +81,7 @@ def frame_path(frames: Path, index: int) -> Path:
 
 def stored_path(store: Path, digest: str) -> Path:
     """.store/ab/abcd….png"""
-    return store / digest[:2] / f"{digest}.png"
+    return store.joinpath(digest[:2], f"{digest}.png")
 
 
 def inspect(path: Path, size: tuple[int, int]) -> Found | None:
