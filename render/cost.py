@@ -21,8 +21,7 @@ class Timing:
     """What frames of one kind took on this machine."""
 
     seconds_per_row: float
-    seconds_per_frame: float
-    """Decoding and writing."""
+    """All of rendering, with decoding and writing, by denoiser row."""
     bytes_per_frame: float
 
 
@@ -58,11 +57,9 @@ def remember_timing(store: Path, recipe: Recipe, device: str, timing: Timing) ->
     write_whole(path, json.dumps(known, indent=1, sort_keys=True).encode())
 
 
-def seconds_for(frames: int, denoiser_rows: int, timing: Timing | None) -> float | None:
+def seconds_for(denoiser_rows: int, timing: Timing | None) -> float | None:
     """The estimate, or None when nothing like it ran here before."""
-    if timing is None:
-        return None
-    return denoiser_rows * timing.seconds_per_row + frames * timing.seconds_per_frame
+    return denoiser_rows * timing.seconds_per_row if timing else None
 
 
 def bytes_for(frames: int, recipe: Recipe, timing: Timing | None) -> int:

@@ -41,7 +41,7 @@ def summarise(film: Film, verdicts: Sequence[Verdict]) -> PlanSummary:
         **{state.value: counts[state.value] for state in State},
         reasons=reasons(verdicts),
         rows=rows,
-        seconds_estimate=cost.seconds_for(len(missing), rows, timing),
+        seconds_estimate=cost.seconds_for(rows, timing),
         estimate_source="earlier frames of this kind on this machine" if timing else "",
         disk_bytes=cost.bytes_for(len(missing), film.plan.recipe, timing),
         cut_prompts=[astuple(cut) for cut in cut_prompts(sorted(texts), film.model.tokenizer)],

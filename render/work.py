@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import render
 from render import cost, store
+from render.devices import share_cores
 from render.encode import encode
 from render.errors import FramesFailed
 from render.ffmpeg import ffmpeg_version
@@ -85,6 +86,7 @@ class Work:
 
     def load(self) -> Diffusion:
         """The model, opened on the run's device."""
+        share_cores()
         from render.diffusion import open_diffusion  # torch, only now
 
         film, batch = self.film, self.film.config.compute.batch
@@ -129,7 +131,7 @@ class Work:
         recipe, seconds = self.film.plan.recipe, self.phases.seconds["render"]
         files = [store.stored_path(self.film.store, digest) for digest in self.rendered]
         size = sum(file.stat().st_size for file in files) / len(files)
-        timing = cost.Timing(seconds / self.rows, 0.0, size)
+        timing = cost.Timing(seconds / self.rows, size)
         cost.remember_timing(self.film.store, recipe, self.film.device, timing)
 
     def finish(self) -> None:
@@ -182,12 +184,8 @@ class Work:
 
     def metadata(self) -> dict[str, str]:
         """What the video file says of itself."""
-        plan = self.film.plan
-        about = {
-            "plan": plan.digest,
-            "model": plan.recipe.model,
-            "timeline": self.film.config.timeline.model_dump(mode="json", exclude_none=True),
-        }
+        config = self.film.config.model_dump(exclude_none=True)
+        about = {"plan": self.film.plan.digest, "config": config}
         made = f"render {render.__version__}"
         text = json.dumps(about, ensure_ascii=False, default=str)
         return {"title": self.film.config.name, "comment": text, "encoded_by": made}

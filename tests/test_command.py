@@ -12,8 +12,6 @@ import render.run
 import render.store
 from render.__main__ import OUTCOMES
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
-
 PROMPT = "timeline.keyframes.0.prompt"
 QUOTING = 'prompt="a town, by night (old)"'
 WRONG = {

@@ -11,8 +11,6 @@ from command_line import Place, same_pictures
 from render.errors import NonFiniteFrames
 from render.work import Work
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
-
 LONG = [{"at": 0, "prompt": "one", "seed": 1}, {"at": 10, "prompt": "two", "seed": 2}]
 FRAMES = 41
 THREE = [

@@ -17,7 +17,7 @@ from render.cost import (
 from render.plan import FrameSpec, PlannedFrame, Recipe
 
 RECIPE = Recipe("tiny", "model", {}, 10, 100, 50, "float32", "noise")
-TIMING = Timing(seconds_per_row=0.5, seconds_per_frame=2.0, bytes_per_frame=1000.0)
+TIMING = Timing(seconds_per_row=0.5, bytes_per_frame=1000.0)
 
 
 def frame(*prompts):
@@ -37,7 +37,7 @@ def test_rows_are_texts_and_negative_at_every_call(scheduler, calls):
 def test_an_estimate_needs_an_earlier_run_of_the_kind(tmp_path):
     assert earlier_timing(tmp_path, RECIPE, "cpu") is None
     remember_timing(tmp_path, RECIPE, "cpu", TIMING)
-    remember_timing(tmp_path, RECIPE, "cuda", Timing(0.1, 0.1, 9.0))
+    remember_timing(tmp_path, RECIPE, "cuda", Timing(0.1, 9.0))
     assert earlier_timing(tmp_path, RECIPE, "cpu") == TIMING
     other = Recipe("tiny", "model", {}, 10, 200, 50, "float32", "noise")
     assert earlier_timing(tmp_path, other, "cpu") is None
@@ -60,8 +60,8 @@ def test_timings_of_another_shape_are_none(tmp_path):
 
 
 def test_time_is_by_rows_and_by_frames():
-    assert seconds_for(3, 100, TIMING) == 3 * 2 + 100 * 0.5
-    assert seconds_for(3, 100, None) is None
+    assert seconds_for(100, TIMING) == 100 * 0.5
+    assert seconds_for(100, None) is None
 
 
 def test_disk_is_by_earlier_frames_or_by_pixels():

@@ -14,7 +14,6 @@ from render.families import ModelSource, evaluations, rows
 from render.plan import FrameSpec, Recipe
 
 # diffusers hands tensors to numpy in ways that numpy 2 asks torch to change
-pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
 
 START, END, THIRD = "A fantasy landscape", "A castle", "A forest"
 NEGATIVE = (("", 1.0),)

@@ -21,7 +21,6 @@ from render.families import (
 from render.plan import FrameSpec
 
 # diffusers hands tensors to numpy in ways that numpy 2 asks torch to change
-pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
 
 TEXTS = st.sampled_from(["", "a", "b", "c", "d"])
 WEIGHTS = st.sampled_from([0.0, 0.25, 0.5, 1.0])

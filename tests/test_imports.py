@@ -133,7 +133,6 @@ def test_torch_is_not_imported_by(place, arguments, code):
     assert probe(place.folder, *place.arguments(*arguments))[0] == code
 
 
-@pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
 def test_a_run_that_has_everything_imports_no_torch(place):
     place.render("+timeline=t")
     code, told = probe(place.folder, *place.arguments("+timeline=t"))

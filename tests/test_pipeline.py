@@ -19,7 +19,6 @@ from render.pipeline import check_device, check_folder, hub_folder, load_pipelin
 from render.plan import Recipe
 
 # diffusers hands tensors to numpy in ways that numpy 2 asks torch to change
-pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

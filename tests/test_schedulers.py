@@ -8,7 +8,6 @@ import pytest
 from render.schedulers import STOCHASTIC, fits, is_stochastic, option_mistakes, signature
 
 # diffusers hands tensors to numpy in ways that numpy 2 asks torch to change
-pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
 
 OFFERED = [
     "DDIMScheduler",

@@ -8,8 +8,6 @@ from command_line import same_pictures
 
 from render.lock import holding
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
-
 
 def test_shards_one_after_the_other_render_each_frame_once(place):
     first = place.render("+timeline=t", "shard=0/2")

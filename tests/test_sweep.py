@@ -5,8 +5,6 @@ import pytest
 from render.commandline import MAX_VARIANT, job_folder
 from render.errors import Interrupted
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array_:DeprecationWarning")
-
 SWEEP = ["-m", "+timeline=a,b", "scheduler=lms,dpmpp_2m", "sampling.guidance=3,7.5"]
 VARIANTS = {
     f"sampling.guidance={guidance},scheduler={scheduler}"
