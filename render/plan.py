@@ -24,6 +24,10 @@ RECIPE_VERSION = 1  # raised by hand when the same spec would give another pictu
 INLINE_FRAMES = 20_000  # longer plans keep their frames in a file beside plan.json
 LONG_FRAMES_NAME = "plan.jsonl"
 
+# Encoders made once: a long plan has hundreds of thousands of lines.
+ONE_SPELLING = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+READABLE = json.JSONEncoder(ensure_ascii=False)
+
 Weighted = tuple[tuple[Any, float], ...]
 
 
@@ -146,7 +150,7 @@ def frame_digest(shared: bytes, spec: FrameSpec) -> str:
 
 def canonical(value: object) -> bytes:
     """JSON with one spelling for one meaning."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return ONE_SPELLING.encode(value).encode()
 
 
 def grid_warnings(timeline: Timeline, fps: Fraction) -> Iterator[str]:
@@ -178,7 +182,7 @@ def shard_of(plan: FramePlan, shard: tuple[int, int] | None) -> tuple[PlannedFra
 def plan_files(plan: FramePlan, name: str) -> dict[str, bytes]:
     """plan.json (and, for a long film, the file of its frames), byte-identical for equal plans."""
     long = len(plan.frames) > INLINE_FRAMES
-    lines = [json.dumps(entry(frame), ensure_ascii=False) for frame in plan.frames]
+    lines = [READABLE.encode(entry(frame)) for frame in plan.frames]
     head = {
         "name": name,
         "fps": as_number(plan.fps),
