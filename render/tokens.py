@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
+from render.errors import ConfigError, Mistake
+
 # CLIP's way of cutting text into words (Radford et al. 2021, the released `simple_tokenizer.py`).
 CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 MARKS = ["<|startoftext|>", "<|endoftext|>"]
@@ -28,12 +30,20 @@ def cut_prompts(texts: Iterable[str], folder: Path | None) -> Iterator[CutPrompt
 
     Args:
         folder: the model's `tokenizer` folder; without one (not downloaded yet) nothing is said.
+
+    Raises:
+        ConfigError: the folder's files can't be read.
     """
-    settings = folder / "tokenizer_config.json" if folder else None
-    tokenizer = load_tokenizer(folder) if folder else None
-    if tokenizer is None or settings is None or not settings.is_file():
+    if folder is None or not (folder / "tokenizer_config.json").is_file():
         return
-    limit = json.loads(settings.read_bytes()).get("model_max_length")
+    try:
+        limit = json.loads((folder / "tokenizer_config.json").read_bytes()).get("model_max_length")
+        tokenizer = load_tokenizer(folder)
+    except Exception as error:  # tokenizers raises bare Exceptions
+        what = f"can't be read as a tokenizer: {str(error)[:200]}"
+        raise ConfigError([Mistake(str(folder), what)]) from None
+    if tokenizer is None:
+        return
     for text in texts:
         tokens = len(tokenizer.encode(text, add_special_tokens=False).ids) + len(MARKS)
         if isinstance(limit, int) and tokens > limit:

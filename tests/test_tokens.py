@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import CLIPTokenizer
 
+from render.errors import ConfigError
 from render.tokens import CutPrompt, cut_prompts, load_tokenizer
 
 LIMIT = 12
@@ -90,3 +91,12 @@ def test_no_limit_is_no_cut(folders, tmp_path):
         (tmp_path / name).write_bytes((folders["parts"] / name).read_bytes())
     (tmp_path / "tokenizer_config.json").write_text("{}")
     assert list(cut_prompts(["a" * 100], tmp_path)) == []
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_broken_tokenizer_is_one_line(tmp_path, name):
+    (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 40}')
+    (tmp_path / name).write_text("{")
+    with pytest.raises(ConfigError, match="can't be read as a tokenizer") as told:
+        list(cut_prompts(["a"], tmp_path))
+    assert len(str(told.value).splitlines()) == 1
