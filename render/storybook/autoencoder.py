@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from render.storybook.dataset import HELD_OUT, read_pictures
-from render.storybook.models import AUTOENCODER_WIDTHS, CHANNELS, FACTOR, make_autoencoder
+from render.storybook.dataset import read_pictures, training_part
+from render.storybook.models import AUTOENCODER_WIDTHS, CHANNELS, FACTOR, Net, make_autoencoder
 from render.storybook.parallel import (
     as_pictures,
     average_gradients,
@@ -44,7 +43,7 @@ ENCODE_BATCH = 32
 class AutoencoderTraining:
     """How long and how the autoencoder is trained; a sample is a crop or half a dozen of them."""
 
-    samples: int = 260_000  # crops of half the side; a whole picture counts as four
+    samples: int = 33_000  # crops of half the side; a whole picture counts as four
     batch: int = 16  # crops a process and step
     peak_rate: float = 1.5e-3
     kl_weight: float = 3e-4
@@ -60,7 +59,7 @@ def reconstruction_loss(made: Tensor, picture: Tensor) -> Tensor:
     return (made - picture).abs().mean() + across + down + means
 
 
-def training_loss(net: AutoencoderKL, pictures: Tensor, kl_weight: float) -> tuple[Tensor, Tensor]:
+def training_loss(net: Net, pictures: Tensor, kl_weight: float) -> tuple[Tensor, Tensor]:
     """The loss of pictures (B, 3, H, W) in -1..1, and its reconstruction part."""
     with mixed_precision(pictures.device):
         posterior = net.encode(pictures).latent_dist
@@ -92,7 +91,7 @@ def train_autoencoder(folder: Path, training: AutoencoderTraining) -> None:
 
 def _train(folder: Path, training: AutoencoderTraining) -> None:
     device = train_device()
-    pictures = read_pictures(folder / "data")[:-HELD_OUT]
+    pictures = training_part(read_pictures(folder / "data"))
     torch.manual_seed(0)
     net = make_autoencoder(training.widths).to(device)
     optimizer = torch.optim.AdamW(net.parameters(), betas=(0.9, 0.99), weight_decay=1e-4)
@@ -124,7 +123,7 @@ def _train(folder: Path, training: AutoencoderTraining) -> None:
 
 
 @torch.no_grad()
-def fold_whitening(net: AutoencoderKL, pictures: Tensor) -> None:
+def fold_whitening(net: Net, pictures: Tensor) -> None:
     """Give each latent channel mean 0 and deviation 1 over `pictures`, exactly, inside the net.
 
     The shift and scale go into the convolutions before and after the latents; what the net
@@ -142,14 +141,16 @@ def fold_whitening(net: AutoencoderKL, pictures: Tensor) -> None:
 
 
 @torch.no_grad()
-def finish_autoencoder(folder: Path, widths: tuple[int, ...] = AUTOENCODER_WIDTHS) -> AutoencoderKL:
+def finish_autoencoder(folder: Path, widths: tuple[int, ...] = AUTOENCODER_WIDTHS) -> Net:
     """The trained net from `folder/autoencoder.safetensors`: averaged weights, whitened latents."""
     net = make_autoencoder(widths)
     tensors = load_file(folder / "autoencoder.safetensors")
     for i, parameter in enumerate(net.parameters()):
         parameter.copy_(tensors[f"mean.{i}"])
     net.eval()
-    fold_whitening(net, as_pictures(torch.from_numpy(read_pictures(folder / "data")[:384])))
+    fold_whitening(
+        net, as_pictures(torch.from_numpy(np.array(read_pictures(folder / "data")[:384])))
+    )
     return net
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,10 @@ from render.storybook.painter import paint
 from render.storybook.scene import Scene, sample_scene
 from render.storybook.tokenizer import MAX_LENGTH, encode_texts
 
+Number = TypeVar("Number", bound=np.generic)
+
 CAPTIONS = 4  # wordings a picture
-HELD_OUT = 512
+HELD_OUT = 512  # or an eighth of a small set
 FIRST_SEED = 1_000_003
 CHUNK = 250  # pictures a task
 
@@ -59,6 +62,16 @@ def read_pictures(folder: Path) -> NDArray[np.uint8]:
     """All pictures (N, size, size, 3), mapped, not loaded."""
     pictures: NDArray[np.uint8] = np.load(folder / "pictures.npy", mmap_mode="r")
     return pictures
+
+
+def read_scenes(folder: Path) -> list[Scene]:
+    """The scene of each picture."""
+    return [Scene(**row["scene"]) for row in json.loads((folder / "captions.json").read_text())]
+
+
+def training_part(examples: NDArray[Number]) -> NDArray[Number]:
+    """All but the held-out examples at the end."""
+    return examples[: -min(HELD_OUT, len(examples) // 8)]
 
 
 def read_captions(folder: Path) -> list[list[str]]:

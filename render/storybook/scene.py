@@ -20,6 +20,15 @@ TIMES: tuple[Time, ...] = get_args(Time)
 BIOMES: tuple[Biome, ...] = get_args(Biome)
 WATERS: tuple[Water, ...] = get_args(Water)
 
+ATTRIBUTES: dict[str, tuple[object, ...]] = {
+    "place": PLACES,
+    "time": TIMES,
+    "biome": BIOMES,
+    "water": WATERS,
+    "forest": (False, True),
+}
+UNKNOWN = -100  # the class of an attribute that a picture cannot show
+
 PLACE_ODDS = (0.17, 0.17, 0.15, 0.18, 0.17, 0.16)
 TIME_ODDS = (0.40, 0.18, 0.20, 0.22)
 BIOME_ODDS = (0.46, 0.20, 0.15, 0.19)
@@ -53,6 +62,15 @@ def sample_scene(rng: np.random.Generator) -> Scene:
     water = _choose(rng, WATERS, WATER_ODDS)
     forest = biome != "desert" and bool(rng.random() < FOREST_ODDS)
     return Scene(place, time, biome, water, forest, seed)
+
+
+def classes_of(scene: Scene) -> list[int]:
+    """The class number of each attribute; a cityscape hides biome, water and forest."""
+    shown = ("place", "time") if scene.place == "cityscape" else tuple(ATTRIBUTES)
+    return [
+        choices.index(getattr(scene, attribute)) if attribute in shown else UNKNOWN
+        for attribute, choices in ATTRIBUTES.items()
+    ]
 
 
 def _choose(rng: np.random.Generator, choices: tuple[T, ...], odds: tuple[float, ...]) -> T:

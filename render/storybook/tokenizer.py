@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 from tokenizers.models import BPE
@@ -33,7 +34,7 @@ def learn_tokenizer(captions: Iterable[str]) -> CLIPTokenizer:
         show_progress=False,
     )
     learner.train_from_iterator(_words(captions), trainer)
-    merges = [(a, b) for a, b in json.loads(learner.to_str())["model"]["merges"]]
+    merges: Any = [(a, b) for a, b in json.loads(learner.to_str())["model"]["merges"]]
     byte_tokens = sorted(ByteLevel.alphabet())
     tokens = byte_tokens + [byte + END_OF_WORD for byte in byte_tokens]
     tokens += [a + b for a, b in merges] + ["<|startoftext|>", "<|endoftext|>"]
