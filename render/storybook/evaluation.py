@@ -272,9 +272,9 @@ def evaluate(model: Path, folder: Path, count: int = 500) -> dict[str, Any]:
     report["five_prompts_place"] = _told("five prompts", draw_grid(pipeline, folder))
     report["films"] = _told("films", [draw_film(pipeline, folder, seed) for seed in (1, 2)])
     report["free_wording"] = _told("free wording", judge_free_wording(pipeline, folder))
-    report["schedulers"] = _told("schedulers", judge_schedulers(pipeline, folder))
     report["rendered"], report["wrong_places"] = judge_obedience(pipeline, count)
     _told("rendered", report["rendered"])
+    report["schedulers"] = _told("schedulers", judge_schedulers(pipeline, folder))
     (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     return report
 
