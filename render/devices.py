@@ -37,8 +37,8 @@ def choose_device(compute: ComputeConfig) -> str:
 def share_cores() -> None:
     """Let torch's waiting threads sleep; to be called before torch is imported.
 
-    By default they spin, which makes a render beside any other busy program several times slower
-    (measured 6 to 8 times on two cores); on a quiet machine it makes no difference.
+    By default they spin, which made a render beside a busy program 6 to 8 times slower (two cores,
+    storybook, runs in turn).
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
