@@ -28,7 +28,7 @@ from render.storybook.scene import Scene, sample_scene
 from render.storybook.sheets import sheet
 
 WEIGHTS = Path(__file__).parent / "weights"
-STEPS, GUIDANCE = 12, 4.0
+STEPS, GUIDANCE = 12, 5.5
 UNSEEN_SEED = 900_000_000  # far from every training picture
 BATCH = 10
 SCHEDULERS = (
