@@ -97,7 +97,10 @@ def make_text_encoder(tokenizer: CLIPTokenizer) -> CLIPTextModel:
 def make_scheduler() -> DPMSolverMultistepScheduler:
     """The model's own scheduler; its config also serves LMS, PNDM, DDIM, Euler, Heun and UniPC."""
     scheduler = DPMSolverMultistepScheduler(
-        **NOISE_SCHEDULE, prediction_type="v_prediction", steps_offset=1, timestep_spacing="trailing"
+        **NOISE_SCHEDULE,
+        prediction_type="v_prediction",
+        steps_offset=1,
+        timestep_spacing="trailing",
     )
     scheduler.register_to_config(clip_sample=False, set_alpha_to_one=False, skip_prk_steps=True)
     return scheduler  # the last three are for DDIM and PNDM, as in Stable Diffusion 1.x
