@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-import os
 import platform
 import runpy
 from pathlib import Path
@@ -32,15 +31,6 @@ def choose_device(compute: ComputeConfig) -> str:
     if place == "mps" and not has_mps():
         raise missing(compute.device, "MPS needs macOS on Apple silicon")
     return compute.device
-
-
-def share_cores() -> None:
-    """Let torch's waiting threads sleep; to be called before torch is imported.
-
-    By default they spin, which made a render beside a busy program 6 to 8 times slower (two cores,
-    storybook, runs in turn).
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def missing(device: str, why: str) -> ConfigError:

@@ -14,7 +14,7 @@ import re
 import stat
 import struct
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -155,6 +155,28 @@ def judge(frame: PlannedFrame, store: Path, frames: Path, size: tuple[int, int])
     if state is State.NEW and kept != MISSING:
         state, reason = State.CORRUPT, f"in the store: {kept}"
     return Verdict(frame, state, reason, kept is None, False)
+
+
+def judge_all(
+    planned: Sequence[PlannedFrame], store: Path, frames: Path, size: tuple[int, int]
+) -> list[Verdict]:
+    """`judge` for a whole film. The folders are listed once: a frame under whose names nothing can
+    be is new without a file call, which is most of a long film's first plan."""
+    shards, shown = names_in(store), names_in(frames)
+    return [
+        judge(frame, store, frames, size)
+        if frame.digest[:2] in shards or f"frame_{frame.index:06d}.png" in shown
+        else Verdict(frame, State.NEW, "", False, False)
+        for frame in planned
+    ]
+
+
+def names_in(folder: Path) -> set[str]:
+    """The names in a folder, none if there is no such folder."""
+    try:
+        return set(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
 
 
 MISSING = "missing"

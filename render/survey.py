@@ -20,7 +20,7 @@ NAMED = 4  # frames that a reason names
 def survey(film: Film, frames: Sequence[PlannedFrame]) -> list[Verdict]:
     """What becomes of each frame; nothing is changed but leftovers of killed runs."""
     store.sweep_store(film.store)
-    return [store.judge(frame, film.store, film.frames, film.size) for frame in frames]
+    return store.judge_all(frames, film.store, film.frames, film.size)
 
 
 def missing_frames(verdicts: Sequence[Verdict]) -> list[PlannedFrame]:

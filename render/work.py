@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import render
 from render import cost, store
-from render.devices import share_cores
 from render.encode import encode
 from render.errors import FramesFailed
 from render.ffmpeg import ffmpeg_version
@@ -86,7 +85,6 @@ class Work:
 
     def load(self) -> Diffusion:
         """The model, opened on the run's device."""
-        share_cores()
         from render.diffusion import open_diffusion  # torch, only now
 
         film, batch = self.film, self.film.config.compute.batch

@@ -24,6 +24,7 @@ from render.store import (
     drop_beyond,
     frame_path,
     judge,
+    judge_all,
     remove,
     set_aside,
     show,
@@ -434,3 +435,22 @@ def test_temp_files_of_killed_runs_are_swept(place):
     assert not stale.exists()
     assert sweep_store(place[0] / "nowhere") == 0
     assert judged(place, frame())[2]
+
+
+def test_a_whole_film_is_judged_as_its_frames_are_alone(place):
+    """Kept, only in the store, only in the folder, stale, foreign, and nothing there at all."""
+    film = [frame(index, text=f"castle {index}") for index in range(6)]
+    finished(place, film[0])
+    commit(place[0], film[1], pixels())
+    stored = finished(place, film[2]) and stored_path(place[0], film[2].digest)
+    stored.unlink()
+    finished(place, frame(3, text="A forest"))
+    frame_path(place[1], 4).write_bytes(png())
+    alone = [judge(wanted, *place, SIZE) for wanted in film]
+    assert judge_all(film, *place, SIZE) == alone
+    assert len({(v.state, v.stored, v.in_place) for v in alone}) == 6
+
+
+def test_a_film_without_any_folder_is_new(tmp_path):
+    verdicts = judge_all([frame()], tmp_path / "no", tmp_path / "none", SIZE)
+    assert [verdict.state for verdict in verdicts] == [State.NEW]
