@@ -1,0 +1,207 @@
+"""A place to call `render` from outside: every process capped, counted and measured."""
+
+import hashlib
+import json
+import os
+import resource
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from PIL import Image
+
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+STAND_IN = Path(__file__).with_name("stand_in.py")
+MARK = "RENDER_SITE"  # in the environment of every process that a site started
+DEADLINE_S = 120.0
+ADDRESS_SPACE = 12 << 30  # bytes; torch maps much more than it uses
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended; `megabytes` is the most memory it had at a time."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+    megabytes: float
+
+
+class Running:
+    """A command at work."""
+
+    def __init__(self, site: "Site", command: list[str], environment: dict[str, str]) -> None:
+        self.logs = site.logs / secrets.token_hex(4)
+        self.logs.mkdir()
+        self.began = time.monotonic()
+        with (self.logs / "out").open("wb") as out, (self.logs / "err").open("wb") as err:
+            self.process = subprocess.Popen(
+                command,
+                cwd=site.here,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        resource.prlimit(self.pid, resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it is at work; does not take its exit code away."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+    def signal(self, number: int, group: bool = False) -> None:
+        (os.killpg if group else os.kill)(self.pid, number)
+
+    def until(self, happened, seconds: float = DEADLINE_S) -> None:
+        """Wait until something is so, or the command has ended."""
+        deadline = time.monotonic() + seconds
+        while self.running and not happened():
+            assert time.monotonic() < deadline, "what was waited for did not happen"
+            time.sleep(0.005)
+
+    def wait(self, seconds: float = DEADLINE_S) -> Ended:
+        """Its end; killed with all its children, and an error, if it takes longer."""
+        deadline = time.monotonic() + seconds
+        while self.running:
+            if time.monotonic() > deadline:
+                self.signal(signal.SIGKILL, group=True)
+                os.waitpid(self.pid, 0)
+                raise AssertionError(f"did not end within {seconds} s: {self.said('err')}")
+            time.sleep(0.005)
+        took = time.monotonic() - self.began
+        _, status, usage = os.wait4(self.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        self.process.returncode = code
+        return Ended(code, self.said("out"), self.said("err"), took, usage.ru_maxrss / 1024)
+
+    def said(self, name: str) -> str:
+        return (self.logs / name).read_text(errors="replace")
+
+
+class Site:
+    """A folder to call `render` in, with strangers' files around it that nobody may touch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.token = secrets.token_hex(8)
+        self.here, self.logs = folder / "here", folder / "logs"
+        self.canary = folder / "outside" / "canary"
+        for made in (self.here, self.logs, self.canary.parent, folder / "home", folder / "tmp"):
+            made.mkdir(parents=True)
+        self.canary.write_text("nobody touches me\n")
+        self.before = self.surroundings()
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+        return kept | {
+            MARK: self.token,
+            "HOME": str(self.folder / "home"),
+            "TMPDIR": str(self.folder / "tmp"),
+            "PYTHONPATH": str(CHECKOUT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "OMP_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+            **more,
+        }
+
+    def start(self, *arguments: str, env: dict[str, str] | None = None, **faults) -> Running:
+        """`render` with the stand-in and its faults; `model="real"` for the model itself."""
+        asked = {"STAND_IN": json.dumps(faults)}
+        command = [sys.executable, str(STAND_IN), *arguments]
+        return Running(self, command, self.environment(**asked, **(env or {})))
+
+    def render(self, *arguments: str, seconds: float = DEADLINE_S, **options) -> Ended:
+        """The same, waited for."""
+        return self.start(*arguments, **options).wait(seconds)
+
+    def timeline(self, name: str, keyframes: list[dict] | str | bytes, **more) -> Path:
+        """Write configs/timeline/NAME.yaml: keyframes, or the whole file as it is."""
+        path = self.here / "configs" / "timeline" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(keyframes, list):
+            keyframes = yaml.safe_dump({"keyframes": keyframes, **more})
+        path.write_bytes(keyframes.encode() if isinstance(keyframes, str) else keyframes)
+        return path
+
+    def run_folder(self, name: str) -> Path:
+        return self.here / "outputs" / name
+
+    def frames(self, name: str) -> list[Path]:
+        return sorted((self.run_folder(name) / "frames").glob("*.png"))
+
+    def pictures(self, name: str) -> list[np.ndarray]:
+        return [np.asarray(Image.open(path)) for path in self.frames(name)]
+
+    def stored(self) -> list[Path]:
+        return sorted((self.here / "outputs" / ".store").glob("??/*.png"))
+
+    def temps(self) -> list[Path]:
+        return list(self.here.rglob("*.tmp"))
+
+    def told(self, name: str) -> dict:
+        """run.json of a run."""
+        return json.loads((self.run_folder(name) / "run.json").read_text())
+
+    def counts(self, name: str) -> tuple[int, int, int]:
+        """(kept, rendered, failed) of the latest run."""
+        frames = self.told(name)["frames"]
+        return frames["kept"], frames["rendered"], frames["failed"]
+
+    def surroundings(self) -> dict[str, str]:
+        """Everything that a run must leave alone, by content."""
+        around = [path for path in self.folder.iterdir() if path not in (self.here, self.logs)]
+        return tree(*around, CHECKOUT / "render", CHECKOUT / "configs")
+
+    def processes(self) -> list[int]:
+        """Processes that this site started, or that they started, and that still live."""
+        mark, found = f"{MARK}={self.token}".encode(), []
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (folder / "environ").read_bytes():
+                    found.append(int(folder.name))
+            except OSError:  # it ended meanwhile, or is someone else's
+                continue
+        return found
+
+    def close(self) -> None:
+        """Nothing runs any more, and nothing outside of `here` has changed."""
+        deadline = time.monotonic() + 5
+        while (left := self.processes()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        assert not left, "processes were left behind"
+        assert self.surroundings() == self.before
+
+
+def tree(*folders: Path) -> dict[str, str]:
+    """Every path under the folders with its content's hash; links by where they lead."""
+    return {
+        str(path): content_hash(path)
+        for folder in folders
+        for path in (folder, *sorted(folder.rglob("*")))
+        if "__pycache__" not in path.parts
+    }
+
+
+def content_hash(path: Path) -> str:
+    if path.is_symlink():
+        return f"link to {os.readlink(path)}"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+
+
+def same_pictures(one: list[np.ndarray], other: list[np.ndarray]) -> bool:
+    return len(one) == len(other) and all(map(np.array_equal, one, other))
