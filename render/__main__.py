@@ -2,8 +2,8 @@
 
 Overrides are made forgiving (`timeline=city` without the plus, keys a file does not list), Hydra
 composes, and what it composes is handed on as plain data. Timeline files are read as data by
-documents.py, through a config source of our own that stands before Hydra's. Every error ends here
-as one line a problem and an exit code.
+documents.py, whichever folder Hydra finds them in. Every error ends here as one line a problem and
+an exit code.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import hydra
 import yaml
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
-from hydra.plugins.config_source import ConfigResult, ConfigSource
+from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -39,61 +40,37 @@ from render.commandline import (
     known_choices,
     reworded,
 )
-from render.documents import read_document
+from render.documents import Document, read_document
 from render.errors import ConfigError, Interrupted, Mistake, RenderError
+from render.signals import interruptible
 
 DOLLAR = "\ue000"  # stands for the `$` of `${` in timelines, so that no one interpolates it
 
 
-class TimelineSource(ConfigSource):
-    """Timeline files of one config folder, read as data."""
+class TimelineSource(FileConfigSource):
+    """Hydra's source of files, but what stands in a `timeline` folder is read as data."""
 
-    @staticmethod
-    def scheme() -> str:
-        return "timelines"
-
-    def file(self, name: str) -> Path | None:
-        """The file of `timeline/NAME`, or None."""
-        if not name.startswith("timeline/"):
-            return None
-        path = Path(self.path) / self._normalize_file_name(name)
-        return path if path.is_file() else None
+    documents: ClassVar[dict[str, Document]] = {}
+    """Timelines that were read, by name."""
 
     def load_config(self, config_path: str) -> ConfigResult:
-        path = self.file(config_path)
-        assert path is not None  # Hydra asks `is_config` first
-        content = {"name": path.stem} | read_document(shown(path)).content
-        config = OmegaConf.create(
-            literal(content, "${", DOLLAR + "{"), flags={"allow_objects": False}
-        )
-        return ConfigResult(
-            self.provider, f"{self.scheme()}://{self.path}", config, {"package": None}
-        )
-
-    def available(self) -> bool:
-        return Path(self.path).is_dir()
-
-    def is_group(self, config_path: str) -> bool:
-        return config_path == "timeline" and (Path(self.path) / "timeline").is_dir()
-
-    def is_config(self, config_path: str) -> bool:
-        return self.file(config_path) is not None
-
-    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        if config_path != "timeline" or results_filter is ObjectType.GROUP:
-            return []
-        return [path.stem for path in sorted((Path(self.path) / "timeline").glob("*.yaml"))]
+        group, _, name = os.path.normpath(config_path).partition(os.sep)
+        if group != "timeline":
+            return super().load_config(config_path)
+        path = Path(self.path) / self._normalize_file_name(config_path)
+        document = self.documents[name] = read_document(shown(path))
+        content = literal({"name": path.stem} | document.content, "${", DOLLAR + "{")
+        config = OmegaConf.create(content, flags={"allow_objects": False})
+        where = f"{self.scheme()}://{self.path}"
+        return ConfigResult(self.provider, where, config, {"package": None})
 
 
 class OwnSearchPath(SearchPathPlugin):
-    """Puts the config folders on Hydra's path: timelines as data first, the user's before ours."""
+    """Puts the user's config folders before the bundled ones."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        folders = config_folders()
-        for folder in reversed([f for f in folders if f != bundled_configs().resolve()]):
+        for folder in reversed([f for f in config_folders() if f != bundled_configs().resolve()]):
             search_path.prepend(provider="user", path=f"file://{folder}")
-        for folder in reversed(folders):
-            search_path.prepend(provider="timelines", path=f"timelines://{folder}")
 
 
 def literal(value: Any, old: str, new: str) -> Any:
@@ -118,9 +95,9 @@ def plain_config(composed: DictConfig) -> dict[str, Any]:
             result["timeline"] = literal(raw, DOLLAR + "{", "${")
         else:
             value = composed[key]
-            result[str(key)] = (
-                OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-            )
+            if OmegaConf.is_config(value):
+                value = OmegaConf.to_container(value, resolve=True)
+            result[str(key)] = literal(value, DOLLAR + "{", "${")
     if isinstance(sampling := result.get("sampling"), dict) and "negative" in sampling:
         raw = OmegaConf.to_container(composed.sampling, resolve=False)
         sampling["negative"] = raw["negative"] if isinstance(raw, dict) else None
@@ -134,17 +111,15 @@ def shown(file: Path) -> Path:
 
 def locator() -> Callable[[str], str]:
     """Turns a dotted path into file:line if a timeline file says it, else leaves it as it is."""
-    chosen = HydraConfig.get().runtime.choices.get("timeline")
+    chosen = str(HydraConfig.get().runtime.choices.get("timeline"))
     typed = [o.lstrip("+~").split("=")[0] for o in HydraConfig.get().overrides.task]
-    files = [folder / "timeline" / f"{chosen}.yaml" for folder in config_folders()]
-    file = next((f for f in files if f.is_file()), None)
+    document = TimelineSource.documents.get(chosen.removesuffix(".yaml").removesuffix(".yml"))
 
     def locate(dotted: str) -> str:
         on_command_line = any(f"{dotted}.".startswith(f"{key}.") for key in typed if "." in key)
-        if file is None or not dotted.startswith("timeline.") or on_command_line:
+        if document is None or not dotted.startswith("timeline.") or on_command_line:
             return dotted
-        line = read_document(file).line(dotted.removeprefix("timeline."))
-        return f"{shown(file)}:{line}"
+        return f"{document.path}:{document.line(dotted.removeprefix('timeline.'))}"
 
     return locate
 
@@ -165,8 +140,6 @@ def job(composed: DictConfig) -> None:
         OUTCOMES.append((folder, told))
         if sweep:
             say(told, f"{folder}: ")
-        if isinstance(told, Interrupted):
-            raise KeyboardInterrupt from error  # Hydra goes on with the next job after all others
 
 
 def say(error: RenderError, prefix: str = "") -> None:
@@ -191,8 +164,8 @@ def compose_and_run(arguments: Sequence[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["render", *forgiving(arguments)]
     OmegaConf.register_new_resolver("package", lambda part: str(PACKAGE / part), replace=True)
-    Plugins.instance().register(TimelineSource)
     Plugins.instance().register(OwnSearchPath)
+    SourcesRegistry.instance().types["file"] = TimelineSource  # Hydra has no other way to say so
     start = hydra.main(version_base="1.3", config_path=str(bundled_configs()), config_name="render")
     start(job)()
 
@@ -216,15 +189,18 @@ def main() -> int:
     OUTCOMES.clear()
     arguments = sys.argv[1:]
     try:
-        if "--help" in arguments or "-h" in arguments:
-            print(help_text(), flush=True)
-            return 0
-        compose_and_run(arguments)
+        with interruptible():
+            if "--help" in arguments or "-h" in arguments:
+                print(help_text(), flush=True)
+                return 0
+            compose_and_run(arguments)
     except BrokenPipeError:  # whoever read our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except KeyboardInterrupt:
-        return ending() or 130
+    except Interrupted as error:
+        ending()  # jobs of a sweep that failed before are named all the same
+        say(error)
+        return error.exit_code
     except Exception as error:
         told = foreseen(error)
         say(told)

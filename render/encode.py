@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageSequence
@@ -19,7 +20,7 @@ from render import formats
 from render.config import OutputConfig
 from render.errors import DiskFull, EncodeError, RenderError
 from render.ffmpeg import Child, answer, running
-from render.files import NO_ROOM, replacing, scratch, sweep
+from render.files import NO_ROOM, no_room, replacing, scratch, sweep
 from render.formats import CODECS, Size
 
 PATIENCE_S = 120.0  # without a sign of progress for so long, ffmpeg hangs
@@ -64,7 +65,7 @@ def encode(
                 make_video(pngs, fresh, output, size, metadata, on_frame, patience)
             check(fresh, target, output, size, len(pngs), patience)
     except OSError as error:
-        raise as_render_error(error, target) from error
+        raise as_render_error(error, target, output, size, len(pngs)) from error
     return target
 
 
@@ -81,7 +82,7 @@ def make_video(
     source = [*formats.raw_input(output.fps, size), *formats.audio_input(output, len(pngs))]
     made = formats.video_output(output, small=needs_aom(output, size))
     options = [*source, *formats.tags(metadata), *made, f"file:{fresh}"]
-    send(pngs, size, options, fresh, on_frame, patience)
+    send(pngs, size, options, fresh, output, on_frame, patience)
 
 
 def make_gif(
@@ -97,16 +98,21 @@ def make_gif(
 
     ffmpeg can do both at once, but then it holds the whole film in memory.
     """
-    total = len(pngs)  # a frame is half done after the first pass
+    total = len(pngs)
     source = formats.raw_input(output.fps, size)
     with scratch(target) as palette:
         chosen = [*source, *formats.palette_output(output.quality), f"file:{palette}"]
-        send(pngs, size, chosen, palette, lambda done, _: on_frame(done // 2, total), patience)
+        first = partial(half_done, on_frame, 0)
+        send(pngs, size, chosen, palette, output, first, patience)
         given = [*source, *formats.palette_input(palette)]
         made = [*given, *formats.video_output(output, small=False), f"file:{fresh}"]
-        send(
-            pngs, size, made, fresh, lambda done, _: on_frame((total + done) // 2, total), patience
-        )
+        second = partial(half_done, on_frame, total)
+        send(pngs, size, made, fresh, output, second, patience)
+
+
+def half_done(on_frame: OnFrame, before: int, done: int, total: int) -> None:
+    """Tells of one of two passes: a frame is half done after the first."""
+    on_frame((before + done) // 2, total)
 
 
 def needs_aom(output: OutputConfig, size: Size) -> bool:
@@ -122,6 +128,7 @@ def send(
     size: Size,
     options: Sequence[str],
     fresh: Path,
+    output: OutputConfig,
     on_frame: OnFrame,
     patience: float,
 ) -> None:
@@ -142,8 +149,13 @@ def send(
             done += 1
             on_frame(done, len(pngs))
         code = child.finish()
-    if code != 0 or child.hung:
-        raise failure(child, code, fresh, done, len(pngs))
+    if code == 0 and not child.hung:
+        return
+    if not ran_out_of_room(child, code):
+        raise failure(child, code, done, len(pngs))
+    so_far = fresh.stat().st_size if fresh.exists() else 0
+    about = formats.video_bytes(output, size, len(pngs))
+    raise no_room_for_video(fresh.parent, max(about, so_far * len(pngs) // max(1, done)))
 
 
 def pixels(png: Path, size: Size) -> bytes:
@@ -162,22 +174,29 @@ def times(size: Size) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def failure(child: Child, code: int, fresh: Path, done: int, total: int) -> RenderError:
-    """ffmpeg's bad end in our words, with the last of its own."""
-    said = child.said()
+def ran_out_of_room(child: Child, code: int) -> bool:
+    """Whether ffmpeg ended because the disk is full, by its last words or by its signal."""
     full = ("No space left on device", "Disk quota exceeded", "File too large")
-    if code == -getattr(signal, "SIGXFSZ", 0) or any(words in said for words in full):
-        so_far = fresh.stat().st_size if fresh.exists() else 0
-        about = f" (about {so_far * total // max(1, done):,} bytes)" if so_far else ""
-        return DiskFull(f"no room for the video{about} in {fresh.parent}; the frames are kept")
+    return code == -getattr(signal, "SIGXFSZ", 0) or any(words in child.said() for words in full)
+
+
+def no_room_for_video(folder: Path, needed: int) -> DiskFull:
+    """The error for a disk that does not hold the video; the frames are all there."""
+    return no_room(folder, f"the video takes about {needed:,} bytes")
+
+
+def failure(child: Child, code: int, done: int, total: int) -> EncodeError:
+    """ffmpeg's bad end in our words, with the last of its own."""
     how = f"made no progress for {child.patience:g} s" if child.hung else f"ended with code {code}"
-    return EncodeError(f"ffmpeg {how} after {done} of {total} frames. It said:\n{said}")
+    return EncodeError(f"ffmpeg {how} after {done} of {total} frames. It said:\n{child.said()}")
 
 
-def as_render_error(error: OSError, target: Path) -> RenderError:
+def as_render_error(
+    error: OSError, target: Path, output: OutputConfig, size: Size, frames: int
+) -> RenderError:
     """What the file system answered, as an error of the tree."""
     if error.errno in NO_ROOM:
-        return DiskFull(f"no room for the video in {target.parent}; the frames are kept")
+        return no_room_for_video(target.parent, formats.video_bytes(output, size, frames))
     return EncodeError(f"{target}: can't be written: {error.strerror or error}")
 
 

@@ -16,6 +16,7 @@ from render.errors import DiskFull
 
 HOST = socket.gethostname()
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk full, quota used up, `ulimit -f`
+BLOCK_BYTES = 4096  # that a new folder or name takes
 OURS = secrets.token_hex(4)  # tells our temp files from an earlier process's of the same number
 TEMP = re.compile(rf"\..+\.{re.escape(HOST)}-(\d+)-([0-9a-f]{{8}})[0-9a-f]{{8}}\.tmp")
 
@@ -30,8 +31,8 @@ def temp_beside(target: Path) -> Path:
 def scratch(target: Path) -> Iterator[Path]:
     """An empty file beside the target that is gone after the block, unless renamed in it."""
     temp = temp_beside(target)
-    os.close(os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
+        os.close(os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temp
     finally:
         temp.unlink(missing_ok=True)
@@ -71,12 +72,22 @@ def room_for(target: Path, needed: int) -> Iterator[None]:
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        there = next(folder for folder in target.absolute().parents if folder.exists())
-        free = shutil.disk_usage(there).free
-        raise DiskFull(
-            f"no room for {target}: it needs {needed:,} bytes, {free:,} are free; make room, "
-            "and the same command continues"
-        ) from error
+        raise no_room(target, f"it needs {needed:,} bytes") from error
+
+
+def no_room(target: Path, needs: str) -> DiskFull:
+    """The error for what the disk can't hold."""
+    return DiskFull(
+        f"no room for {target}: {needs}, {free_bytes(target):,} are free; make room, "
+        "and the same command continues"
+    )
+
+
+def free_bytes(target: Path) -> int:
+    """What is free on the disk that holds the target, or will hold it."""
+    whole = target.absolute()
+    there = next(folder for folder in (whole, *whole.parents) if folder.is_dir())
+    return shutil.disk_usage(there).free
 
 
 def sweep(folder: Path) -> int:

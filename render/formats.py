@@ -32,6 +32,8 @@ class Codec:
     audio: tuple[str, ...] = ()
     pixels: str | None = None
     """The pixel format of a video in BT.709; moving pictures (gif, webp, apng) have none."""
+    bytes_per_pixel: float = 0.2
+    """What a frame of a detailed film takes, about: is there room for the video?"""
 
 
 def between(worst: int, best: int, quality: int) -> str:
@@ -88,16 +90,23 @@ CODECS: Mapping[str, Codec] = {
     "mp4": Codec(".mp4", "mp4", x264, AAC, "yuv420p"),
     "webm": Codec(".webm", "webm", vp9, OPUS, "yuv420p"),
     "av1": Codec(".mp4", "mp4", svt_av1, AAC, "yuv420p"),
-    "prores": Codec(".mov", "mov", prores, AAC, "yuv422p10le"),
-    "gif": Codec(".gif", "gif", gif),
+    "prores": Codec(".mov", "mov", prores, AAC, "yuv422p10le", 1.0),
+    "gif": Codec(".gif", "gif", gif, bytes_per_pixel=0.6),
     "webp": Codec(".webp", "webp", webp),
-    "apng": Codec(".apng", "apng", apng),
+    "apng": Codec(".apng", "apng", apng, bytes_per_pixel=1.6),
 }
 
 
 def suffix(output_format: str) -> str:
     """The suffix of a format's file; `frames` makes none."""
     return CODECS[output_format].suffix if output_format in CODECS else ""
+
+
+def video_bytes(output: OutputConfig, size: Size, frames: int) -> int:
+    """About the room that a video takes; `frames` makes none."""
+    if output.format not in CODECS:
+        return 0
+    return round(frames * size[0] * size[1] * CODECS[output.format].bytes_per_pixel)
 
 
 def audio_mistake(output: OutputConfig) -> str | None:

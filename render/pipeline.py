@@ -65,7 +65,19 @@ def load_pipeline(source: ModelSource, recipe: Recipe, device: str) -> tuple[Any
     pipeline.scheduler = make_scheduler(pipeline.scheduler, recipe)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.vae.enable_slicing()  # one picture at a time: pixels do not depend on neighbours
+    pipeline.vae.decoder.register_forward_hook(keep_overflow)
     return pipeline.to(device), family
+
+
+def keep_overflow(
+    _: torch.nn.Module, latents: tuple[torch.Tensor, ...], decoded: torch.Tensor
+) -> torch.Tensor:
+    """Make pictures (B, 3, H, W) all NaN that overflowed, before or in the decoder.
+
+    The pipeline clamps them next, which makes an infinite pixel black or white but leaves NaN.
+    """
+    finite = torch.isfinite(decoded).all((1, 2, 3)) & torch.isfinite(latents[0]).all((1, 2, 3))
+    return torch.where(finite[:, None, None, None], decoded, torch.nan)
 
 
 def unusable(source: ModelSource, what: str) -> ConfigError:

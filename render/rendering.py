@@ -37,6 +37,7 @@ def render_frames(
     begin: Callable[[Sequence[PlannedFrame]], None],
     on_step: Callable[[int, int], None],
     done: Callable[[PlannedFrame, Picture], None],
+    finished: Callable[[int], None],
     failed: Callable[[Failure], None],
     on_notice: Callable[[str], None],
 ) -> None:
@@ -45,7 +46,8 @@ def render_frames(
     Args:
         begin: told which frames are in work now.
         on_step: told (evaluations done, of how many) for the frames in work.
-        done: takes each finished picture (and stores it) before the next batch begins.
+        done: takes each finished picture (and stores it) before anything else is said or begun.
+        finished: told how many frames of a batch those were.
         failed: told of each frame that could not be rendered.
         on_notice: told of tries again and of halved batches, a line each.
 
@@ -59,13 +61,16 @@ def render_frames(
         try:
             pictures, causes = attempt(diffusion, part, on_step, on_notice)
         except OutOfMemory as error:
-            halve(diffusion, error, on_notice)
+            if diffusion.batch == 1:
+                raise no_memory(part[0], error, failed) from error
+            halve(diffusion, on_notice)
             continue
         for frame in part:
             if frame.digest in pictures:
                 done(frame, pictures[frame.digest])
             else:
                 failed(Failure(frame, causes[frame.digest]))
+        finished(len(pictures))
         in_a_row = 0 if pictures else in_a_row + len(part)
         if in_a_row >= FAILURES_IN_A_ROW:
             cause = f"{in_a_row} frames in a row failed, the rest was not tried"
@@ -73,10 +78,19 @@ def render_frames(
         place += len(part)
 
 
-def halve(diffusion: Diffusion, error: OutOfMemory, on_notice: Callable[[str], None]) -> None:
+def no_memory(
+    frame: PlannedFrame, error: OutOfMemory, failed: Callable[[Failure], None]
+) -> FramesFailed:
+    """The error when there is nothing left to halve."""
+    failed(Failure(frame, str(error)))
+    return FramesFailed(
+        f"frame {frame.index}: {error}; not even one frame at a time fits: ask for a smaller "
+        "output.width and output.height, a smaller model, or compute=cpu"
+    )
+
+
+def halve(diffusion: Diffusion, on_notice: Callable[[str], None]) -> None:
     """Go on with half of the frames at a time; their digests are the same."""
-    if diffusion.batch == 1:
-        raise FramesFailed(f"{error}; not even one frame at a time fits") from error
     diffusion.set_batch(diffusion.batch // 2)
     on_notice(f"out of memory; going on with {diffusion.batch} frames at a time")
 

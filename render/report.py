@@ -48,9 +48,11 @@ class PlanSummary:
     seconds_estimate: float | None
     estimate_source: str
     disk_bytes: int
+    """For the frames that are not there."""
     cut_prompts: Sequence[tuple[str, int, int]] = ()
     """(text, its tokens, the text encoder's limit)"""
     warnings: Sequence[str] = ()
+    video_bytes: int = 0
 
     def counts(self) -> dict[str, int]:
         """How many frames are in each state, in the order of concern."""

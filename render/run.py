@@ -16,15 +16,14 @@ import yaml
 
 from render import store
 from render.errors import ConfigError, DiskFull, EncodeError, FolderBusy, RenderError
-from render.files import NO_ROOM, write_if_changed
+from render.files import BLOCK_BYTES, NO_ROOM, no_room, write_if_changed
 from render.film import Film, open_film
 from render.lock import holding
 from render.plan import plan_files, shard_of
 from render.record import Phases
 from render.report import Reporter, reason_lines, show_plan, state_line
-from render.signals import interruptible
 from render.store import State
-from render.survey import summarise, survey
+from render.survey import check_room, summarise, survey
 from render.work import Work
 
 Locate = Callable[[str], str]
@@ -42,23 +41,22 @@ def run(composed: Mapping[str, Any], variant: str = "", locate: Locate = str) ->
         RenderError: the run ended badly; what was finished stays.
     """
     modes = {"render": render_film, "plan": tell_plan, "stitch": stitch, "prune": prune}
-    with interruptible():
-        film = open_film(composed, variant, locate)
-        reporter = Reporter()
-        try:
-            modes[film.config.mode](film, reporter, composed)
-        except (RenderError, KeyboardInterrupt) as error:
-            with suppress(RenderError):
-                reporter.note(f"ended: {str(error) or 'interrupted'}")
-            raise
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise as_render_error(error, film, reporter) from error
-        except Exception as error:
-            raise unexpected(error, film, reporter) from error
-        finally:
-            reporter.close()
+    film = open_film(composed, variant, locate)
+    reporter = Reporter()
+    try:
+        modes[film.config.mode](film, reporter, composed)
+    except (RenderError, KeyboardInterrupt) as error:
+        with suppress(RenderError):
+            reporter.note(f"ended: {str(error) or 'interrupted'}")
+        raise
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise as_render_error(error, film, reporter) from error
+    except Exception as error:
+        raise unexpected(error, film, reporter) from error
+    finally:
+        reporter.close()
 
 
 def as_render_error(error: OSError, film: Film, reporter: Reporter) -> RenderError:
@@ -66,7 +64,7 @@ def as_render_error(error: OSError, film: Film, reporter: Reporter) -> RenderErr
     note_traceback(film, reporter)
     where = error.filename or film.folder
     if error.errno in NO_ROOM:
-        return DiskFull(f"no room for {where}; make room, and the same command continues")
+        return no_room(Path(where), f"it needs {BLOCK_BYTES:,} bytes")
     return RenderError(f"{where}: {error.strerror or error}; mend that, or give another root=")
 
 
@@ -105,19 +103,23 @@ def render_film(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> 
             reporter.say(line)
         if summary.foreign:
             reporter.warn("files that are not ours are left alone; the video shows our frames")
+        check_room(film, summary)
         work = Work(film, reporter, phases, verdicts)
-        try:
+        with work.recorded():
             work.show(verdicts)
             work.render()
             work.finish()
-        finally:
-            work.record()
 
 
 def tell_plan(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> None:
     """Say what `mode=render` would do, and freeze the plan if nobody holds the folder."""
     verdicts = survey(film, shard_of(film.plan, film.config.shard))
-    show_plan(reporter, film.config.name, summarise(film, verdicts))
+    summary = summarise(film, verdicts)
+    show_plan(reporter, film.config.name, summary)
+    try:
+        check_room(film, summary)
+    except DiskFull as error:
+        reporter.warn(str(error))
     try:
         with held(film):
             pass

@@ -16,7 +16,8 @@ CAUGHT = (signal.SIGINT, signal.SIGTERM)
 def interruptible() -> Iterator[None]:
     """Raise `Interrupted` from the block at the first SIGINT or SIGTERM.
 
-    Inside, it travels as a KeyboardInterrupt, which no library takes for an error of its own.
+    Inside, it travels as a KeyboardInterrupt, which hardly any library takes for an error of its
+    own; where one swallows it, the block still ends as interrupted.
     Only the main thread may set handlers; elsewhere (a launcher's worker thread) nothing changes.
     """
     received: list[int] = []
@@ -38,6 +39,9 @@ def interruptible() -> Iterator[None]:
         if received:
             raise Interrupted(received[0]) from error
         raise
+    else:
+        if received:
+            raise Interrupted(received[0])
     finally:
         for caught, handler in before.items():
             signal.signal(caught, handler)

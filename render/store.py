@@ -287,12 +287,12 @@ def link(source: Path, target: Path) -> None:
         return
     temp = temp_beside(target)
     try:
-        os.link(source, temp)
-    except OSError:  # another file system, or one without hard links
-        write_whole(target, source.read_bytes())
-        return
-    try:
-        temp.replace(target)
+        try:
+            os.link(source, temp)
+        except OSError:  # another file system, or one without hard links
+            write_whole(target, source.read_bytes())
+        else:
+            temp.replace(target)
     finally:
         temp.unlink(missing_ok=True)
 

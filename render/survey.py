@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import astuple
 
 from render import cost, store
+from render.files import free_bytes, no_room
 from render.film import Film
+from render.formats import video_bytes
 from render.plan import PlannedFrame
 from render.rendering import distinct
 from render.report import PlanSummary
@@ -46,7 +48,19 @@ def summarise(film: Film, verdicts: Sequence[Verdict]) -> PlanSummary:
         disk_bytes=cost.bytes_for(len(missing), film.plan.recipe, timing),
         cut_prompts=[astuple(cut) for cut in cut_prompts(sorted(texts), film.model.tokenizer)],
         warnings=film.plan.warnings,
+        video_bytes=video_bytes(film.config.output, film.size, len(film.plan.frames)),
     )
+
+
+def check_room(film: Film, summary: PlanSummary) -> None:
+    """Ask before the first frame whether the disk will hold what is to come.
+
+    Raises:
+        DiskFull: it will not.
+    """
+    needed = summary.disk_bytes + summary.video_bytes
+    if summary.disk_bytes and needed > free_bytes(film.config.root):
+        raise no_room(film.config.root, f"frames and video need about {needed:,} bytes")
 
 
 def reasons(verdicts: Sequence[Verdict]) -> list[tuple[str, int, str]]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import render
 from render import cost, store
 from render.encode import encode
-from render.errors import FramesFailed
+from render.errors import FramesFailed, RenderError
 from render.ffmpeg import ffmpeg_version
 from render.film import Film
 from render.formats import suffix, video_digest
@@ -22,6 +23,7 @@ from render.report import Outcome, Reporter, show_outcome, write_run_json
 from render.sheet import contact_sheet
 from render.store import State, Verdict
 from render.survey import missing_frames, survey
+from render.words import plural
 
 if TYPE_CHECKING:
     from render.diffusion import Diffusion
@@ -71,13 +73,20 @@ class Work:
             store.show(self.film.store, frame, self.film.frames)
 
     def render(self) -> None:
-        """Render the missing frames; each is in the store and shown before the next batch."""
+        """Render the missing frames; each is in the store and shown before the next batch.
+
+        Raises:
+            FramesFailed: so many that the rest was not tried.
+        """
         if not self.missing:
             return
         diffusion = self.load()
         try:
             with self.phases.measured("render"):
                 self.render_with(diffusion)
+        except FramesFailed:
+            self.tell(None, None)
+            raise
         finally:
             self.rows, self.padded_rows = diffusion.rows, diffusion.padded_rows
             diffusion.close()
@@ -101,16 +110,13 @@ class Work:
             def begin(part: Sequence[PlannedFrame]) -> None:
                 bar.now(len(part), in_words(part[0].spec))
 
-            def done(frame: PlannedFrame, pixels: Any) -> None:
-                self.keep(frame, pixels)
-                bar.finish(1)
-
             render_frames(
                 diffusion,
                 self.missing,
                 begin,
                 bar.step,
-                done,
+                self.keep,
+                bar.finish,
                 self.failures.append,
                 self.reporter.warn,
             )
@@ -140,10 +146,11 @@ class Work:
         """
         if self.failures:
             self.tell(None, None)
-            first = self.failures[0]
+            failed = self.failed()
+            index, cause = failed[0]
             raise FramesFailed(
-                f"{len(self.failures)} frames failed, the first: frame {first.frame.index}: "
-                f"{first.cause}; the same command tries them again"
+                f"{plural(len(failed), 'frame')} failed, the first: frame {index}: {cause}; "
+                "the same command tries again"
             )
         others = self.other_shards()
         if elsewhere := sum(not verdict.stored for verdict in others):
@@ -204,9 +211,16 @@ class Work:
         wanted = {frame.digest for frame in self.missing}
         rendered = sum(v.frame.digest in self.rendered for v in self.verdicts)
         kept = sum(v.frame.digest not in wanted for v in self.verdicts)
-        failed = sum(len(self.places[failure.frame.digest]) for failure in self.failures)
-        planned = len(self.verdicts)
+        planned, failed = len(self.verdicts), len(self.failed())
         return {"planned": planned, "kept": kept, "rendered": rendered, "failed": failed}
+
+    def failed(self) -> list[tuple[int, str]]:
+        """Every frame that failed, with its cause: a held picture fails wherever it is shown."""
+        return sorted(
+            (frame.index, failure.cause)
+            for failure in self.failures
+            for frame in self.places[failure.frame.digest]
+        )
 
     def tell(self, video: Path | None, sheet: Path | None) -> None:
         """The last lines."""
@@ -215,7 +229,7 @@ class Work:
             planned=counts["planned"],
             kept=counts["kept"],
             rendered=counts["rendered"],
-            failed=[(failure.frame.index, failure.cause) for failure in self.failures],
+            failed=self.failed(),
             seconds=self.phases.total,
             video=video,
             sheet=sheet,
@@ -223,13 +237,24 @@ class Work:
         )
         show_outcome(self.reporter, outcome)
 
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        """Write run.json however the block ends; how it ends counts for more than run.json."""
+        try:
+            yield
+        except BaseException:
+            with suppress(RenderError, OSError):
+                self.record()
+            raise
+        self.record()
+
     def record(self) -> None:
-        """run.json, however the run ends."""
+        """What run.json says."""
         film = self.film
         data = {
             "name": film.config.name,
             "frames": self.counts(),
-            "failures": [[f.frame.index, f.cause] for f in self.failures],
+            "failures": self.failed(),
             "rows": self.rows,
             "padded_rows": self.padded_rows,
             "seconds": {**self.phases.seconds, "total": round(self.phases.total, 3)},

@@ -441,12 +441,14 @@ def test_a_flood_on_stderr_is_read_and_not_kept(
 
 def test_a_full_disk_as_ffmpeg_tells_it(tmp_path: Path, stand_in: Callable[[str], None]) -> None:
     stand_in("cat > /dev/null; echo 'Error writing trailer: No space left on device' >&2; exit 1")
-    expect_failure(tmp_path, DiskFull, "no room for the video")
+    expect_failure(tmp_path, DiskFull, "the video takes about 3,686 bytes")
 
 
 def test_a_file_size_limit(tmp_path: Path, stand_in: Callable[[str], None]) -> None:
     stand_in('ulimit -f 1; exec "$REAL" "$@"')
-    error = expect_failure(tmp_path, DiskFull, r"no room for the video \(about [\d,]+ bytes\)")
+    error = expect_failure(
+        tmp_path, DiskFull, r"the video takes about [\d,]+ bytes, [\d,]+ are free"
+    )
     assert error.exit_code == 28
 
 

@@ -41,6 +41,7 @@ class Watch:
 
     def __init__(self):
         self.begun, self.steps, self.done, self.failed, self.notices = [], [], [], [], []
+        self.finished = []  # (how many, how many had been handed on by then)
 
     def run(self, diffusion, planned):
         render_frames(
@@ -49,6 +50,7 @@ class Watch:
             lambda part: self.begun.append(len(part)),
             lambda done, total: self.steps.append((done, total)),
             lambda frame, _: self.done.append(frame.index),
+            lambda count: self.finished.append((count, len(self.done))),
             lambda failure: self.failed.append((failure.frame.index, failure.cause)),
             self.notices.append,
         )
@@ -64,6 +66,7 @@ def test_frames_come_in_order_and_each_is_handed_on_before_the_next_batch():
     assert stored_before_call == [[], [0, 1], [0, 1, 2, 3]]
     assert watch.done == [0, 1, 2, 3, 4]
     assert watch.begun == [2, 2, 1]
+    assert watch.finished == [(2, 2), (2, 4), (1, 5)]
     assert watch.steps == [(1, 1)] * 3
     assert not watch.failed
     assert not watch.notices
@@ -133,10 +136,11 @@ def test_too_little_memory_for_one_frame_ends_the_run():
             raise OutOfMemory("out of memory: 8 GiB")
 
     watch = Watch()
-    with pytest.raises(FramesFailed, match="not even one frame at a time fits") as ended:
+    with pytest.raises(FramesFailed, match="frame 2: .* not even one frame at a time") as ended:
         watch.run(StandIn(2, trouble), frames(6))
     assert ended.value.exit_code == 3
     assert watch.done == [0, 1]
+    assert watch.failed == [(2, "out of memory: 8 GiB")]
 
 
 def test_many_failures_in_a_row_end_the_run_and_what_was_finished_stays():
