@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import astuple
 
 from render import cost, store
-from render.files import free_bytes, no_room
+from render.files import free_bytes, no_room, sweep
 from render.film import Film
 from render.formats import video_bytes
 from render.plan import PlannedFrame
@@ -22,6 +22,9 @@ NAMED = 4  # frames that a reason names
 def survey(film: Film, frames: Sequence[PlannedFrame]) -> list[Verdict]:
     """What becomes of each frame; nothing is changed but leftovers of killed runs."""
     store.sweep_store(film.store)
+    for folder in (film.folder, film.frames):
+        if folder.is_dir():
+            sweep(folder)
     return store.judge_all(frames, film.store, film.frames, film.size)
 
 
