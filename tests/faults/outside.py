@@ -37,7 +37,9 @@ class Ended:
 class Running:
     """A command at work."""
 
-    def __init__(self, site: "Site", command: list[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self, site: "Site", command: list[str], environment: dict[str, str], file_bytes: int | None
+    ) -> None:
         self.logs = site.logs / secrets.token_hex(4)
         self.logs.mkdir()
         self.began = time.monotonic()
@@ -52,6 +54,8 @@ class Running:
                 start_new_session=True,
             )
         resource.prlimit(self.pid, resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+        if file_bytes is not None:
+            resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
 
     @property
     def pid(self) -> int:
@@ -102,6 +106,8 @@ class Site:
         for made in (self.here, self.logs, self.canary.parent, folder / "home", folder / "tmp"):
             made.mkdir(parents=True)
         self.canary.write_text("nobody touches me\n")
+        self.root = self.here / "outputs"  # as seen from here: calls may see another disk there
+        self.prefix: list[str] = []
         self.before = self.surroundings()
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -117,11 +123,20 @@ class Site:
             **more,
         }
 
-    def start(self, *arguments: str, env: dict[str, str] | None = None, **faults) -> Running:
-        """`render` with the stand-in and its faults; `model="real"` for the model itself."""
+    def start(
+        self,
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        file_bytes: int | None = None,
+        **faults,
+    ) -> Running:
+        """`render` with the stand-in and its faults; `model="real"` for the model itself.
+
+        `file_bytes` is the most that a file may hold (`ulimit -f`, but in bytes).
+        """
         asked = {"STAND_IN": json.dumps(faults)}
-        command = [sys.executable, str(STAND_IN), *arguments]
-        return Running(self, command, self.environment(**asked, **(env or {})))
+        command = [*self.prefix, sys.executable, str(STAND_IN), *arguments]
+        return Running(self, command, self.environment(**asked, **(env or {})), file_bytes)
 
     def render(self, *arguments: str, seconds: float = DEADLINE_S, **options) -> Ended:
         """The same, waited for."""
@@ -137,7 +152,7 @@ class Site:
         return path
 
     def run_folder(self, name: str) -> Path:
-        return self.here / "outputs" / name
+        return self.root / name
 
     def frames(self, name: str) -> list[Path]:
         return sorted((self.run_folder(name) / "frames").glob("*.png"))
@@ -146,10 +161,10 @@ class Site:
         return [np.asarray(Image.open(path)) for path in self.frames(name)]
 
     def stored(self) -> list[Path]:
-        return sorted((self.here / "outputs" / ".store").glob("??/*.png"))
+        return sorted((self.root / ".store").glob("??/*.png"))
 
     def temps(self) -> list[Path]:
-        return list(self.here.rglob("*.tmp"))
+        return [*self.here.rglob("*.tmp"), *self.root.rglob("*.tmp")]
 
     def told(self, name: str) -> dict:
         """run.json of a run."""
