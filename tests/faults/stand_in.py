@@ -5,7 +5,6 @@ paints a picture out of the digest of a frame's spec, quickly, without torch, an
 to. File calls can be written down, and the k-th of them can fail.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -15,11 +14,10 @@ import time
 import types
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 import numpy as np
-
-FILE_CALLS = ("open", "write", "pwrite", "fsync", "replace", "rename", "link", "unlink", "mkdir")
+from delays import be_impatient, wait_before
+from file_calls import FileCalls
 
 
 @dataclass
@@ -31,6 +29,8 @@ class Faults:
     batch: int = 4
     seconds: float = 0.0
     """That a frame takes."""
+    blocks: int = 1
+    """Side of a picture's squares of one colour; large ones are quick to write and to encode."""
     oom_above: int | None = None
     """More frames than that at a time are out of memory; 0: even one is."""
     nan: list[str] = field(default_factory=list)
@@ -40,28 +40,34 @@ class Faults:
     """A RuntimeError with this message, at every try; the prompt `*` means all frames."""
     killed: list[str] = field(default_factory=list)
     """The process gets a SIGKILL in the middle of these frames."""
+    waits: str | None = None
+    """A function of ours, by its dotted name, that waits long before it does its work."""
+    patience: float | None = None
+    """Seconds without progress after which ffmpeg counts as hung."""
     calls: str | None = None
-    """A file for the names of the file calls inside of the folder the command is called in."""
+    """A file that the file calls are written to, a line each (file_calls.py)."""
+    under: str = "."
+    """The folder whose files count."""
+    call_seconds: float = 0.0
+    """That every file call takes longer, so that a kill may fall between any two."""
     fail_call: int | None = None
     """The number, from 1, of the file call that fails …"""
     fail_how: str = "EIO"
     """… with this error, or `KILL`: the process ends there; a write leaves half of its bytes."""
-
-
-def asked() -> Faults:
-    """The faults in the environment."""
-    return Faults(**json.loads(os.environ.get("STAND_IN", "{}")))
+    rounds: bool = False
+    """Compose the config once, then render many times over (rounds.py)."""
 
 
 def texts_of(spec) -> set[str]:
     return {text for text, weight in spec.prompts if weight > 0}
 
 
-def picture(spec, width: int, height: int) -> np.ndarray:
+def picture(spec, width: int, height: int, blocks: int = 1) -> np.ndarray:
     """Noise out of the spec's digest, uint8 (height, width, 3)."""
     digest = hashlib.sha256(json.dumps(asdict(spec), sort_keys=True).encode()).digest()
     generator = np.random.default_rng(int.from_bytes(digest[:8]))
-    return generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    small = generator.integers(0, 256, (height // blocks, width // blocks, 3), dtype=np.uint8)
+    return small.repeat(blocks, 0).repeat(blocks, 1)
 
 
 class StandIn:
@@ -99,7 +105,7 @@ class StandIn:
             raise RuntimeError(faults.broken[text])
         self.rows += 3 * 4 * len(specs)
         size = self.recipe.width, self.recipe.height
-        pictures = {place: picture(spec, *size) for place, spec in enumerate(specs)}
+        pictures = {place: picture(spec, *size, faults.blocks) for place, spec in enumerate(specs)}
         bad = [p for p, spec in enumerate(specs) if texts_of(spec).intersection(faults.nan)]
         if bad:
             good = {p: pixels for p, pixels in pictures.items() if p not in bad}
@@ -118,70 +124,32 @@ def without_a_model(faults: Faults) -> None:
     sys.modules["render.diffusion"] = module
 
 
-class FileCalls:
-    """Counts the file calls under a folder, writes them down, and lets one fail."""
-
-    def __init__(self, folder: Path, faults: Faults) -> None:
-        self.folder, self.faults, self.count = str(folder), faults, 0
-        self.real = {name: getattr(os, name) for name in FILE_CALLS}
-        self.names: dict[int, str] = {}
-        self.log = open(faults.calls, "a") if faults.calls else None  # noqa: SIM115
-
-    def watch(self) -> None:
-        for name in FILE_CALLS:
-            setattr(os, name, self.counted(name))
-
-    def place(self, target) -> str | None:
-        """A path under the folder, of a path or of a descriptor opened there."""
-        if isinstance(target, int):
-            return self.names.get(target)
-        path = os.path.abspath(os.fsdecode(target))
-        return path.removeprefix(self.folder + os.sep) if path.startswith(self.folder) else None
-
-    def counted(self, name: str):
-        def call(*arguments, **options):
-            where = self.place(arguments[0])
-            if where is not None:
-                self.notice(name, where, arguments)
-            result = self.real[name](*arguments, **options)
-            if name == "open":
-                self.names.pop(result, None)
-                if where is not None:
-                    self.names[result] = where
-            return result
-
-        return call
-
-    def notice(self, name: str, where: str, arguments) -> None:
-        self.count += 1
-        onto = self.place(arguments[1]) if name in ("replace", "rename", "link") else None
-        if self.log:
-            line = [self.count, name, where, onto] + ([arguments[1]] if name == "open" else [])
-            self.log.write(json.dumps(line) + "\n")
-            self.log.flush()
-        if self.count == self.faults.fail_call:
-            self.fail(name, where, arguments)
-
-    def fail(self, name: str, where: str, arguments) -> None:
-        if name in ("write", "pwrite"):
-            self.real[name](arguments[0], arguments[1][: len(arguments[1]) // 2], *arguments[2:])
-        if self.faults.fail_how == "KILL":
-            os.kill(os.getpid(), signal.SIGKILL)
-        number = getattr(errno, self.faults.fail_how)
-        raise OSError(number, os.strerror(number), where)
-
-
-def prepare() -> None:
+def prepare(faults: Faults) -> None:
     """Put the faults that are asked for in place."""
-    faults = asked()
+    if faults.waits:
+        wait_before(faults.waits)
+    if faults.patience:
+        be_impatient(faults.patience)
     if faults.model != "real":
         without_a_model(faults)
-    if faults.calls or faults.fail_call:
-        FileCalls(Path.cwd(), faults).watch()
+    if faults.calls or faults.fail_call or faults.call_seconds:
+        FileCalls(
+            faults.under,
+            faults.fail_call,
+            faults.fail_how,
+            faults.calls or "",
+            faults.call_seconds,
+        ).watch()
 
 
 if __name__ == "__main__":
     from render.__main__ import main
 
-    prepare()
+    faults = Faults(**json.loads(os.environ.get("STAND_IN", "{}")))
+    if faults.rounds:
+        from rounds import serve
+
+        serve(faults)
+    else:
+        prepare(faults)
     sys.exit(main())
