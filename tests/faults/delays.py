@@ -1,0 +1,29 @@
+"""A function that waits before it does its work, and an ffmpeg that is not waited for long."""
+
+import functools
+import pkgutil
+import sys
+import time
+
+WAIT_S = 60.0
+
+
+def wait_before(dotted: str) -> None:
+    """Let a function of `render` say on stderr that it is called, and wait before its work."""
+    place, _, name = dotted.rpartition(".")
+    holder = pkgutil.resolve_name(place)
+    real = getattr(holder, name)
+
+    def waiting(*arguments, **options):
+        print(f"waiting before {dotted}", file=sys.stderr, flush=True)
+        time.sleep(WAIT_S)
+        return real(*arguments, **options)
+
+    setattr(holder, name, waiting)
+
+
+def be_impatient(seconds: float) -> None:
+    """Let an ffmpeg count as hung after so many seconds without progress, not minutes."""
+    import render.work
+
+    render.work.encode = functools.partial(render.work.encode, patience=seconds)
