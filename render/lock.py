@@ -6,6 +6,7 @@ Correctness never rests on this: two writers of one digest write the same pictur
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -83,9 +84,9 @@ def opened(path: Path) -> Iterator[int]:
     try:
         descriptor = os.open(path, flags, 0o644)
     except OSError as error:
-        raise FolderBusy(
-            f"{path} can't be held ({error.strerror}); remove it if it is a link"
-        ) from None
+        if error.errno != errno.ELOOP:
+            raise
+        raise FolderBusy(f"{path} can't be held; remove it if it is a link") from None
     try:
         yield descriptor
     finally:
