@@ -92,6 +92,10 @@ def forgiven(argument: str) -> str:
     if FOLDERS.match(argument):
         what = "Hydra's folders are fixed; use root=FOLDER and name=NAME"
         raise ConfigError([Mistake(key, what)])
+    if bare == "hydra" or re.match(r"timeline[^=]*@", bare):
+        raise ConfigError(
+            [Mistake(key, "has its fixed place; a timeline is chosen with +timeline=NAME")]
+        )
     if bare == "timeline":
         return f"+{bare}{argument[len(key) :]}"
     of_hydra = "/" in bare or "@" in bare or bare.startswith("hydra")

@@ -20,7 +20,7 @@ from render.errors import ConfigError, Mistake
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
-HEADER = re.compile(r"^\s*#\s*@package\b", re.MULTILINE)
+HEADER = re.compile(r"^[^\S\n]*#[^\S\n]*@package\b", re.MULTILINE)
 REFUSED_KEYS = ("_target_", "_recursive_", "_convert_", "_partial_", "_args_", "<<")
 REFUSED_AT_TOP = ("defaults", "hydra")
 
