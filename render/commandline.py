@@ -15,6 +15,7 @@ from pathlib import Path
 from render.config import keys_at
 from render.errors import ConfigError, Mistake
 from render.values import nearest
+from render.words import one_line
 
 PACKAGE = Path(__file__).resolve().parent
 FOLDERS = re.compile(r"\+{0,2}hydra\.(run|sweep|output_subdir|job\.chdir)\b|\+{0,2}hydra/output")
@@ -88,7 +89,7 @@ def forgiven(argument: str) -> str:
     bare = key.lstrip("+")
     if not equals:
         what = "is no name=value; a timeline is chosen with +timeline=NAME"
-        raise ConfigError([Mistake(argument, what)])
+        raise ConfigError([Mistake(one_line(argument) or "''", what)])
     if FOLDERS.match(argument):
         what = "Hydra's folders are fixed; use root=FOLDER and name=NAME"
         raise ConfigError([Mistake(key, what)])
