@@ -63,8 +63,13 @@ def texts_of(spec) -> set[str]:
 
 
 def picture(spec, width: int, height: int, blocks: int = 1) -> np.ndarray:
-    """Noise out of the spec's digest, uint8 (height, width, 3)."""
-    digest = hashlib.sha256(json.dumps(asdict(spec), sort_keys=True).encode()).digest()
+    """What stands for a frame's picture, uint8 (height, width, 3)."""
+    return noise(asdict(spec), width, height, blocks)
+
+
+def noise(spec: dict, width: int, height: int, blocks: int = 1) -> np.ndarray:
+    """Noise out of the digest of a spec, which may come out of a frame's PNG."""
+    digest = hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).digest()
     generator = np.random.default_rng(int.from_bytes(digest[:8]))
     small = generator.integers(0, 256, (height // blocks, width // blocks, 3), dtype=np.uint8)
     return small.repeat(blocks, 0).repeat(blocks, 1)
