@@ -32,6 +32,7 @@ DIGEST_KEY = "render:digest"
 SPEC_KEY = "render:spec"
 DIGEST = re.compile(r"[0-9a-f]{64}")
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+END = b"\0\0\0\0IEND\xaeB`\x82"
 RGB8 = (8, 2)  # bit depth and colour type in a PNG's header
 SPARE_BYTES = 8 << 20  # header and text chunks of a frame: a timeline's 1 MB, escaped
 PROOF_BYTES = 1 << 16  # the digest stands before the pixels, within the first 64 KB
@@ -134,7 +135,7 @@ def inspect_png(content: bytes) -> Found:
             image.verify()
     except Exception as error:  # Pillow raises SyntaxError, OSError, ValueError, struct.error …
         return Found(f"is damaged ({error})")
-    if not content.rstrip(b"\0").endswith(b"IEND\xaeB`\x82"):
+    if not content.endswith(END):
         return Found("ends before its last chunk")
     return Found(None, digest, spec, whole=True)
 
@@ -147,13 +148,15 @@ def judge(frame: PlannedFrame, store: Path, frames: Path, size: tuple[int, int])
         return Verdict(frame, State.KEPT, "", True, True)
     here = inspect(shown, size)
     flaw = proof(here, frame.digest)
+    elsewhere = "" if kept in (None, MISSING) else f"in the store: {kept}"
     if here is not None and flaw is None:
-        return Verdict(frame, State.KEPT, "", kept is None, True)
+        return Verdict(frame, State.KEPT, elsewhere, kept is None, True)
     state, reason = misfit(here, flaw, frame, shown)
     if kept is None and state is not State.FOREIGN:
-        return Verdict(frame, State.KEPT, "from the store", True, False)
-    if state is State.NEW and kept != MISSING:
-        state, reason = State.CORRUPT, f"in the store: {kept}"
+        told = f"{reason}; taken from the store" if reason else "from the store"
+        return Verdict(frame, State.KEPT, told, True, False)
+    if state is State.NEW and elsewhere:
+        state, reason = State.CORRUPT, elsewhere
     return Verdict(frame, state, reason, kept is None, False)
 
 
