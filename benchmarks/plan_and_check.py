@@ -90,7 +90,7 @@ def fill_store(folder: Path) -> None:
     film = open_film(config, "", str)
     noise = np.random.default_rng(0)
     for frame in film.plan.frames:
-        commit(film.store, frame, noise.integers(0, 256, (SIDE, SIDE, 3), np.uint8))
+        commit(film.store, frame, noise.integers(0, 256, (SIDE, SIDE, 3), np.uint8), print)
 
 
 def measure(what: str, folder: Path, *arguments: str) -> None:

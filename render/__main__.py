@@ -42,6 +42,7 @@ from render.commandline import (
 )
 from render.documents import Document, read_document
 from render.errors import ConfigError, Interrupted, Mistake, RenderError
+from render.ours import make_way
 from render.signals import interruptible
 
 DOLLAR = "\ue000"  # stands for the `$` of `${` in timelines, so that no one interpolates it
@@ -104,6 +105,15 @@ def plain_config(composed: DictConfig) -> dict[str, Any]:
     return result
 
 
+def sweep_folder(root: str) -> str:
+    """Where Hydra notes a sweep. It would write through a link, and over anybody's file."""
+    folder = Path(root) / ".sweep"
+    if folder.is_symlink():
+        raise ConfigError([Mistake(str(folder), "is a link; remove it")])
+    make_way(folder / "multirun.yaml", lambda line: print(f"render: {line}", file=sys.stderr))
+    return str(folder)
+
+
 def shown(file: Path) -> Path:
     """A file as a person would name it from here."""
     return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
@@ -164,6 +174,7 @@ def compose_and_run(arguments: Sequence[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["render", *forgiving(arguments)]
     OmegaConf.register_new_resolver("package", lambda part: str(PACKAGE / part), replace=True)
+    OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
     Plugins.instance().register(OwnSearchPath)
     SourcesRegistry.instance().types["file"] = TimelineSource  # Hydra has no other way to say so
     start = hydra.main(version_base="1.3", config_path=str(bundled_configs()), config_name="render")

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from render.families import evaluations, rows
-from render.files import HOST, write_whole
+from render.files import HOST, read_regular, write_whole
+from render.ours import make_way, unsaid
 from render.plan import PlannedFrame, Recipe
 
 TIMINGS_NAME = "timings.json"
@@ -40,7 +41,7 @@ def kind(recipe: Recipe, device: str) -> str:
 def earlier_timing(store: Path, recipe: Recipe, device: str) -> Timing | None:
     """What such frames took the last time, or None if there was none."""
     try:
-        known = json.loads((store / TIMINGS_NAME).read_bytes())
+        known = json.loads(read_regular(store / TIMINGS_NAME))
         return Timing(**known[kind(recipe, device)])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -50,10 +51,11 @@ def remember_timing(store: Path, recipe: Recipe, device: str, timing: Timing) ->
     """Keep a timing for the next plan."""
     path = store / TIMINGS_NAME
     try:
-        known = dict(json.loads(path.read_bytes()))
+        known = dict(json.loads(read_regular(path)))
     except (OSError, ValueError, TypeError):
         known = {}
     known[kind(recipe, device)] = asdict(timing)
+    make_way(path, unsaid)
     write_whole(path, json.dumps(known, indent=1, sort_keys=True).encode())
 
 

@@ -37,6 +37,7 @@ def encode(
     metadata: Mapping[str, str],
     on_frame: OnFrame,
     patience: float = PATIENCE_S,
+    on_checked: Callable[[Path], None] = lambda _: None,
 ) -> Path:
     """The frames as a video under the target's name; until it is right, an older one stays.
 
@@ -47,6 +48,7 @@ def encode(
         metadata: `title`, `comment` … for the formats that keep them (not gif, webp, apng).
         on_frame: called with (done, total) as frames go in; may raise to interrupt.
         patience: seconds without progress after which ffmpeg counts as hung.
+        on_checked: called with the right video before it takes the target's name.
 
     Raises:
         EncodeError: ffmpeg is absent, fails or hangs, or its result is not the plan's film.
@@ -64,6 +66,7 @@ def encode(
             else:
                 make_video(pngs, fresh, output, size, metadata, on_frame, patience)
             check(fresh, target, output, size, len(pngs), patience)
+            on_checked(fresh)
     except OSError as error:
         raise as_render_error(error, target, output, size, len(pngs)) from error
     return target

@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,6 +116,19 @@ def in_use(pid: int, mark: str) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def read_regular(path: Path, most: int = -1) -> bytes:
+    """The bytes of a file, or so many of them; a link, a pipe, a folder or a device is an OSError,
+    and nobody waits for it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        with os.fdopen(descriptor, "rb", closefd=False) as stream:
+            return stream.read(most)
+    finally:
+        os.close(descriptor)
 
 
 def sync(path: Path) -> None:

@@ -6,6 +6,7 @@ everything wrong is told at once.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,8 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
             mistakes.extend(error.mistakes)
             return None
 
+    folder = config.root / config.name / variant
+    mistakes += link_mistakes(config.root, folder)
     hashes = config.root / STORE_NAME / HASHES_NAME
     known = remembered(hashes)
     timeline = look(lambda: written_timeline(config, locate))
@@ -106,7 +109,20 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     if mistakes or not (timeline and device and model and recipe):
         raise ConfigError(list(dict.fromkeys(mistakes)))
     remember(hashes, known)
-    return planned(config, config.root / config.name / variant, timeline, device, model, recipe)
+    return planned(config, folder, timeline, device, model, recipe)
+
+
+def link_mistakes(root: Path, folder: Path) -> list[Mistake]:
+    """The root may lead anywhere; a link below it could lead into someone else's folder."""
+    store = root / STORE_NAME
+    below = [folder / "frames", folder, folder.parent, store]
+    if store.is_dir() and not store.is_symlink():
+        below += [Path(entry.path) for entry in os.scandir(store)]
+    return [
+        Mistake(str(path), "is a link; remove it, or give another place with root=")
+        for path in sorted(set(below) - {root})
+        if path.is_symlink()
+    ]
 
 
 def written_timeline(config: RunConfig, locate: Locate) -> Timeline:

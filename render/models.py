@@ -20,7 +20,8 @@ from typing import Any
 from render.config import ModelConfig
 from render.errors import ConfigError, DiskFull, Mistake
 from render.families import ModelSource, family_mistake
-from render.files import write_whole
+from render.files import read_regular, write_whole
+from render.ours import make_way, unsaid
 from render.values import shown
 
 IDENTITY_SUFFIXES = {".json", ".model", ".safetensors", ".txt"}
@@ -180,7 +181,7 @@ def file_hash(file: Path, known: dict[str, Any]) -> str:
 def remembered(hashes: Path) -> dict[str, Any]:
     """The hashes of big weight files; a memory that can't be read only costs time."""
     try:
-        known = json.loads(hashes.read_bytes())
+        known = json.loads(read_regular(hashes))
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}
@@ -191,6 +192,7 @@ def remember(hashes: Path, known: Mapping[str, Any]) -> None:
     if known != remembered(hashes):
         with suppress(OSError, DiskFull):
             hashes.parent.mkdir(parents=True, exist_ok=True)
+            make_way(hashes, unsaid)
             write_whole(hashes, json.dumps(known, indent=1, sort_keys=True).encode())
 
 

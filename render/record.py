@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import render
+from render.files import read_regular
 
 LIBRARIES = ("torch", "diffusers", "transformers", "hydra-core", "numpy", "pillow")
 
@@ -42,7 +44,7 @@ class Phases:
 def read_run_json(path: Path) -> dict[str, Any]:
     """The run.json of the run before, or nothing."""
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_regular(path))
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -51,16 +53,46 @@ def read_run_json(path: Path) -> dict[str, Any]:
 def videos_made(earlier: dict[str, Any]) -> dict[str, Any]:
     """The videos that an earlier run.json tells of, by file name."""
     videos = earlier.get("videos")
-    return dict(videos) if isinstance(videos, dict) else {}
+    if not isinstance(videos, dict):
+        return {}
+    return {name: record for name, record in videos.items() if isinstance(record, dict)}
 
 
-def video_record(target: Path, digest: str) -> dict[str, Any] | None:
-    """What run.json keeps of a video, to know it again; None if there is none."""
-    try:
-        status = target.lstat()
-    except OSError:
+def video_record(video: Path, digest: str, before: str | None = None) -> dict[str, Any]:
+    """What run.json keeps of a video, to know it again.
+
+    Args:
+        before: content hash of the video whose name this one is about to take.
+    """
+    status = video.lstat()
+    return {
+        "digest": digest,
+        "size": status.st_size,
+        "mtime_ns": status.st_mtime_ns,
+        "content": content_hash(video),
+        "before": before,
+    }
+
+
+def content_hash(path: Path) -> str:
+    """sha256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def known_content(video: Path, record: Mapping[str, Any]) -> str | None:
+    """The content hash of a video that an earlier run made; None if it is not one of ours.
+
+    A copied or touched one is known by its content. The record stands before the video takes its
+    name, so right after a kill the one before it may still be there.
+    """
+    if video.is_symlink() or not video.is_file():
         return None
-    return {"digest": digest, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    status = video.stat()
+    if [status.st_size, status.st_mtime_ns] == [record.get("size"), record.get("mtime_ns")]:
+        return str(record.get("content"))
+    content = content_hash(video)
+    return content if content in (record.get("content"), record.get("before")) else None
 
 
 def versions() -> dict[str, str]:

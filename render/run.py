@@ -19,6 +19,7 @@ from render.errors import ConfigError, DiskFull, EncodeError, FolderBusy, Render
 from render.files import BLOCK_BYTES, NO_ROOM, no_room, write_if_changed
 from render.film import Film, open_film
 from render.lock import holding
+from render.ours import CONFIG_MARK, make_way
 from render.plan import plan_files, shard_of
 from render.record import Phases
 from render.report import Reporter, reason_lines, show_plan, state_line
@@ -92,8 +93,9 @@ def note_traceback(film: Film, reporter: Reporter) -> Path | None:
 def render_film(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> None:
     """Render what is missing, then encode; the default mode."""
     phases = Phases()
-    with held(film):
-        reporter.attach(film.folder / "render.log")
+    with held(film, reporter):
+        begin(film, reporter)
+        make_way(film.folder / "config.yaml", reporter.warn)
         write_if_changed(film.folder / "config.yaml", as_yaml(composed))
         with phases.measured("check"):
             verdicts = survey(film, shard_of(film.plan, film.config.shard))
@@ -121,7 +123,7 @@ def tell_plan(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> No
     except DiskFull as error:
         reporter.warn(str(error))
     try:
-        with held(film):
+        with held(film, reporter):
             pass
     except FolderBusy:
         reporter.say("another run is at work in this folder; its plan.json stays")
@@ -133,8 +135,8 @@ def stitch(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> None:
     Raises:
         EncodeError: frames are missing or not whole; an older video stays.
     """
-    with held(film):
-        reporter.attach(film.folder / "render.log")
+    with held(film, reporter):
+        begin(film, reporter)
         verdicts = survey(film, film.plan.frames)
         work = Work(film, reporter, Phases(), verdicts)
         if work.missing:
@@ -165,13 +167,21 @@ def prune(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> None:
     store.sweep_store(film.store)
 
 
+def begin(film: Film, reporter: Reporter) -> None:
+    """Open the log, once the run holds its folder."""
+    for name in ("render.log", "run.json"):
+        make_way(film.folder / name, reporter.warn)
+    reporter.attach(film.folder / "render.log")
+
+
 @contextmanager
-def held(film: Film) -> Iterator[None]:
+def held(film: Film, reporter: Reporter) -> Iterator[None]:
     """Hold the run's folder with the plan frozen in it."""
     files = plan_files(film.plan, film.config.name)
 
     def freeze() -> None:
         for name, content in files.items():
+            make_way(film.folder / name, reporter.warn)
             write_if_changed(film.folder / name, content)
 
     def agree() -> None:
@@ -188,4 +198,4 @@ def held(film: Film) -> Iterator[None]:
 def as_yaml(composed: Mapping[str, Any]) -> bytes:
     """The config as resolved, for config.yaml."""
     text: str = yaml.safe_dump(dict(composed), allow_unicode=True, sort_keys=False)
-    return text.encode()
+    return f"{CONFIG_MARK}{text}".encode()

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from render.errors import EncodeError
-from render.files import write_whole
+from render.files import read_regular, write_whole
+from render.ours import SHEET_MARK
 from render.plan import PlannedFrame
 from render.words import one_line
 
@@ -76,12 +77,15 @@ class Cell:
     top: int
 
 
-def contact_sheet(frames: Sequence[tuple[PlannedFrame, Path]], target: Path, title: str) -> None:
+def contact_sheet(
+    frames: Sequence[tuple[PlannedFrame, Path]], target: Path, title: str, plan: str = ""
+) -> None:
     """Write a page of at most 24 frames, evenly chosen, the first and the last among them.
 
     Args:
         frames: planned frames with their finished PNGs, in order.
         target: the page, a PNG of about 1 MB at most.
+        plan: digest of the film, written into the page to know it again.
 
     Raises:
         EncodeError: there are no frames, or one can't be read.
@@ -93,13 +97,23 @@ def contact_sheet(frames: Sequence[tuple[PlannedFrame, Path]], target: Path, tit
     thumbnails = [(frame, thumbnail(path)) for frame, path in shown]
     prompts = [text for frame, _ in shown for text, _ in frame.spec.prompts]
     letters = letters_for([title, *prompts])
+    proof = PngImagePlugin.PngInfo()
+    proof.add_text(SHEET_MARK, plan)
     for width, few_colours in WAYS:
         page = page_of(thumbnails, width, letters, title)
         encoded = io.BytesIO()
-        (dithered(page) if few_colours else page).save(encoded, "PNG")
+        (dithered(page) if few_colours else page).save(encoded, "PNG", pnginfo=proof)
         if encoded.tell() <= MOST_BYTES:
             break
     write_whole(target, encoded.getvalue())
+
+
+def shows_plan(sheet: Path, plan: str) -> bool:
+    """Whether a contact sheet is there and shows the film with this digest."""
+    try:
+        return f"{SHEET_MARK}\0{plan}".encode() in read_regular(sheet)
+    except OSError:
+        return False
 
 
 def evenly(

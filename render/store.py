@@ -14,7 +14,7 @@ import re
 import stat
 import struct
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -24,18 +24,18 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from render.errors import RenderError
-from render.files import room_for, sweep, sync_folder, temp_beside, write_whole
+from render.files import read_regular, room_for, sweep, sync_folder, temp_beside, write_whole
+from render.ours import FRAME_MARK, is_ours, make_way
 from render.plan import FrameSpec, PlannedFrame
 
 STORE_NAME = ".store"
-DIGEST_KEY = "render:digest"
+DIGEST_KEY = FRAME_MARK
 SPEC_KEY = "render:spec"
 DIGEST = re.compile(r"[0-9a-f]{64}")
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 END = b"\0\0\0\0IEND\xaeB`\x82"
 RGB8 = (8, 2)  # bit depth and colour type in a PNG's header
 SPARE_BYTES = 8 << 20  # header and text chunks of a frame: a timeline's 1 MB, escaped
-PROOF_BYTES = 1 << 16  # the digest stands before the pixels, within the first 64 KB
 
 
 class State(Enum):
@@ -107,13 +107,6 @@ def inspect(path: Path, size: tuple[int, int]) -> Found | None:
         return Found("is no PNG" if len(content) >= 8 else f"is {len(content)} bytes long")
     found = inspect_png(content)
     return replace(found, flaw=found.flaw or header_flaw(content, size))
-
-
-def read_regular(path: Path) -> bytes:
-    """All bytes of a file that is neither a link nor a pipe."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as stream:
-        return stream.read()
 
 
 def header_flaw(content: bytes, size: tuple[int, int]) -> str | None:
@@ -230,11 +223,14 @@ def same_file(one: Path, other: Path) -> bool:
     return (a.st_ino, a.st_dev) == (b.st_ino, b.st_dev)
 
 
-def commit(store: Path, frame: PlannedFrame, pixels: np.ndarray[Any, Any]) -> Path:
+def commit(
+    store: Path, frame: PlannedFrame, pixels: np.ndarray[Any, Any], say: Callable[[str], None]
+) -> Path:
     """Write a finished picture under its digest, whole or not at all.
 
     Args:
         pixels: uint8, (height, width, 3), RGB.
+        say: is told what was set aside because it stood there and is not ours.
 
     Raises:
         DiskFull: no room for it.
@@ -247,41 +243,24 @@ def commit(store: Path, frame: PlannedFrame, pixels: np.ndarray[Any, Any]) -> Pa
     target = stored_path(store, frame.digest)
     with room_for(target, encoded.tell()):
         target.parent.mkdir(parents=True, exist_ok=True)
-    if target.is_dir() and not target.is_symlink():
-        raise RenderError(f"{target}: a folder stands where a frame belongs; move it away")
+    make_way(target, say)
     write_whole(target, encoded.getvalue())
     return target
 
 
-def adopt(store: Path, frame: PlannedFrame, frames: Path) -> None:
+def adopt(store: Path, frame: PlannedFrame, frames: Path, say: Callable[[str], None]) -> None:
     """Take a proven frame of a run's folder into the store (someone emptied the store)."""
     target = stored_path(store, frame.digest)
     target.parent.mkdir(parents=True, exist_ok=True)
+    make_way(target, say)
     link(frame_path(frames, frame.index), target)
 
 
-def show(store: Path, frame: PlannedFrame, frames: Path) -> None:
+def show(store: Path, frame: PlannedFrame, frames: Path, say: Callable[[str], None]) -> None:
     """Let the run's folder show the frame; what is not provably ours is set aside first."""
     shown = frame_path(frames, frame.index)
-    if shown.is_file() and not shown.is_symlink() and shown.stat().st_size and not ours(shown):
-        set_aside(shown)
+    make_way(shown, say)
     link(stored_path(store, frame.digest), shown)
-
-
-def ours(path: Path) -> bool:
-    """Whether the file, damaged or not, carries the mark of a frame."""
-    with path.open("rb") as stream:
-        return DIGEST_KEY.encode() in stream.read(PROOF_BYTES)
-
-
-def set_aside(path: Path) -> Path:
-    """Rename a file that is not ours to a free name beside it."""
-    for count in range(1, 10_000):
-        free = path.with_name(f"{path.name}.set-aside-{count}")
-        if not os.path.lexists(free):
-            path.rename(free)
-            return free
-    raise RenderError(f"{path}: thousands of files have been set aside here; tidy up the folder")
 
 
 def link(source: Path, target: Path) -> None:
@@ -313,7 +292,7 @@ def drop_beyond(store: Path, frames: Path, count: int) -> int:
 
 def is_stored(store: Path, shown: Path) -> bool:
     """Whether a shown frame is ours and the store has it too."""
-    if shown.is_symlink() or not shown.is_file() or not ours(shown):
+    if not is_ours(shown):
         return False
     found = inspect_png(read_regular(shown))
     return bool(found.digest) and stored_path(store, str(found.digest)).is_file()
@@ -336,10 +315,10 @@ def used_digests(root: Path) -> set[str]:
 def digests_in(plan: Path) -> Iterator[str]:
     """The digests of one plan file; a plan that can't be read stops a prune, it is not skipped."""
     try:
-        frames = json.loads(plan.read_bytes())["frames"]
+        frames = json.loads(read_regular(plan))["frames"]
         if isinstance(frames, str):
             # Not splitlines: a prompt may hold a line separator of Unicode.
-            lines = (plan.parent / frames).read_bytes().split(b"\n")
+            lines = read_regular(plan.parent / frames).split(b"\n")
             frames = [json.loads(line) for line in lines if line]
         yield from (str(frame["digest"]) for frame in frames)
     except (OSError, ValueError, KeyError, TypeError):
@@ -357,6 +336,7 @@ def unused(store: Path, used: set[str]) -> list[Path]:
         and file.stem not in used
         and stat.S_ISREG((status := file.lstat()).st_mode)
         and status.st_nlink == 1
+        and is_ours(file)
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,11 +17,19 @@ from render.errors import FramesFailed, RenderError
 from render.ffmpeg import ffmpeg_version
 from render.film import Film
 from render.formats import suffix, video_digest
+from render.ours import make_way, set_aside
 from render.plan import FrameSpec, PlannedFrame
-from render.record import Phases, read_run_json, versions, video_record, videos_made
+from render.record import (
+    Phases,
+    known_content,
+    read_run_json,
+    versions,
+    video_record,
+    videos_made,
+)
 from render.rendering import Failure, render_frames
 from render.report import Outcome, Reporter, show_outcome, write_run_json
-from render.sheet import contact_sheet
+from render.sheet import contact_sheet, shows_plan
 from render.store import State, Verdict
 from render.survey import missing_frames, survey
 from render.words import plural
@@ -49,17 +58,16 @@ class Work:
         self.failures: list[Failure] = []
         self.rendered: set[str] = set()
         self.rows = self.padded_rows = 0
-        earlier = read_run_json(film.folder / "run.json")
-        self.videos = videos_made(earlier)
+        self.videos: dict[str, Any] = {}
         self.video_kept = False
-        self.sheet_plan: str | None = earlier.get("sheet_plan")
 
     def show(self, verdicts: Sequence[Verdict]) -> None:
         """Link what the store has, after it took back what only the folder had."""
         with self.phases.measured("link"):
             for verdict in verdicts:
                 if verdict.in_place and not verdict.stored:
-                    store.adopt(self.film.store, verdict.frame, self.film.frames)
+                    say = self.reporter.warn
+                    store.adopt(self.film.store, verdict.frame, self.film.frames, say)
             there = {v.frame.digest for v in verdicts if v.stored or v.in_place}
             for verdict in verdicts:
                 if verdict.frame.digest in there and not verdict.in_place:
@@ -70,7 +78,7 @@ class Work:
         """Let frames/ show a stored frame, unless something that is not ours stands there."""
         if frame.index not in self.foreign:
             self.film.frames.mkdir(parents=True, exist_ok=True)
-            store.show(self.film.store, frame, self.film.frames)
+            store.show(self.film.store, frame, self.film.frames, self.reporter.warn)
 
     def render(self) -> None:
         """Render the missing frames; each is in the store and shown before the next batch.
@@ -123,7 +131,7 @@ class Work:
 
     def keep(self, frame: PlannedFrame, pixels: Any) -> None:
         """Store a finished picture and show it wherever the film has it."""
-        store.commit(self.film.store, frame, pixels)
+        store.commit(self.film.store, frame, pixels, self.reporter.warn)
         self.rendered.add(frame.digest)
         for same in self.places[frame.digest]:
             self.show_one(same)
@@ -178,14 +186,36 @@ class Work:
         target = film.folder / f"{film.config.name}{suffix(output.format)}"
         digests = [frame.digest for frame in film.plan.frames]
         digest = video_digest(digests, output, film.size, ffmpeg_version())
-        found = video_record(target, digest)
-        self.video_kept = found is not None and found == self.videos.get(target.name)
+        record = self.recorded_videos().get(target.name, {})
+        content = known_content(target, record)
+        same = (record.get("digest"), record.get("content")) == (digest, content)
+        self.video_kept = content is not None and same
         if not self.video_kept:
-            pngs = [store.stored_path(film.store, digest) for digest in digests]
-            with self.phases.measured("encode"), self.reporter.progress("encode", len(pngs)) as bar:
-                encode(pngs, target, output, film.size, self.metadata(), bar.reach)
-            self.videos[target.name] = video_record(target, digest)
+            self.encode(target, digest, content)
         return target
+
+    def encode(self, target: Path, digest: str, before: str | None) -> None:
+        """The video, recorded before it takes its name; what is not ours there makes way.
+
+        Args:
+            before: content hash of the video of ours that stands there, or None.
+        """
+        film = self.film
+        pngs = [store.stored_path(film.store, frame.digest) for frame in film.plan.frames]
+
+        def vouch(fresh: Path) -> None:
+            self.videos[target.name] = video_record(fresh, digest, before)
+            self.record()
+            if before is None and os.path.lexists(target):
+                self.reporter.warn(f"{target} is not ours; it is now {set_aside(target).name}")
+
+        with self.phases.measured("encode"), self.reporter.progress("encode", len(pngs)) as bar:
+            about = self.metadata()
+            encode(pngs, target, film.config.output, film.size, about, bar.reach, on_checked=vouch)
+
+    def recorded_videos(self) -> dict[str, Any]:
+        """The videos that runs of this folder made, by file name; other shards' too."""
+        return videos_made(read_run_json(self.film.folder / "run.json")) | self.videos
 
     def metadata(self) -> dict[str, str]:
         """What the video file says of itself."""
@@ -199,11 +229,11 @@ class Work:
         """The contact sheet, unless it already shows this plan."""
         target = self.film.folder / "sheet.png"
         plan = self.film.plan
-        if self.sheet_plan != plan.digest or not target.is_file():
+        if not shows_plan(target, plan.digest):
             pairs = [(f, store.stored_path(self.film.store, f.digest)) for f in plan.frames]
             with self.phases.measured("sheet"):
-                contact_sheet(pairs, target, self.film.config.name)
-            self.sheet_plan = plan.digest
+                make_way(target, self.reporter.warn)
+                contact_sheet(pairs, target, self.film.config.name, plan.digest)
         return target
 
     def counts(self) -> dict[str, int]:
@@ -252,6 +282,7 @@ class Work:
         """What run.json says."""
         film = self.film
         data = {
+            "by": f"render {render.__version__}",
             "name": film.config.name,
             "frames": self.counts(),
             "failures": self.failed(),
@@ -261,8 +292,7 @@ class Work:
             "device": film.device,
             "shard": film.config.shard,
             "plan": film.plan.digest,
-            "videos": self.videos,
-            "sheet_plan": self.sheet_plan,
+            "videos": self.recorded_videos(),
             "versions": versions(),
         }
         write_run_json(film.folder / "run.json", data)
