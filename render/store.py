@@ -24,7 +24,15 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from render.errors import RenderError
-from render.files import read_regular, room_for, sweep, sync_folder, temp_beside, write_whole
+from render.files import (
+    make_folder,
+    read_regular,
+    room_for,
+    sweep,
+    sync_folder,
+    temp_beside,
+    write_whole,
+)
 from render.ours import FRAME_MARK, is_ours, make_way
 from render.plan import FrameSpec, PlannedFrame
 
@@ -242,18 +250,19 @@ def commit(
     Image.fromarray(pixels).save(encoded, "PNG", pnginfo=proofs, compress_level=4)
     target = stored_path(store, frame.digest)
     with room_for(target, encoded.tell()):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
     make_way(target, say)
     write_whole(target, encoded.getvalue())
     return target
 
 
-def adopt(store: Path, frame: PlannedFrame, frames: Path, say: Callable[[str], None]) -> None:
+def adopt(store: Path, frame: PlannedFrame, frames: Path, say: Callable[[str], None]) -> Path:
     """Take a proven frame of a run's folder into the store (someone emptied the store)."""
     target = stored_path(store, frame.digest)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     make_way(target, say)
     link(frame_path(frames, frame.index), target)
+    return target
 
 
 def show(store: Path, frame: PlannedFrame, frames: Path, say: Callable[[str], None]) -> None:
@@ -264,7 +273,10 @@ def show(store: Path, frame: PlannedFrame, frames: Path, say: Callable[[str], No
 
 
 def link(source: Path, target: Path) -> None:
-    """A second name for a file, put in place atomically: a hard link, else a copy."""
+    """A second name for a file, put in place atomically: a hard link, else a copy.
+
+    It lasts once its folder is synced, which is for the caller to do after the last of many.
+    """
     if same_file(source, target):
         return
     temp = temp_beside(target)

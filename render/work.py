@@ -15,6 +15,7 @@ from render import cost, store
 from render.encode import encode
 from render.errors import FramesFailed, RenderError
 from render.ffmpeg import ffmpeg_version
+from render.files import make_folder, sync_folder
 from render.film import Film
 from render.formats import suffix, video_digest
 from render.ours import make_way, set_aside
@@ -63,21 +64,25 @@ class Work:
 
     def show(self, verdicts: Sequence[Verdict]) -> None:
         """Link what the store has, after it took back what only the folder had."""
+        touched: set[Path] = set()
         with self.phases.measured("link"):
             for verdict in verdicts:
                 if verdict.in_place and not verdict.stored:
                     say = self.reporter.warn
-                    store.adopt(self.film.store, verdict.frame, self.film.frames, say)
+                    kept = store.adopt(self.film.store, verdict.frame, self.film.frames, say)
+                    touched.add(kept.parent)
             there = {v.frame.digest for v in verdicts if v.stored or v.in_place}
             for verdict in verdicts:
                 if verdict.frame.digest in there and not verdict.in_place:
                     self.show_one(verdict.frame)
+                    touched.add(self.film.frames)
+            self.make_lasting(touched)
             store.drop_beyond(self.film.store, self.film.frames, len(self.film.plan.frames))
 
     def show_one(self, frame: PlannedFrame) -> None:
         """Let frames/ show a stored frame, unless something that is not ours stands there."""
         if frame.index not in self.foreign:
-            self.film.frames.mkdir(parents=True, exist_ok=True)
+            make_folder(self.film.frames)
             store.show(self.film.store, frame, self.film.frames, self.reporter.warn)
 
     def render(self) -> None:
@@ -135,6 +140,13 @@ class Work:
         self.rendered.add(frame.digest)
         for same in self.places[frame.digest]:
             self.show_one(same)
+        self.make_lasting({self.film.frames})
+
+    def make_lasting(self, folders: set[Path]) -> None:
+        """See to it that new names in these folders outlast a power cut."""
+        for folder in folders:
+            if folder.is_dir():
+                sync_folder(folder)
 
     def remember_timing(self) -> None:
         """Keep what a row and a frame took, for the next plan's estimate."""
