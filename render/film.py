@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from render.config import InvalidConfig, RunConfig, parse
+from render.checkpoint import check_folder
+from render.config import InvalidConfig, ModelConfig, RunConfig, parse
 from render.devices import choose_device, choose_dtype
 from render.errors import ConfigError, Mistake
 from render.formats import audio_mistake, rate_mistake
@@ -101,7 +102,7 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     # Of a device that is not there, only its name counts for the dtype.
     place = device or config.compute.device
     dtype = look(lambda: choose_dtype(config.compute, config.model, place))
-    model = look(lambda: resolve_model(config.model, known, Path()))
+    model = look(lambda: sound_model(config.model, known))
     recipe = look(lambda: make_recipe(config, model, dtype or "float32")) if model else None
     for key, wrong in (("audio", audio_mistake), ("fps", rate_mistake)):
         if what := wrong(config.output):
@@ -123,6 +124,14 @@ def link_mistakes(root: Path, folder: Path) -> list[Mistake]:
         for path in sorted(set(below) - {root})
         if path.is_symlink()
     ]
+
+
+def sound_model(written: ModelConfig, known: dict[str, Any]) -> Model:
+    """The config's model; a folder is looked through before anything of it is loaded."""
+    model = resolve_model(written, known, Path())
+    if model.source.folder:
+        check_folder(model.source.folder, written.variant)
+    return model
 
 
 def written_timeline(config: RunConfig, locate: Locate) -> Timeline:

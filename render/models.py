@@ -7,10 +7,12 @@ the hub says the named revision is today.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from typing import Any
 from render.config import ModelConfig
 from render.errors import ConfigError, DiskFull, Mistake
 from render.families import ModelSource, family_mistake
-from render.files import read_regular, write_whole
+from render.files import make_folder, read_regular, write_whole
 from render.ours import make_way, unsaid
 from render.values import shown
 
@@ -93,7 +95,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object, or a ConfigError that names the file."""
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError([Mistake(str(path), f"can't be read as JSON: {error}")]) from None
     if not isinstance(value, dict):
         raise ConfigError([Mistake(str(path), "is no JSON object")])
@@ -167,6 +169,8 @@ def component_files(folder: Path, index: Mapping[str, Any]) -> Iterator[Path]:
 def file_hash(file: Path, known: dict[str, Any]) -> str:
     """A file's sha256, from memory when size and time are as they were."""
     status = file.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "is no regular file", str(file))
     key, stamp = str(file.resolve()), [status.st_size, status.st_mtime_ns]
     entry = known.get(key)
     if isinstance(entry, list) and entry[:2] == stamp:
@@ -191,7 +195,7 @@ def remember(hashes: Path, known: Mapping[str, Any]) -> None:
     """Keep the hashes; a place that can't be written only costs time at the next start."""
     if known != remembered(hashes):
         with suppress(OSError, DiskFull):
-            hashes.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(hashes.parent)
             make_way(hashes, unsaid)
             write_whole(hashes, json.dumps(known, indent=1, sort_keys=True).encode())
 

@@ -1,37 +1,30 @@
 """Loading a model as its stock diffusers pipeline, safely: data only, never code.
 
-Weights are safetensors, components come from diffusers and transformers, and both are checked in
-the files before anything is imported on their behalf. The pipeline's class comes from our table of
-families, not from the model.
+What the folder may hold is checked in checkpoint.py before anything is imported on its behalf. The
+pipeline's class comes from our table of families, not from the model.
 """
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import huggingface_hub
-import safetensors
 import torch
-import transformers
 from diffusers.utils import logging as diffusers_logging
 from huggingface_hub.utils.tqdm import disable_progress_bars
 from transformers.utils import logging as transformers_logging
 
+from render.checkpoint import LIBRARIES, check_folder, check_index, components, folder_mistakes
 from render.errors import ConfigError, Mistake
-from render.families import FAMILIES, Family, ModelSource, family_mistake
+from render.families import Family, ModelSource
 from render.models import read_json
 from render.plan import Recipe
 
-LIBRARIES = {"diffusers": diffusers, "transformers": transformers}
-SAFETY_CHECKER = "stable_diffusion"  # named as a library in old folders; never loaded
-PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
 HUB_TIMEOUT_S = 10
-WEIGHTLESS = ("Tokenizer", "TokenizerFast", "Scheduler", "ImageProcessor", "FeatureExtractor")
 LATENT_DEFAULTS = {"clip_sample": False, "skip_prk_steps": True}
 """What every latent diffusion model sets and diffusers' defaults, made for pixels, do not."""
 METHOD_KEYS = {"algorithm_type", "solver_type"}
@@ -49,6 +42,7 @@ def load_pipeline(source: ModelSource, recipe: Recipe, device: str) -> tuple[Any
     hush()
     folder = source.folder if source.folder is not None else hub_folder(source)
     family = check_folder(folder, source.variant)
+    check_classes(folder / "model_index.json")
     try:
         pipeline = getattr(diffusers, family.pipeline).from_pretrained(
             folder,
@@ -120,7 +114,7 @@ def hub_folder(source: ModelSource) -> Path:
     """
     try:
         folder = fetch(source, local_files_only=True)
-        if not folder_mistakes(folder, check_index(folder / "model_index.json"), source.variant):
+        if not folder_mistakes(folder, check_classes(folder / "model_index.json"), source.variant):
             return folder
     except (OSError, ValueError):
         pass  # not in the cache
@@ -142,7 +136,7 @@ def fetch(source: ModelSource, local_files_only: bool = False) -> Path:
     index = huggingface_hub.hf_hub_download(
         repository, "model_index.json", revision=revision, local_files_only=local_files_only
     )
-    family = check_index(Path(index))
+    family = check_classes(Path(index))
     folder = getattr(diffusers, family.pipeline).download(
         repository,
         revision=revision,
@@ -165,111 +159,18 @@ def out_of_reach(source: ModelSource, error: Exception) -> ConfigError:
     return ConfigError([Mistake("model.repository", what)])
 
 
-def check_folder(folder: Path, variant: str | None) -> Family:
-    """Refuse a diffusers folder that holds code, pickles in place of weights, or broken weights.
-
-    Raises:
-        ConfigError: with every reason, a line each.
-    """
-    index = folder / "model_index.json"
-    if not index.is_file():
-        what = f"{folder} is no diffusers folder (it has no model_index.json)"
-        raise ConfigError([Mistake("model.path", what)])
+def check_classes(index: Path) -> Family:
+    """The family of an index whose components all are classes of the two libraries."""
     family = check_index(index)
-    wrong = folder_mistakes(folder, family, variant)
-    if wrong:
-        raise ConfigError(wrong)
-    return family
-
-
-def folder_mistakes(folder: Path, family: Family, variant: str | None) -> list[Mistake]:
-    """Code, and missing or broken parts, in a folder whose index is right."""
-    wrong = code_mistakes(folder)
-    for name, (_, class_name) in components(read_json(folder / "model_index.json")).items():
-        if name not in family.loading:
-            wrong += weight_mistakes(folder / name, class_name, variant)
-    return wrong
-
-
-def check_index(index: Path) -> Family:
-    """The family of a `model_index.json`, if its class and its libraries are ones we know."""
-    written = read_json(index)
-    wrong = family_mistake(str(written.get("_class_name")))
-    if wrong:
-        raise ConfigError([Mistake(str(index), wrong)])
-    family = FAMILIES[written["_class_name"]]
-    mistakes = [
-        Mistake(str(index), what)
-        for name, (library, class_name) in components(written).items()
-        if (what := component_mistake(name, library, class_name, family))
+    missing = [
+        Mistake(str(index), f"component {name!r} wants {library}.{kind}, which is not there")
+        for name, (library, kind) in components(read_json(index)).items()
+        if library in LIBRARIES
+        and not (isinstance(kind, str) and hasattr(sys.modules[library], kind))
     ]
-    if mistakes:
-        raise ConfigError(mistakes)
+    if missing:
+        raise ConfigError(missing)
     return family
-
-
-def components(index: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The components that an index names, each with its library and class."""
-    return {
-        name: (value[0], value[1])
-        for name, value in index.items()
-        if isinstance(value, list) and len(value) == 2 and value != [None, None]
-    }
-
-
-def component_mistake(name: str, library: Any, class_name: Any, family: Family) -> str | None:
-    """Why a component must not be imported, or None."""
-    if library == SAFETY_CHECKER and name in family.loading:
-        return None
-    if not isinstance(library, str) or library not in LIBRARIES:
-        return (
-            f"component {name!r} wants the library {library!r}; only diffusers and transformers "
-            "are imported, never a model's own code"
-        )
-    if not isinstance(class_name, str) or not hasattr(LIBRARIES[library], class_name):
-        return f"component {name!r} wants {library}.{class_name}, which is not there"
-    return None
-
-
-def code_mistakes(folder: Path) -> list[Mistake]:
-    """Python files and `auto_map` entries: a model with code of its own is not run."""
-    found = [
-        Mistake(str(path), "is code; models are data here") for path in sorted(folder.rglob("*.py"))
-    ]
-    for path in sorted(folder.glob("*/*config.json")):
-        if "auto_map" in read_json(path):
-            found.append(Mistake(str(path), "has an auto_map, which names code of the model's own"))
-    return found
-
-
-def weight_mistakes(component: Path, class_name: str, variant: str | None) -> list[Mistake]:
-    """Missing or broken weights of one component."""
-    if not any(component.glob("*")):
-        return [Mistake(str(component), "is missing or empty")]
-    if class_name.endswith(WEIGHTLESS):
-        return []
-    weights = sorted(component.glob("*.safetensors"))
-    if not weights:
-        pickles = [path.name for path in sorted(component.glob("*")) if path.suffix in PICKLES]
-        what = (
-            f"has {', '.join(pickles)} but no .safetensors; pickled weights can run code and are "
-            "not loaded; convert the model with `save_pretrained(…, safe_serialization=True)`"
-            if pickles
-            else "has no .safetensors weights"
-        )
-        return [Mistake(str(component), what)]
-    if variant and not any(f".{variant}" in path.name for path in weights):
-        return [Mistake(str(component), f"has no weights of the variant {variant!r}")]
-    return [Mistake(str(path), why) for path in weights if (why := broken(path))]
-
-
-def broken(path: Path) -> str | None:
-    """Why a file is no whole safetensors file, or None. Reads its header only."""
-    try:
-        with safetensors.safe_open(path, framework="pt"):
-            return None
-    except (safetensors.SafetensorError, OSError) as error:
-        return f"is no whole safetensors file ({first_line(error)}); download it again"
 
 
 def make_scheduler(own: Any, recipe: Recipe) -> Any:

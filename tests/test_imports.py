@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "render"
 TABLE = """
     errors words values easing files ours
     config documents
-    timeline families schedulers models devices
+    timeline families schedulers models checkpoint devices
     plan
     lock signals store tokens cost
     noise blend pipeline diffusion

@@ -13,9 +13,10 @@ import pytest
 import torch
 from tiny_models import BETAS, SIDE, save_tiny_sd1, tiny_denoiser
 
+from render.checkpoint import check_folder
 from render.errors import ConfigError
 from render.families import ModelSource
-from render.pipeline import check_device, check_folder, hub_folder, load_pipeline, make_scheduler
+from render.pipeline import check_device, hub_folder, load_pipeline, make_scheduler
 from render.plan import Recipe
 
 # diffusers hands tensors to numpy in ways that numpy 2 asks torch to change
