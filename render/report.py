@@ -145,7 +145,8 @@ class Reporter:
         content = line.encode("utf-8", "backslashreplace")
         try:
             with room_for(self.log_path, len(content)):
-                os.write(descriptor, content)
+                while content:  # a disk that is nearly full takes a part
+                    content = content[os.write(descriptor, content) :]
         except BaseException:
             self.close()
             raise

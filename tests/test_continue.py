@@ -210,7 +210,7 @@ def test_frames_that_fail_are_exit_code_3_and_tried_again(place, monkeypatch):
     monkeypatch.setattr(Work, "load", faulty)
     ended = place.render("+timeline=t")
     assert ended.code == 3
-    assert "1 frames failed, the first: frame 1: the model gave a picture" in ended.err
+    assert "1 frame failed, the first: frame 1: the model gave a picture" in ended.err
     assert not (place.folder / "outputs" / "t" / "t.mp4").exists()
     told = place.told("t")
     assert told["frames"] == {"planned": 5, "kept": 0, "rendered": 4, "failed": 1}

@@ -40,8 +40,8 @@ class Faults:
     """A RuntimeError with this message, at every try; the prompt `*` means all frames."""
     killed: list[str] = field(default_factory=list)
     """The process gets a SIGKILL in the middle of these frames."""
-    waits: str | None = None
-    """A function of ours, by its dotted name, that waits long before it does its work."""
+    waits: list[str] = field(default_factory=list)
+    """Functions of ours, by their dotted names, that wait long before they do their work."""
     patience: float | None = None
     """Seconds without progress after which ffmpeg counts as hung."""
     calls: str | None = None
@@ -131,8 +131,8 @@ def without_a_model(faults: Faults) -> None:
 
 def prepare(faults: Faults) -> None:
     """Put the faults that are asked for in place."""
-    if faults.waits:
-        wait_before(faults.waits)
+    for dotted in faults.waits:
+        wait_before(dotted)
     if faults.patience:
         be_impatient(faults.patience)
     if faults.model != "real":
