@@ -23,6 +23,7 @@ MAX_DEPTH = 20
 HEADER = re.compile(r"^[^\S\n]*#[^\S\n]*@package\b", re.MULTILINE)
 REFUSED_KEYS = ("_target_", "_recursive_", "_convert_", "_partial_", "_args_", "<<")
 REFUSED_AT_TOP = ("defaults", "hydra")
+NULL = "tag:yaml.org,2002:null"
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -128,7 +129,7 @@ def walk(path: Path, node: yaml.Node, dotted: str) -> Iterator[tuple[str, int]]:
         seen: set[str] = set()
         for key, value in node.value:
             line = key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode):
+            if not isinstance(key, yaml.ScalarNode) or key.tag == NULL:
                 raise refusal(path, line, "a key is a text or a number")
             if key.value in REFUSED_KEYS or (not dotted and key.value in REFUSED_AT_TOP):
                 raise refusal(path, line, f"`{key.value}` has no meaning here; a timeline is data")

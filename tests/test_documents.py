@@ -89,6 +89,7 @@ def test_infinities_are_numbers_so_that_they_are_refused_as_such(read):
         ("a: 1\nb: 2\na: 3\n", 3, "'a' stands twice"),
         ("keyframes:\n  - {at: 0, at: 1}\n", 2, "'at' stands twice"),
         ("a: 1\n? [x]\n: 2\n", 2, "a key is a text or a number"),
+        ("a: 1\nb: {~: 2}\n", 2, "a key is a text or a number"),
         ("a:\n  b:\n    _target_: os.system\n", 3, "_target_"),
         ("keyframes:\n  - {at: 0, _target_: x}\n", 2, "_target_"),
         ("a: 1\ndefaults:\n  - base\n", 2, "defaults"),
