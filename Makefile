@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TIMELINE ?= city
 ARGS ?=
+SECONDS ?= 60
 
-.PHONY: help install city plan sweep test lint storybook storybook-eval clean
+.PHONY: help install city plan sweep test lint fuzz storybook storybook-eval clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +39,10 @@ lint: $(STAMP) ## ruff and mypy alone
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+fuzz: $(STAMP) ## throw SECONDS=60 of odd timelines at the reader; finds are kept in .fuzz/
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --editable '.[fuzz]'
+	PYTHONPATH=tests/faults $(BIN)/python tests/faults/fuzz_timeline.py .fuzz -max_total_time=$(SECONDS) $(ARGS)
+
 storybook: $(STAMP) ## train the embedded model from nothing (hours; it says how many first)
 	$(BIN)/python -m render.storybook make $(ARGS)
 
@@ -45,6 +50,6 @@ storybook-eval: $(STAMP) ## measure the embedded model: docs/storybook.md says w
 	$(BIN)/python -m render.storybook eval $(ARGS)
 
 clean: ## remove .venv and caches; finished frames in outputs/ stay
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
 	find render tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	@if [ -d outputs ]; then echo "outputs/ with your frames and videos stays; remove it by hand if you mean to: rm -r outputs"; fi
