@@ -17,10 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from render.errors import ConfigError, FolderBusy, Mistake
-from render.files import HOST, make_folder, room_for
+from render.files import HOST, OURS, in_use, room_for
 
 LOCK_NAME = ".lock"
 SHARD_PATIENCE_S = 5.0  # another shard may be freezing the plan right now
+WHOLE_PATIENCE_S = 0.5  # a shard that has just begun may not have signed yet
 
 
 @contextmanager
@@ -45,14 +46,13 @@ def holding(
         if shard is not None:
             held.enter_context(locked(folder / f"{LOCK_NAME}-{shard[0]}-of-{shard[1]}"))
         descriptor = held.enter_context(opened(folder / LOCK_NAME))
-        if take(descriptor, fcntl.LOCK_EX):
-            sign(descriptor)
+        alone = take(descriptor, fcntl.LOCK_EX)
+        if alone:
+            sign(descriptor, "whole" if shard is None else "shards")
             freeze()
-            if shard is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_SH)
-        elif shard is not None and take_patiently(descriptor):
-            agree()
-        else:
+        if shard is not None and share(descriptor):
+            agree()  # the first one, too: between holding alone and sharing, others may come
+        elif shard is not None or not alone:
             raise busy(folder, descriptor)
         yield
 
@@ -61,7 +61,7 @@ def make(folder: Path) -> None:
     """The run's folder, if it is not there yet."""
     try:
         with room_for(folder, 0):
-            make_folder(folder)
+            folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         what = f"{folder} can't be made ({error.strerror}); choose another root= or name="
         raise ConfigError([Mistake("root", what)]) from None
@@ -73,7 +73,7 @@ def locked(path: Path) -> Iterator[None]:
     with opened(path) as descriptor:
         if not take(descriptor, fcntl.LOCK_EX):
             raise busy(path.parent, descriptor)
-        sign(descriptor)
+        sign(descriptor, "shard")
         yield
 
 
@@ -102,27 +102,28 @@ def take(descriptor: int, kind: int) -> bool:
     return True
 
 
-def take_patiently(descriptor: int) -> bool:
-    """Share the folder as soon as the first shard has frozen the plan."""
-    until = time.monotonic() + SHARD_PATIENCE_S
+def share(descriptor: int) -> bool:
+    """Share the folder as soon as the first shard has frozen the plan; whole runs never share."""
+    began = time.monotonic()
     while not take(descriptor, fcntl.LOCK_SH):
-        if time.monotonic() > until:
+        whole = signature(descriptor).get("holds") == "whole"
+        if time.monotonic() - began > (WHOLE_PATIENCE_S if whole else SHARD_PATIENCE_S):
             return False
         time.sleep(0.05)
     return True
 
 
-def sign(descriptor: int) -> None:
+def sign(descriptor: int, holds: str) -> None:
     """Say in the lock file who holds it; a full disk keeps nobody from holding it."""
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    who = json.dumps({"pid": os.getpid(), "host": HOST, "since": since}).encode()
+    who = {"pid": os.getpid(), "host": HOST, "since": since, "holds": holds}
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, who, 0)
+        os.pwrite(descriptor, json.dumps(who).encode(), 0)
 
 
-def holder(descriptor: int) -> dict[str, object]:
-    """Who holds the lock, as far as the file says."""
+def signature(descriptor: int) -> dict[str, object]:
+    """Who held the lock last, as far as the file says."""
     try:
         value = json.loads(os.pread(descriptor, 4096, 0))
     except ValueError:
@@ -130,9 +131,24 @@ def holder(descriptor: int) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
+def holder(folder: Path, descriptor: int) -> dict[str, object]:
+    """Who holds the folder: the one that signed, or a shard that outlived it."""
+    signatures = [signature(descriptor)]
+    for path in sorted(folder.glob(f"{LOCK_NAME}-*")):
+        with suppress(OSError, FolderBusy), opened(path) as of_shard:
+            signatures.append(signature(of_shard))
+    return next((who for who in signatures if not has_ended(who)), signatures[0])
+
+
+def has_ended(who: dict[str, object]) -> bool:
+    """Whether the one who signed was a process of this machine that is gone."""
+    pid = who.get("pid")
+    return who.get("host") == HOST and isinstance(pid, int) and not in_use(pid, OURS)
+
+
 def busy(folder: Path, descriptor: int) -> FolderBusy:
     """The error that names the other run."""
-    who = holder(descriptor)
+    who = holder(folder, descriptor)
     return FolderBusy(
         f"{folder} is held by another run (pid {who.get('pid', '?')} on {who.get('host', '?')}, "
         f"since {who.get('since', '?')}); wait for it or end it, nothing has to be unlocked"

@@ -1,5 +1,6 @@
 """One run a folder: the second is told who holds it, and nothing has to be unlocked."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def test_shards_share_the_folder_and_the_first_freezes_the_plan(tmp_path):
                     lambda said=agree: told.append(said),
                 )
             )
-        assert told == ["0 freezes", "1 agrees", "2 agrees"]
+        assert told == ["0 freezes", "0 agrees", "1 agrees", "2 agrees"]
         assert "held by another run" in busy(tmp_path, (1, 3))
         assert "held by another run" in busy(tmp_path)
 
@@ -109,6 +110,21 @@ def test_a_shard_of_another_plan_is_refused(tmp_path):
             pass
         with hold(tmp_path, (1, 2)):  # its own share is free again
             pass
+
+
+def test_a_whole_run_that_slips_in_before_the_first_shard_shares_is_not_waited_for(
+    tmp_path, monkeypatch
+):
+    """Going from alone to shared is two steps for the system."""
+    share = lock.share
+
+    def another_comes(descriptor):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        with hold(tmp_path):
+            return share(descriptor)
+
+    monkeypatch.setattr(lock, "share", another_comes)
+    assert "held by another run" in busy(tmp_path, (0, 2))
 
 
 def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path):
