@@ -14,6 +14,7 @@ from functools import partial
 import imageio_ffmpeg
 
 from render.errors import EncodeError
+from render.signals import undisturbed
 
 TICK_S = 0.25
 TAIL_BYTES = 8192  # of what ffmpeg says; it may say gigabytes
@@ -100,15 +101,18 @@ def running(
     Raises:
         EncodeError: there is no ffmpeg, or it can't be started.
     """
-    child = Child(start(arguments), patience)
+    child = None
     try:
+        with undisturbed():
+            child = Child(start(arguments), patience)
         for work in (watch, drain, partial(follow, on_line=on_line)):
             thread = threading.Thread(target=work, args=(child,), daemon=True)
             child.threads.append(thread)
             thread.start()
         yield child
     finally:
-        child.end()
+        if child is not None:
+            child.end()
 
 
 def start(arguments: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -45,3 +45,24 @@ def interruptible() -> Iterator[None]:
     finally:
         for caught, handler in before.items():
             signal.signal(caught, handler)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let a signal wait until the block has ended, so that what it begins is in good hands."""
+    late: list[int] = []
+    try:
+        before = {
+            caught: signal.signal(caught, lambda number, _: late.append(number))
+            for caught in CAUGHT
+        }
+    except ValueError:  # not the main thread, which no signal disturbs
+        yield
+        return
+    try:
+        yield
+    finally:
+        for caught, handler in before.items():
+            signal.signal(caught, handler)
+        if late:
+            signal.raise_signal(late[0])
