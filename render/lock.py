@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from render.errors import ConfigError, FolderBusy, Mistake
-from render.files import HOST, OURS, in_use, room_for
+from render.files import HOST, OURS, in_use, make_folder, room_for
 
 LOCK_NAME = ".lock"
 SHARD_PATIENCE_S = 5.0  # another shard may be freezing the plan right now
@@ -61,7 +61,7 @@ def make(folder: Path) -> None:
     """The run's folder, if it is not there yet."""
     try:
         with room_for(folder, 0):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
     except OSError as error:
         what = f"{folder} can't be made ({error.strerror}); choose another root= or name="
         raise ConfigError([Mistake("root", what)]) from None
