@@ -98,6 +98,9 @@ def forgiven(argument: str) -> str:
             [Mistake(key, "has its fixed place; a timeline is chosen with +timeline=NAME")]
         )
     if bare == "timeline":
+        name = argument[len(key) + 1 :]
+        if ".." in re.split("[/,]", name):
+            raise ConfigError([unknown_choice("timeline", name)])
         return f"+{bare}{argument[len(key) :]}"
     of_hydra = "/" in bare or "@" in bare or bare.startswith("hydra")
     return argument if key != bare or of_hydra or bare in known_groups() else f"++{argument}"
