@@ -116,7 +116,7 @@ def test_what_a_fuzzer_found_stays_mended(folder, case):
     outcome(folder, case.read_bytes())
 
 
-@often(300)
+@often(200)
 @given(content=timelines() | anything)
 def test_any_timeline_is_read_or_refused(folder, content):
     outcome(folder, content)
@@ -159,7 +159,7 @@ def outside(place) -> list[Path]:
     return sorted(p for p in around.rglob("*") if place.folder / "outputs" not in (p, *p.parents))
 
 
-@often(25)
+@often(12)
 @given(content=timelines() | anything)
 def test_a_plan_of_any_timeline_answers(place, content):
     place.timeline("any", "").write_bytes(content)
@@ -206,7 +206,7 @@ def allowed(argument: str) -> bool:
 lines = st.lists(overrides().filter(allowed), min_size=1, max_size=3)
 
 
-@often(50)
+@often(25)
 @given(arguments=lines)
 def test_any_command_line_answers(place, arguments):
     answers(place, "+timeline=film", *arguments)
