@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from render.errors import FramesFailed, NonFiniteFrames, OutOfMemory, RenderError
+from render.errors import FramesFailed, NonFiniteFrames, OutOfMemory
 from render.plan import PlannedFrame
 
 if TYPE_CHECKING:
     from render.diffusion import Diffusion
 
-TRIES = 3  # of a batch whose error may pass
+TRIES = 3  # of a frame whose error may pass
+PASSING = (RuntimeError, OSError)
 FAILURES_IN_A_ROW = 8  # frames; then something is wrong with all of them
 
 Picture = Any  # numpy's uint8 array (height, width, 3)
+Rendered = tuple[dict[str, Picture], dict[str, str]]  # pictures and causes of failure by digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +102,42 @@ def attempt(
     part: Sequence[PlannedFrame],
     on_step: Callable[[int, int], None],
     on_notice: Callable[[str], None],
-) -> tuple[dict[str, Picture], dict[str, str]]:
-    """One batch: pictures and causes of failure, by digest."""
-    cause = ""
-    for trial in range(1, TRIES + 1):
+) -> Rendered:
+    """One batch, up to three times; the last time frame by frame, so that one frame's error stays
+    with that frame."""
+    for trial in range(1, TRIES):
         try:
-            pictures = diffusion.render([frame.spec for frame in part], on_step)
-            return {f.digest: p for f, p in zip(part, pictures, strict=True)}, {}
-        except NonFiniteFrames as error:
-            good = {part[place].digest: picture for place, picture in error.good.items()}
-            return good, {part[place].digest: str(error) for place in error.places}
-        except RenderError:
-            raise
-        except (RuntimeError, OSError) as error:
-            cause = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
-            if trial < TRIES:
-                on_notice(f"frame {part[0].index}: {cause}; trying again ({trial} of {TRIES - 1})")
-    return {}, {frame.digest: cause for frame in part}
+            return once(diffusion, part, on_step)
+        except PASSING as error:
+            told = f"{told_as(error)}; trying again ({trial} of {TRIES - 1})"
+            on_notice(f"frame {part[0].index}: {told}")
+    pictures: dict[str, Picture] = {}
+    causes: dict[str, str] = {}
+    for frame in part:
+        try:
+            good, bad = once(diffusion, [frame], on_step)
+        except PASSING as error:
+            good, bad = {}, {frame.digest: told_as(error)}
+        pictures |= good
+        causes |= bad
+    return pictures, causes
+
+
+def once(
+    diffusion: Diffusion, part: Sequence[PlannedFrame], on_step: Callable[[int, int], None]
+) -> Rendered:
+    """Frames through the model together; raises what may pass."""
+    try:
+        pictures = diffusion.render([frame.spec for frame in part], on_step)
+        return {f.digest: p for f, p in zip(part, pictures, strict=True)}, {}
+    except NonFiniteFrames as error:
+        good = {part[place].digest: picture for place, picture in error.good.items()}
+        return good, {part[place].digest: str(error) for place in error.places}
+
+
+def told_as(error: Exception) -> str:
+    """Another's error as a cause, on one line."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
 
 
 def distinct(frames: Sequence[PlannedFrame]) -> Iterator[PlannedFrame]:
