@@ -12,11 +12,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from render.errors import DiskFull
 
 HOST = socket.gethostname()
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk full, quota used up, `ulimit -f`
+MEMORY_BYTES = 1 << 26  # of run.json and what else is small by nature
 BLOCK_BYTES = 4096  # that a new folder or name takes
 OURS = secrets.token_hex(4)  # tells our temp files from an earlier process's of the same number
 TEMP = re.compile(rf"\..+\.{re.escape(HOST)}-(\d+)-([0-9a-f]{{8}})[0-9a-f]{{8}}\.tmp")
@@ -118,17 +120,25 @@ def in_use(pid: int, mark: str) -> bool:
     return True
 
 
-def read_regular(path: Path, most: int = -1) -> bytes:
-    """The bytes of a file, or so many of them; a link, a pipe, a folder or a device is an OSError,
-    and nobody waits for it."""
+@contextmanager
+def opened_regular(path: Path) -> Iterator[IO[bytes]]:
+    """A file to read; a link, a pipe, a folder or a device is an OSError and nobody waits for it."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "is no regular file", str(path))
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
-            return stream.read(most)
+            yield stream
     finally:
         os.close(descriptor)
+
+
+def read_regular(path: Path, most: int = MEMORY_BYTES) -> bytes:
+    """All bytes of a regular file; more than `most` of them are an OSError, too."""
+    with opened_regular(path) as stream:
+        if os.fstat(stream.fileno()).st_size > most:
+            raise OSError(errno.EINVAL, f"is larger than {most:,} bytes", str(path))
+        return stream.read()
 
 
 def sync(path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from render.errors import RenderError
-from render.files import read_regular
+from render.files import opened_regular
 
 MARKED_BYTES = 1 << 16  # a mark stands within the first 64 KB, in a PNG before the pixels
 FRAME_MARK = "render:digest"
@@ -34,10 +34,16 @@ MARKS = {
 def is_ours(path: Path) -> bool:
     """Whether a file, damaged or not, carries the mark of its name, or has no content to lose."""
     try:
-        head = read_regular(path, MARKED_BYTES)
+        head = read_head(path)
     except OSError:
         return False
     return not head or bool(re.search(MARKS.get(path.name, FRAME_MARK.encode()), head))
+
+
+def read_head(path: Path) -> bytes:
+    """The part of a regular file in which its mark stands."""
+    with opened_regular(path) as stream:
+        return stream.read(MARKED_BYTES)
 
 
 def make_way(path: Path, say: Callable[[str], None]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import render
 from render.files import read_regular
 
+Content = list[int | str]  # size in bytes and sha256
 LIBRARIES = ("torch", "diffusers", "transformers", "hydra-core", "numpy", "pillow")
 
 
@@ -58,30 +59,24 @@ def videos_made(earlier: dict[str, Any]) -> dict[str, Any]:
     return {name: record for name, record in videos.items() if isinstance(record, dict)}
 
 
-def video_record(video: Path, digest: str, before: str | None = None) -> dict[str, Any]:
+def video_record(video: Path, digest: str, before: Content | None = None) -> dict[str, Any]:
     """What run.json keeps of a video, to know it again.
 
     Args:
-        before: content hash of the video whose name this one is about to take.
+        before: content of the video whose name this one is about to take.
     """
-    status = video.lstat()
-    return {
-        "digest": digest,
-        "size": status.st_size,
-        "mtime_ns": status.st_mtime_ns,
-        "content": content_hash(video),
-        "before": before,
-    }
+    time_ns = video.lstat().st_mtime_ns
+    return {"digest": digest, "mtime_ns": time_ns, "content": content_of(video), "before": before}
 
 
-def content_hash(path: Path) -> str:
-    """sha256 of a file."""
+def content_of(path: Path) -> Content:
+    """Size and sha256 of a file."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return [path.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest()]
 
 
-def known_content(video: Path, record: Mapping[str, Any]) -> str | None:
-    """The content hash of a video that an earlier run made; None if it is not one of ours.
+def known_content(video: Path, record: Mapping[str, Any]) -> Content | None:
+    """The content of a video that an earlier run made; None if it is not one of ours.
 
     A copied or touched one is known by its content. The record stands before the video takes its
     name, so right after a kill the one before it may still be there.
@@ -89,10 +84,13 @@ def known_content(video: Path, record: Mapping[str, Any]) -> str | None:
     if video.is_symlink() or not video.is_file():
         return None
     status = video.stat()
-    if [status.st_size, status.st_mtime_ns] == [record.get("size"), record.get("mtime_ns")]:
-        return str(record.get("content"))
-    content = content_hash(video)
-    return content if content in (record.get("content"), record.get("before")) else None
+    told = (record.get("content"), record.get("before"))
+    known = [
+        content for content in told if isinstance(content, list) and content[:1] == [status.st_size]
+    ]
+    if known[:1] == [record.get("content")] and status.st_mtime_ns == record.get("mtime_ns"):
+        return list(known[0])
+    return content if known and (content := content_of(video)) in known else None
 
 
 def versions() -> dict[str, str]:

@@ -17,8 +17,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from render.errors import EncodeError
-from render.files import read_regular, write_whole
-from render.ours import SHEET_MARK
+from render.files import write_whole
+from render.ours import SHEET_MARK, read_head
 from render.plan import PlannedFrame
 from render.words import one_line
 
@@ -111,7 +111,7 @@ def contact_sheet(
 def shows_plan(sheet: Path, plan: str) -> bool:
     """Whether a contact sheet is there and shows the film with this digest."""
     try:
-        return f"{SHEET_MARK}\0{plan}".encode() in read_regular(sheet)
+        return f"{SHEET_MARK}\0{plan}".encode() in read_head(sheet)
     except OSError:
         return False
 

@@ -43,6 +43,7 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 END = b"\0\0\0\0IEND\xaeB`\x82"
 RGB8 = (8, 2)  # bit depth and colour type in a PNG's header
+MOST_BYTES = 1 << 31  # of the largest frame, and of a plan of a million
 SPARE_BYTES = 8 << 20  # header and text chunks of a frame: a timeline's 1 MB, escaped
 
 
@@ -108,7 +109,7 @@ def inspect(path: Path, size: tuple[int, int]) -> Found | None:
     if status.st_size > 4 * size[0] * size[1] + SPARE_BYTES:
         return Found(f"is {status.st_size:,} bytes, more than such a frame can have")
     try:
-        content = read_regular(path)
+        content = read_regular(path, status.st_size)
     except OSError as error:
         return Found(f"can't be read: {error.strerror}")
     if len(content) < 33 or not content.startswith(SIGNATURE):
@@ -306,7 +307,7 @@ def is_stored(store: Path, shown: Path) -> bool:
     """Whether a shown frame is ours and the store has it too."""
     if not is_ours(shown):
         return False
-    found = inspect_png(read_regular(shown))
+    found = inspect_png(read_regular(shown, MOST_BYTES))
     return bool(found.digest) and stored_path(store, str(found.digest)).is_file()
 
 
@@ -327,10 +328,10 @@ def used_digests(root: Path) -> set[str]:
 def digests_in(plan: Path) -> Iterator[str]:
     """The digests of one plan file; a plan that can't be read stops a prune, it is not skipped."""
     try:
-        frames = json.loads(read_regular(plan))["frames"]
+        frames = json.loads(read_regular(plan, MOST_BYTES))["frames"]
         if isinstance(frames, str):
             # Not splitlines: a prompt may hold a line separator of Unicode.
-            lines = read_regular(plan.parent / frames).split(b"\n")
+            lines = read_regular(plan.parent / frames, MOST_BYTES).split(b"\n")
             frames = [json.loads(line) for line in lines if line]
         yield from (str(frame["digest"]) for frame in frames)
     except (OSError, ValueError, KeyError, TypeError):

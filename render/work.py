@@ -21,6 +21,7 @@ from render.formats import suffix, video_digest
 from render.ours import make_way, set_aside
 from render.plan import FrameSpec, PlannedFrame
 from render.record import (
+    Content,
     Phases,
     known_content,
     read_run_json,
@@ -206,11 +207,11 @@ class Work:
             self.encode(target, digest, content)
         return target
 
-    def encode(self, target: Path, digest: str, before: str | None) -> None:
+    def encode(self, target: Path, digest: str, before: Content | None) -> None:
         """The video, recorded before it takes its name; what is not ours there makes way.
 
         Args:
-            before: content hash of the video of ours that stands there, or None.
+            before: content of the video of ours that stands there, or None.
         """
         film = self.film
         pngs = [store.stored_path(film.store, frame.digest) for frame in film.plan.frames]
