@@ -122,7 +122,7 @@ def in_use(pid: int, mark: str) -> bool:
 
 @contextmanager
 def opened_regular(path: Path) -> Iterator[IO[bytes]]:
-    """A file to read; a link, a pipe, a folder or a device is an OSError and nobody waits for it."""
+    """A file to read; a link, a pipe, a folder or a device is an OSError, at once."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from render.errors import ConfigError, FolderBusy, Mistake
 from render.files import HOST, OURS, in_use, make_folder, room_for
+from render.ours import is_ours
 
 LOCK_NAME = ".lock"
 SHARD_PATIENCE_S = 5.0  # another shard may be freezing the plan right now
@@ -88,6 +89,8 @@ def opened(path: Path) -> Iterator[int]:
             raise
         raise FolderBusy(f"{path} can't be held; remove it if it is a link") from None
     try:
+        if not is_ours(path):
+            raise FolderBusy(f"{path} is not ours, so it can't be held; move it away")
         yield descriptor
     finally:
         os.close(descriptor)

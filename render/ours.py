@@ -19,6 +19,7 @@ FRAME_MARK = "render:digest"
 SHEET_MARK = "render:sheet"
 CONFIG_MARK = "# The config as render resolved it\n"
 MARKS = {
+    ".lock": rb'\A(\{"pid": |\0+\Z)',  # zeros are what a power cut may leave
     "config.yaml": rb"\A# The config as render resolved it\n",
     "models.json": rb'\A\{\n "[^\n]*": \[\n  \d+,\n',
     "multirun.yaml": rb"\Ahydra:\n",
@@ -37,7 +38,8 @@ def is_ours(path: Path) -> bool:
         head = read_head(path)
     except OSError:
         return False
-    return not head or bool(re.search(MARKS.get(path.name, FRAME_MARK.encode()), head))
+    name = ".lock" if path.name.startswith(".lock-") else path.name
+    return not head or bool(re.search(MARKS.get(name, FRAME_MARK.encode()), head))
 
 
 def read_head(path: Path) -> bytes:

@@ -139,7 +139,7 @@ def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path):
 
 def test_what_holds_the_lock_may_be_unknown(tmp_path):
     with hold(tmp_path):
-        for content in ("", "[]", "\0\0"):
+        for content in ("", '{"pid": 1', "\0\0"):
             (tmp_path / LOCK_NAME).write_text(content)
             assert "pid ? on ?, since ?" in busy(tmp_path)
 

@@ -1,6 +1,7 @@
 """Commands, many and quickly: one process imports the command line once, and each command is a fork
 of it that does the rest, from the overrides to its exit code."""
 
+import importlib
 import json
 import os
 import resource
@@ -32,8 +33,9 @@ def serve() -> None:
     """A fork for every line of stdin."""
     from stand_in import Faults, prepare
 
-    import render.run  # late in the command line, here once for all
     from render.__main__ import main
+
+    importlib.import_module("render.run")  # late in the command line, here once for all
 
     for line in sys.stdin:
         asked = json.loads(line)

@@ -1,4 +1,4 @@
-"""S3: a timeline file that is meant to be a config of Hydra's, which is code: refused, nothing run."""
+"""S3: a timeline file that is meant to be a config of Hydra's, which is code: refused, not run."""
 
 import pytest
 import yaml

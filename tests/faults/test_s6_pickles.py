@@ -82,7 +82,7 @@ def test_a_list_of_shards_names_only_safetensors_beside_it(calls, model, shard):
     assert f"index.json: names {shard!r}" in refused(calls)
 
 
-@pytest.mark.parametrize("name", ["model.ckpt", "model.safetensors", "lora.safetensors", "lora.bin"])
+@pytest.mark.parametrize("name", ["model.ckpt", "model.safetensors", "l.safetensors", "l.bin"])
 def test_a_single_file_is_no_model(calls, model, name):
     (calls.site.here / name).write_bytes(pickled(made(calls)))
     assert f"{name} is no diffusers folder" in refused(calls, f"model.path={name}")

@@ -12,9 +12,9 @@ from traps import network_canary, trap_network
 
 FILM = [{"at": 0, "prompt": "a", "seed": 1}]
 LOCAL = ("+timeline=t", "model=local", "model.steps=2", "model.guidance=7.5", "model.path=model")
-LIBRARIES = ["os", "subprocess", "evil_here", "evil_model", "diffusers.utils", "diffusers.pipelines",
-             "stable_diffusion", "transformers_modules.evil", "torch.hub", ".", "", "render",
-             "evil/evil", ["diffusers"], 3, True]  # fmt: skip
+LIBRARIES = ["os", "subprocess", "evil_here", "evil_model", "diffusers.utils",
+             "diffusers.pipelines", "stable_diffusion", "transformers_modules.evil",
+             "torch.hub", ".", "", "render", "evil/evil", ["diffusers"], 3, True]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_a_custom_pipeline_is_refused(guarded, model, value):
     assert "names a custom_pipeline" in refused(guarded)
 
 
-@pytest.mark.parametrize("name", ["EvilPipeline", ["pipeline", "EvilPipeline"], ["evil_here", "Net"]])
+@pytest.mark.parametrize("name", ["EvilPipeline", ["x", "EvilPipeline"], ["evil_here", "Net"]])
 def test_a_pipeline_of_its_own_is_refused(guarded, model, name):
     (model / "pipeline.py").write_text(evil(guarded.site))
     edit(model / "model_index.json", _class_name=name)
