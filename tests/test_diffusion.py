@@ -380,6 +380,20 @@ def test_a_picture_that_is_not_finite_fails_alone(opened):
     assert equal([failed.value.good[0], failed.value.good[2]], render(diffusion, *FILM[:2]))
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_a_picture_that_overflows_is_told_before_it_is_clamped(folders, value):
+    diffusion = open_tiny(folders["sd1"])
+    before = render(diffusion, FILM[0])
+    bias = diffusion.pipeline.vae.decoder.conv_out.bias
+    with torch.no_grad():
+        kept = bias.clone()
+        bias[0] = value
+        with pytest.raises(NonFiniteFrames):
+            render(diffusion, FILM[0])
+        bias.copy_(kept)
+    assert equal(before, render(diffusion, FILM[0]))
+
+
 def test_infinite_pictures_are_not_finite_either():
     with pytest.raises(NonFiniteFrames):
         rounded(np.full((1, 2, 2, 3), np.inf, np.float32))

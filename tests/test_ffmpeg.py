@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from render.errors import EncodeError
+from render import ffmpeg
+from render.errors import EncodeError, Interrupted
 from render.ffmpeg import ANSWER_LINES, TAIL_BYTES, answer, ffmpeg_version, running
+from render.signals import interruptible
 
 
 @pytest.fixture
@@ -99,3 +102,24 @@ def test_leaving_the_block_ends_the_child(stand_in: Callable[[str], None]) -> No
     with pytest.raises(ChildProcessError):
         os.waitpid(child.process.pid, os.WNOHANG)
     assert not any(thread.is_alive() for thread in child.threads)
+
+
+def test_a_signal_while_it_starts_ends_the_child(
+    stand_in: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes when the child runs already and nobody knows of it yet."""
+    stand_in("trap '' TERM INT HUP; while true; do sleep 0.1; done")
+    started: list[int] = []
+
+    def start(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        process = begin(arguments)
+        started.append(process.pid)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return process
+
+    begin = ffmpeg.start
+    monkeypatch.setattr(ffmpeg, "start", start)
+    with pytest.raises(Interrupted), interruptible(), running([], silent, patience=20):
+        pass
+    with pytest.raises(ChildProcessError):
+        os.waitpid(started[0], os.WNOHANG)

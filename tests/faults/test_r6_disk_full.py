@@ -154,7 +154,8 @@ def test_a_file_that_may_not_grow_ends_the_run_in_good_order(
 def test_a_log_that_may_not_grow_loses_no_frame_that_was_rendered(film):
     log = film.run_folder("film") / "render.log"
     log.parent.mkdir(parents=True)
-    log.write_bytes(b"x" * 199_899 + b"\n")  # two lines more, but not the first on progress
+    earlier = "2000-01-01T00:00:00Z ".ljust(199_899, "x") + "\n"
+    log.write_text(earlier)  # there is room for two lines, but not for the first on progress
     line, needed, _ = told(film.start(*FRAMES_ONLY, file_bytes=200_000, seconds=1.1).wait())
     assert "no room for outputs/film/render.log: it needs" in line
     assert 0 < needed < 200
