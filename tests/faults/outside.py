@@ -120,6 +120,7 @@ class Site:
             "PYTHONDONTWRITEBYTECODE": "1",
             "OMP_NUM_THREADS": "1",
             "HF_HUB_OFFLINE": "1",
+            "TORCHINDUCTOR_CACHE_DIR": str(self.logs / "torch"),  # torch makes it when imported
             **more,
         }
 
