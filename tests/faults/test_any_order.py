@@ -293,3 +293,35 @@ def test_after_any_order_one_more_run_gives_the_plans_frames(rounds):
 @pytest.mark.slow
 def test_after_very_many_orders_one_more_run_gives_the_plans_frames(rounds):
     in_any_order(rounds, 300, 30)
+
+
+def test_a_strangers_text_under_a_frames_name_is_set_aside(rounds):
+    film = Film(rounds)
+    film.right()
+    film.put(film.shown()[1], b"my notes, longer than a signature\n")
+    assert "is not ours; it is now frame_000001.png.set-aside-1" in film.right().err
+    film.complete()
+
+
+@pytest.mark.parametrize("how", ["flip", "half", "byte", "empty"])
+def test_a_frame_damaged_under_both_its_names_comes_back(rounds, how):
+    film = Film(rounds)
+    film.right()
+    film.damage(film.shown()[1], broken(film.shown()[1].read_bytes(), how), in_place=True)
+    film.complete()
+
+
+def test_a_frame_in_the_place_of_another_is_not_taken_for_it(rounds):
+    film = Film(rounds)
+    film.right()
+    first, second, _ = film.shown()
+    film.damage(second, first.read_bytes(), in_place=False)
+    film.complete()
+
+
+def test_texts_in_another_order_are_the_same_picture(rounds):
+    """What the machine found first, of the stand-in: its pictures hung on the order."""
+    film = Film(rounds)
+    film.prompts, film.seeds, film.fps = ["a town", "a castle", "a town"], [0, 0, 0], 2
+    film.right()
+    film.complete()
