@@ -5,6 +5,7 @@ import os
 import pytest
 from commands import Commands
 from outside import CHECKOUT, Site
+from rounds import Rounds
 from traps import trap_torch
 
 
@@ -24,4 +25,20 @@ def calls(tmp_path_factory):
     commands = Commands(site, {"PYTHONPATH": f"{trap}{os.pathsep}{CHECKOUT}"})
     yield commands
     commands.close()
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory):
+    """A place for quick rounds of the storybook model itself: nine small frames of two steps."""
+    site = Site(tmp_path_factory.mktemp("real"))
+    keyframes = [
+        {"at": 0, "prompt": {"A castle": 0.7, "A town": 0.3}, "seed": 1},
+        {"at": 1, "prompt": "A green landscape at night", "seed": 2},
+        {"at": 2, "prompt": "A city", "negative": "winter"},
+    ]
+    site.timeline("film", keyframes)
+    small = ["output=frames", "output.fps=4", "output.width=32", "output.height=32"]
+    site.rounds = Rounds(site, "+timeline=film", "scheduler.steps=2", *small, model="real")
+    yield site
+    site.rounds.close()
     site.close()

@@ -165,7 +165,7 @@ class Site:
         return sorted((self.root / ".store").glob("??/*.png"))
 
     def temps(self) -> list[Path]:
-        return [*self.here.rglob("*.tmp"), *self.root.rglob("*.tmp")]
+        return sorted({*self.here.rglob("*.tmp"), *self.root.rglob("*.tmp")})
 
     def told(self, name: str) -> dict:
         """run.json of a run."""

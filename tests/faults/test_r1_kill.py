@@ -133,7 +133,7 @@ def kill_often(site, whole, kills):
         How many of the kills came before the first frame, between two, and after the last.
     """
     random_ = random.Random(SEED)
-    waiting, phases = [], Counter()
+    waiting, phases = [whole.seconds / 50], Counter()
     forget(site, random_, everything=True)
     for count in itertools.count(1):
         before = inodes(site)
@@ -215,3 +215,25 @@ def test_temp_files_of_others_stay(killed, whole):
     assert {temp.name for temp in killed.temps()} == others
     for name in others:
         (frames / name).unlink()
+
+
+def test_kill_9_of_the_real_model_loses_no_frame_and_leaves_no_half_one(real):
+    """At two random calls between the first frame and the last; then it is as if nothing was."""
+    log = real.logs / "real.calls"
+    assert real.rounds.render({"compute.batch": 1}, calls=str(log)).code == 0
+    whole = {path.name: path.read_bytes() for path in real.stored()}
+    named = renames_in(log, "outputs/.store/??")
+    shutil.rmtree(real.root)
+    for instant in sorted(random.Random(SEED).sample(range(named[0], named[-1]), 2)):
+        before = len(real.stored())
+        kill = {"fail_call": instant, "fail_how": "KILL"}
+        assert real.rounds.render({"compute.batch": 1}, **kill).code == -9
+        assert before < len(real.stored()) < len(whole)
+        assert all(path.read_bytes() == whole[path.name] for path in real.stored())
+    before = inodes(real)
+    assert real.rounds.render().code == 0
+    assert real.counts("film") == (len(before), len(whole) - len(before), 0)
+    assert before.items() <= inodes(real).items()
+    assert {path.name: path.read_bytes() for path in real.stored()} == whole
+    assert not real.temps()
+    shutil.rmtree(real.root)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 
 import pytest
 from outside import CHECKOUT, Site, same_pictures
@@ -198,15 +199,16 @@ def test_another_revision_renders_all_frames_and_says_so(film):
 
 def test_an_edit_during_the_run_leaves_this_run_as_it_began(film):
     shutil.rmtree(film.root)
-    run = film.start(*COMMAND, seconds=0.3, batch=1, **QUICK)
+    run = film.start(*COMMAND, seconds=0.05, batch=1, **QUICK)
     run.until(lambda: film.frames("film"))
+    run.signal(signal.SIGSTOP)
     plan = (film.run_folder("film") / "plan.json").read_bytes()
     film.timeline("film", [{"at": 0, "prompt": "another"}, {"at": 3, "prompt": "yet another"}])
     edited = {"timeline.keyframes": [{"at": 0, "prompt": "another"}], "mode": "plan"}
     asked = film.rounds.render(edited)
     assert asked.code == 0
     assert "another run is at work in this folder; its plan.json stays" in asked.err
-    assert run.running
+    run.signal(signal.SIGCONT)
     assert run.wait().code == 0
     assert film.counts("film") == (0, FRAMES, 0)
     assert (film.run_folder("film") / "plan.json").read_bytes() == plan
