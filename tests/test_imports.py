@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "render"
 
 # The order of the flow. A file imports files above its own row, or earlier in its row.
 TABLE = """
-    errors words values easing files ours
+    words errors values easing files ours
     config documents
     timeline families schedulers models checkpoint devices
     plan

@@ -217,3 +217,9 @@ def test_any_command_line_answers(place, arguments):
 @given(arguments=lines)
 def test_very_many_command_lines_answer(place, arguments):
     answers(place, "+timeline=film", *arguments)
+
+
+def test_an_argument_of_many_lines_is_told_on_one(place):
+    """What the slow form found."""
+    ended = answers(place, "+timeline=film", "zJf{\r>=cX]tPND9!q\x0ct")
+    assert ended.code == 2
