@@ -20,9 +20,9 @@ DEADLINE_S = 120.0
 
 def serve(faults) -> None:
     """Let the run that Hydra composed be as many runs as stdin asks for, a JSON line each."""
-    import render.run
-
     from stand_in import prepare
+
+    import render.run
 
     real = render.run.run
 
