@@ -110,6 +110,8 @@ class Rounds:
             "kill_after": kill_after,
             "logs": str(logs),
         }
+        for stream in ("out", "err"):
+            Path(f"{logs}.{stream}").touch()  # it may be killed before it opens them
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()
         ready, _, _ = select.select([self.process.stdout], [], [], DEADLINE_S)

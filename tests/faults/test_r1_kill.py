@@ -23,7 +23,7 @@ KEYFRAMES = [{"at": 0, "prompt": "one", "seed": 1}, {"at": 1, "prompt": "two", "
 FRAMES = 13
 COMMAND = ["+timeline=film", "output.fps=12", "output.width=32", "output.height=32"]
 QUICK = {"blocks": 8, "batch": 2}
-SLOW = {**QUICK, "call_seconds": 0.002, "seconds": 0.005}
+SLOW = {**QUICK, "call_seconds": 0.004}  # most of a run's time is then in its file calls
 OURS = {"plan.json", "run.json", "config.yaml", "render.log", "sheet.png", "film.mp4", ".lock"}
 
 
@@ -168,7 +168,7 @@ def forget(site, random_, everything):
 def test_kill_9_at_25_random_instants_loses_no_frame_and_leaves_no_half_one(killed, whole):
     phases = kill_often(killed, whole, 25)
     assert len(phases) == 3, phases
-    assert phases["between"] >= 5
+    assert phases["between"] >= 3
 
 
 @pytest.mark.slow
