@@ -1,51 +1,75 @@
 """Where prompts meet: the denoiser's `forward`, patched inside the family's stock pipeline.
 
 The pipeline runs with its guidance off and one row a frame. Every call of the denoiser is turned
-into the rows that the frames need (families.Branches), computed in calls of a constant number of
+into the rows that the frames need (branches.Branches), computed in calls of a constant number of
 rows, and combined to one prediction a frame: u + g sum w_i (e_i - u), composable diffusion's
-conjunction (Liu et al. 2022). Since the weights sum to 1 this holds for epsilon, v, x0 and flow
-predictions alike.
+conjunction (Liu et al. 2022), or what the family has in place of it. Since the weights sum to 1
+this holds for epsilon, v, x0 and flow predictions alike.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from render.families import Branches, Mix
+from render.branches import Branches, Mix, Text
+from render.families import classifier_free
 
 Path = tuple[str | int, ...]
-Leaves = dict[Path, torch.Tensor]
+Leaves = dict[Path, Any]
+"""Tensors, and lists with one element a row, by the path to them."""
+Combine = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
 
+LISTED = -1  # in place of an axis: a list with one element a row
 REMEMBERED_TEXTS = 512  # so that memory stays flat on timelines with thousands of texts
 
 
 class Recorded(BaseException):
     """Ends a recording call at the denoiser and carries the arguments it arrived with."""
 
-    def __init__(self, arguments: Leaves) -> None:
+    def __init__(self, arguments: dict[str, Any]) -> None:
         self.arguments = arguments
 
 
-def leaves(tree: Any, path: Path = ()) -> Iterator[tuple[Path, torch.Tensor]]:
-    """The tensors in nested mappings and sequences, each with the path to it."""
-    if isinstance(tree, torch.Tensor):
-        yield path, tree
-    elif isinstance(tree, Mapping):
-        for key, value in tree.items():
-            yield from leaves(value, (*path, key))
-    elif isinstance(tree, list | tuple):
-        for index, value in enumerate(tree):
-            yield from leaves(value, (*path, index))
+def row_axes(one: Any, two: Any, path: Path = ()) -> dict[Path, int]:
+    """What follows the number of rows in nested arguments, and on which axis.
+
+    Found by comparing a recording with one row to one with two: where a tensor's shapes differ or
+    a list's lengths do (LISTED).
+    """
+    if isinstance(one, torch.Tensor):
+        sizes = enumerate(zip(one.shape, two.shape, strict=True))
+        differing = [axis for axis, (single, double) in sizes if single != double]
+        return {path: differing[0]} if differing else {}
+    if isinstance(one, Mapping):
+        pairs = [(key, one[key], two[key]) for key in one]
+    elif isinstance(one, list | tuple):
+        if len(one) != len(two):
+            return {path: LISTED}
+        pairs = [(place, *both) for place, both in enumerate(zip(one, two, strict=True))]
+    else:
+        return {}
+    return {
+        found: axis
+        for key, single, double in pairs
+        for found, axis in row_axes(single, double, (*path, key)).items()
+    }
+
+
+def at(tree: Any, path: Path) -> Any:
+    """What stands at a path."""
+    for key in path:
+        tree = tree[key]
+    return tree
 
 
 def with_leaves(tree: Any, new: Leaves, path: Path = ()) -> Any:
-    """The same nest with the tensors at the paths of `new` replaced."""
+    """The same nest with what stands at the paths of `new` replaced."""
     if path in new:
         return new[path]
     if isinstance(tree, Mapping):
@@ -57,15 +81,25 @@ def with_leaves(tree: Any, new: Leaves, path: Path = ()) -> Any:
     return tree
 
 
-def row_axes(one: Leaves, two: Leaves) -> dict[Path, int]:
-    """The axis of each tensor that follows the number of rows, found by comparing 1 with 2."""
-    axes = {}
-    for path, tensor in one.items():
-        sizes = zip(tensor.shape, two[path].shape, strict=True)
-        differing = [axis for axis, (single, double) in enumerate(sizes) if single != double]
-        if differing:
-            axes[path] = differing[0]
-    return axes
+def picked(leaf: Any, axis: int, owners: torch.Tensor) -> Any:
+    """The rows that the owners' states are in."""
+    if axis == LISTED:
+        return [leaf[owner] for owner in owners.tolist()]
+    return leaf.index_select(axis, owners.to(leaf.device))
+
+
+def joined(leaves: Sequence[Any], axis: int) -> Any:
+    """One-row leaves as one of all rows."""
+    if axis == LISTED:
+        return [element for leaf in leaves for element in leaf]
+    return torch.cat(list(leaves), dim=axis)
+
+
+def shapes(leaf: Any) -> Any:
+    """What two rows must have in common to be computed in one call."""
+    if isinstance(leaf, torch.Tensor):
+        return tuple(leaf.shape)
+    return tuple(shapes(element) for element in leaf) if isinstance(leaf, list | tuple) else None
 
 
 def blended(conditionings: Sequence[Leaves], weights: Sequence[float]) -> Leaves:
@@ -87,25 +121,27 @@ def weighted_sum(tensors: Sequence[torch.Tensor], weights: Sequence[float]) -> t
     return total
 
 
-def combined(frame: Branches, predictions: Sequence[torch.Tensor]) -> torch.Tensor:
+def combined(
+    frame: Branches, predictions: Sequence[torch.Tensor], combine: Combine = classifier_free
+) -> torch.Tensor:
     """One frame's prediction from its rows' float32 predictions: u + g sum w_i (e_i - u)."""
     if len(predictions) == 1:
         return predictions[0]
-    if frame.guidance == 1:
+    if not any(frame.unconditional):
         return weighted_sum(predictions, frame.conditional)
     u = weighted_sum(predictions, frame.unconditional)
-    if frame.guidance == 0:
-        return u
-    return u + frame.guidance * weighted_sum([e - u for e in predictions], frame.conditional)
+    towards = weighted_sum([e - u for e in predictions], frame.conditional)
+    return combine(u, towards, frame.guidance)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of the denoiser: whose state each row takes, its conditioning, how many count."""
+    """One call of the denoiser: which of all rows it computes, the frames whose state they take
+    (`owners`, one more often than once to fill the call), and their conditioning."""
 
+    places: Sequence[int]
     owners: torch.Tensor
     conditioning: Leaves
-    rows: int
 
 
 class BlendedDenoiser:
@@ -114,22 +150,30 @@ class BlendedDenoiser:
     Args:
         denoiser: the pipeline's U-Net or transformer. Its `forward` is replaced on the instance
             (the pipelines check the class, so the object itself stays).
-        state: names of the arguments that belong to the frame and not to its text.
+        state: names of the arguments that belong to the frame and not to its text; a dot leads
+            into a mapping.
         rows_per_call: every call computes exactly that many rows, the last one padded, so that
             a frame's pixels do not depend on how many others it is rendered with.
+        combine: the family's guidance.
     """
 
     def __init__(
-        self, denoiser: torch.nn.Module, state: frozenset[str], rows_per_call: int
+        self,
+        denoiser: torch.nn.Module,
+        state: frozenset[str],
+        rows_per_call: int,
+        combine: Combine = classifier_free,
     ) -> None:
         self.denoiser = denoiser
         self.state = state
         self.rows_per_call = rows_per_call
+        self.guide = combine
         self.rows = 0
         self.padded_rows = 0
         self.axes: dict[Path, int] = {}
-        self.texts: OrderedDict[str, Leaves] = OrderedDict()
+        self.texts: OrderedDict[Text, Leaves] = OrderedDict()
         self.frames: Sequence[Branches] | None = None
+        self.own: Mapping[str, torch.Tensor] = {}
         self.calls: list[Call] = []
         self.on_call: Callable[[], None] = lambda: None
         self.stock_forward: Callable[..., Any] = denoiser.forward
@@ -142,8 +186,8 @@ class BlendedDenoiser:
         self.texts.clear()
         self.calls.clear()
 
-    def record(self, call: Callable[[], object]) -> Leaves:
-        """The tensors that reach the denoiser when `call` runs the pipeline; it ends there."""
+    def record(self, call: Callable[[], object]) -> dict[str, Any]:
+        """The arguments that reach the denoiser when `call` runs the pipeline; it ends there."""
         self.frames = None
         try:
             call()
@@ -151,69 +195,92 @@ class BlendedDenoiser:
             return recorded.arguments
         raise RuntimeError("the pipeline returned without calling its denoiser")
 
-    def learn_axes(self, one: Leaves, two: Leaves) -> None:
-        """Learn from recordings with one and two rows which axis of which tensor follows them."""
+    def learn_axes(self, one: Mapping[str, Any], two: Mapping[str, Any]) -> None:
+        """Learn from recordings with one and two rows what follows the rows, and on which axis."""
         self.axes = row_axes(one, two)
 
-    def learn_text(self, text: str, arguments: Leaves) -> None:
+    def is_state(self, path: Path) -> bool:
+        """Whether what stands there is the frame's."""
+        dotted = [".".join(map(str, path[:depth])) for depth in range(1, len(path) + 1)]
+        return not self.state.isdisjoint(dotted)
+
+    def learn_text(self, text: Text, arguments: Mapping[str, Any]) -> None:
         """Keep the conditioning of a text from a recording with one row."""
         self.texts[text] = {
-            path: tensor
-            for path, tensor in arguments.items()
-            if path in self.axes and path[0] not in self.state
+            path: at(arguments, path) for path in self.axes if not self.is_state(path)
         }
 
-    def knows(self, text: str) -> bool:
+    def knows(self, text: Text) -> bool:
         """Whether the text's conditioning is there; asking keeps it among the latest used."""
         if text in self.texts:
             self.texts.move_to_end(text)
         return text in self.texts
 
-    def prepare(self, frames: Sequence[Branches]) -> None:
-        """Lay out the calls that every evaluation of these frames makes. Their texts are known."""
-        self.frames = frames
-        rows = [(owner, row) for owner, frame in enumerate(frames) for row in frame.rows]
+    def prepare(
+        self, frames: Sequence[Branches], own: Mapping[str, torch.Tensor] | None = None
+    ) -> None:
+        """Lay out the calls that every evaluation of these frames makes. Their texts are known.
+
+        Args:
+            own: arguments in which each frame has a value of its own, with one row a frame.
+        """
+        self.frames, self.own = frames, own or {}
+        owners = [(owner, row) for owner, frame in enumerate(frames) for row in frame.rows]
+        mixes = [self.conditioning(row) for _, row in owners]
+        alike: dict[Any, list[int]] = {}  # texts of different lengths can't share a call
+        for place, leaves in enumerate(mixes):
+            alike.setdefault(tuple(map(shapes, leaves.values())), []).append(place)
         size = self.rows_per_call
-        self.calls = [self.call(rows[start : start + size]) for start in range(0, len(rows), size)]
-        needed = {text for _, row in rows for text, _ in row}
+        self.calls = [
+            self.call(places[start : start + size], [owner for owner, _ in owners], mixes)
+            for places in alike.values()
+            for start in range(0, len(places), size)
+        ]
+        needed = {text for _, row in owners for text, _ in row}
         while len(self.texts) > max(REMEMBERED_TEXTS, len(needed)):
             self.texts.popitem(last=False)
 
-    def call(self, rows: Sequence[tuple[int, Mix]]) -> Call:
-        """The call for at most `rows_per_call` rows; the last row is repeated to fill it."""
-        padded = [*rows, *[rows[-1]] * (self.rows_per_call - len(rows))]
-        mixes = [
-            blended([self.texts[text] for text, _ in row], [weight for _, weight in row])
-            for _, row in padded
-        ]
-        conditioning = {
-            path: torch.cat([mix[path] for mix in mixes], dim=self.axes[path]) for path in mixes[0]
-        }
-        return Call(torch.tensor([owner for owner, _ in padded]), conditioning, len(rows))
+    def conditioning(self, row: Mix) -> Leaves:
+        """What one row is conditioned on."""
+        return blended([self.texts[text] for text, _ in row], [weight for _, weight in row])
 
-    def forward(self, *args: Any, **kwargs: Any) -> tuple[torch.Tensor]:
+    def call(self, places: Sequence[int], owners: Sequence[int], mixes: Sequence[Leaves]) -> Call:
+        """The call for at most `rows_per_call` rows; the last row is repeated to fill it."""
+        padded = [*places, *[places[-1]] * (self.rows_per_call - len(places))]
+        conditioning = {
+            path: joined([mixes[place][path] for place in padded], self.axes[path])
+            for path in mixes[places[0]]
+        }
+        return Call(places, torch.tensor([owners[place] for place in padded]), conditioning)
+
+    def forward(self, *args: Any, **kwargs: Any) -> tuple[Any]:
         """In place of the denoiser's own: pipelines ask for a tuple (`return_dict=False`)."""
         arguments = dict(self.signature.bind(*args, **kwargs).arguments)
-        given = dict(leaves(arguments))
         if self.frames is None:
-            raise Recorded(given)
-        own = {p: axis for p, axis in self.axes.items() if p[0] in self.state and p in given}
-        predictions: list[torch.Tensor] = []
+            raise Recorded(arguments)
+        arguments |= {name: value.to(arguments[name]) for name, value in self.own.items()}
+        own = {path: axis for path, axis in self.axes.items() if self.is_state(path)}
+        predictions: dict[int, torch.Tensor] = {}
         for call in self.calls:
             state = {
-                path: given[path].index_select(axis, call.owners.to(given[path].device))
-                for path, axis in own.items()
+                path: picked(at(arguments, path), axis, call.owners) for path, axis in own.items()
             }
             output = self.stock_forward(**with_leaves(arguments, state | call.conditioning))[0]
-            predictions += output[: call.rows].float().unbind(0)
-            self.rows += call.rows
-            self.padded_rows += self.rows_per_call - call.rows
+            for place, prediction in zip(call.places, output, strict=False):  # the rest is padding
+                predictions[place] = prediction.float()
+            self.rows += len(call.places)
+            self.padded_rows += self.rows_per_call - len(call.places)
         self.on_call()
-        return (self.combine(predictions).to(output.dtype),)
+        blend = self.combine([predictions[place] for place in sorted(predictions)])
+        blend = blend.to(output[0].dtype)
+        return (list(blend) if isinstance(output, list) else blend,)
 
     def combine(self, predictions: Sequence[torch.Tensor]) -> torch.Tensor:
         """Predictions of all rows, in the frames' order, to one row a frame."""
         rows = iter(predictions)
         return torch.stack(
-            [combined(frame, [next(rows) for _ in frame.rows]) for frame in self.frames or ()]
+            [
+                combined(frame, [next(rows) for _ in frame.rows], self.guide)
+                for frame in self.frames or ()
+            ]
         )

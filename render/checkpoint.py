@@ -19,7 +19,7 @@ from render.models import read_json
 LIBRARIES = ("diffusers", "transformers")
 SAFETY_CHECKER = "stable_diffusion"  # named as a library in old folders; never loaded
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
-WEIGHTLESS = ("Tokenizer", "TokenizerFast", "Scheduler", "ImageProcessor", "FeatureExtractor")
+WEIGHTLESS = ("Tokenizer", "TokenizerFast", "Scheduler", "Processor", "FeatureExtractor")
 CONVERT = "convert the model with `save_pretrained(…, safe_serialization=True)`"
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from render.families import evaluations, rows
+from render.branches import evaluations, rows
+from render.families import Family
 from render.files import HOST, read_regular, write_whole
 from render.ours import make_way, unsaid
 from render.plan import PlannedFrame, Recipe
@@ -26,10 +27,12 @@ class Timing:
     bytes_per_frame: float
 
 
-def planned_rows(frames: Sequence[PlannedFrame], recipe: Recipe, scheduler: str) -> int:
+def planned_rows(
+    frames: Sequence[PlannedFrame], recipe: Recipe, scheduler: str, family: Family
+) -> int:
     """Denoiser rows that rendering these frames computes."""
     calls = evaluations(scheduler, recipe.steps, recipe.scheduler_options)
-    return calls * sum(rows(frame.spec, recipe.blend) for frame in frames)
+    return calls * sum(rows(frame.spec, recipe.blend, family) for frame in frames)
 
 
 def kind(recipe: Recipe, device: str) -> str:

@@ -39,8 +39,13 @@ def missing(device: str, why: str) -> ConfigError:
     return ConfigError([Mistake("compute.device", what)])
 
 
-def choose_dtype(compute: ComputeConfig, model: ModelConfig, device: str) -> str:
-    """`compute.dtype`, else the model's, else float16 on CUDA and float32 elsewhere.
+def choose_dtype(
+    compute: ComputeConfig, model: ModelConfig, device: str, half: str = "float16"
+) -> str:
+    """`compute.dtype`, else the model's, else `half` on CUDA and float32 elsewhere.
+
+    Args:
+        half: the 16-bit dtype that the model's family was made for.
 
     Raises:
         ConfigError: float16 on a CPU, which has no arithmetic for it.
@@ -49,7 +54,7 @@ def choose_dtype(compute: ComputeConfig, model: ModelConfig, device: str) -> str
     if named == "float16" and device == "cpu":
         what = "float16 is about 100 times slower on a CPU; use float32 or bfloat16"
         raise ConfigError([Mistake("compute.dtype", what)])
-    return named if named != "auto" else "float16" if device.startswith("cuda") else "float32"
+    return named if named != "auto" else half if device.startswith("cuda") else "float32"
 
 
 def cuda_devices() -> int:

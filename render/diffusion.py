@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import gc
-from collections.abc import Callable, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from render.blend import BlendedDenoiser, Leaves
+from render.blend import BlendedDenoiser
+from render.branches import Branches, Text, branches
 from render.errors import NonFiniteFrames, OutOfMemory
-from render.families import Branches, Family, ModelSource, branches
+from render.families import Family, ModelSource
 from render.noise import starting_noise, step_generator
 from render.pipeline import first_line, load_pipeline
 from render.plan import FrameSpec, Recipe
@@ -27,6 +29,7 @@ Picture = npt.NDArray[np.uint8]
 
 PLACEHOLDER = ""  # the frames' call needs a prompt; every row of it is replaced
 ROWS_PER_FRAME = 3  # of the usual frame: two prompts and what guidance leads away from
+REMEMBERED_ANSWERS = 8  # of the text encoders; the frames' placeholder is asked for every time
 FRAMES = {"cpu": 4, "mps": 4, "cuda": 8}
 LATENTS_ON_CPU = 64 * 64  # latent pixels of a batch: a slow model commits frame by frame
 
@@ -81,10 +84,13 @@ class Diffusion:
         self.kind = device.partition(":")[0]
         self.batch = batch or frames_at_once(self.kind, self.noise_shape)
         self.denoiser = BlendedDenoiser(
-            getattr(pipeline, family.denoiser), family.state, rows_per_call(self.kind, self.batch)
+            getattr(pipeline, family.denoiser),
+            family.state,
+            rows_per_call(self.kind, self.batch),
+            family.guidance.combine,
         )
         # The pipeline encodes its prompt in every call; the placeholder is encoded only once.
-        pipeline.encode_prompt = functools.lru_cache(maxsize=8)(pipeline.encode_prompt)
+        pipeline.encode_prompt = remembering(pipeline.encode_prompt)
 
     def set_batch(self, frames: int) -> None:
         """Render so many frames at a time from now on; on a GPU with fewer rows a call."""
@@ -119,11 +125,19 @@ class Diffusion:
             OutOfMemory: fewer frames at a time may fit.
         """
         with out_of_memory(), torch.inference_mode():
-            frames = [branches(spec, self.recipe.blend) for spec in specs]
+            frames = [branches(spec, self.recipe.blend, self.family) for spec in specs]
             self.encode_texts(frames)
-            self.denoiser.prepare(frames)
+            self.denoiser.prepare(frames, self.scales(frames))
             self.denoiser.on_call = self.step_counter(on_step)
             return rounded(self.denoise_and_decode(specs))
+
+    def scales(self, frames: Sequence[Branches]) -> dict[str, torch.Tensor]:
+        """The guidance scales as an argument of the denoiser, where it takes them itself."""
+        guidance = self.family.guidance
+        if guidance.argument is None:
+            return {}
+        scales = torch.tensor([frame.guidance for frame in frames], dtype=torch.float32)
+        return {guidance.argument: guidance.value(self.pipeline, scales)}
 
     def encode_texts(self, frames: Sequence[Branches]) -> None:
         """Let the pipeline encode each new text alone, and record what reaches the denoiser."""
@@ -137,32 +151,47 @@ class Diffusion:
             if self.on_text:
                 self.on_text(done, len(new))
 
-    def record(self, text: str, pictures: int) -> Leaves:
+    def record(self, text: Text, pictures: int) -> dict[str, Any]:
         """What reaches the denoiser when the pipeline is called with a text."""
-        latents = torch.zeros(pictures, *self.noise_shape[1:])
-        return self.denoiser.record(lambda: self.call_pipeline(text, latents, None))
+        given = {"prompt": text.words}
+        if text.negative and self.family.negative:
+            given = self.family.negative(self.pipeline, text.words)
+        noise = torch.zeros(pictures, *self.noise_shape[1:])
+        return self.denoiser.record(lambda: self.call_pipeline(given, noise, None))
 
     def denoise_and_decode(self, specs: Sequence[FrameSpec]) -> npt.NDArray[np.float32]:
         """The pipeline's pictures (B, H, W, 3) in 0..1."""
         noise = torch.cat([starting_noise(spec.seeds, self.noise_shape) for spec in specs])
         generators = [step_generator(spec.seeds, self.noise_shape) for spec in specs]
-        pictures: npt.NDArray[np.float32] = self.call_pipeline(PLACEHOLDER, noise, generators)
+        with own_generators(self.pipeline.scheduler, generators):
+            pictures: npt.NDArray[np.float32] = self.call_pipeline(
+                {"prompt": PLACEHOLDER}, noise, generators
+            )
         return pictures
 
     def call_pipeline(
-        self, text: str, noise: torch.Tensor, generators: list[torch.Generator] | None
+        self,
+        given: Mapping[str, Any],
+        noise: torch.Tensor,
+        generators: list[torch.Generator] | None,
     ) -> Any:
-        """The stock pipeline with its own guidance off; `noise` (B, C, h, w) is float32."""
+        """The stock pipeline with its own guidance off.
+
+        Args:
+            given: the prompt, as a text or as its embeddings.
+            noise: (B, C, h, w), float32.
+        """
+        dtype = getattr(torch, self.family.noise_dtype or self.recipe.dtype)
         return self.pipeline(
-            prompt=text,
+            **given,
             num_images_per_prompt=noise.shape[0],
-            latents=noise.to(self.pipeline.device, getattr(torch, self.recipe.dtype)),
+            latents=self.family.pack(self.pipeline, noise).to(self.pipeline.device, dtype),
             generator=generators,
             height=self.recipe.height,
             width=self.recipe.width,
             num_inference_steps=self.recipe.steps,
             output_type="np",
-            **self.family.guidance_off,
+            **self.family.call,
         ).images
 
     def step_counter(self, on_step: Callable[[int, int], None]) -> Callable[[], None]:
@@ -183,6 +212,42 @@ class Diffusion:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def remembering(encode: Callable[..., Any]) -> Callable[..., Any]:
+    """A text encoding that answers the same question twice with one answer."""
+    asked: dict[str, Any] = {}
+
+    def encoded(*args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(value, torch.Tensor) for value in (*args, *kwargs.values())):
+            return encode(*args, **kwargs)  # is encoded already
+        question = repr((args, kwargs))
+        if question not in asked:
+            while len(asked) >= REMEMBERED_ANSWERS:
+                del asked[next(iter(asked))]
+            asked[question] = encode(*args, **kwargs)
+        return asked[question]
+
+    return encoded
+
+
+@contextmanager
+def own_generators(scheduler: Any, generators: list[torch.Generator]) -> Iterator[None]:
+    """Hand each step the frames' generators, which not every pipeline does."""
+    stock_step = scheduler.step
+    if "generator" not in inspect.signature(stock_step).parameters:
+        yield
+        return
+
+    @functools.wraps(stock_step)  # pipelines look at what a step takes
+    def step(*args: Any, **kwargs: Any) -> Any:
+        return stock_step(*args, **{**kwargs, "generator": generators})
+
+    scheduler.step = step
+    try:
+        yield
+    finally:
+        del scheduler.step
 
 
 def frames_at_once(kind: str, noise_shape: Sequence[int]) -> int:

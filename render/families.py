@@ -1,22 +1,16 @@
-"""Model families as data, and what a frame costs on them. Without torch: a plan reads it.
+"""Model families as data. Without torch: a plan reads it.
 
 A family is one row of `FAMILIES`: how the stock diffusers pipeline is called so that its own
 guidance is off and this project's blend (blend.py) stands where the guidance would. Another family
-is another row.
+is another row; its functions get the loaded pipeline and tensors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from render.plan import FrameSpec
-
-Mix = tuple[tuple[str, float], ...]
-"""Texts with weights, sorted by text: what one denoiser row is conditioned on."""
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +29,131 @@ class ModelSource:
         return f"{self.repository}@{self.revision}" if self.revision else str(self.repository)
 
 
-def unet_noise_shape(pipeline: Any, height: int, width: int) -> tuple[int, int, int]:
+# --- guidance: from u (what it leads away from) towards the prompts, d = c - u, at scale g -------
+
+
+def classifier_free(u: Any, d: Any, g: float) -> Any:
+    """u + g d (Ho and Salimans 2022)."""
+    return u + g * d
+
+
+def beyond_the_prompt(u: Any, d: Any, g: float) -> Any:
+    """c + g d: the scale counts from the prompt's own prediction."""
+    return u + (1 + g) * d
+
+
+def length_kept(u: Any, d: Any, g: float) -> Any:
+    """u + g d, scaled to the length of c along the last axis."""
+    guided = u + g * d
+    return guided * ((u + d).norm(dim=-1, keepdim=True) / guided.norm(dim=-1, keepdim=True))
+
+
+def as_it_is(pipeline: Any, scales: Any) -> Any:
+    """The guidance scales (B,) themselves."""
+    return scales
+
+
+def sinusoidal(pipeline: Any, scales: Any) -> Any:
+    """Scales (B,) as the embedding (B, D) that a distilled U-Net takes (Meng et al. 2023)."""
+    width = pipeline.unet.config.time_cond_proj_dim
+    return pipeline.get_guidance_scale_embedding(scales - 1, embedding_dim=width)
+
+
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """How a family leads its pictures towards the prompts."""
+
+    combine: Callable[[Any, Any, float], Any] = classifier_free
+    """(u, d, g) to a frame's prediction."""
+    off: float = 1.0
+    """Scales up to this one are no guidance, as in diffusers: the prompts' prediction alone."""
+    negatives: bool = True
+    """Whether there is anything to lead away from; not in models that were distilled."""
+    argument: str | None = None
+    """The denoiser's argument that takes the scale, where the model was distilled so."""
+    value: Callable[[Any, Any], Any] = as_it_is
+    """(pipeline, scales (B,)) to that argument."""
+
+    def leads_away(self, scale: float) -> bool:
+        """Whether a frame of that scale needs its negatives' rows."""
+        return self.negatives and scale > self.off
+
+
+# --- noise ---------------------------------------------------------------------------------------
+
+
+def unet_noise(pipeline: Any, height: int, width: int) -> tuple[int, ...]:
     """Shape (C, h, w) of one frame's noise for a U-Net over a picture of height x width pixels."""
     factor: int = pipeline.vae_scale_factor
     return pipeline.unet.config.in_channels, height // factor, width // factor
+
+
+def transformer_noise(pipeline: Any, height: int, width: int) -> tuple[int, ...]:
+    """Shape (C, h, w) for a transformer that cuts the latents into patches itself."""
+    factor: int = pipeline.vae_scale_factor
+    return pipeline.transformer.config.in_channels, height // factor, width // factor
+
+
+def patched_noise(pipeline: Any, height: int, width: int) -> tuple[int, ...]:
+    """Shape (C, h, w) before 2 x 2 latent pixels become one token of 4 C channels."""
+    factor: int = pipeline.vae_scale_factor
+    return pipeline.transformer.config.in_channels // 4, height // factor, width // factor
+
+
+def film_noise(pipeline: Any, height: int, width: int) -> tuple[int, ...]:
+    """Shape (1, C, h, w): a film of one picture, as the pipeline draws it."""
+    return 1, *patched_noise(pipeline, height, width)
+
+
+def token_noise(pipeline: Any, height: int, width: int) -> tuple[int, ...]:
+    """Shape (4 C, h / 2, w / 2): drawn with the patches as channels."""
+    channels, rows, columns = patched_noise(pipeline, height, width)
+    return 4 * channels, rows // 2, columns // 2
+
+
+def unpacked(pipeline: Any, noise: Any) -> Any:
+    """The noise (B, C, h, w) as it was drawn."""
+    return noise
+
+
+def packed(pipeline: Any, noise: Any) -> Any:
+    """Noise (B, …, C, h, w) as tokens (B, h w / 4, 4 C)."""
+    return pipeline._pack_latents(noise, noise.shape[0], *noise.shape[-3:])
+
+
+# --- negatives, where a family reads them otherwise than prompts ---------------------------------
+
+
+def zeros_for_empty(pipeline: Any, text: str) -> dict[str, Any]:
+    """SDXL: nothing to lead away from is zeros and not the empty text, if the model says so."""
+    if text or not pipeline.config.force_zeros_for_empty_prompt:
+        return {"prompt": text}
+    encoded = pipeline.encode_prompt("", negative_prompt=None, do_classifier_free_guidance=True)
+    return {"prompt": None, "prompt_embeds": encoded[1], "pooled_prompt_embeds": encoded[3]}
+
+
+def without_instruction(pipeline: Any, text: str) -> dict[str, Any]:
+    """Sana: the instruction that stands before prompts does not stand before negatives."""
+    return {"prompt": text, "complex_human_instruction": None}
+
+
+def without_system_prompt(pipeline: Any, text: str) -> dict[str, Any]:
+    """Lumina 2: likewise."""
+    _, _, embeddings, mask = pipeline.encode_prompt("", negative_prompt=text)
+    return {"prompt": None, "prompt_embeds": embeddings, "prompt_attention_mask": mask}
+
+
+# --- what a model's own configs say --------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads a prompt: the tokenizer's folder, how many tokens, of which some are marks."""
+
+    folder: str = "tokenizer"
+    tokens: int | None = None
+    """None: what the tokenizer's own config says."""
+    marks: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,37 +164,86 @@ class Family:
     """Name of the pipeline's class in diffusers, as `model_index.json` gives it."""
     denoiser: str
     """The component whose `forward` is patched."""
-    guidance_off: Mapping[str, Any]
-    """Arguments of the pipeline's call that switch its own guidance off."""
+    call: Mapping[str, Any]
+    """Arguments of the pipeline's call that switch its own guidance off, and fixed others."""
     state: frozenset[str]
     """Arguments of the denoiser that belong to the frame; the others are the text's."""
     noise_shape: Callable[[Any, int, int], tuple[int, ...]]
     """(pipeline, height, width) to the shape of one frame's noise."""
-    multiple: int
-    """What width and height must be a multiple of, in pixels."""
+    pack: Callable[[Any, Any], Any] = unpacked
+    """(pipeline, noise of all frames) to the latents that the pipeline takes."""
+    noise_dtype: str | None = None
+    """Dtype of the latents between the steps, where it is not the model's."""
+    guidance: Guidance = Guidance()
+    negative: Callable[[Any, str], dict[str, Any]] | None = None
+    """(pipeline, text) to arguments of the pipeline's call; None: negatives are read as prompts."""
+    lined_up: bool = True
+    """Whether all texts have one length, so that embeddings can be blended."""
+    flow: bool = False
+    """Whether the model predicts a flow (rectified flow), so needs such a scheduler."""
+    sigmas: Literal["never", "always", "unless_flow_sigmas"] = "never"
+    """When the pipeline hands its scheduler the sigmas to use."""
+    patch: int = 1
+    """Latent pixels on a side that are one to the denoiser."""
+    native: int | None = None
+    """Pixels on a side, where the model's configs do not say."""
+    multiple: int = 8
+    """What width and height must be a multiple of, while the model is not on this machine."""
+    half: str = "float16"
+    """The dtype on a GPU, if none is asked for."""
+    readers: tuple[Reader, ...] = (Reader(),)
+    """The text encoder that reads most, then what stands in for it in models that lack it."""
     loading: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of `from_pretrained`; a component given as None is never loaded."""
+    adapt: Callable[[Family, Mapping[str, Any], Mapping[str, Any]], Family] | None = None
+    """(family, model_index.json, the denoiser's config) to what holds for that very model."""
+
+
+def distilled_unet(family: Family, index: Mapping[str, Any], denoiser: Mapping[str, Any]) -> Family:
+    """A latent consistency model takes the guidance scale as an embedding."""
+    if not denoiser.get("time_cond_proj_dim"):
+        return family
+    taken = Guidance(negatives=False, argument="timestep_cond", value=sinusoidal)
+    return replace(family, guidance=taken)
 
 
 FAMILIES = {
     family.pipeline: family
     for family in (
-        Family(  # Stable Diffusion 1.x and 2.x, epsilon and v-prediction; storybook
+        Family(  # Stable Diffusion 1.x and 2.x, epsilon and v-prediction, SD-Turbo; storybook
             pipeline="StableDiffusionPipeline",
             denoiser="unet",
-            guidance_off={"guidance_scale": 1.0},
-            state=frozenset({"sample", "timestep"}),
-            noise_shape=unet_noise_shape,
-            multiple=8,
+            call={"guidance_scale": 1.0},
+            state=frozenset({"sample", "timestep", "timestep_cond"}),
+            noise_shape=unet_noise,
             loading={
                 "safety_checker": None,
                 "feature_extractor": None,
                 "image_encoder": None,
                 "requires_safety_checker": False,
             },
+            adapt=distilled_unet,
+        ),
+        Family(  # Stable Diffusion XL, SDXL-Turbo, and the many fine-tunes
+            pipeline="StableDiffusionXLPipeline",
+            denoiser="unet",
+            call={"guidance_scale": 1.0},
+            state=frozenset({"sample", "timestep", "timestep_cond", "added_cond_kwargs.time_ids"}),
+            noise_shape=unet_noise,
+            negative=zeros_for_empty,
+            # The watermark would be there or not by what else is installed.
+            loading={"feature_extractor": None, "image_encoder": None, "add_watermarker": False},
+            adapt=distilled_unet,
         ),
     )
 }
+STABLE_DIFFUSION = FAMILIES["StableDiffusionPipeline"]
+
+
+def family_of(index: Mapping[str, Any], denoiser: Mapping[str, Any]) -> Family:
+    """The family of a model by its `model_index.json` and its denoiser's config."""
+    family = FAMILIES[index["_class_name"]]
+    return family.adapt(family, index, denoiser) if family.adapt else family
 
 
 def family_mistake(pipeline: str) -> str | None:
@@ -87,78 +251,3 @@ def family_mistake(pipeline: str) -> str | None:
     if pipeline in FAMILIES:
         return None
     return f"no model family for the pipeline {pipeline!r}; known: {', '.join(sorted(FAMILIES))}"
-
-
-TWO_STAGE = frozenset(
-    {
-        "DPMSolverSDEScheduler",
-        "FlowMatchHeunDiscreteScheduler",
-        "HeunDiscreteScheduler",
-        "KDPM2AncestralDiscreteScheduler",
-        "KDPM2DiscreteScheduler",
-    }
-)
-"""Schedulers that call the denoiser twice a step, but once in the last."""
-
-
-def evaluations(scheduler_class: str, steps: int, options: Mapping[str, Any] | None = None) -> int:
-    """How often a schedule of `steps` steps calls the denoiser."""
-    if scheduler_class in TWO_STAGE:
-        return 2 * steps - 1
-    if scheduler_class == "PNDMScheduler":
-        runge_kutta = not (options or {}).get("skip_prk_steps", True)
-        return steps + 9 if runge_kutta else steps + (steps > 1)
-    return steps
-
-
-@dataclass(frozen=True, slots=True)
-class Branches:
-    """The denoiser rows of one frame and how their predictions are combined.
-
-    The frame's prediction is u + g (c - u) with g the guidance scale, c = sum w_i e_i over
-    `conditional` and u = sum v_j e_j over `unconditional` (weights a row, 0 where it has no part).
-    Rows are in the order of their texts, so a spec's order of prompts does not matter.
-    """
-
-    rows: tuple[Mix, ...]
-    conditional: tuple[float, ...]
-    unconditional: tuple[float, ...]
-    guidance: float
-
-
-def branches(spec: FrameSpec, blend: str) -> Branches:
-    """The rows a frame needs: equal ones once, and none whose coefficient is zero.
-
-    `noise` takes a row for every text and blends predictions; `embedding` takes one row for the
-    blended prompts and one for the blended negatives.
-    """
-    prompts = mix(spec.prompts) if spec.guidance != 0 else ()
-    negatives = mix(spec.negatives) if spec.guidance != 1 else ()
-    wanted, unwanted = weighted_rows(prompts, blend), weighted_rows(negatives, blend)
-    rows = tuple(sorted(wanted | unwanted))
-    return Branches(
-        rows=rows,
-        conditional=tuple(wanted.get(row, 0.0) for row in rows),
-        unconditional=tuple(unwanted.get(row, 0.0) for row in rows),
-        guidance=spec.guidance,
-    )
-
-
-def mix(texts: tuple[tuple[str, float], ...]) -> Mix:
-    """Texts with weights as a canonical mix: equal texts merged, zeros dropped, sorted."""
-    merged: dict[str, float] = {}
-    for text, weight in texts:
-        merged[text] = merged.get(text, 0.0) + weight
-    return tuple(sorted((text, weight) for text, weight in merged.items() if weight != 0))
-
-
-def weighted_rows(texts: Mix, blend: str) -> dict[Mix, float]:
-    """The rows for one side of the guidance, each with its weight in the prediction."""
-    if blend == "embedding":
-        return {texts: 1.0} if texts else {}
-    return {((text, 1.0),): weight for text, weight in texts}
-
-
-def rows(spec: FrameSpec, blend: str) -> int:
-    """Denoiser rows of one frame at one evaluation."""
-    return len(branches(spec, blend).rows)

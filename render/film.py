@@ -101,8 +101,9 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     device = look(lambda: choose_device(config.compute))
     # Of a device that is not there, only its name counts for the dtype.
     place = device or config.compute.device
-    dtype = look(lambda: choose_dtype(config.compute, config.model, place))
     model = look(lambda: sound_model(config.model, known))
+    half = model.family.half if model else "float16"
+    dtype = look(lambda: choose_dtype(config.compute, config.model, place, half))
     recipe = look(lambda: make_recipe(config, model, dtype or "float32")) if model else None
     for key, wrong in (("audio", audio_mistake), ("fps", rate_mistake)):
         if what := wrong(config.output):
@@ -146,6 +147,6 @@ def planned(
 ) -> Film:
     """The film with its plan."""
     scheduler = config.scheduler.class_name or model.scheduler or "unknown"
-    plan = make_plan(timeline, recipe, config.output.fps, scheduler)
+    plan = make_plan(timeline, recipe, config.output.fps, scheduler, model.family.guidance)
     store = config.root / STORE_NAME
     return Film(config, folder, store, model, device, scheduler, plan)

@@ -15,13 +15,21 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from render.config import ModelConfig
 from render.errors import ConfigError, DiskFull, Mistake
-from render.families import ModelSource, family_mistake
+from render.families import (
+    FAMILIES,
+    STABLE_DIFFUSION,
+    Family,
+    ModelSource,
+    Reader,
+    family_mistake,
+    family_of,
+)
 from render.files import make_folder, read_regular, write_whole
 from render.ours import make_way, unsaid
 from render.values import shown
@@ -43,6 +51,10 @@ class Model:
     scheduler: str | None
     """Class of the scheduler in the model's folder, or None if it is not on this machine yet."""
     tokenizer: Path | None
+    """Folder of the tokenizer whose encoder reads most of a text."""
+    family: Family = STABLE_DIFFUSION
+    reader: Reader = STABLE_DIFFUSION.readers[0]
+    scheduler_config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def resolve_model(written: ModelConfig, known: dict[str, Any], here: Path) -> Model:
@@ -62,15 +74,21 @@ def resolve_model(written: ModelConfig, known: dict[str, Any], here: Path) -> Mo
         index = read_index(folder)
         identity = folder_identity(folder, index, known) + variant_mark(written)
         source = ModelSource(folder, None, None, written.variant, index["_class_name"])
-        return with_facts(written, source, identity, folder)
+        return with_facts(written, source, identity, index, folder)
     repository = str(written.repository)
     commit = resolve_commit(repository, written.revision or "main")
-    folder_in_cache = cached_folder(repository, commit)
-    if folder_in_cache and (folder_in_cache / "model_index.json").is_file():
-        read_index(folder_in_cache)
-    source = ModelSource(None, repository, commit, written.variant, written.family)
+    cached = cached_folder(repository, commit)
+    index = read_index(cached) if cached else {"_class_name": expected_family(written)}
+    source = ModelSource(None, repository, commit, written.variant, index["_class_name"])
     identity = f"{repository}@{commit}{variant_mark(written)}"
-    return with_facts(written, source, identity, folder_in_cache)
+    return with_facts(written, source, identity, index, cached)
+
+
+def expected_family(written: ModelConfig) -> str:
+    """The pipeline that the config expects of a model which is not on this machine yet."""
+    if wrong := family_mistake(str(written.family)):
+        raise ConfigError([Mistake("model.family", wrong)])
+    return str(written.family)
 
 
 def variant_mark(written: ModelConfig) -> str:
@@ -103,38 +121,64 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def with_facts(
-    written: ModelConfig, source: ModelSource, identity: str, folder: Path | None
+    written: ModelConfig,
+    source: ModelSource,
+    identity: str,
+    index: Mapping[str, Any],
+    folder: Path | None,
 ) -> Model:
-    """Size and scheduler from the config, else from the folder's own configs."""
-    facts = folder_facts(folder) if folder else {}
-    width, height = written.width or facts.get("side"), written.height or facts.get("side")
+    """Size, scheduler and reader from the config, else from the folder's own configs."""
+    family = FAMILIES[index["_class_name"]]
+    denoiser = config_of(folder, family.denoiser)
+    if denoiser:
+        family = family_of(index, denoiser)
+    factor = vae_factor(config_of(folder, "vae"))
+    side = native_side(family, denoiser, factor)
+    width, height = written.width or side, written.height or side
     if width is None or height is None:
         missing = [side for side in ("width", "height") if getattr(written, side) is None]
         what = "the folder does not say the model's native size; give it"
         raise ConfigError([Mistake(f"model.{side}", what) for side in missing])
+    scheduler = config_of(folder, "scheduler", "scheduler_config.json")
+    reader = reader_of(family, folder)
     return Model(
         source=source,
         identity=identity,
         width=width,
         height=height,
-        multiple=math.lcm(written.multiple, facts.get("factor", 1)),
-        scheduler=facts.get("scheduler"),
-        tokenizer=facts.get("tokenizer"),
+        multiple=math.lcm(written.multiple, factor * family.patch if factor else family.multiple),
+        scheduler=scheduler.get("_class_name"),
+        tokenizer=folder / reader.folder if folder else None,
+        family=family,
+        reader=reader,
+        scheduler_config=scheduler,
     )
 
 
-def folder_facts(folder: Path) -> dict[str, Any]:
-    """What a diffusers folder says of itself: VAE factor, native side, scheduler, tokenizer."""
-    facts: dict[str, Any] = {"tokenizer": folder / "tokenizer"}
-    vae, denoiser = folder / "vae" / "config.json", folder / "unet" / "config.json"
-    if vae.is_file():
-        facts["factor"] = 2 ** (len(read_json(vae).get("block_out_channels", [0])) - 1)
-    if denoiser.is_file() and isinstance(side := read_json(denoiser).get("sample_size"), int):
-        facts["side"] = side * facts.get("factor", 8)
-    scheduler = folder / "scheduler" / "scheduler_config.json"
-    if scheduler.is_file():
-        facts["scheduler"] = read_json(scheduler).get("_class_name")
-    return facts
+def config_of(folder: Path | None, component: str, name: str = "config.json") -> dict[str, Any]:
+    """A component's config; empty if it is not there."""
+    path = folder / component / name if folder else None
+    return read_json(path) if path and path.is_file() else {}
+
+
+def vae_factor(vae: Mapping[str, Any]) -> int | None:
+    """Pixels on a side that are one latent pixel, by any autoencoder's config."""
+    if "temperal_downsample" in vae:  # diffusers' spelling
+        return int(2 ** len(vae["temperal_downsample"]))
+    blocks = vae.get("encoder_block_out_channels", vae.get("block_out_channels"))
+    return 2 ** (len(blocks) - 1) if blocks else None
+
+
+def native_side(family: Family, denoiser: Mapping[str, Any], factor: int | None) -> int | None:
+    """Pixels on a side that the model was trained at."""
+    latent = denoiser.get("sample_size")
+    return latent * (factor or 8) if isinstance(latent, int) else family.native
+
+
+def reader_of(family: Family, folder: Path | None) -> Reader:
+    """The reader that this model has, of those its family may have."""
+    here = [r for r in family.readers if folder and (folder / r.folder).is_dir()]
+    return here[0] if here else family.readers[0]
 
 
 def folder_identity(folder: Path, index: Mapping[str, Any], known: dict[str, Any]) -> str:
@@ -222,9 +266,9 @@ def resolve_commit(repository: str, revision: str) -> str:
 
 
 def cached_folder(repository: str, commit: str) -> Path | None:
-    """The snapshot of a hub model on this machine, if there is one."""
+    """The snapshot of a hub model on this machine, if there is one with its index."""
     from huggingface_hub import constants
 
     store = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
     folder = store / "snapshots" / commit
-    return folder if folder.is_dir() else None
+    return folder if (folder / "model_index.json").is_file() else None

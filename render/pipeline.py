@@ -20,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from render.checkpoint import LIBRARIES, check_folder, check_index, components, folder_mistakes
 from render.errors import ConfigError, Mistake
-from render.families import Family, ModelSource
+from render.families import Family, ModelSource, family_of
 from render.models import read_json
 from render.plan import Recipe
 
@@ -54,8 +54,8 @@ def load_pipeline(source: ModelSource, recipe: Recipe, device: str) -> tuple[Any
         )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise unusable(source, f"can't be loaded: {first_line(error)}") from error
-    if getattr(getattr(pipeline, family.denoiser).config, "time_cond_proj_dim", None):
-        raise unusable(source, "is distilled to take guidance as an input, which is not supported")
+    index = read_json(folder / "model_index.json")
+    family = family_of(index, getattr(pipeline, family.denoiser).config)
     pipeline.scheduler = make_scheduler(pipeline.scheduler, recipe)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.vae.enable_slicing()  # one picture at a time: pixels do not depend on neighbours
@@ -194,7 +194,8 @@ def make_scheduler(own: Any, recipe: Recipe) -> Any:
     }
     try:
         scheduler = chosen.from_config(config, **(options | dict(recipe.scheduler_options)))
-        scheduler.set_timesteps(recipe.steps)
+        shifted = {"mu": 1.0} if scheduler.config.get("use_dynamic_shifting") else {}
+        scheduler.set_timesteps(recipe.steps, **shifted)
     except (ValueError, TypeError, NotImplementedError, ImportError, IndexError) as error:
         what = f"{chosen.__name__} with {recipe.steps} steps: {first_line(error)}"
         raise ConfigError([Mistake("scheduler", what)]) from error

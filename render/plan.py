@@ -15,6 +15,7 @@ from typing import Any
 
 from render.config import RunConfig
 from render.errors import ConfigError, Mistake
+from render.families import STABLE_DIFFUSION, Guidance
 from render.models import Model
 from render.schedulers import is_stochastic, option_mistakes
 from render.timeline import FrameSpec as FrameSpec
@@ -115,17 +116,24 @@ def multiple_hint(length: int, multiple: int) -> str:
     return f"{length} is no multiple of {multiple}, the model's factor; use {near}"
 
 
-def make_plan(timeline: Timeline, recipe: Recipe, fps: Fraction, scheduler: str) -> FramePlan:
+def make_plan(
+    timeline: Timeline,
+    recipe: Recipe,
+    fps: Fraction,
+    scheduler: str,
+    guidance: Guidance = STABLE_DIFFUSION.guidance,
+) -> FramePlan:
     """One planned frame for every k/fps.
 
     Args:
         scheduler: class name of the scheduler in use, to warn of noise that flickers.
+        guidance: the model's, which says whether a frame's negatives matter.
     """
     shared = recipe_bytes(recipe)
     frames = []
     for index, time in enumerate(frame_times(timeline, fps)):
         spec = values_at(timeline, time)
-        frames.append(PlannedFrame(index, time, spec, frame_digest(shared, spec)))
+        frames.append(PlannedFrame(index, time, spec, frame_digest(shared, spec, guidance)))
     warnings = (*grid_warnings(timeline, fps), *noise_warnings(timeline, recipe, scheduler))
     return FramePlan(fps, recipe, tuple(frames), warnings)
 
@@ -135,12 +143,14 @@ def recipe_bytes(recipe: Recipe) -> bytes:
     return canonical(asdict(recipe))
 
 
-def frame_digest(shared: bytes, spec: FrameSpec) -> str:
+def frame_digest(
+    shared: bytes, spec: FrameSpec, guidance: Guidance = STABLE_DIFFUSION.guidance
+) -> str:
     """A frame's identity: sha256 over its recipe and its spec, whatever order texts stand in."""
     mine = canonical(
         {
             "prompts": sorted(spec.prompts),
-            "negatives": sorted(spec.negatives) if spec.guidance != 1 else [],
+            "negatives": sorted(spec.negatives) if guidance.leads_away(spec.guidance) else [],
             "seeds": sorted(spec.seeds),
             "guidance": float(spec.guidance),
         }

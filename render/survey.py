@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
 
 from render import cost, store
 from render.files import free_bytes, no_room, sweep
 from render.film import Film
 from render.formats import video_bytes
+from render.models import Model
 from render.plan import PlannedFrame
 from render.rendering import distinct
 from render.report import PlanSummary
 from render.store import State, Verdict
-from render.tokens import cut_prompts
+from render.tokens import CutPrompt, cut_prompts
 
 NAMED = 4  # frames that a reason names
 
@@ -37,7 +38,7 @@ def missing_frames(verdicts: Sequence[Verdict]) -> list[PlannedFrame]:
 def summarise(film: Film, verdicts: Sequence[Verdict]) -> PlanSummary:
     """Counts, reasons and costs of what a run would do."""
     missing = missing_frames(verdicts)
-    rows = cost.planned_rows(missing, film.plan.recipe, film.scheduler)
+    rows = cost.planned_rows(missing, film.plan.recipe, film.scheduler, film.model.family)
     timing = cost.earlier_timing(film.store, film.plan.recipe, film.device)
     counts = Counter(v.state.value for v in verdicts)
     texts = {text for v in verdicts for text, _ in (*v.frame.spec.prompts, *v.frame.spec.negatives)}
@@ -49,7 +50,7 @@ def summarise(film: Film, verdicts: Sequence[Verdict]) -> PlanSummary:
         seconds_estimate=cost.seconds_for(rows, timing),
         estimate_source="earlier frames of this kind on this machine" if timing else "",
         disk_bytes=cost.bytes_for(len(missing), film.plan.recipe, timing),
-        cut_prompts=[astuple(cut) for cut in cut_prompts(sorted(texts), film.model.tokenizer)],
+        cut_prompts=[astuple(cut) for cut in cut_texts(film.model, texts)],
         warnings=film.plan.warnings,
         video_bytes=video_bytes(film.config.output, film.size, len(film.plan.frames)),
     )
@@ -64,6 +65,12 @@ def check_room(film: Film, summary: PlanSummary) -> None:
     needed = summary.disk_bytes + summary.video_bytes
     if summary.disk_bytes and needed > free_bytes(film.config.root):
         raise no_room(film.config.root, f"frames and video need about {needed:,} bytes")
+
+
+def cut_texts(model: Model, texts: Iterable[str]) -> Iterator[CutPrompt]:
+    """The texts that the model reads only the beginning of."""
+    reader = model.reader
+    return cut_prompts(sorted(texts), model.tokenizer, reader.tokens, reader.marks)
 
 
 def reasons(verdicts: Sequence[Verdict]) -> list[tuple[str, int, str]]:

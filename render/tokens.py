@@ -25,11 +25,15 @@ class CutPrompt:
     limit: int
 
 
-def cut_prompts(texts: Iterable[str], folder: Path | None) -> Iterator[CutPrompt]:
+def cut_prompts(
+    texts: Iterable[str], folder: Path | None, limit: int | None = None, marks: int = len(MARKS)
+) -> Iterator[CutPrompt]:
     """The texts that the model reads only the beginning of.
 
     Args:
-        folder: the model's `tokenizer` folder; without one (not downloaded yet) nothing is said.
+        folder: the model's tokenizer; without one (not downloaded yet) nothing is said.
+        limit: tokens that are read; None: what the tokenizer's config says.
+        marks: tokens among them that are not the text's.
 
     Raises:
         ConfigError: the folder's files can't be read.
@@ -37,28 +41,29 @@ def cut_prompts(texts: Iterable[str], folder: Path | None) -> Iterator[CutPrompt
     if folder is None or not (folder / "tokenizer_config.json").is_file():
         return
     try:
-        limit = json.loads((folder / "tokenizer_config.json").read_bytes()).get("model_max_length")
-        tokenizer = load_tokenizer(folder)
+        written = json.loads((folder / "tokenizer_config.json").read_bytes())
+        tokenizer = load_tokenizer(folder, str(written.get("tokenizer_class", "CLIPTokenizer")))
     except Exception as error:  # tokenizers raises bare Exceptions
         what = f"can't be read as a tokenizer: {str(error)[:200]}"
         raise ConfigError([Mistake(str(folder), what)]) from None
     if tokenizer is None:
         return
+    limit = limit or written.get("model_max_length")
     for text in texts:
-        tokens = len(tokenizer.encode(text, add_special_tokens=False).ids) + len(MARKS)
+        tokens = len(tokenizer.encode(text, add_special_tokens=False).ids) + marks
         if isinstance(limit, int) and tokens > limit:
             yield CutPrompt(text, tokens, limit)
 
 
-def load_tokenizer(folder: Path) -> Tokenizer | None:
-    """CLIP's tokenizer from either of its file formats, or None if neither is there."""
+def load_tokenizer(folder: Path, kind: str = "CLIPTokenizer") -> Tokenizer | None:
+    """A tokenizer from its file, CLIP's from either of its formats; None if there is none."""
     whole, vocabulary = folder / "tokenizer.json", folder / "vocab.json"
     if whole.is_file():
         tokenizer = Tokenizer.from_file(str(whole))
         tokenizer.no_truncation()
         tokenizer.no_padding()
         return tokenizer
-    if not vocabulary.is_file():
+    if not vocabulary.is_file() or not kind.startswith("CLIP"):
         return None
     merges = str(folder / "merges.txt")
     model = models.BPE.from_file(

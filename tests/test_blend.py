@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from render.blend import BlendedDenoiser, combined, leaves, row_axes, with_leaves
-from render.families import branches
+from render.blend import LISTED, BlendedDenoiser, combined, row_axes, with_leaves
+from render.branches import Text, branches
+from render.families import STABLE_DIFFUSION, beyond_the_prompt, classifier_free, length_kept
 from render.plan import FrameSpec
 
 STATE = frozenset({"sample", "timestep"})
@@ -46,12 +47,13 @@ def patched(toy, rows_per_call=3):
     denoiser.learn_axes(one, two)
     for text, number in TEXTS.items():
         recorded = denoiser.record(lambda number=number: run(toy, torch.zeros(1, 4), number))
-        denoiser.learn_text(text, recorded)
+        denoiser.learn_text(Text(text), recorded)
     return denoiser
 
 
 def frame(prompts, negatives=(("", 1.0),), guidance=4.0, blend="noise"):
-    return branches(FrameSpec(tuple(prompts), tuple(negatives), ((0, 1.0),), guidance), blend)
+    spec = FrameSpec(tuple(prompts), tuple(negatives), ((0, 1.0),), guidance)
+    return branches(spec, blend, STABLE_DIFFUSION)
 
 
 FRAMES = [
@@ -68,12 +70,12 @@ def expected(of, sample):
     """u + g sum w_i (e_i - u) by hand."""
 
     def side(weights):
-        numbers = [sum(w * TEXTS[text] for text, w in row) for row in of.rows]
+        numbers = [sum(w * TEXTS[text.words] for text, w in row) for row in of.rows]
         return sum(w * (10 * sample + n) for w, n in zip(weights, numbers, strict=True))
 
     conditional, unconditional = side(of.conditional), side(of.unconditional)
-    if of.guidance in (0, 1):
-        return conditional if of.guidance else unconditional
+    if of.guidance <= 1:
+        return conditional
     return unconditional + of.guidance * (conditional - unconditional)
 
 
@@ -92,7 +94,7 @@ def test_calls_have_a_constant_number_of_rows(toy):
     denoiser.prepare(FRAMES)
     run(toy, torch.zeros(len(FRAMES), 4))
     rows = sum(len(of.rows) for of in FRAMES)
-    assert rows == 2 + 3 + 4 + 4 + 2 + 1
+    assert rows == 2 + 3 + 4 + 4 + 2 + 1  # guidance up to 1 is none
     assert toy.calls == [4, 4, 4, 4]
     assert (denoiser.rows, denoiser.padded_rows) == (rows, 0)
     denoiser.prepare(FRAMES[:1])
@@ -109,7 +111,7 @@ def test_recording_computes_nothing(toy):
 
 def test_only_conditioning_that_follows_the_rows_is_kept(toy):
     denoiser = patched(toy)
-    kept = set(denoiser.texts["a"])
+    kept = set(denoiser.texts[Text("a")])
     assert kept == {("text",), ("extras", "pooled")}
 
 
@@ -143,18 +145,18 @@ def test_one_row_is_returned_bit_for_bit():
 def test_oldest_texts_are_forgotten_beyond_what_is_remembered(toy, monkeypatch):
     monkeypatch.setattr("render.blend.REMEMBERED_TEXTS", 2)
     denoiser = patched(toy)
-    assert denoiser.knows("")
-    assert denoiser.knows("a")
+    assert denoiser.knows(Text(""))
+    assert denoiser.knows(Text("a"))
     denoiser.prepare([frame([("a", 1.0)])])
-    assert set(denoiser.texts) == {"", "a"}
-    assert not denoiser.knows("b")
+    assert set(denoiser.texts) == {Text(""), Text("a")}
+    assert not denoiser.knows(Text("b"))
 
 
 def test_texts_of_the_frames_are_kept_however_many(toy, monkeypatch):
     monkeypatch.setattr("render.blend.REMEMBERED_TEXTS", 1)
     denoiser = patched(toy)
     denoiser.prepare(FRAMES)
-    assert set(denoiser.texts) == set(TEXTS)
+    assert set(denoiser.texts) == {Text(text) for text in TEXTS}
 
 
 def test_closing_gives_the_denoiser_its_forward_back(toy):
@@ -168,17 +170,65 @@ def test_a_pipeline_that_never_denoises_is_an_error(toy):
         BlendedDenoiser(toy, STATE, 3).record(lambda: None)
 
 
-def test_leaves_and_their_replacement():
+def test_replacement_in_a_nest():
     nest = {"a": torch.zeros(2), "b": [torch.ones(1), {"c": torch.ones(3)}], "d": None}
-    found = dict(leaves(nest))
-    assert set(found) == {("a",), ("b", 0), ("b", 1, "c")}
     replaced = with_leaves(nest, {("b", 1, "c"): torch.full((1,), 7.0)})
     assert replaced["b"][1]["c"].tolist() == [7.0]
     assert replaced["a"] is nest["a"]
     assert replaced["d"] is None
 
 
-def test_axis_of_rows_is_found_by_comparing_and_not_by_length():
-    one = {("x",): torch.zeros(1, 2), ("y",): torch.zeros(3, 1), ("z",): torch.zeros(2, 2)}
-    two = {("x",): torch.zeros(2, 2), ("y",): torch.zeros(3, 2), ("z",): torch.zeros(2, 2)}
-    assert row_axes(one, two) == {("x",): 0, ("y",): 1}
+def test_what_follows_the_rows_is_found_by_comparing_and_not_by_length():
+    row = torch.zeros(3, 2)
+    one = {"x": torch.zeros(1, 2), "y": {"z": torch.zeros(3, 1)}, "fixed": [row], "list": [row]}
+    two = {"x": torch.zeros(2, 2), "y": {"z": torch.zeros(3, 2)}, "fixed": [row], "list": [row] * 2}
+    assert row_axes(one, two) == {("x",): 0, ("y", "z"): 1, ("list",): LISTED}
+
+
+class Ragged(Toy):
+    """Takes and gives lists; a text is as long as it likes, and its number is in every place."""
+
+    def forward(self, sample, timestep, text, scale=None, return_dict=True):
+        self.calls.append([len(part) for part in text])
+        pairs = zip(sample, text, scale, strict=True)
+        return ([10 * row + part.mean() + own for row, part, own in pairs],)
+
+
+def run_ragged(toy, sample, text="", scale=0.0):
+    texts = [torch.full((1 + len(text),), TEXTS.get(text[:1], 1.0))] * len(sample)
+    scales = torch.full((len(sample),), scale)
+    return toy(list(sample), torch.tensor(5), texts, scales, return_dict=False)[0]
+
+
+def test_texts_of_different_lengths_never_share_a_call_and_lists_stay_lists():
+    toy = Ragged()
+    denoiser = BlendedDenoiser(toy, STATE | {"scale"}, 2)
+    recorded = [denoiser.record(lambda n=n: run_ragged(toy, torch.zeros(n, 4))) for n in (1, 2)]
+    denoiser.learn_axes(*recorded)
+    for text in ("", "a", "bbb"):
+        denoiser.learn_text(
+            Text(text), denoiser.record(lambda text=text: run_ragged(toy, torch.zeros(1, 4), text))
+        )
+    frames = [frame([("a", 0.5), ("bbb", 0.5)], guidance=3.0), frame([("bbb", 1.0)], guidance=2.0)]
+    denoiser.prepare(frames, {"scale": torch.tensor([100.0, 200.0])})
+    out = run_ragged(toy, torch.zeros(2, 4))
+    assert toy.calls == [[1, 1], [2, 2], [4, 4]]
+    assert isinstance(out, list)
+    assert [row[0].item() for row in out] == [100 + 1 + 3 * (3.5 - 1), 200 + 1 + 2 * (5 - 1)]
+
+
+U, C = torch.tensor([3.0, 4.0]), torch.tensor([6.0, 8.0])
+
+
+def test_guidance_of_the_families():
+    assert classifier_free(U, C - U, 2.0).tolist() == [9.0, 12.0]
+    assert beyond_the_prompt(U, C - U, 2.0).tolist() == [12.0, 16.0]
+    torch.testing.assert_close(length_kept(U, C - U, 2.0), C)
+    side = torch.tensor([0.0, 1.0])
+    assert length_kept(side, C - side, 3.0).norm().item() == pytest.approx(10.0)
+
+
+def test_the_familys_guidance_is_used(toy):
+    of = frame([("b", 1.0)], guidance=4.0)
+    u, c = [torch.tensor([TEXTS[row[0][0].words]]) for row in of.rows]
+    assert combined(of, [u, c], beyond_the_prompt).item() == 1 + 5 * (5 - 1)

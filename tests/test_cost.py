@@ -14,6 +14,7 @@ from render.cost import (
     remember_timing,
     seconds_for,
 )
+from render.families import STABLE_DIFFUSION
 from render.plan import FrameSpec, PlannedFrame, Recipe
 
 RECIPE = Recipe("tiny", "model", {}, 10, 100, 50, "float32", "noise")
@@ -30,8 +31,9 @@ def frame(*prompts):
     [("DDIMScheduler", 10), ("HeunDiscreteScheduler", 19), ("PNDMScheduler", 11)],
 )
 def test_rows_are_texts_and_negative_at_every_call(scheduler, calls):
-    assert planned_rows([frame("a"), frame("a", "b")], RECIPE, scheduler) == calls * (2 + 3)
-    assert planned_rows([], RECIPE, scheduler) == 0
+    frames = [frame("a"), frame("a", "b")]
+    assert planned_rows(frames, RECIPE, scheduler, STABLE_DIFFUSION) == calls * (2 + 3)
+    assert planned_rows([], RECIPE, scheduler, STABLE_DIFFUSION) == 0
 
 
 def test_an_estimate_needs_an_earlier_run_of_the_kind(tmp_path):

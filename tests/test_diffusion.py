@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import BETAS, SIDE, save_tiny_sd1, save_tiny_sd2
 
+from render.branches import evaluations, rows
 from render.diffusion import Diffusion, frames_at_once, open_diffusion, rounded, rows_per_call
 from render.errors import ConfigError, NonFiniteFrames, OutOfMemory
-from render.families import ModelSource, evaluations, rows
+from render.families import STABLE_DIFFUSION, ModelSource
 from render.plan import FrameSpec, Recipe
 
 # diffusers hands tensors to numpy in ways that numpy 2 asks torch to change
@@ -204,7 +205,7 @@ def test_every_scheduler_runs_and_costs_what_was_planned(opened, model, name):
     specs = [spec([(START, 1.0)]), spec(between(0.3)), spec(between(0.3), guidance=1.0)]
     before = diffusion.rows
     frames = render(diffusion, *specs)
-    planned = evaluations(scheduler, steps) * sum(rows(s, "noise") for s in specs)
+    planned = evaluations(scheduler, steps) * sum(rows(s, "noise", STABLE_DIFFUSION) for s in specs)
     assert diffusion.rows - before == planned
     assert all(frame.shape == (SIDE, SIDE, 3) and frame.dtype == np.uint8 for frame in frames)
     assert min(frame.std() for frame in frames) > 5
@@ -295,7 +296,7 @@ def test_rows_computed_are_rows_planned(opened, frame, blend):
     diffusion = opened(blend=blend)
     before = diffusion.rows, diffusion.padded_rows
     render(diffusion, frame)
-    needed = rows(frame, blend)
+    needed = rows(frame, blend, STABLE_DIFFUSION)
     assert diffusion.rows - before[0] == 4 * needed
     assert diffusion.padded_rows - before[1] == 4 * (-needed % 3)
 

@@ -9,15 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render.families import (
-    FAMILIES,
-    TWO_STAGE,
-    ModelSource,
-    branches,
-    evaluations,
-    family_mistake,
-    rows,
-)
+from render.branches import TWO_STAGE, branches, evaluations, rows
+from render.families import FAMILIES, STABLE_DIFFUSION, ModelSource, family_mistake
 from render.plan import FrameSpec
 
 # diffusers hands tensors to numpy in ways that numpy 2 asks torch to change
@@ -88,36 +81,37 @@ def test_a_source_is_named_as_people_know_it():
 
 
 def test_two_prompts_and_one_negative_are_three_rows():
-    assert rows(spec([("a", 0.4), ("b", 0.6)]), "noise") == 3
-    assert rows(spec([("a", 0.4), ("b", 0.6)]), "embedding") == 2
+    assert rows(spec([("a", 0.4), ("b", 0.6)]), "noise", STABLE_DIFFUSION) == 3
+    assert rows(spec([("a", 0.4), ("b", 0.6)]), "embedding", STABLE_DIFFUSION) == 2
 
 
 @pytest.mark.parametrize("blend", ["noise", "embedding"])
 def test_weight_zero_costs_nothing(blend):
-    assert rows(spec([("a", 1.0), ("b", 0.0)]), blend) == 2
+    assert rows(spec([("a", 1.0), ("b", 0.0)]), blend, STABLE_DIFFUSION) == 2
 
 
 def test_equal_negatives_are_one_row():
     pair = [("a", 0.5), ("b", 0.5)]
-    assert rows(spec(pair, [("blurry", 0.3), ("blurry", 0.7)]), "noise") == 3
-    assert rows(spec(pair, [("blurry", 0.3), ("dark", 0.7)]), "noise") == 4
-    assert rows(spec(pair, [("blurry", 0.3), ("dark", 0.7)]), "embedding") == 2
+    assert rows(spec(pair, [("blurry", 0.3), ("blurry", 0.7)]), "noise", STABLE_DIFFUSION) == 3
+    assert rows(spec(pair, [("blurry", 0.3), ("dark", 0.7)]), "noise", STABLE_DIFFUSION) == 4
+    assert rows(spec(pair, [("blurry", 0.3), ("dark", 0.7)]), "embedding", STABLE_DIFFUSION) == 2
 
 
 @pytest.mark.parametrize("blend", ["noise", "embedding"])
-def test_guidance_one_needs_no_unconditional_row_and_zero_no_conditional(blend):
-    assert rows(spec([("a", 1.0)], guidance=1.0), blend) == 1
-    assert branches(spec([("a", 1.0)], guidance=0.0), blend).rows == ((("", 1.0),),)
+def test_guidance_up_to_one_is_none_and_needs_no_unconditional_row(blend):
+    for scale in (0.0, 0.5, 1.0):
+        (row,) = branches(spec([("a", 1.0)], guidance=scale), blend, STABLE_DIFFUSION).rows
+        assert [(text.words, weight) for text, weight in row] == [("a", 1.0)]
 
 
 @given(MIXES, MIXES, GUIDANCES, st.sampled_from(["noise", "embedding"]), st.randoms())
 def test_order_of_texts_does_not_matter(prompts, negatives, guidance, blend, random):
     shuffled = [random.sample(texts, len(texts)) for texts in (prompts, negatives)]
-    written = branches(spec(prompts, negatives, guidance), blend)
-    assert branches(spec(*shuffled, guidance), blend) == written
+    written = branches(spec(prompts, negatives, guidance), blend, STABLE_DIFFUSION)
+    assert branches(spec(*shuffled, guidance), blend, STABLE_DIFFUSION) == written
     assert list(written.rows) == sorted(set(written.rows))
 
 
 def test_a_plan_reads_it_without_torch():
-    code = "import sys, render.families; sys.exit('torch' in sys.modules)"
+    code = "import sys, render.branches; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

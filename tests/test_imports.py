@@ -15,7 +15,7 @@ TABLE = """
     words errors values easing files ours
     config documents
     timeline families schedulers models checkpoint devices
-    plan
+    plan branches
     lock signals store tokens cost
     noise blend pipeline diffusion
     formats ffmpeg encode

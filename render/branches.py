@@ -1,0 +1,102 @@
+"""What a frame asks of the denoiser: its rows, how their predictions meet, and what it costs.
+
+Without torch: a plan counts rows before anything is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from render.families import Family
+
+if TYPE_CHECKING:
+    from render.plan import FrameSpec
+
+
+class Text(NamedTuple):
+    """A text as the model reads it; `negative` where its family reads negatives otherwise."""
+
+    words: str
+    negative: bool = False
+
+
+Mix = tuple[tuple[Text, float], ...]
+"""Texts with weights, sorted by text: what one denoiser row is conditioned on."""
+
+TWO_STAGE = frozenset(
+    {
+        "DPMSolverSDEScheduler",
+        "FlowMatchHeunDiscreteScheduler",
+        "HeunDiscreteScheduler",
+        "KDPM2AncestralDiscreteScheduler",
+        "KDPM2DiscreteScheduler",
+    }
+)
+"""Schedulers that call the denoiser twice a step, but once in the last."""
+
+
+def evaluations(scheduler_class: str, steps: int, options: Mapping[str, Any] | None = None) -> int:
+    """How often a schedule of `steps` steps calls the denoiser."""
+    if scheduler_class in TWO_STAGE:
+        return 2 * steps - 1
+    if scheduler_class == "PNDMScheduler":
+        runge_kutta = not (options or {}).get("skip_prk_steps", True)
+        return steps + 9 if runge_kutta else steps + (steps > 1)
+    return steps
+
+
+@dataclass(frozen=True, slots=True)
+class Branches:
+    """The denoiser rows of one frame and how their predictions are combined.
+
+    The prompts' prediction is c = sum w_i e_i over `conditional`, what guidance leads away from is
+    u = sum v_j e_j over `unconditional` (weights a row, 0 where it has no part; none has one where
+    there is no guidance). `guidance` is the scale.
+    Rows are in the order of their texts, so a spec's order of prompts does not matter.
+    """
+
+    rows: tuple[Mix, ...]
+    conditional: tuple[float, ...]
+    unconditional: tuple[float, ...]
+    guidance: float
+
+
+def branches(spec: FrameSpec, blend: str, family: Family) -> Branches:
+    """The rows a frame needs: equal ones once, and none whose coefficient is zero.
+
+    `noise` takes a row for every text and blends predictions; `embedding` takes one row for the
+    blended prompts and one for the blended negatives.
+    """
+    guided = family.guidance.leads_away(spec.guidance)
+    negatives = mix(spec.negatives, family.negative is not None) if guided else ()
+    wanted, unwanted = weighted_rows(mix(spec.prompts), blend), weighted_rows(negatives, blend)
+    rows = tuple(sorted(wanted | unwanted))
+    return Branches(
+        rows=rows,
+        conditional=tuple(wanted.get(row, 0.0) for row in rows),
+        unconditional=tuple(unwanted.get(row, 0.0) for row in rows),
+        guidance=spec.guidance,
+    )
+
+
+def mix(texts: tuple[tuple[str, float], ...], negative: bool = False) -> Mix:
+    """Texts with weights as a canonical mix: equal texts merged, zeros dropped, sorted."""
+    merged: dict[Text, float] = {}
+    for words, weight in texts:
+        text = Text(words, negative)
+        merged[text] = merged.get(text, 0.0) + weight
+    return tuple(sorted((text, weight) for text, weight in merged.items() if weight != 0))
+
+
+def weighted_rows(texts: Mix, blend: str) -> dict[Mix, float]:
+    """The rows for one side of the guidance, each with its weight in the prediction."""
+    if blend == "embedding":
+        return {texts: 1.0} if texts else {}
+    return {((text, 1.0),): weight for text, weight in texts}
+
+
+def rows(spec: FrameSpec, blend: str, family: Family) -> int:
+    """Denoiser rows of one frame at one evaluation."""
+    return len(branches(spec, blend, family).rows)
