@@ -86,7 +86,7 @@ class Diffusion:
         self.denoiser = BlendedDenoiser(
             getattr(pipeline, family.denoiser),
             family.state,
-            rows_per_call(self.kind, self.batch),
+            rows_per_call(self.kind, self.batch, family),
             family.guidance.combine,
         )
         # The pipeline encodes its prompt in every call; the placeholder is encoded only once.
@@ -95,7 +95,7 @@ class Diffusion:
     def set_batch(self, frames: int) -> None:
         """Render so many frames at a time from now on; on a GPU with fewer rows a call."""
         self.batch = frames
-        self.denoiser.rows_per_call = rows_per_call(self.kind, frames)
+        self.denoiser.rows_per_call = rows_per_call(self.kind, frames, self.family)
 
     @property
     def rows(self) -> int:
@@ -257,12 +257,15 @@ def frames_at_once(kind: str, noise_shape: Sequence[int]) -> int:
     return max(1, min(FRAMES[kind], LATENTS_ON_CPU // (noise_shape[-1] * noise_shape[-2])))
 
 
-def rows_per_call(kind: str, batch: int) -> int:
-    """Rows of every call of the denoiser: fixed by the kind of device and the batch.
+def rows_per_call(kind: str, batch: int, family: Family) -> int:
+    """Rows of every call of the denoiser: fixed by the kind of device, the batch and the family.
 
-    A CPU gains nothing from more rows a call, and one frame alone would pay for the padding.
+    A CPU gains nothing from more rows a call, and one frame alone would pay for the padding. Among
+    others, a transformer's row comes out otherwise in its last bits by its place in the call.
     """
-    return ROWS_PER_FRAME if kind == "cpu" else ROWS_PER_FRAME * batch
+    if kind != "cpu":
+        return ROWS_PER_FRAME * batch
+    return ROWS_PER_FRAME if family.denoiser == "unet" else 1
 
 
 def rounded(pictures: npt.NDArray[np.float32]) -> list[Picture]:

@@ -207,6 +207,29 @@ def distilled_unet(family: Family, index: Mapping[str, Any], denoiser: Mapping[s
     return replace(family, guidance=taken)
 
 
+def flux_by_its_config(
+    family: Family, index: Mapping[str, Any], denoiser: Mapping[str, Any]
+) -> Family:
+    """Schnell takes no guidance at all and reads half as many tokens."""
+    if denoiser.get("guidance_embeds"):
+        return family
+    reader = replace(family.readers[0], tokens=256)
+    return replace(
+        family,
+        guidance=Guidance(negatives=False),
+        call={**family.call, "max_sequence_length": reader.tokens},
+        readers=(reader,),
+    )
+
+
+def klein_by_its_index(
+    family: Family, index: Mapping[str, Any], denoiser: Mapping[str, Any]
+) -> Family:
+    """The distilled Klein takes no guidance at all."""
+    distilled = index.get("is_distilled", False)
+    return replace(family, guidance=Guidance(negatives=False)) if distilled else family
+
+
 FAMILIES = {
     family.pipeline: family
     for family in (
@@ -234,6 +257,159 @@ FAMILIES = {
             # The watermark would be there or not by what else is installed.
             loading={"feature_extractor": None, "image_encoder": None, "add_watermarker": False},
             adapt=distilled_unet,
+        ),
+        Family(  # Stable Diffusion 3 and 3.5
+            pipeline="StableDiffusion3Pipeline",
+            denoiser="transformer",
+            call={"guidance_scale": 1.0, "max_sequence_length": 256},
+            state=frozenset({"hidden_states", "timestep"}),
+            noise_shape=transformer_noise,
+            flow=True,
+            patch=2,
+            multiple=16,
+            half="bfloat16",
+            readers=(Reader("tokenizer_3", 256, marks=1), Reader()),
+            loading={"feature_extractor": None, "image_encoder": None},
+        ),
+        Family(  # Flux.1: dev, Krea and schnell
+            pipeline="FluxPipeline",
+            denoiser="transformer",
+            call={"guidance_scale": 1.0, "max_sequence_length": 512},
+            state=frozenset({"hidden_states", "timestep", "guidance"}),
+            noise_shape=patched_noise,
+            pack=packed,
+            guidance=Guidance(negatives=False, argument="guidance"),
+            flow=True,
+            sigmas="unless_flow_sigmas",
+            patch=2,
+            native=1024,
+            multiple=16,
+            half="bfloat16",
+            readers=(Reader("tokenizer_2", 512, marks=1),),
+            loading={"feature_extractor": None, "image_encoder": None},
+            adapt=flux_by_its_config,
+        ),
+        Family(  # PixArt-Sigma
+            pipeline="PixArtSigmaPipeline",
+            denoiser="transformer",
+            call={"guidance_scale": 1.0, "use_resolution_binning": False, "clean_caption": False},
+            state=frozenset({"hidden_states", "timestep"}),
+            noise_shape=transformer_noise,
+            lined_up=False,
+            patch=2,
+            multiple=16,
+            readers=(Reader("tokenizer", 300, marks=1),),
+        ),
+        Family(  # Sana
+            pipeline="SanaPipeline",
+            denoiser="transformer",
+            call={"guidance_scale": 1.0, "use_resolution_binning": False, "clean_caption": False},
+            state=frozenset({"hidden_states", "timestep"}),
+            noise_shape=transformer_noise,
+            noise_dtype="float32",
+            negative=without_instruction,
+            lined_up=False,
+            flow=True,
+            multiple=32,
+            half="bfloat16",
+            readers=(Reader("tokenizer", 300),),
+        ),
+        Family(  # Lumina-Image 2
+            pipeline="Lumina2Pipeline",
+            denoiser="transformer",
+            call={"guidance_scale": 1.0},
+            state=frozenset({"hidden_states", "timestep"}),
+            noise_shape=transformer_noise,
+            guidance=Guidance(length_kept),
+            negative=without_system_prompt,
+            lined_up=False,
+            flow=True,
+            sigmas="always",
+            patch=2,
+            multiple=16,
+            half="bfloat16",
+            readers=(Reader("tokenizer", 256, marks=40),),
+        ),
+        Family(  # Chroma
+            pipeline="ChromaPipeline",
+            denoiser="transformer",
+            call={"guidance_scale": 1.0},
+            state=frozenset({"hidden_states", "timestep"}),
+            noise_shape=patched_noise,
+            pack=packed,
+            lined_up=False,
+            flow=True,
+            sigmas="always",
+            patch=2,
+            native=1024,
+            multiple=16,
+            half="bfloat16",
+            readers=(Reader("tokenizer", 512, marks=1),),
+            loading={"feature_extractor": None, "image_encoder": None},
+        ),
+        Family(  # Z-Image, Z-Image-Turbo
+            pipeline="ZImagePipeline",
+            denoiser="transformer",
+            call={"guidance_scale": 0.0},
+            state=frozenset({"x", "t"}),
+            noise_shape=transformer_noise,
+            noise_dtype="float32",
+            guidance=Guidance(beyond_the_prompt, off=0.0),
+            lined_up=False,
+            flow=True,
+            sigmas="always",
+            patch=2,
+            native=1024,
+            multiple=16,
+            half="bfloat16",
+            readers=(Reader("tokenizer", 512, marks=8),),
+        ),
+        Family(  # Qwen-Image
+            pipeline="QwenImagePipeline",
+            denoiser="transformer",
+            call={"true_cfg_scale": 1.0, "max_sequence_length": 512},
+            state=frozenset({"hidden_states", "timestep", "guidance", "img_shapes"}),
+            noise_shape=film_noise,
+            pack=packed,
+            guidance=Guidance(length_kept),
+            lined_up=False,
+            flow=True,
+            sigmas="always",
+            patch=2,
+            native=1328,
+            multiple=16,
+            half="bfloat16",
+            readers=(Reader("tokenizer", 512, marks=5),),
+        ),
+        Family(  # Flux.2 dev
+            pipeline="Flux2Pipeline",
+            denoiser="transformer",
+            call={"guidance_scale": 1.0},
+            state=frozenset({"hidden_states", "timestep", "guidance", "img_ids"}),
+            noise_shape=token_noise,
+            guidance=Guidance(negatives=False, argument="guidance"),
+            flow=True,
+            sigmas="unless_flow_sigmas",
+            patch=2,
+            native=1024,
+            multiple=16,
+            half="bfloat16",
+            readers=(Reader("tokenizer", 512),),
+        ),
+        Family(  # Flux.2 Klein
+            pipeline="Flux2KleinPipeline",
+            denoiser="transformer",
+            call={"guidance_scale": 1.0},
+            state=frozenset({"hidden_states", "timestep", "guidance", "img_ids"}),
+            noise_shape=token_noise,
+            flow=True,
+            sigmas="unless_flow_sigmas",
+            patch=2,
+            native=1024,
+            multiple=16,
+            half="bfloat16",
+            readers=(Reader("tokenizer", 512, marks=12),),
+            adapt=klein_by_its_index,
         ),
     )
 }

@@ -19,6 +19,7 @@ from render.errors import ConfigError, Mistake
 from render.formats import audio_mistake, rate_mistake
 from render.models import Model, remember, remembered, resolve_model
 from render.plan import FramePlan, Recipe, make_plan, make_recipe
+from render.schedulers import kind_mistake
 from render.store import STORE_NAME
 from render.timeline import Timeline, resolve
 
@@ -105,6 +106,7 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     half = model.family.half if model else "float16"
     dtype = look(lambda: choose_dtype(config.compute, config.model, place, half))
     recipe = look(lambda: make_recipe(config, model, dtype or "float32")) if model else None
+    mistakes += family_mistakes(config, model, locate) if model else []
     for key, wrong in (("audio", audio_mistake), ("fps", rate_mistake)):
         if what := wrong(config.output):
             mistakes.append(Mistake(f"output.{key}", what))
@@ -140,6 +142,36 @@ def written_timeline(config: RunConfig, locate: Locate) -> Timeline:
     scale = config.sampling.guidance
     guidance = config.model.guidance if scale is None else scale
     return resolve(config.timeline, config.sampling, config.output.fps, guidance, locate)
+
+
+def family_mistakes(config: RunConfig, model: Model, locate: Locate) -> list[Mistake]:
+    """What a config asks of a model that makes no sense in its family."""
+    family, found = model.family, []
+    if config.sampling.blend == "embedding" and not family.lined_up:
+        what = (
+            f"texts have lengths of their own in {family.pipeline}, so there is nothing half way "
+            "between two embeddings; use sampling.blend=noise"
+        )
+        found.append(Mistake("sampling.blend", what))
+    if not family.guidance.negatives:
+        what = "this model was distilled and leads away from nothing; leave negatives out"
+        found += [Mistake(path, what) for path in negative_places(config, locate)]
+    written = config.scheduler
+    class_name = written.class_name or model.scheduler
+    if class_name and (written.class_name or written.options):
+        settings = {**model.scheduler_config, **written.options}
+        wrong = kind_mistake(class_name, settings, family)
+        found += [Mistake("scheduler", wrong)] if wrong else []
+    return found
+
+
+def negative_places(config: RunConfig, locate: Locate) -> list[str]:
+    """Where a config names a negative."""
+    frames = config.timeline.keyframes.items()
+    inside = [
+        locate(f"timeline.keyframes.{key}.negative") for key, frame in frames if frame.negative
+    ]
+    return (["sampling.negative"] if config.sampling.negative else []) + inside
 
 
 def planned(

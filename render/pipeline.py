@@ -52,7 +52,7 @@ def load_pipeline(source: ModelSource, recipe: Recipe, device: str) -> tuple[Any
             local_files_only=True,
             **family.loading,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
         raise unusable(source, f"can't be loaded: {first_line(error)}") from error
     index = read_json(folder / "model_index.json")
     family = family_of(index, getattr(pipeline, family.denoiser).config)

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from render.errors import Mistake
+from render.families import Family
 from render.values import nearest
 
 # Schedulers that add noise at every step: with a seed walk their frames flicker or jump.
@@ -24,6 +25,7 @@ STOCHASTIC = frozenset(
         "TCDScheduler",
     }
 )
+FLOW_SETTINGS = (True, "flow_prediction")
 PLAIN_TYPES: dict[str, type | tuple[type, ...]] = {
     "bool": bool,
     "int": int,
@@ -34,27 +36,60 @@ PLAIN_TYPES: dict[str, type | tuple[type, ...]] = {
 
 def is_stochastic(class_name: str, options: Mapping[str, object]) -> bool:
     """Whether the scheduler draws noise of its own at every step."""
-    return class_name in STOCHASTIC or str(options.get("algorithm_type", "")).startswith("sde-")
+    sde = str(options.get("algorithm_type", "")).startswith("sde-")
+    return class_name in STOCHASTIC or sde or bool(options.get("stochastic_sampling"))
+
+
+def is_flow(class_name: str, settings: Mapping[str, object]) -> bool:
+    """Whether the scheduler, with its settings, is for models that predict a flow."""
+    if class_name.startswith("FlowMatch"):
+        return True
+    made_so = settings.get("use_flow_sigmas"), settings.get("prediction_type")
+    return "use_flow_sigmas" in (signature(class_name) or {}) and made_so == FLOW_SETTINGS
+
+
+def kind_mistake(class_name: str, settings: Mapping[str, object], family: Family) -> str | None:
+    """Why a scheduler can't serve a model of a family, with the way out, or None."""
+    takes = signature(class_name) or {}
+    if is_flow(class_name, settings) and not family.flow:
+        way = "use scheduler=model, euler or dpmpp_2m"
+        return f"{class_name} is for models that predict a flow and this one does not; {way}"
+    if family.flow and not is_flow(class_name, settings):
+        told = " scheduler.use_flow_sigmas=true scheduler.prediction_type=flow_prediction"
+        way = f", or add{told}" if "use_flow_sigmas" in takes else ""
+        return (
+            f"{class_name} is for models that predict noise and this one ({family.pipeline}) "
+            f"predicts a flow; use scheduler=model, flow_euler or flow_lcm{way}"
+        )
+    handed = family.sigmas == "always" or (
+        family.sigmas == "unless_flow_sigmas" and not settings.get("use_flow_sigmas")
+    )
+    if handed and "sigmas" not in (signature(class_name, "set_timesteps") or {}):
+        return (
+            f"{class_name} takes no sigmas, which {family.pipeline} hands its scheduler; use "
+            "scheduler=model, flow_euler or flow_lcm"
+        )
+    return None
 
 
 @cache
-def signature(class_name: str) -> dict[str, str] | None:
-    """Name and annotation of everything the class's `__init__` takes, or None: no such class."""
+def signature(class_name: str, method: str = "__init__") -> dict[str, str] | None:
+    """Name and annotation of everything a class's method takes, or None: no such class."""
     found = importlib.util.find_spec("diffusers")
     folder = Path(found.origin).parent / "schedulers" if found and found.origin else Path()
     for source in sorted(folder.glob("scheduling_*.py")):
         text = source.read_text(encoding="utf-8")
         if f"class {class_name}(SchedulerMixin" in text:
-            return init_arguments(ast.parse(text), class_name)
+            return arguments_of(ast.parse(text), class_name, method)
     return None
 
 
-def init_arguments(module: ast.Module, class_name: str) -> dict[str, str]:
-    """The arguments of one class's `__init__` in a parsed module."""
+def arguments_of(module: ast.Module, class_name: str, method: str) -> dict[str, str]:
+    """The arguments of one class's method in a parsed module."""
     for node in module.body:
         if isinstance(node, ast.ClassDef) and node.name == class_name:
             for item in node.body:
-                if isinstance(item, ast.FunctionDef) and item.name == "__init__":
+                if isinstance(item, ast.FunctionDef) and item.name == method:
                     given = item.args.args[1:] + item.args.kwonlyargs
                     return {a.arg: ast.unparse(a.annotation) if a.annotation else "" for a in given}
     return {}

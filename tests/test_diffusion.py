@@ -11,7 +11,7 @@ from tiny_models import BETAS, SIDE, save_tiny_sd1, save_tiny_sd2
 from render.branches import evaluations, rows
 from render.diffusion import Diffusion, frames_at_once, open_diffusion, rounded, rows_per_call
 from render.errors import ConfigError, NonFiniteFrames, OutOfMemory
-from render.families import STABLE_DIFFUSION, ModelSource
+from render.families import FAMILIES, STABLE_DIFFUSION, ModelSource
 from render.plan import FrameSpec, Recipe
 
 # diffusers hands tensors to numpy in ways that numpy 2 asks torch to change
@@ -335,8 +335,10 @@ def test_batch_and_rows_are_fixed_by_device_and_size():
     assert frames_at_once("cpu", (1, 4, 64, 64)) == 1
     assert frames_at_once("cpu", (1, 4, 128, 128)) == 1
     assert frames_at_once("cuda", (1, 4, 64, 64)) == 8
-    assert {rows_per_call("cpu", batch) for batch in (1, 4, 100)} == {3}
-    assert rows_per_call("cuda", 8) == 24
+    transformer = FAMILIES["StableDiffusion3Pipeline"]
+    assert {rows_per_call("cpu", batch, STABLE_DIFFUSION) for batch in (1, 4, 100)} == {3}
+    assert {rows_per_call("cpu", batch, transformer) for batch in (1, 4, 100)} == {1}
+    assert rows_per_call("cuda", 8, transformer) == rows_per_call("cuda", 8, STABLE_DIFFUSION) == 24
 
 
 def test_batch_asked_for_is_kept(folders):

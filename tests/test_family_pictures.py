@@ -1,0 +1,221 @@
+"""Every family's frames against its own stock pipeline, on tiny random models."""
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from tiny_families import BUILDERS, SIDE, SIDES, save_tiny_family
+
+from render.branches import evaluations, rows
+from render.diffusion import open_diffusion
+from render.families import FAMILIES, ModelSource
+from render.plan import FrameSpec, Recipe
+
+pytestmark = pytest.mark.filterwarnings("ignore:`FluxPosEmbed`:FutureWarning")  # by Chroma
+
+CASTLE, FOREST = "a red castle at night", "a green forest with many little birds"
+THIRD = "snow"
+STEPS, SCALE = 3, 3.0
+VISIBLE = 8  # of 255: a difference that no rounding makes
+CHOSEN = {  # a scheduler that draws noise of its own, of each kind
+    "sdxl": [("EulerAncestralDiscreteScheduler", {}), ("LCMScheduler", {})],
+    "sdxl_lcm": [("LCMScheduler", {})],
+    "pixart": [("EulerAncestralDiscreteScheduler", {}), ("LCMScheduler", {})],
+    "sana": [("model", {"algorithm_type": "sde-dpmsolver++"})],
+}
+FLOW = [("model", {"stochastic_sampling": True}), ("FlowMatchLCMScheduler", {})]
+STOCHASTIC = [(name, *chosen) for name in BUILDERS for chosen in CHOSEN.get(name, FLOW)]
+
+every_family = pytest.mark.parametrize("name", BUILDERS)
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """The folder of each family, made when it is first asked for."""
+    root, made = tmp_path_factory.mktemp("families"), {}
+
+    def folder(name):
+        if name not in made:
+            made[name] = save_tiny_family(name, root / name)
+        return made[name]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def opened(folders):
+    """Opens a tiny model, once for each recipe that the tests ask for."""
+    kept = {}
+
+    def get(name, blend="noise", steps=STEPS, scheduler="model", **options):
+        key = (name, blend, steps, scheduler, *options.items())
+        if key not in kept:
+            source = ModelSource(folders(name), None, None, None, None)
+            side = SIDES.get(name, SIDE)
+            recipe = Recipe("tiny", scheduler, options, steps, side, side, "float32", blend)
+            kept[key] = open_diffusion(source, recipe, "cpu")
+        return kept[key]
+
+    return get
+
+
+def blends(diffusion):
+    return ["noise", "embedding"] if diffusion.family.lined_up else ["noise"]
+
+
+def spec(*prompts, seed=1, guidance=SCALE, negative=""):
+    texts = prompts if isinstance(prompts[0], tuple) else [(prompts[0], 1.0)]
+    return FrameSpec(tuple(texts), ((negative, 1.0),), ((seed, 1.0),), guidance)
+
+
+def between(t):
+    return (CASTLE, 1 - t), (FOREST, t)
+
+
+def render(diffusion, *specs):
+    return diffusion.render(specs, lambda done, total: None)
+
+
+def difference(a, b):
+    return np.abs(a.astype(int) - b.astype(int)).max()
+
+
+def equal(pictures, others):
+    return all(np.array_equal(a, b) for a, b in zip(pictures, others, strict=True))
+
+
+def final_latents(diffusion, *specs):
+    """What the autoencoder is given, and rounding does not hide anything of."""
+    kept, decode = [], diffusion.pipeline.vae.decode
+    diffusion.pipeline.vae.decode = lambda x, **options: (kept.append(x), decode(x, **options))[1]
+    try:
+        render(diffusion, *specs)
+    finally:
+        diffusion.pipeline.vae.decode = decode
+    return kept[0].clone()
+
+
+def film(diffusion):
+    """Four frames of different prompts, lengths, seeds, guidance and negatives."""
+    negative = "blurry" if diffusion.family.guidance.negatives else ""
+    return [
+        spec(CASTLE),
+        spec(*between(0.25), seed=2, guidance=2.0, negative=negative),
+        spec((CASTLE, 0.2), (FOREST, 0.3), (THIRD, 0.5), seed=3),
+        spec(THIRD, guidance=0.0),
+    ]
+
+
+# --- the stock pipeline --------------------------------------------------------------------------
+
+
+def stock_picture(folder, diffusion, text, negative, guidance):
+    """The stock pipeline's own noise, guidance, decoding and rounding."""
+    family = diffusion.family
+    pipeline = getattr(diffusers, family.pipeline).from_pretrained(folder, **family.loading)
+    pipeline.set_progress_bar_config(disable=True)
+    given = {key: value for key, value in family.call.items() if "scale" not in key}
+    given["true_cfg_scale" if "true_cfg_scale" in family.call else "guidance_scale"] = guidance
+    if family.pipeline == "Flux2KleinPipeline":  # takes no negative as a text
+        given["negative_prompt_embeds"] = pipeline.encode_prompt(negative)[0]
+    elif family.guidance.negatives:
+        # Where an empty negative and none differ, none is what people do who want none.
+        nothing = None if family.pipeline == "StableDiffusionXLPipeline" else ""
+        given["negative_prompt"] = negative or nothing
+    return np.asarray(
+        pipeline(
+            prompt=text,
+            generator=torch.Generator().manual_seed(1),
+            num_inference_steps=STEPS,
+            height=diffusion.recipe.height,
+            width=diffusion.recipe.width,
+            **given,
+        ).images[0]
+    )
+
+
+@every_family
+def test_one_prompt_is_the_stock_pipelines_picture(folders, opened, name):
+    diffusion = opened(name)
+    negatives = ["", "blurry"] if diffusion.family.guidance.negatives else [""]
+    asked = [(CASTLE, negative, SCALE) for negative in negatives] + [(FOREST, "", 1.0)]
+    specs = [spec(text, negative=no, guidance=scale) for text, no, scale in asked]
+    for wanted, frame in zip(asked, render(diffusion, *specs), strict=True):
+        assert difference(frame, stock_picture(folders(name), diffusion, *wanted)) <= 1, wanted
+
+
+@every_family
+def test_texts_and_guidance_show(opened, name):
+    diffusion = opened(name)
+    frame = spec(CASTLE)
+    others = [spec(FOREST)]
+    if diffusion.family.guidance.negatives:
+        others += [spec(CASTLE, negative="blurry"), spec(CASTLE, guidance=5.0)]
+    if diffusion.family.guidance.argument:
+        others += [spec(CASTLE, guidance=30.0)]
+    first, *others = render(diffusion, frame, *others)
+    assert min(difference(first, other) for other in others) >= VISIBLE
+    assert first.std() > 10
+
+
+# --- blending ------------------------------------------------------------------------------------
+
+
+@every_family
+def test_the_ends_of_a_blend_are_each_prompt_alone(opened, name):
+    alone = render(opened(name), spec(CASTLE), spec(FOREST))
+    for blend in blends(opened(name)):
+        diffusion = opened(name, blend)
+        first, middle, last = render(diffusion, *[spec(*between(t)) for t in (0.0, 0.5, 1.0)])
+        assert equal(alone, [first, last])
+        assert min(difference(middle, end) for end in alone) >= VISIBLE / 4
+
+
+@every_family
+def test_one_step_of_a_noise_blend_is_the_weighted_mean(opened, name):
+    """A step is linear in the prediction, so half way lies on the line between the ends."""
+    diffusion = opened(name, steps=1)
+    a, b, mean = final_latents(diffusion, *[spec(*between(t), guidance=0.0) for t in (0, 1, 0.3)])
+    torch.testing.assert_close(mean, 0.7 * a + 0.3 * b, rtol=1e-4, atol=1e-4 * a.abs().max().item())
+    assert (a - b).abs().max() > 1e-2 * a.abs().max()
+
+
+# --- neighbours and cost -------------------------------------------------------------------------
+
+
+@every_family
+def test_a_frame_alone_is_the_frame_in_a_batch(opened, name):
+    for blend in blends(opened(name)):
+        diffusion = opened(name, blend)
+        together = final_latents(diffusion, *film(diffusion))
+        alone = [final_latents(diffusion, frame) for frame in film(diffusion)]
+        assert torch.equal(together, torch.cat(alone))
+        turned = final_latents(diffusion, *reversed(film(diffusion)))
+        assert torch.equal(together, turned.flip(0))
+        assert len({picture.numpy().tobytes() for picture in together}) == 4
+
+
+@pytest.mark.parametrize(("name", "scheduler", "options"), STOCHASTIC)
+def test_noise_of_the_steps_is_the_frames_own(opened, name, scheduler, options):
+    diffusion = opened(name, scheduler=scheduler, **options)
+    frames = film(diffusion)
+    together = final_latents(diffusion, *frames)
+    torch.manual_seed(99)
+    assert torch.equal(together, torch.cat([final_latents(diffusion, frame) for frame in frames]))
+    plain = final_latents(opened(name), frames[0])
+    assert (together[:1] - plain).abs().max() > 0.1 * plain.std()
+
+
+@every_family
+def test_rows_computed_are_rows_planned(opened, name):
+    diffusion = opened(name)
+    before = diffusion.rows
+    render(diffusion, *film(diffusion))
+    planned = sum(rows(frame, "noise", diffusion.family) for frame in film(diffusion))
+    scheduler = type(diffusion.pipeline.scheduler).__name__
+    assert diffusion.rows - before == evaluations(scheduler, STEPS) * planned
+
+
+def test_every_family_is_built():
+    built = {type(build()).__name__ for build in BUILDERS.values()}
+    assert built | {"StableDiffusionPipeline"} == set(FAMILIES)
