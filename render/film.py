@@ -153,9 +153,13 @@ def family_mistakes(config: RunConfig, model: Model, locate: Locate) -> list[Mis
             "between two embeddings; use sampling.blend=noise"
         )
         found.append(Mistake("sampling.blend", what))
-    if not family.guidance.negatives:
+    guidance = family.guidance
+    if not guidance.negatives:
         what = "this model was distilled and leads away from nothing; leave negatives out"
-        found += [Mistake(path, what) for path in negative_places(config, locate)]
+        found += [Mistake(path, what) for path in written_at(config, "negative", locate)]
+    if not guidance.negatives and guidance.argument is None:
+        what = "this model takes no guidance; leave it out"
+        found += [Mistake(path, what) for path in written_at(config, "guidance", locate)]
     written = config.scheduler
     class_name = written.class_name or model.scheduler
     if class_name and (written.class_name or written.options):
@@ -165,13 +169,11 @@ def family_mistakes(config: RunConfig, model: Model, locate: Locate) -> list[Mis
     return found
 
 
-def negative_places(config: RunConfig, locate: Locate) -> list[str]:
-    """Where a config names a negative."""
+def written_at(config: RunConfig, key: str, locate: Locate) -> list[str]:
+    """Where a config gives the sampling or a keyframe a value."""
     frames = config.timeline.keyframes.items()
-    inside = [
-        locate(f"timeline.keyframes.{key}.negative") for key, frame in frames if frame.negative
-    ]
-    return (["sampling.negative"] if config.sampling.negative else []) + inside
+    inside = [locate(f"timeline.keyframes.{name}.{key}") for name, k in frames if getattr(k, key)]
+    return ([f"sampling.{key}"] if getattr(config.sampling, key) else []) + inside
 
 
 def planned(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +45,16 @@ def load_pipeline(source: ModelSource, recipe: Recipe, device: str) -> tuple[Any
     family = check_folder(folder, source.variant)
     check_classes(folder / "model_index.json")
     try:
-        pipeline = getattr(diffusers, family.pipeline).from_pretrained(
-            folder,
-            variant=source.variant,
-            dtype=getattr(torch, recipe.dtype),
-            use_safetensors=True,
-            local_files_only=True,
-            **family.loading,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of the libraries to one another
+            pipeline = getattr(diffusers, family.pipeline).from_pretrained(
+                folder,
+                variant=source.variant,
+                dtype=getattr(torch, recipe.dtype),
+                use_safetensors=True,
+                local_files_only=True,
+                **family.loading,
+            )
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
         raise unusable(source, f"can't be loaded: {first_line(error)}") from error
     index = read_json(folder / "model_index.json")
@@ -70,8 +73,9 @@ def keep_overflow(
 
     The pipeline clamps them next, which makes an infinite pixel black or white but leaves NaN.
     """
-    finite = torch.isfinite(decoded).all((1, 2, 3)) & torch.isfinite(latents[0]).all((1, 2, 3))
-    return torch.where(finite[:, None, None, None], decoded, torch.nan)
+    finite = [torch.isfinite(tensor).flatten(1).all(1) for tensor in (decoded, latents[0])]
+    each = (finite[0] & finite[1]).view(-1, *[1] * (decoded.ndim - 1))
+    return torch.where(each, decoded, torch.nan)
 
 
 def unusable(source: ModelSource, what: str) -> ConfigError:

@@ -11,6 +11,21 @@ def tiny_sd1(tmp_path_factory):
     return save_tiny_sd1(tmp_path_factory.mktemp("models") / "sd1")
 
 
+@pytest.fixture(scope="session")
+def family_folder(tmp_path_factory):
+    """The folder of a tiny model of each family, made when it is first asked for."""
+    from tiny_families import save_tiny_family
+
+    root, made = tmp_path_factory.mktemp("families"), {}
+
+    def folder(name):
+        if name not in made:
+            made[name] = save_tiny_family(name, root / name)
+        return made[name]
+
+    return folder
+
+
 @pytest.fixture
 def place(tmp_path, tiny_sd1):
     """An empty folder to call `render` in, with a timeline of five frames."""

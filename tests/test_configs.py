@@ -7,12 +7,15 @@ import yaml
 
 from render.commandline import GROUPS
 from render.config import parse
+from render.families import FAMILIES
 from render.film import written_timeline
+from render.models import COMMIT
 from render.schedulers import option_mistakes, signature
 from render.timeline import frame_times, values_at
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
-NATIVE = {"sd14": 512, "sd15": 512, "sd21": 768, "storybook": 128}
+SMALLER = {"sd14": 512, "sd15": 512, "sd21": 768, "sd_turbo": 512, "sdxl_turbo": 512}
+NATIVE = {"storybook": 128, "qwen_image": 1328} | SMALLER  # the others: 1024
 SAID_ELSEWHERE = {"name", "defaults", "sampling", "hydra", "keyframes", "class"}
 
 
@@ -37,7 +40,7 @@ def compose(place, monkeypatch):
 def test_the_groups_are_those_of_the_contract():
     assert {p.name for p in CONFIGS.iterdir() if p.is_dir()} == set(GROUPS)
     assert {"storybook", "sd14", "sd15", "sd21", "local"} <= set(choices("model"))
-    named = "model lms pndm dpmpp_2m ddim euler euler_a heun unipc lcm"
+    named = "model lms pndm dpmpp_2m ddim euler euler_a heun unipc lcm flow_euler flow_lcm"
     assert set(named.split()) <= set(choices("scheduler"))
     named = "mp4 webm av1 prores gif webp apng frames"
     assert set(choices("output")) == set(named.split())
@@ -52,9 +55,18 @@ def test_a_model_is_valid(compose, model):
     config = compose("+timeline=city", f"model={model}", *path).model
     assert config.name == model
     if config.repository:
-        assert len(config.revision) == 40
-    if model in NATIVE:
-        assert (config.width, config.height) == (NATIVE[model], NATIVE[model])
+        assert config.revision == "main" or COMMIT.fullmatch(config.revision)
+        family = FAMILIES[config.family]
+        assert config.width % family.multiple == config.height % family.multiple == 0
+    if model != "local":
+        side = NATIVE.get(model, 1024)
+        assert (config.width, config.height) == (side, side)
+
+
+def test_every_family_has_a_config():
+    files = [CONFIGS / "model" / f"{model}.yaml" for model in choices("model")]
+    named = {yaml.safe_load(file.read_text(encoding="utf-8")).get("family") for file in files}
+    assert set(FAMILIES) == named - {None}
 
 
 @pytest.mark.parametrize("scheduler", choices("scheduler"))

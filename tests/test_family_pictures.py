@@ -4,7 +4,8 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from tiny_families import BUILDERS, SIDE, SIDES, save_tiny_family
+from command_line import Place, same_pictures
+from tiny_families import BUILDERS, SIDE, SIDES
 
 from render.branches import evaluations, rows
 from render.diffusion import open_diffusion
@@ -30,27 +31,14 @@ every_family = pytest.mark.parametrize("name", BUILDERS)
 
 
 @pytest.fixture(scope="session")
-def folders(tmp_path_factory):
-    """The folder of each family, made when it is first asked for."""
-    root, made = tmp_path_factory.mktemp("families"), {}
-
-    def folder(name):
-        if name not in made:
-            made[name] = save_tiny_family(name, root / name)
-        return made[name]
-
-    return folder
-
-
-@pytest.fixture(scope="session")
-def opened(folders):
+def opened(family_folder):
     """Opens a tiny model, once for each recipe that the tests ask for."""
     kept = {}
 
     def get(name, blend="noise", steps=STEPS, scheduler="model", **options):
         key = (name, blend, steps, scheduler, *options.items())
         if key not in kept:
-            source = ModelSource(folders(name), None, None, None, None)
+            source = ModelSource(family_folder(name), None, None, None, None)
             side = SIDES.get(name, SIDE)
             recipe = Recipe("tiny", scheduler, options, steps, side, side, "float32", blend)
             kept[key] = open_diffusion(source, recipe, "cpu")
@@ -135,13 +123,15 @@ def stock_picture(folder, diffusion, text, negative, guidance):
 
 
 @every_family
-def test_one_prompt_is_the_stock_pipelines_picture(folders, opened, name):
+def test_one_prompt_is_the_stock_pipelines_picture(family_folder, opened, name):
     diffusion = opened(name)
     negatives = ["", "blurry"] if diffusion.family.guidance.negatives else [""]
     asked = [(CASTLE, negative, SCALE) for negative in negatives] + [(FOREST, "", 1.0)]
     specs = [spec(text, negative=no, guidance=scale) for text, no, scale in asked]
     for wanted, frame in zip(asked, render(diffusion, *specs), strict=True):
-        assert difference(frame, stock_picture(folders(name), diffusion, *wanted)) <= 1, wanted
+        assert difference(frame, stock_picture(family_folder(name), diffusion, *wanted)) <= 1, (
+            wanted
+        )
 
 
 @every_family
@@ -214,6 +204,24 @@ def test_rows_computed_are_rows_planned(opened, name):
     planned = sum(rows(frame, "noise", diffusion.family) for frame in film(diffusion))
     scheduler = type(diffusion.pipeline.scheduler).__name__
     assert diffusion.rows - before == evaluations(scheduler, STEPS) * planned
+
+
+@pytest.mark.parametrize("name", ["sdxl", "flux", "z_image"])
+def test_a_film_from_the_command_line_goes_on_where_it_stopped(family_folder, tmp_path, name):
+    place = Place(tmp_path, family_folder(name))
+    place.timeline("t", [{"at": 0, "prompt": CASTLE, "seed": 1}, {"at": 1, "prompt": FOREST}])
+    asked = ["+timeline=t", "output=frames", f"output.width={SIDE}", f"output.height={SIDE}"]
+    ended = place.render(*asked, "compute=cpu")
+    assert (ended.code, place.counts("t")) == (0, (0, 5)), ended.err
+    unconditional = 5 if name != "flux" else 0
+    assert place.told("t")["rows"] == 2 * (2 + 3 * 2 + unconditional)
+    before = place.pictures("t")
+    for frame in sorted((tmp_path / "outputs").rglob("*.png")):
+        if frame.name[-6] in "13" or frame.parent.parent.name == ".store":
+            frame.unlink()
+    assert place.render(*asked, "compute=cpu").code == 0
+    assert place.counts("t")[1] == 2
+    assert same_pictures(before, place.pictures("t"))
 
 
 def test_every_family_is_built():
