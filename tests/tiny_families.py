@@ -136,10 +136,21 @@ def made(kind, **settings):
     return randomised(kind(**settings))
 
 
+def made_attentive(kind, **settings):
+    """A denoiser that attends sharply: a prompt is a small part of its template."""
+    denoiser = made(kind, **settings)
+    with torch.no_grad():
+        for name, weight in denoiser.named_parameters():
+            if "norm_added_k" in name or "norm_k" in name or "add_v_proj.weight" in name:
+                weight.mul_(4)
+    return denoiser
+
+
 # --- families ----------------------------------------------------------------------------------
 
 
 def sdxl(**changes):
+    torch.manual_seed(0)
     tokenizer = tiny_tokenizer()
     denoiser = tiny_denoiser(
         sample_size=8,
@@ -149,7 +160,6 @@ def sdxl(**changes):
         projection_class_embeddings_input_dim=6 * 8 + WIDTH,
         **changes,
     )
-    torch.manual_seed(0)
     return diffusers.StableDiffusionXLPipeline(
         vae=autoencoder(4),
         text_encoder=tiny_text_encoder(tokenizer),
@@ -394,7 +404,7 @@ def qwen_image():
         },
         vocab_size=300,
     )
-    transformer = made(
+    transformer = made_attentive(
         diffusers.QwenImageTransformer2DModel,
         in_channels=16,
         out_channels=4,
@@ -404,10 +414,6 @@ def qwen_image():
         joint_attention_dim=16,
         axes_dims_rope=(8, 4, 4),
     )
-    with torch.no_grad():  # a prompt is a small part of its template
-        for name, weight in transformer.named_parameters():
-            if "norm_added_k" in name or "norm_k" in name or "add_v_proj.weight" in name:
-                weight.mul_(4)
     torch.manual_seed(2)
     return diffusers.QwenImagePipeline(
         transformer=transformer,
@@ -419,7 +425,7 @@ def qwen_image():
 
 
 def flux2_transformer(joint, guidance_embeds):
-    return made(
+    return made_attentive(
         diffusers.Flux2Transformer2DModel,
         in_channels=16,
         num_layers=1,
