@@ -56,7 +56,7 @@ SAVE_EVERY = 200
 class DenoiserTraining:
     """How long and how the denoiser is trained; a sample is one noised latent picture."""
 
-    samples: int = 85_000
+    samples: int = 100_000
     batch: int = 16  # a process and step
     peak_rate: float = 1e-3
     dropout: float = 0.1  # share of captions replaced by the empty one
