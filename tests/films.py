@@ -38,7 +38,8 @@ def write_model(folder: Path, pipeline="StableDiffusionPipeline") -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
     for component in ("text_encoder", "unet", "vae"):
-        save_file({component: np.zeros(1)}, folder / component / "model.safetensors")
+        for name in ("model.safetensors", "model.fp16.safetensors"):
+            save_file({component: np.zeros(1)}, folder / component / name)
     return folder
 
 

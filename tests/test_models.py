@@ -84,7 +84,7 @@ def test_touch_copy_and_rename_change_nothing(folder, tmp_path):
 def test_every_file_that_is_loaded_counts(folder):
     before = identity(folder)
     files = [file for file in folder.rglob("*") if file.is_file()]
-    assert len(files) == 9
+    assert len(files) == 12
     for file in files:
         content = file.read_bytes()
         file.write_bytes(content + b" ")
