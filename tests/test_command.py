@@ -28,7 +28,7 @@ WRONG = {
     "null timeline": (["+timeline=null"], "config: "),
     "a path for a timeline": (["+timeline=../t"], "no timeline '../t'; known"),
     "broken YAML": (["+timeline=broken"], "render: configs/timeline/broken.yaml:3: broken"),
-    "unknown model": (["+timeline=t", "model=sd99"], "no model 'sd99'; known: local, sd14"),
+    "unknown model": (["+timeline=t", "model=sd99"], "no model 'sd99'; known: chroma, "),
     "no such folder": (["+timeline=t", "model.path=nowhere"], "nowhere is no diffusers folder"),
     "comma in a prompt": (["+timeline=t", f"{PROMPT}=a, b"], QUOTING),
     "bracket in a prompt": (["+timeline=t", f"{PROMPT}=a (b"], QUOTING),
