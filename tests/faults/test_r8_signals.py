@@ -21,7 +21,7 @@ sleep 60 & wait
 """
 PHASES = {
     "planning": ({"waits": ["render.film.make_plan"]}, 0),
-    "freezing the plan": ({"waits": ["render.files.sync"]}, 0),
+    "freezing the plan": ({"waits": ["os.replace"]}, 0),
     "loading": ({"waits": ["render.work.Work.load"]}, 0),
     "rendering": ({"seconds": 20.0}, 0),
     "storing": ({"waits": ["render.store.write_whole"]}, 0),
