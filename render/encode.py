@@ -200,7 +200,8 @@ def as_render_error(
     """What the file system answered, as an error of the tree."""
     if error.errno in NO_ROOM:
         return no_room_for_video(target.parent, formats.video_bytes(output, size, frames))
-    return EncodeError(f"{target}: can't be written: {error.strerror or error}")
+    where = error.filename or target  # run.json vouches for the video before it takes its name
+    return EncodeError(f"{where}: can't be written: {error.strerror or error}")
 
 
 def check(

@@ -6,6 +6,7 @@ overwritten or deleted. Links, pipes and folders under a name of ours are nobody
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -33,10 +34,16 @@ MARKS = {
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file, damaged or not, carries the mark of its name, or has no content to lose."""
+    """Whether a file, damaged or not, carries the mark of its name, or has no content to lose.
+
+    Raises:
+        OSError: the disk fails; whose the file is can't be known.
+    """
     try:
         head = read_head(path)
-    except OSError:
+    except OSError as error:
+        if error.errno == errno.EIO:
+            raise
         return False
     name = ".lock" if path.name.startswith(".lock-") else path.name
     return not head or bool(re.search(MARKS.get(name, FRAME_MARK.encode()), head))

@@ -1,4 +1,4 @@
-"""Declared films, and model folders that say what they are but hold hardly any weights: without torch."""
+"""Declared films, and model folders that say what they are with hardly any weights: no torch."""
 
 import copy
 import json
