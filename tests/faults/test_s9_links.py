@@ -144,10 +144,11 @@ def test_hydras_note_of_a_sweep_is_not_written_through_a_link(calls, name):
     victim.mkdir(exist_ok=True)
     (victim / "multirun.yaml").write_text("precious")
     if name:
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / name).symlink_to(victim / "multirun.yaml")
     else:
-        folder.rename(folder.with_name("old"))
+        if folder.exists():
+            folder.rename(folder.with_name("old"))
         folder.symlink_to(victim)
     answer = calls("-m", "+timeline=film", "root=swept", "output=frames", "sampling.guidance=1,2")
     assert answer.code == (0 if name else 2), answer.err
