@@ -32,7 +32,7 @@ sweep: $(STAMP) ## two timelines with two schedulers, into outputs/NAME/OVERRIDE
 	$(BIN)/render -m +timeline=city,city_seeds scheduler=lms,dpmpp_2m $(ARGS)
 
 test: $(STAMP) lint ## ruff, mypy and pytest
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy alone
 	$(BIN)/ruff check .
