@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -230,6 +231,9 @@ def klein_by_its_index(
     return replace(family, guidance=Guidance(negatives=False)) if distilled else family
 
 
+flow_transformer = partial(Family, denoiser="transformer", flow=True, half="bfloat16")
+NO_PICTURES_IN = {"feature_extractor": None, "image_encoder": None}
+
 FAMILIES = {
     family.pipeline: family
     for family in (
@@ -240,9 +244,8 @@ FAMILIES = {
             state=frozenset({"sample", "timestep", "timestep_cond"}),
             noise_shape=unet_noise,
             loading={
+                **NO_PICTURES_IN,
                 "safety_checker": None,
-                "feature_extractor": None,
-                "image_encoder": None,
                 "requires_safety_checker": False,
             },
             adapt=distilled_unet,
@@ -255,38 +258,32 @@ FAMILIES = {
             noise_shape=unet_noise,
             negative=zeros_for_empty,
             # The watermark would be there or not by what else is installed.
-            loading={"feature_extractor": None, "image_encoder": None, "add_watermarker": False},
+            loading={**NO_PICTURES_IN, "add_watermarker": False},
             adapt=distilled_unet,
         ),
-        Family(  # Stable Diffusion 3 and 3.5
+        flow_transformer(  # Stable Diffusion 3 and 3.5
             pipeline="StableDiffusion3Pipeline",
-            denoiser="transformer",
             call={"guidance_scale": 1.0, "max_sequence_length": 256},
             state=frozenset({"hidden_states", "timestep"}),
             noise_shape=transformer_noise,
-            flow=True,
             patch=2,
             multiple=16,
-            half="bfloat16",
             readers=(Reader("tokenizer_3", 256, marks=1), Reader()),
-            loading={"feature_extractor": None, "image_encoder": None},
+            loading=NO_PICTURES_IN,
         ),
-        Family(  # Flux.1: dev, Krea and schnell
+        flow_transformer(  # Flux.1: dev, Krea and schnell
             pipeline="FluxPipeline",
-            denoiser="transformer",
             call={"guidance_scale": 1.0, "max_sequence_length": 512},
             state=frozenset({"hidden_states", "timestep", "guidance"}),
             noise_shape=patched_noise,
             pack=packed,
             guidance=Guidance(negatives=False, argument="guidance"),
-            flow=True,
             sigmas="unless_flow_sigmas",
             patch=2,
             native=1024,
             multiple=16,
-            half="bfloat16",
             readers=(Reader("tokenizer_2", 512, marks=1),),
-            loading={"feature_extractor": None, "image_encoder": None},
+            loading=NO_PICTURES_IN,
             adapt=flux_by_its_config,
         ),
         Family(  # PixArt-Sigma
@@ -300,114 +297,93 @@ FAMILIES = {
             multiple=16,
             readers=(Reader("tokenizer", 300, marks=1),),
         ),
-        Family(  # Sana
+        flow_transformer(  # Sana
             pipeline="SanaPipeline",
-            denoiser="transformer",
             call={"guidance_scale": 1.0, "use_resolution_binning": False, "clean_caption": False},
             state=frozenset({"hidden_states", "timestep"}),
             noise_shape=transformer_noise,
             noise_dtype="float32",
             negative=without_instruction,
             lined_up=False,
-            flow=True,
             multiple=32,
-            half="bfloat16",
             readers=(Reader("tokenizer", 300),),
         ),
-        Family(  # Lumina-Image 2
+        flow_transformer(  # Lumina-Image 2
             pipeline="Lumina2Pipeline",
-            denoiser="transformer",
             call={"guidance_scale": 1.0},
             state=frozenset({"hidden_states", "timestep"}),
             noise_shape=transformer_noise,
             guidance=Guidance(length_kept),
             negative=without_system_prompt,
             lined_up=False,
-            flow=True,
             sigmas="always",
             patch=2,
             multiple=16,
-            half="bfloat16",
             readers=(Reader("tokenizer", 256, marks=40),),
         ),
-        Family(  # Chroma
+        flow_transformer(  # Chroma
             pipeline="ChromaPipeline",
-            denoiser="transformer",
             call={"guidance_scale": 1.0},
             state=frozenset({"hidden_states", "timestep"}),
             noise_shape=patched_noise,
             pack=packed,
             lined_up=False,
-            flow=True,
             sigmas="always",
             patch=2,
             native=1024,
             multiple=16,
-            half="bfloat16",
             readers=(Reader("tokenizer", 512, marks=1),),
-            loading={"feature_extractor": None, "image_encoder": None},
+            loading=NO_PICTURES_IN,
         ),
-        Family(  # Z-Image, Z-Image-Turbo
+        flow_transformer(  # Z-Image, Z-Image-Turbo
             pipeline="ZImagePipeline",
-            denoiser="transformer",
             call={"guidance_scale": 0.0},
             state=frozenset({"x", "t"}),
             noise_shape=transformer_noise,
             noise_dtype="float32",
             guidance=Guidance(beyond_the_prompt, off=0.0),
             lined_up=False,
-            flow=True,
             sigmas="always",
             patch=2,
             native=1024,
             multiple=16,
-            half="bfloat16",
             readers=(Reader("tokenizer", 512, marks=8),),
         ),
-        Family(  # Qwen-Image
+        flow_transformer(  # Qwen-Image
             pipeline="QwenImagePipeline",
-            denoiser="transformer",
             call={"true_cfg_scale": 1.0, "max_sequence_length": 512},
             state=frozenset({"hidden_states", "timestep", "guidance", "img_shapes"}),
             noise_shape=film_noise,
             pack=packed,
             guidance=Guidance(length_kept),
             lined_up=False,
-            flow=True,
             sigmas="always",
             patch=2,
             native=1328,
             multiple=16,
-            half="bfloat16",
             readers=(Reader("tokenizer", 512, marks=5),),
         ),
-        Family(  # Flux.2 dev
+        flow_transformer(  # Flux.2 dev
             pipeline="Flux2Pipeline",
-            denoiser="transformer",
             call={"guidance_scale": 1.0},
             state=frozenset({"hidden_states", "timestep", "guidance", "img_ids"}),
             noise_shape=token_noise,
             guidance=Guidance(negatives=False, argument="guidance"),
-            flow=True,
             sigmas="unless_flow_sigmas",
             patch=2,
             native=1024,
             multiple=16,
-            half="bfloat16",
             readers=(Reader("tokenizer", 512),),
         ),
-        Family(  # Flux.2 Klein
+        flow_transformer(  # Flux.2 Klein
             pipeline="Flux2KleinPipeline",
-            denoiser="transformer",
             call={"guidance_scale": 1.0},
             state=frozenset({"hidden_states", "timestep", "guidance", "img_ids"}),
             noise_shape=token_noise,
-            flow=True,
             sigmas="unless_flow_sigmas",
             patch=2,
             native=1024,
             multiple=16,
-            half="bfloat16",
             readers=(Reader("tokenizer", 512, marks=12),),
             adapt=klein_by_its_index,
         ),

@@ -103,12 +103,12 @@ def running(
     """
     child = None
     try:
-        with undisturbed():
+        with undisturbed():  # half a child or a thread that was never started can't be ended
             child = Child(start(arguments), patience)
-        for work in (watch, drain, partial(follow, on_line=on_line)):
-            thread = threading.Thread(target=work, args=(child,), daemon=True)
-            child.threads.append(thread)
-            thread.start()
+            for work in (watch, drain, partial(follow, on_line=on_line)):
+                thread = threading.Thread(target=work, args=(child,), daemon=True)
+                child.threads.append(thread)
+                thread.start()
         yield child
     finally:
         if child is not None:

@@ -21,6 +21,16 @@ KEYFRAMES = [
     {"at": 1, "prompt": "A town"},
     {"at": 2, "prompt": {"A castle": 3, "A forest": 1}, "seed": 2},
 ]
+SPELLED_OTHERWISE = """# a film
+keyframes:
+  first: {seed: 1, prompt: one, at: "0f"}   # begins
+  last: {prompt: {three: 2.0}, at: 2.0}
+  middle:
+    prompt: "two"
+    at: 1
+name: film
+"""
+"""Nine frames at 4 fps of one, two, three as `{at: 0}`, `{at: 1}`, `{at: 2}` would spell them."""
 
 
 def write_model(folder: Path, pipeline="StableDiffusionPipeline") -> Path:

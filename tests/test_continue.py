@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from command_line import Place, same_pictures
+from films import SPELLED_OTHERWISE
 
 from render.errors import NonFiniteFrames
 from render.work import Work
@@ -134,18 +135,7 @@ def test_how_it_is_made_renders_nothing(rendered, change):
 
 
 def test_how_the_timeline_is_spelled_renders_nothing(rendered):
-    rendered.timeline(
-        "film",
-        """# a film
-keyframes:
-  first: {seed: 1, prompt: one, at: "0f"}   # begins
-  last: {prompt: {three: 2.0}, at: 2.0}
-  middle:
-    prompt: "two"
-    at: 1
-name: film
-""",
-    )
+    rendered.timeline("film", SPELLED_OTHERWISE)
     rendered.render("+timeline=film")
     assert rendered.counts("film") == (9, 0)
 

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -123,3 +124,25 @@ def test_a_signal_while_it_starts_ends_the_child(
         pass
     with pytest.raises(ChildProcessError):
         os.waitpid(started[0], os.WNOHANG)
+
+
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_a_signal_while_its_threads_start_ends_the_child(
+    nth: int, stand_in: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread in the list that was never started once broke the ending of the child."""
+    stand_in("trap '' TERM INT HUP; while true; do sleep 0.1; done")
+    threads: list[threading.Thread] = []
+
+    def start(thread: threading.Thread) -> None:
+        threads.append(thread)
+        if len(threads) == nth:
+            os.kill(os.getpid(), signal.SIGTERM)
+        begin(thread)
+
+    begin = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(Interrupted), interruptible(), running([], silent, patience=20):
+        pass
+    assert len(threads) == 3
+    assert not any(thread.is_alive() for thread in threads)

@@ -1,6 +1,7 @@
 """The place that every fault test calls `render` in."""
 
 import os
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from commands import Commands
@@ -27,18 +28,32 @@ def calls(tmp_path_factory):
     commands.close()
 
 
+@pytest.fixture(scope="module")
+def film_site(tmp_path_factory):
+    """Makes a site with a film and quick rounds of the stand-in; closed after the module."""
+    with ExitStack() as made:
+        yield lambda *film, **faults: made.enter_context(site_of(tmp_path_factory, *film, **faults))
+
+
+@contextmanager
+def site_of(tmp_path_factory, keyframes, *command, **faults):
+    site = Site(tmp_path_factory.mktemp("film"))
+    site.timeline("film", keyframes)
+    site.rounds = Rounds(site, *command, **faults)
+    yield site
+    site.rounds.close()
+    site.close()
+
+
 @pytest.fixture(scope="session")
 def real(tmp_path_factory):
     """A place for quick rounds of the storybook model itself: nine small frames of two steps."""
-    site = Site(tmp_path_factory.mktemp("real"))
     keyframes = [
         {"at": 0, "prompt": {"A castle": 0.7, "A town": 0.3}, "seed": 1},
         {"at": 1, "prompt": "A green landscape at night", "seed": 2},
         {"at": 2, "prompt": "A city", "negative": "winter"},
     ]
-    site.timeline("film", keyframes)
     small = ["output=frames", "output.fps=4", "output.width=32", "output.height=32"]
-    site.rounds = Rounds(site, "+timeline=film", "scheduler.steps=2", *small, model="real")
-    yield site
-    site.rounds.close()
-    site.close()
+    command = ["+timeline=film", "scheduler.steps=2", *small]
+    with site_of(tmp_path_factory, keyframes, *command, model="real") as site:
+        yield site

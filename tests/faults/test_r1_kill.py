@@ -14,9 +14,8 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from outside import Site, same_pictures
+from outside import same_pictures
 from PIL import Image
-from rounds import Rounds
 
 SEED = 1  # of the instants; another one is as good
 KEYFRAMES = [{"at": 0, "prompt": "one", "seed": 1}, {"at": 1, "prompt": "two", "seed": 2}]
@@ -38,14 +37,9 @@ class Whole:
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory):
+def killed(film_site):
     """A place for runs that are killed."""
-    site = Site(tmp_path_factory.mktemp("killed"))
-    site.timeline("film", KEYFRAMES)
-    site.rounds = Rounds(site, *COMMAND)
-    yield site
-    site.rounds.close()
-    site.close()
+    return film_site(KEYFRAMES, *COMMAND)
 
 
 @pytest.fixture(scope="module")

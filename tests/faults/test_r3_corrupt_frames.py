@@ -8,9 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from outside import Site, same_pictures, tree
+from outside import same_pictures, tree
 from PIL import Image, PngImagePlugin
-from rounds import Rounds
 
 FRAMES = 13
 COMMAND = ["+timeline=film", "output.fps=12", "output.width=32", "output.height=32"]
@@ -57,19 +56,15 @@ PLACES = dict(zip(DAMAGES, range(2, 11), strict=True))  # the frame that gets ea
 
 
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory):
+def pristine(film_site):
     """A place with a whole film, and a copy of all that was made."""
-    site = Site(tmp_path_factory.mktemp("damaged"))
-    site.timeline("film", [{"at": 0, "prompt": "one"}, {"at": 1, "prompt": "two"}])
-    site.rounds = Rounds(site, *COMMAND)
+    site = film_site([{"at": 0, "prompt": "one"}, {"at": 1, "prompt": "two"}], *COMMAND)
     assert site.rounds.render(**QUICK).code == 0
     shutil.copytree(site.here / "outputs", site.here / "copy")
     site.whole = site.pictures("film")
     planned = json.loads((site.run_folder("film") / "plan.json").read_text())["frames"]
     site.digests = [frame["digest"] for frame in planned]
-    yield site
-    site.rounds.close()
-    site.close()
+    return site
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import shutil
 import signal
 
 import pytest
-from outside import CHECKOUT, Site, same_pictures
-from rounds import Rounds
+from films import SPELLED_OTHERWISE
+from outside import CHECKOUT, same_pictures
 
 KEYFRAMES = [
     {"at": 0, "prompt": "one", "seed": 1},
@@ -18,30 +18,17 @@ FRAMES = 9
 COMMAND = ["+timeline=film", "output.fps=4", "output.width=32", "output.height=32"]
 QUICK = {"blocks": 8}
 FAMILY = "StableDiffusionPipeline"
-OTHERWISE = """# a film
-keyframes:
-  first: {seed: 1, prompt: one, at: "0f"}   # begins
-  last: {prompt: {three: 2.0}, at: 2.0}
-  middle:
-    prompt: "two"
-    at: 1
-name: film
-"""
 
 
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory):
+def pristine(film_site):
     """A place with a whole film, and a copy of all that was made."""
-    site = Site(tmp_path_factory.mktemp("changed"))
-    site.timeline("film", KEYFRAMES)
-    site.rounds = Rounds(site, *COMMAND)
+    site = film_site(KEYFRAMES, *COMMAND)
     assert site.rounds.render(**QUICK).code == 0
     assert site.counts("film") == (0, FRAMES, 0)
     site.whole = site.pictures("film")
     site.root.rename(site.here / "copy")
-    yield site
-    site.rounds.close()
-    site.close()
+    return site
 
 
 @pytest.fixture
@@ -102,7 +89,7 @@ def test_another_rate_renders_only_the_frames_between(film):
 
 
 def test_comments_spelling_and_the_order_of_keys_render_no_frame_again(film):
-    film.timeline("film", OTHERWISE)
+    film.timeline("film", SPELLED_OTHERWISE)
     plan = (film.run_folder("film") / "plan.json").read_bytes()
     assert film.render(*COMMAND).code == 0
     assert film.counts("film") == (FRAMES, 0, 0)

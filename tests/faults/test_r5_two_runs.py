@@ -11,8 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from outside import Site, same_pictures, tree
-from rounds import Rounds
+from outside import same_pictures, tree
 
 KEYFRAMES = [{"at": 0, "prompt": "one", "seed": 1}, {"at": 1, "prompt": "two", "seed": 2}]
 FRAMES = 13
@@ -32,13 +31,8 @@ time.sleep(60)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    site = Site(tmp_path_factory.mktemp("two"))
-    site.timeline("film", KEYFRAMES)
-    site.rounds = Rounds(site, *COMMAND)
-    yield site
-    site.rounds.close()
-    site.close()
+def place(film_site):
+    return film_site(KEYFRAMES, *COMMAND)
 
 
 @pytest.fixture
