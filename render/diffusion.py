@@ -86,7 +86,7 @@ class Diffusion:
         self.denoiser = BlendedDenoiser(
             getattr(pipeline, family.denoiser),
             family.state,
-            rows_per_call(self.kind, self.batch, family),
+            self.rows_per_call(),
             family.guidance.combine,
         )
         # The pipeline encodes its prompt in every call; the placeholder is encoded only once.
@@ -95,7 +95,21 @@ class Diffusion:
     def set_batch(self, frames: int) -> None:
         """Render so many frames at a time from now on; on a GPU with fewer rows a call."""
         self.batch = frames
-        self.denoiser.rows_per_call = rows_per_call(self.kind, frames, self.family)
+        self.denoiser.rows_per_call = self.rows_per_call()
+
+    def rows_per_call(self) -> int:
+        """Rows of every call of the denoiser, on a CPU whatever the batch.
+
+        There, small latents gain from more rows a call than one frame has (a third of the time on
+        storybook), and a frame's pixels are the same in any batch; one that is left alone pays for
+        rows that only fill its calls. A transformer's row comes out otherwise in its last bits by
+        its place in the call, so there it has a call of its own.
+        """
+        if self.kind != "cpu":
+            return ROWS_PER_FRAME * self.batch
+        if self.family.denoiser != "unet":
+            return 1
+        return ROWS_PER_FRAME * frames_at_once(self.kind, self.noise_shape)
 
     @property
     def rows(self) -> int:
@@ -255,17 +269,6 @@ def frames_at_once(kind: str, noise_shape: Sequence[int]) -> int:
     if kind != "cpu":
         return FRAMES[kind]
     return max(1, min(FRAMES[kind], LATENTS_ON_CPU // (noise_shape[-1] * noise_shape[-2])))
-
-
-def rows_per_call(kind: str, batch: int, family: Family) -> int:
-    """Rows of every call of the denoiser: fixed by the kind of device, the batch and the family.
-
-    A CPU gains nothing from more rows a call, and one frame alone would pay for the padding. Among
-    others, a transformer's row comes out otherwise in its last bits by its place in the call.
-    """
-    if kind != "cpu":
-        return ROWS_PER_FRAME * batch
-    return ROWS_PER_FRAME if family.denoiser == "unet" else 1
 
 
 def rounded(pictures: npt.NDArray[np.float32]) -> list[Picture]:

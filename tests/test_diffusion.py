@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tiny_models import BETAS, SIDE, save_tiny_sd1, save_tiny_sd2
 
 from render.branches import evaluations, rows
-from render.diffusion import Diffusion, frames_at_once, open_diffusion, rounded, rows_per_call
+from render.diffusion import Diffusion, frames_at_once, open_diffusion, rounded
 from render.errors import ConfigError, NonFiniteFrames, OutOfMemory
 from render.families import FAMILIES, STABLE_DIFFUSION, ModelSource
 from render.plan import FrameSpec, Recipe
@@ -298,7 +298,7 @@ def test_rows_computed_are_rows_planned(opened, frame, blend):
     render(diffusion, frame)
     needed = rows(frame, blend, STABLE_DIFFUSION)
     assert diffusion.rows - before[0] == 4 * needed
-    assert diffusion.padded_rows - before[1] == 4 * (-needed % 3)
+    assert diffusion.padded_rows - before[1] == 4 * (-needed % 12)
 
 
 def test_each_text_is_encoded_once(folders):
@@ -330,15 +330,28 @@ def test_the_number_of_frames_does_not_change_what_is_kept(opened):
     assert len(diffusion.denoiser.calls) == 1
 
 
-def test_batch_and_rows_are_fixed_by_device_and_size():
+def test_batch_is_fixed_by_device_and_size():
     assert frames_at_once("cpu", (1, 4, 32, 32)) == 4
     assert frames_at_once("cpu", (1, 4, 64, 64)) == 1
     assert frames_at_once("cpu", (1, 4, 128, 128)) == 1
     assert frames_at_once("cuda", (1, 4, 64, 64)) == 8
-    transformer = FAMILIES["StableDiffusion3Pipeline"]
-    assert {rows_per_call("cpu", batch, STABLE_DIFFUSION) for batch in (1, 4, 100)} == {3}
-    assert {rows_per_call("cpu", batch, transformer) for batch in (1, 4, 100)} == {1}
-    assert rows_per_call("cuda", 8, transformer) == rows_per_call("cuda", 8, STABLE_DIFFUSION) == 24
+
+
+def test_rows_of_a_call_follow_the_size_on_a_cpu_and_the_batch_elsewhere(folders):
+    diffusion = open_tiny(folders["sd1"])
+    for batch in (1, 4, 100):
+        diffusion.set_batch(batch)
+        assert diffusion.denoiser.rows_per_call == 12
+    diffusion.noise_shape = (1, 4, 64, 64)
+    diffusion.set_batch(4)
+    assert diffusion.denoiser.rows_per_call == 3
+    diffusion.family = FAMILIES["StableDiffusion3Pipeline"]
+    diffusion.set_batch(4)
+    assert diffusion.denoiser.rows_per_call == 1
+    diffusion.kind = "cuda"
+    diffusion.set_batch(8)
+    assert diffusion.denoiser.rows_per_call == 24
+    diffusion.close()
 
 
 def test_batch_asked_for_is_kept(folders):
