@@ -16,34 +16,36 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import hydra
-import yaml
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra._internal.sources_registry import SourcesRegistry
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.plugins import Plugins
-from hydra.errors import HydraException
-from hydra.plugins.config_source import ConfigResult
-from hydra.plugins.search_path_plugin import SearchPathPlugin
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from render.signals import ended_at_once, interruptible
 
-from render.commandline import (
-    PACKAGE,
-    bundled_configs,
-    config_folders,
-    forgiving,
-    help_text,
-    job_folder,
-    known_choices,
-    reworded,
-)
-from render.documents import Document, read_document
-from render.errors import ConfigError, Interrupted, Mistake, RenderError
-from render.ours import make_way
-from render.signals import interruptible
+with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of the imports
+    import hydra
+    import yaml
+    from hydra._internal.core_plugins.file_config_source import FileConfigSource
+    from hydra._internal.sources_registry import SourcesRegistry
+    from hydra.core.config_search_path import ConfigSearchPath
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.core.plugins import Plugins
+    from hydra.errors import HydraException
+    from hydra.plugins.config_source import ConfigResult
+    from hydra.plugins.search_path_plugin import SearchPathPlugin
+    from hydra.types import RunMode
+    from omegaconf import DictConfig, OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from render.commandline import (
+        PACKAGE,
+        bundled_configs,
+        config_folders,
+        forgiving,
+        help_text,
+        job_folder,
+        known_choices,
+        reworded,
+    )
+    from render.documents import Document, read_document
+    from render.errors import ConfigError, Interrupted, Mistake, RenderError
+    from render.ours import make_way
 
 DOLLAR = "\ue000"  # stands for the `$` of `${` in timelines, so that no one interpolates it
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,27 @@ def interruptible() -> Iterator[None]:
     else:
         if received:
             raise Interrupted(received[0])
+    finally:
+        for caught, handler in before.items():
+            signal.signal(caught, handler)
+
+
+@contextmanager
+def ended_at_once() -> Iterator[None]:
+    """Let a signal end the process with its exit code and one line: nothing has begun yet."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        told = Interrupted(number)
+        os.write(2, f"render: {told}\n".encode())
+        os._exit(told.exit_code)
+
+    try:
+        before = {caught: signal.signal(caught, end) for caught in CAUGHT}
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
     finally:
         for caught, handler in before.items():
             signal.signal(caught, handler)

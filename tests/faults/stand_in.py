@@ -119,15 +119,15 @@ class StandIn:
         return list(pictures.values())
 
 
-def without_a_model(faults: Faults) -> None:
-    """Let `render.diffusion` be the stand-in; torch is never imported."""
+def without_a_model(faults: Faults) -> types.ModuleType:
+    """What stands for `render.diffusion`; torch is never imported."""
     module = types.ModuleType("render.diffusion")
 
     def open_diffusion(source, recipe, device, batch=None, on_text=None):
         return StandIn(recipe, batch, faults)
 
     module.open_diffusion = open_diffusion
-    sys.modules["render.diffusion"] = module
+    return module
 
 
 def prepare(faults: Faults) -> None:
@@ -137,7 +137,7 @@ def prepare(faults: Faults) -> None:
     if faults.patience:
         be_impatient(faults.patience)
     if faults.model != "real":
-        without_a_model(faults)
+        sys.modules["render.diffusion"] = without_a_model(faults)
     if faults.calls or faults.fail_call or faults.call_seconds:
         FileCalls(
             faults.under,

@@ -1,8 +1,10 @@
 """Any timeline file and any command line: a plan, or exit code 2 and lines that say what is wrong
 and where. Never a traceback, another code, or a file written where none belongs."""
 
+import json
 import re
 import string
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,12 @@ from films import write_model
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reading import outcome
+from stand_in import Faults, without_a_model
 
 CASES = sorted(Path(__file__).with_name("cases").iterdir())
 TOLD = re.compile(r"render: \S.*?: \S.*")  # where: what
 SLOW = pytest.mark.slow
+MOST_FRAMES = 40  # that are rendered; a timeline may ask for millions
 
 
 def often(examples: int):
@@ -164,6 +168,42 @@ def outside(place) -> list[Path]:
 def test_a_plan_of_any_timeline_answers(place, content):
     place.timeline("any", "").write_bytes(content)
     answers(place, "+timeline=any")
+
+
+@pytest.fixture(scope="module")
+def painting(place):
+    """The same folder with the stand-in for the denoiser, in this process too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "render.diffusion", without_a_model(Faults(blocks=8)))
+        yield place
+
+
+def renders(place, content) -> None:
+    """A timeline that can be planned is rendered: every frame, and nothing is left behind."""
+    place.timeline("any", "").write_bytes(content)
+    small = ("name=any", "output=frames", "output.fps=2", "output.width=64", "output.height=64")
+    if answers(place, "+timeline=any", *small).code == 2:
+        return
+    frames = json.loads((place.folder / "outputs" / "any" / "plan.json").read_text())["frames"]
+    if not isinstance(frames, list) or len(frames) > MOST_FRAMES:
+        return
+    ended = place.render("+timeline=any", *small)
+    assert ended.code == 0, ended.err
+    assert sum(place.counts("any")) == len(frames) == len(place.pictures("any"))
+    assert place.temps() == []
+
+
+@often(12)
+@given(content=timelines())
+def test_a_timeline_that_can_be_planned_is_rendered(painting, content):
+    renders(painting, content)
+
+
+@SLOW
+@often(500)
+@given(content=timelines())
+def test_very_many_timelines_that_can_be_planned_are_rendered(painting, content):
+    renders(painting, content)
 
 
 KEYS = [

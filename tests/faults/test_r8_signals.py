@@ -2,10 +2,12 @@
 
 import random
 import signal
+import sys
 import time
 
 import imageio_ffmpeg
 import pytest
+from outside import Running
 from PIL import Image
 
 FILM = [{"at": k, "prompt": f"p{k}", "seed": k, "ease": "hold"} for k in range(3)]
@@ -133,6 +135,20 @@ def test_a_second_signal_ends_a_run_that_is_slow_to_end(film, phase, number, gro
     assert not film.processes()
     assert_whole(film, there)
     assert_continues(film, there)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("imported", ["yaml", "omegaconf", "hydra.core"])
+def test_a_signal_while_it_starts_is_no_traceback(film, imported, number):
+    program = [sys.executable, "-X", "importtime", "-m", "render", *CALL]
+    running = Running(film, program, film.environment(), None)
+    running.until(lambda: f" {imported}." in running.said("err"))
+    ended, took = end(running, number, False)
+    assert ended.code == 128 + number
+    assert took < CONTRACT_S
+    assert ended.err.endswith(INTERRUPTED)
+    assert "Traceback" not in ended.err
+    assert not film.root.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
