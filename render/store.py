@@ -359,5 +359,5 @@ def remove(files: Iterable[Path]) -> None:
     for file in files:
         file.unlink(missing_ok=True)
         folders.add(file.parent)
-    for folder in folders:
+    for folder in sorted(folders):
         sync_folder(folder)

@@ -145,7 +145,7 @@ class Work:
 
     def make_lasting(self, folders: set[Path]) -> None:
         """See to it that new names in these folders outlast a power cut."""
-        for folder in folders:
+        for folder in sorted(folders):
             if folder.is_dir():
                 sync_folder(folder)
 
