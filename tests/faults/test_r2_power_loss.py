@@ -228,8 +228,10 @@ def codes_for(call: Call, how: str) -> set[int]:
         return {2}  # there can't be such a folder
     if "film.mp4" in call.where:
         return {4}
-    # A frame is read for the video or to be shown; run.json vouches for a video or ends a run.
+    # While encoding it is the video that is not there: a frame is read for it or to be shown, and
+    # run.json, the folder and the log are written then and at other times.
     either = (call.where.endswith(".png") and call.reads) or "run.json" in call.where
+    either = either or call.where in ("film", "film/render.log")
     return {1, 4} if either else {1}
 
 
