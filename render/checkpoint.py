@@ -10,17 +10,52 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
-
 from render.errors import ConfigError, Mistake
-from render.families import FAMILIES, Family, family_mistake
+from render.families import FAMILIES, Family, ModelSource, family_mistake
 from render.models import read_json
+from render.singlefile import PICKLES, broken, names_in, parts_held
 
 LIBRARIES = ("diffusers", "transformers")
 SAFETY_CHECKER = "stable_diffusion"  # named as a library in old folders; never loaded
-PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
 WEIGHTLESS = ("Tokenizer", "TokenizerFast", "Scheduler", "Processor", "FeatureExtractor")
 CONVERT = "convert the model with `save_pretrained(…, safe_serialization=True)`"
+
+
+def check_model(source: ModelSource, folder: Path) -> Family:
+    """Refuse what is wrong with a model's folder, or with a single file and its folder.
+
+    Raises:
+        ConfigError: with every reason, a line each.
+    """
+    if source.file is None:
+        return check_folder(folder, source.variant)
+    family = check_index(folder / "model_index.json")
+    wrong = code_mistakes(folder) + pickle_mistakes(folder)
+    for name, class_name in parts_beside(source.file, folder, family).items():
+        wrong += weight_mistakes(folder / name, class_name, None)
+    if wrong:
+        raise ConfigError(wrong)
+    return family
+
+
+def parts_beside(file: Path, folder: Path, family: Family) -> dict[str, str]:
+    """The components that are loaded from a single file's folder, with their classes."""
+    index = read_json(folder / "model_index.json")
+    held = parts_held(names_in(file, "model.path"), index, family)
+    return {
+        name: str(class_name)
+        for name, (_, class_name) in components(index).items()
+        if name not in held and name not in family.loading
+    }
+
+
+def pickle_mistakes(folder: Path) -> list[Mistake]:
+    """Pickles beside a single file's configs: diffusers would fall back to them."""
+    return [
+        Mistake(str(path), "is a pickle, which can run code; remove it, no weights are needed here")
+        for path in sorted(folder.glob("*/*"))
+        if path.suffix in PICKLES
+    ]
 
 
 def check_folder(folder: Path, variant: str | None) -> Family:
@@ -120,16 +155,6 @@ def weight_mistakes(component: Path, class_name: str, variant: str | None) -> li
         return [Mistake(str(component), f"has no weights of the variant {variant!r}")]
     wrong = [Mistake(str(path), why) for path in weights if (why := broken(path))]
     return wrong + list(shard_mistakes(component))
-
-
-def broken(path: Path) -> str | None:
-    """Why a file is no whole safetensors file, or None. Reads its header only."""
-    try:
-        with safetensors.safe_open(path, framework="numpy"):
-            return None
-    except (safetensors.SafetensorError, OSError) as error:
-        said = (str(error).strip().splitlines() or ["unreadable"])[0]
-        return f"is no whole safetensors file ({said}); download it again"
 
 
 def shard_mistakes(component: Path) -> Iterator[Mistake]:

@@ -78,6 +78,7 @@ class ModelConfig(Frozen):
     revision: StrictStr | None = None
     variant: StrictStr | None = None
     path: Path | None = None
+    config: Path | None = None
     width: Side | None = None
     height: Side | None = None
     multiple: Annotated[StrictInt, Field(ge=1)] = 8
@@ -94,6 +95,16 @@ class ModelConfig(Frozen):
                 if self.path is None
                 else "model.path and model.repository exclude each other; keep one"
             )
+        return self
+
+    @model_validator(mode="after")
+    def has_the_configs_of_a_file(self) -> ModelConfig:
+        """A folder has its own configs, and no single file has variants."""
+        single = self.path is not None and self.path.suffix.lower() == ".safetensors"
+        if self.config is not None and not single:
+            raise mistake("model.config goes with a single .safetensors file in model.path")
+        if self.variant is not None and single:
+            raise mistake("model.variant chooses among a folder's files; model.path is one file")
         return self
 
 

@@ -17,12 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from render.assemble import first_line
 from render.blend import BlendedDenoiser
 from render.branches import Branches, Text, branches
 from render.errors import NonFiniteFrames, OutOfMemory
 from render.families import Family, ModelSource
 from render.noise import starting_noise, step_generator
-from render.pipeline import first_line, load_pipeline
+from render.pipeline import load_pipeline
 from render.plan import FrameSpec, Recipe
 
 Picture = npt.NDArray[np.uint8]

@@ -23,8 +23,12 @@ class ModelSource:
     revision: str | None
     variant: str | None
     family: str | None
+    file: Path | None = None
+    """A checkpoint in one file, whose configs are in the folder."""
 
     def __str__(self) -> str:
+        if self.file is not None:
+            return str(self.file)
         if self.folder is not None:
             return str(self.folder)
         return f"{self.repository}@{self.revision}" if self.revision else str(self.repository)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from render.checkpoint import check_folder
+from render.checkpoint import check_model
 from render.config import InvalidConfig, ModelConfig, RunConfig, parse
 from render.devices import choose_device, choose_dtype
 from render.errors import ConfigError, Mistake
@@ -133,7 +133,7 @@ def sound_model(written: ModelConfig, known: dict[str, Any]) -> Model:
     """The config's model; a folder is looked through before anything of it is loaded."""
     model = resolve_model(written, known, Path())
     if model.source.folder:
-        check_folder(model.source.folder, written.variant)
+        check_model(model.source, model.source.folder)
     return model
 
 

@@ -32,6 +32,13 @@ from render.families import (
 )
 from render.files import make_folder, read_regular, write_whole
 from render.ours import make_way, unsaid
+from render.singlefile import (
+    check_readable,
+    config_folder,
+    is_single_file,
+    names_in,
+    parts_held,
+)
 from render.values import shown
 
 IDENTITY_SUFFIXES = {".json", ".model", ".safetensors", ".txt"}
@@ -69,6 +76,8 @@ def resolve_model(written: ModelConfig, known: dict[str, Any], here: Path) -> Mo
         ConfigError: no diffusers folder there, a pipeline this project does not know, or a
             revision nobody can name (the hub is unreachable).
     """
+    if written.path is not None and is_single_file(written.path):
+        return resolve_file(written, known, here)
     if written.path is not None:
         folder = here / written.path.expanduser()
         index = read_index(folder)
@@ -84,6 +93,20 @@ def resolve_model(written: ModelConfig, known: dict[str, Any], here: Path) -> Mo
     return with_facts(written, source, identity, index, cached)
 
 
+def resolve_file(written: ModelConfig, known: dict[str, Any], here: Path) -> Model:
+    """The model of a single file. It is its weights and those files of its folder that are used."""
+    file = here / Path(str(written.path)).expanduser()
+    names = names_in(file, "model.path")
+    folder = config_folder(written, names, here)
+    index = read_index(folder, "model.config")
+    family = index["_class_name"]
+    check_readable(family, file)
+    identity = folder_identity(folder, index, known, parts_held(names, index, FAMILIES[family]))
+    total = hashlib.sha256(f"{file_hash(file, known)}\n{identity}".encode())
+    source = ModelSource(folder, None, None, None, family, file)
+    return with_facts(written, source, f"sha256:{total.hexdigest()}", index, folder)
+
+
 def expected_family(written: ModelConfig) -> str:
     """The pipeline that the config expects of a model which is not on this machine yet."""
     if wrong := family_mistake(str(written.family)):
@@ -96,12 +119,16 @@ def variant_mark(written: ModelConfig) -> str:
     return f" {written.variant}" if written.variant else ""
 
 
-def read_index(folder: Path) -> dict[str, Any]:
-    """model_index.json of a diffusers folder, of a pipeline that this project knows."""
+def read_index(folder: Path, key: str = "model.path") -> dict[str, Any]:
+    """model_index.json of a diffusers folder, of a pipeline that this project knows.
+
+    Args:
+        key: of the config that gives the folder, for errors.
+    """
     path = folder / "model_index.json"
     if not path.is_file():
         what = f"{folder} is no diffusers folder (it has no model_index.json)"
-        raise ConfigError([Mistake("model.path", what)])
+        raise ConfigError([Mistake(key, what)])
     index = read_json(path)
     wrong = family_mistake(str(index.get("_class_name")))
     if wrong:
@@ -181,11 +208,22 @@ def reader_of(family: Family, folder: Path | None) -> Reader:
     return here[0] if here else family.readers[0]
 
 
-def folder_identity(folder: Path, index: Mapping[str, Any], known: dict[str, Any]) -> str:
-    """sha256 over the names and hashes of the files that the pipeline loads."""
+def folder_identity(
+    folder: Path,
+    index: Mapping[str, Any],
+    known: dict[str, Any],
+    elsewhere: frozenset[str] = frozenset(),
+) -> str:
+    """sha256 over the names and hashes of the files that the pipeline loads.
+
+    Args:
+        elsewhere: components whose weights are not taken from the folder.
+    """
     total = hashlib.sha256()
     try:
         for file in sorted([folder / "model_index.json", *component_files(folder, index)]):
+            if file.suffix == ".safetensors" and file.parent.name in elsewhere:
+                continue
             line = f"{file.relative_to(folder).as_posix()}\0{file_hash(file, known)}\n"
             total.update(line.encode())
     except OSError as error:

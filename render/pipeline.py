@@ -19,7 +19,8 @@ from diffusers.utils import logging as diffusers_logging
 from huggingface_hub.utils.tqdm import disable_progress_bars
 from transformers.utils import logging as transformers_logging
 
-from render.checkpoint import LIBRARIES, check_folder, check_index, components, folder_mistakes
+from render.assemble import assembled, first_line, unusable
+from render.checkpoint import LIBRARIES, check_index, check_model, components, folder_mistakes
 from render.errors import ConfigError, Mistake
 from render.families import Family, ModelSource, family_of
 from render.models import read_json
@@ -42,19 +43,12 @@ def load_pipeline(source: ModelSource, recipe: Recipe, device: str) -> tuple[Any
     check_device(device)
     hush()
     folder = source.folder if source.folder is not None else hub_folder(source)
-    family = check_folder(folder, source.variant)
+    family = check_model(source, folder)
     check_classes(folder / "model_index.json")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of the libraries to one another
-            pipeline = getattr(diffusers, family.pipeline).from_pretrained(
-                folder,
-                variant=source.variant,
-                dtype=getattr(torch, recipe.dtype),
-                use_safetensors=True,
-                local_files_only=True,
-                **family.loading,
-            )
+            pipeline = assembled(source, folder, family, getattr(torch, recipe.dtype))
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
         raise unusable(source, f"can't be loaded: {first_line(error)}") from error
     index = read_json(folder / "model_index.json")
@@ -76,16 +70,6 @@ def keep_overflow(
     finite = [torch.isfinite(tensor).flatten(1).all(1) for tensor in (decoded, latents[0])]
     each = (finite[0] & finite[1]).view(-1, *[1] * (decoded.ndim - 1))
     return torch.where(each, decoded, torch.nan)
-
-
-def unusable(source: ModelSource, what: str) -> ConfigError:
-    """The error for a model that is there but can't be used."""
-    return ConfigError([Mistake("model", f"{source} {what}; model=storybook runs as it is")])
-
-
-def first_line(error: BaseException) -> str:
-    """An error of a library in one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def check_device(device: str) -> None:
