@@ -153,7 +153,8 @@ class BlendedDenoiser:
         state: names of the arguments that belong to the frame and not to its text; a dot leads
             into a mapping.
         rows_per_call: every call computes exactly that many rows, the last one padded, so that
-            a frame's pixels do not depend on how many others it is rendered with.
+            a frame's pixels do not depend on how many others it is rendered with; None: a frame's
+            rows are one call, and no other frame's are in it.
         combine: the family's guidance.
     """
 
@@ -161,7 +162,7 @@ class BlendedDenoiser:
         self,
         denoiser: torch.nn.Module,
         state: frozenset[str],
-        rows_per_call: int,
+        rows_per_call: int | None,
         combine: Combine = classifier_free,
     ) -> None:
         self.denoiser = denoiser
@@ -229,13 +230,15 @@ class BlendedDenoiser:
         mixes = [self.conditioning(row) for _, row in owners]
         alike: dict[Any, list[int]] = {}  # texts of different lengths can't share a call
         for place, leaves in enumerate(mixes):
-            alike.setdefault(tuple(map(shapes, leaves.values())), []).append(place)
-        size = self.rows_per_call
-        self.calls = [
-            self.call(places[start : start + size], [owner for owner, _ in owners], mixes)
-            for places in alike.values()
-            for start in range(0, len(places), size)
-        ]
+            apart = owners[place][0] if self.rows_per_call is None else None
+            alike.setdefault((apart, *map(shapes, leaves.values())), []).append(place)
+        self.calls = []
+        for places in alike.values():
+            size = self.rows_per_call or len(places)
+            self.calls += [
+                self.call(places[start : start + size], size, [owner for owner, _ in owners], mixes)
+                for start in range(0, len(places), size)
+            ]
         needed = {text for _, row in owners for text, _ in row}
         while len(self.texts) > max(REMEMBERED_TEXTS, len(needed)):
             self.texts.popitem(last=False)
@@ -244,9 +247,11 @@ class BlendedDenoiser:
         """What one row is conditioned on."""
         return blended([self.texts[text] for text, _ in row], [weight for _, weight in row])
 
-    def call(self, places: Sequence[int], owners: Sequence[int], mixes: Sequence[Leaves]) -> Call:
-        """The call for at most `rows_per_call` rows; the last row is repeated to fill it."""
-        padded = [*places, *[places[-1]] * (self.rows_per_call - len(places))]
+    def call(
+        self, places: Sequence[int], size: int, owners: Sequence[int], mixes: Sequence[Leaves]
+    ) -> Call:
+        """The call for at most `size` rows; the last row is repeated to fill it."""
+        padded = [*places, *[places[-1]] * (size - len(places))]
         conditioning = {
             path: joined([mixes[place][path] for place in padded], self.axes[path])
             for path in mixes[places[0]]
@@ -269,7 +274,7 @@ class BlendedDenoiser:
             for place, prediction in zip(call.places, output, strict=False):  # the rest is padding
                 predictions[place] = prediction.float()
             self.rows += len(call.places)
-            self.padded_rows += self.rows_per_call - len(call.places)
+            self.padded_rows += len(call.owners) - len(call.places)
         self.on_call()
         blend = self.combine([predictions[place] for place in sorted(predictions)])
         blend = blend.to(output[0].dtype)

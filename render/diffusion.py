@@ -29,7 +29,8 @@ from render.plan import FrameSpec, Recipe
 Picture = npt.NDArray[np.uint8]
 
 PLACEHOLDER = ""  # the frames' call needs a prompt; every row of it is replaced
-ROWS_PER_FRAME = 3  # of the usual frame: two prompts and what guidance leads away from
+ROWS_PER_FRAME = {"noise": 3, "embedding": 2}
+"""Of the usual frame: two prompts or their blend, and what guidance leads away from."""
 REMEMBERED_ANSWERS = 8  # of the text encoders; the frames' placeholder is asked for every time
 FRAMES = {"cpu": 4, "mps": 4, "cuda": 8}
 LATENTS_ON_CPU = 64 * 64  # latent pixels of a batch: a slow model commits frame by frame
@@ -98,19 +99,20 @@ class Diffusion:
         self.batch = frames
         self.denoiser.rows_per_call = self.rows_per_call()
 
-    def rows_per_call(self) -> int:
+    def rows_per_call(self) -> int | None:
         """Rows of every call of the denoiser, on a CPU whatever the batch.
 
         There, small latents gain from more rows a call than one frame has (a third of the time on
-        storybook), and a frame's pixels are the same in any batch; one that is left alone pays for
-        rows that only fill its calls. A transformer's row comes out otherwise in its last bits by
-        its place in the call, so there it has a call of its own.
+        storybook), and one frame that is left alone pays for rows that only fill its calls; large
+        ones gain nothing, so that a frame's rows are a call of their own (None). A transformer's
+        row comes out otherwise in its last bits by its place in the call: one row a call.
         """
         if self.kind != "cpu":
-            return ROWS_PER_FRAME * self.batch
+            return ROWS_PER_FRAME[self.recipe.blend] * self.batch
         if self.family.denoiser != "unet":
             return 1
-        return ROWS_PER_FRAME * frames_at_once(self.kind, self.noise_shape)
+        frames = frames_at_once(self.kind, self.noise_shape)
+        return ROWS_PER_FRAME[self.recipe.blend] * frames if frames > 1 else None
 
     @property
     def rows(self) -> int:

@@ -79,7 +79,7 @@ def expected(of, sample):
     return unconditional + of.guidance * (conditional - unconditional)
 
 
-@pytest.mark.parametrize("rows_per_call", [1, 2, 3, 5, 40])
+@pytest.mark.parametrize("rows_per_call", [1, 2, 3, 5, 40, None])
 def test_every_frame_gets_its_own_blend(toy, rows_per_call):
     denoiser = patched(toy, rows_per_call)
     denoiser.prepare(FRAMES)
@@ -101,6 +101,14 @@ def test_calls_have_a_constant_number_of_rows(toy):
     run(toy, torch.zeros(1, 4))
     assert toy.calls[-1] == 4
     assert (denoiser.rows, denoiser.padded_rows) == (rows + 2, 2)
+
+
+def test_a_frames_rows_can_be_a_call_of_their_own(toy):
+    denoiser = patched(toy, None)
+    denoiser.prepare(FRAMES)
+    run(toy, torch.zeros(len(FRAMES), 4))
+    assert toy.calls == [len(of.rows) for of in FRAMES]
+    assert denoiser.padded_rows == 0
 
 
 def test_recording_computes_nothing(toy):

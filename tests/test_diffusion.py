@@ -298,7 +298,7 @@ def test_rows_computed_are_rows_planned(opened, frame, blend):
     render(diffusion, frame)
     needed = rows(frame, blend, STABLE_DIFFUSION)
     assert diffusion.rows - before[0] == 4 * needed
-    assert diffusion.padded_rows - before[1] == 4 * (-needed % 12)
+    assert diffusion.padded_rows - before[1] == 4 * (-needed % (12 if blend == "noise" else 8))
 
 
 def test_each_text_is_encoded_once(folders):
@@ -344,13 +344,23 @@ def test_rows_of_a_call_follow_the_size_on_a_cpu_and_the_batch_elsewhere(folders
         assert diffusion.denoiser.rows_per_call == 12
     diffusion.noise_shape = (1, 4, 64, 64)
     diffusion.set_batch(4)
-    assert diffusion.denoiser.rows_per_call == 3
+    assert diffusion.denoiser.rows_per_call is None
     diffusion.family = FAMILIES["StableDiffusion3Pipeline"]
     diffusion.set_batch(4)
     assert diffusion.denoiser.rows_per_call == 1
     diffusion.kind = "cuda"
     diffusion.set_batch(8)
     assert diffusion.denoiser.rows_per_call == 24
+    diffusion.close()
+
+
+def test_large_pictures_on_a_cpu_are_the_same_alone_and_together(folders):
+    """There, a frame's rows are a call of their own."""
+    diffusion = open_tiny(folders["sd1"])
+    diffusion.denoiser.rows_per_call = None
+    together = render(diffusion, *FILM)
+    assert diffusion.padded_rows == 0
+    assert equal(together, [render(diffusion, frame)[0] for frame in FILM])
     diffusion.close()
 
 
