@@ -13,85 +13,129 @@ from typing import Any
 
 import diffusers
 import torch
+from safetensors.torch import load_file
 
 from render.checkpoint import WEIGHTLESS, components, parts_beside
 from render.errors import ConfigError, Mistake
 from render.families import Family, ModelSource
 from render.models import read_json
+from render.parts import LEARNS_WORDS
 
 
 def assembled(source: ModelSource, folder: Path, family: Family, dtype: torch.dtype) -> Any:
     """The stock pipeline with its weights in that dtype, on the CPU.
 
     Raises:
-        ConfigError: a single file that does not fit its configs.
+        ConfigError: a single file that does not fit its configs, or a part that does not fit.
     """
     kind = getattr(diffusers, family.pipeline)
     options = {"dtype": dtype, "local_files_only": True}
+    given = {**family.loading, **other_vae(source, folder, options)}
     if source.file is None:
-        variant = source.variant
-        return kind.from_pretrained(
-            folder, variant=variant, use_safetensors=True, **options, **family.loading
+        pipeline = kind.from_pretrained(
+            folder, variant=source.variant, use_safetensors=True, **options, **given
         )
-    try:
-        parts = {**parts_from(source, folder, family, options), **family.loading}
-        with nothing_left_out():
+    else:
+        told = f"{source} does not fit the configs in {folder}"
+        with fitting("model", told, "give another model.config"), nothing_left_out():
+            given |= parts_from(source, folder, family, options)
             pipeline = kind.from_single_file(
-                str(source.file), config=str(folder), **options, **parts
+                str(source.file), config=str(folder), **options, **given
             )
-        check_filled(pipeline)
-        return pipeline
-    except Exception as error:  # a stranger's file can fail anywhere in its conversion
-        what = (
-            f"does not fit the configs in {folder} ({in_short(error)}); give another model.config"
-        )
-        raise unusable(source, what) from error
+    learn_words(pipeline, source.words)
+    if source.clip_skip and not hasattr(pipeline.text_encoder, "text_model"):
+        # The pipeline's way to the last norm, which transformers 5.6 made shorter.
+        vars(pipeline.text_encoder)["text_model"] = pipeline.text_encoder
+    return pipeline
+
+
+@contextmanager
+def fitting(key: str, told: str, way_out: str) -> Iterator[None]:
+    """Say in one line that a stranger's file does not fit; it can fail anywhere."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError([Mistake(key, f"{told} ({in_short(error)}); {way_out}")]) from error
+
+
+def other_vae(source: ModelSource, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """The VAE in place of the model's own, if there is one."""
+    if source.vae is None:
+        return {}
+    name = read_json(folder / "model_index.json")["vae"][1]
+    kind = getattr(diffusers, name)
+    with fitting("model.vae", f"{source.vae} does not fit as the model's {name}", "give another"):
+        if source.vae.is_dir():
+            return {"vae": kind.from_pretrained(source.vae, use_safetensors=True, **options)}
+        with nothing_left_out():
+            vae = kind.from_single_file(
+                str(source.vae), config=str(folder), subfolder="vae", **options
+            )
+        return {"vae": vae}
+
+
+def learn_words(pipeline: Any, words: tuple[tuple[Path, str], ...]) -> None:
+    """Textual inversion (Gal et al. 2022): each file's vectors become a token of its own."""
+    encoders = LEARNS_WORDS.get(type(pipeline).__name__, {})
+    for file, token in words:
+        with fitting(
+            "model.embeddings", f"{file} can't be learned as {token!r}", "mend or omit it"
+        ):
+            tensors = load_file(file)
+            for name, encoder in encoders.items():
+                pipeline.load_textual_inversion(
+                    tensors[name] if name else next(iter(tensors.values())),
+                    token=token,
+                    tokenizer=getattr(pipeline, encoder.replace("text_encoder", "tokenizer")),
+                    text_encoder=getattr(pipeline, encoder),
+                )
 
 
 def parts_from(
     source: ModelSource, folder: Path, family: Family, options: dict[str, Any]
 ) -> dict[str, Any]:
     """The components with weights that a single file lacks, from its folder."""
-    assert source.file is not None
     index = components(read_json(folder / "model_index.json"))
     return {
         name: getattr(sys.modules[index[name][0]], class_name).from_pretrained(
             folder, subfolder=name, use_safetensors=True, **options
         )
-        for name, class_name in parts_beside(source.file, folder, family).items()
+        for name, class_name in parts_beside(source, folder, family).items()
         if not class_name.endswith(WEIGHTLESS)
     }
 
 
 @contextmanager
 def nothing_left_out() -> Iterator[None]:
-    """Refuse weights that a file lacks: diffusers leaves them random and says nothing.
+    """Refuse weights that a file lacks: diffusers leaves them random and says nothing, or, where
+    accelerate is installed, on no device and says something else.
 
     Raises:
         ValueError: a network was filled only in part.
     """
-    stock, lacking = torch.nn.Module.load_state_dict, []
+    net, lacking = torch.nn.Module, []
+    stock_load, stock_to = net.load_state_dict, net.to
 
-    def load(net: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
-        told = stock(net, *args, **kwargs)
+    def load(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        told = stock_load(self, *args, **kwargs)
         lacking.extend(told.missing_keys)
         return told
 
-    torch.nn.Module.load_state_dict = load  # type: ignore[assignment, method-assign]
+    def to(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        nowhere = [name for name, weight in self.named_parameters() if weight.is_meta]
+        lacking.extend(nowhere)
+        return self if nowhere else stock_to(self, *args, **kwargs)
+
+    patched: Any = net
+    patched.load_state_dict, patched.to = load, to
     try:
         yield
     finally:
-        torch.nn.Module.load_state_dict = stock  # type: ignore[method-assign]
+        patched.load_state_dict, patched.to = stock_load, stock_to
     if lacking:
-        raise ValueError(f"it lacks {len(lacking)} weights, the first {lacking[0]}")
-
-
-def check_filled(pipeline: Any) -> None:
-    """The same where accelerate is installed: such weights are then on no device at all."""
-    for name, part in pipeline.components.items():
-        for path, weight in part.named_parameters() if isinstance(part, torch.nn.Module) else ():
-            if weight.is_meta:
-                raise ValueError(f"it lacks weights, the first {name}.{path}")
+        raise ValueError(f"it lacks {len(set(lacking))} weights, the first {lacking[0]}")
 
 
 def unusable(source: ModelSource, what: str) -> ConfigError:

@@ -31,17 +31,18 @@ def check_model(source: ModelSource, folder: Path) -> Family:
         return check_folder(folder, source.variant)
     family = check_index(folder / "model_index.json")
     wrong = code_mistakes(folder) + pickle_mistakes(folder)
-    for name, class_name in parts_beside(source.file, folder, family).items():
+    for name, class_name in parts_beside(source, folder, family).items():
         wrong += weight_mistakes(folder / name, class_name, None)
     if wrong:
         raise ConfigError(wrong)
     return family
 
 
-def parts_beside(file: Path, folder: Path, family: Family) -> dict[str, str]:
+def parts_beside(source: ModelSource, folder: Path, family: Family) -> dict[str, str]:
     """The components that are loaded from a single file's folder, with their classes."""
     index = read_json(folder / "model_index.json")
-    held = parts_held(names_in(file, "model.path"), index, family)
+    held = parts_held(names_in(source.file or folder, "model.path"), index, family)
+    held |= {"vae"} if source.vae else frozenset()
     return {
         name: str(class_name)
         for name, (_, class_name) in components(index).items()

@@ -69,6 +69,21 @@ class Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
+class EmbeddingConfig(Frozen):
+    """A word that was learned (textual inversion): its file, and how prompts spell it."""
+
+    path: Path
+    token: StrictStr
+
+    @field_validator("token")
+    @classmethod
+    def is_a_word(cls, token: str) -> str:
+        """It must come out of the tokenizer in one piece."""
+        if not re.fullmatch(r"[^\s,]{1,100}", token):
+            raise mistake(f"{shown(token)} is no single word")
+        return token
+
+
 class ModelConfig(Frozen):
     """`model/`: where the weights are, and what the model is used to."""
 
@@ -79,6 +94,9 @@ class ModelConfig(Frozen):
     variant: StrictStr | None = None
     path: Path | None = None
     config: Path | None = None
+    vae: Path | None = None
+    clip_skip: Annotated[StrictInt, Field(ge=1, le=32)] | None = None
+    embeddings: tuple[EmbeddingConfig, ...] = ()
     width: Side | None = None
     height: Side | None = None
     multiple: Annotated[StrictInt, Field(ge=1)] = 8
@@ -264,7 +282,9 @@ def type_at(path: Sequence[str | int]) -> Any:
     here: Any = RunConfig
     for part in path:
         field = fields_of(here).get(str(part))
-        inside = get_args(here)[1] if get_origin(here) is dict else None
+        kinds = {dict: 1, tuple: 0}  # which of its types is that of what it holds
+        held = kinds.get(get_origin(here))
+        inside = None if held is None else get_args(here)[held]
         here = field.annotation if field else inside
     return here
 
@@ -302,7 +322,7 @@ def place(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
     """Pydantic's path up to a value; the union branches it tried lie behind that."""
     for depth in range(1, len(location)):
         kind = type_at(location[:depth])
-        if not (fields_of(kind) or get_origin(kind) is dict):
+        if not (fields_of(kind) or get_origin(kind) in (dict, tuple)):
             return location[:depth]
     return location
 

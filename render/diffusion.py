@@ -200,7 +200,6 @@ class Diffusion:
         """
         dtype = getattr(torch, self.family.noise_dtype or self.recipe.dtype)
         return self.pipeline(
-            **given,
             num_images_per_prompt=noise.shape[0],
             latents=self.family.pack(self.pipeline, noise).to(self.pipeline.device, dtype),
             generator=generators,
@@ -208,7 +207,7 @@ class Diffusion:
             width=self.recipe.width,
             num_inference_steps=self.recipe.steps,
             output_type="np",
-            **self.family.call,
+            **{**self.family.call, **given},
         ).images
 
     def step_counter(self, on_step: Callable[[int, int], None]) -> Callable[[], None]:

@@ -25,6 +25,11 @@ class ModelSource:
     family: str | None
     file: Path | None = None
     """A checkpoint in one file, whose configs are in the folder."""
+    vae: Path | None = None
+    """Folder or file of another VAE."""
+    clip_skip: int | None = None
+    words: tuple[tuple[Path, str], ...] = ()
+    """Files of learned words, each with its token."""
 
     def __str__(self) -> str:
         if self.file is not None:

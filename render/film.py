@@ -18,6 +18,7 @@ from render.devices import choose_device, choose_dtype
 from render.errors import ConfigError, Mistake
 from render.formats import audio_mistake, rate_mistake
 from render.models import Model, remember, remembered, resolve_model
+from render.parts import with_parts
 from render.plan import FramePlan, Recipe, make_plan, make_recipe
 from render.schedulers import kind_mistake
 from render.store import STORE_NAME
@@ -131,7 +132,7 @@ def link_mistakes(root: Path, folder: Path) -> list[Mistake]:
 
 def sound_model(written: ModelConfig, known: dict[str, Any]) -> Model:
     """The config's model; a folder is looked through before anything of it is loaded."""
-    model = resolve_model(written, known, Path())
+    model = with_parts(resolve_model(written, known, Path()), written, known, Path())
     if model.source.folder:
         check_model(model.source, model.source.folder)
     return model

@@ -24,6 +24,7 @@ from render.checkpoint import LIBRARIES, check_index, check_model, components, f
 from render.errors import ConfigError, Mistake
 from render.families import Family, ModelSource, family_of
 from render.models import read_json
+from render.parts import skipping
 from render.plan import Recipe
 
 HUB_TIMEOUT_S = 10
@@ -53,6 +54,7 @@ def load_pipeline(source: ModelSource, recipe: Recipe, device: str) -> tuple[Any
         raise unusable(source, f"can't be loaded: {first_line(error)}") from error
     index = read_json(folder / "model_index.json")
     family = family_of(index, getattr(pipeline, family.denoiser).config)
+    family = skipping(family, source.clip_skip)
     pipeline.scheduler = make_scheduler(pipeline.scheduler, recipe)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.vae.enable_slicing()  # one picture at a time: pixels do not depend on neighbours

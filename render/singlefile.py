@@ -49,7 +49,12 @@ def broken(path: Path) -> str | None:
 
 
 def names_in(file: Path, key: str) -> frozenset[str]:
-    """The names of a file's weights.
+    """The names of a file's weights; see `shapes_in`."""
+    return frozenset(shapes_in(file, key))
+
+
+def shapes_in(file: Path, key: str) -> dict[str, tuple[int, ...]]:
+    """The names of a file's weights with their shapes.
 
     Args:
         key: of the config that gives the file, for errors.
@@ -65,7 +70,8 @@ def names_in(file: Path, key: str) -> frozenset[str]:
     if wrong := broken(file):
         raise ConfigError([Mistake(key, f"{file} {wrong}")])
     with safetensors.safe_open(file, framework="numpy") as opened:
-        return frozenset(opened.keys())
+        names = opened.keys()
+        return {name: tuple(opened.get_slice(name).get_shape()) for name in names}
 
 
 def parts_held(names: frozenset[str], index: Mapping[str, Any], family: Family) -> frozenset[str]:

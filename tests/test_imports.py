@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "render"
 TABLE = """
     words errors values easing files ours
     config documents
-    timeline families schedulers singlefile models checkpoint devices
+    timeline families schedulers singlefile models checkpoint parts devices
     plan branches
     lock signals store tokens cost
     noise blend assemble pipeline diffusion
