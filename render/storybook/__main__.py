@@ -1,6 +1,7 @@
 """`python -m render.storybook make | eval | paint`: make the model, measure it, look at it."""
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,8 @@ WORKING_FOLDER = Path("outputs/.storybook")
 
 def main() -> None:
     """Read the command line and do what it says."""
+    # Else every process of a training says that there is no torchvision, which nothing here needs.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     asked = _parser().parse_args()
     if asked.command == "paint":
         _paint(asked)
