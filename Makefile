@@ -8,7 +8,7 @@ TIMELINE ?= city
 ARGS ?=
 SECONDS ?= 60
 
-.PHONY: help install city plan sweep test lint fuzz storybook storybook-eval clean
+.PHONY: help install city plan sweep test lint bench fuzz storybook storybook-eval clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ lint: $(STAMP) ## ruff and mypy alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(STAMP) ## the origin's loop, a stock pipeline and this project in turn: seconds a frame, ratios
+	$(BIN)/python benchmarks/speed.py $(ARGS)
 
 fuzz: $(STAMP) ## throw SECONDS=60 of odd timelines at the reader; finds are kept in .fuzz/
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --editable '.[fuzz]'
