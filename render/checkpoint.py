@@ -7,6 +7,7 @@ could run code or reach outside of the folder is named here, at planning time, w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from render.singlefile import PICKLES, broken, names_in, parts_held
 LIBRARIES = ("diffusers", "transformers")
 SAFETY_CHECKER = "stable_diffusion"  # named as a library in old folders; never loaded
 WEIGHTLESS = ("Tokenizer", "TokenizerFast", "Scheduler", "Processor", "FeatureExtractor")
+TORCHVISION = {"PixtralProcessor"}  # without it transformers has only their names
 CONVERT = "convert the model with `save_pretrained(…, safe_serialization=True)`"
 
 
@@ -100,6 +102,11 @@ def index_mistakes(written: Mapping[str, Any], family: Family) -> Iterator[str]:
             yield (
                 f"component {name!r} wants the library {library!r}; only diffusers and "
                 "transformers are imported, never a model's own code"
+            )
+        elif str(class_name) in TORCHVISION and not find_spec("torchvision"):
+            yield (
+                f"component {name!r} is a {class_name}, which needs torchvision; install the "
+                "torchvision that goes with this torch"
             )
         elif "Pipeline" in str(class_name):
             yield f"component {name!r} is a pipeline with components of its own, never a part"

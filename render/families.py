@@ -205,6 +205,8 @@ class Family:
     """The text encoder that reads most, then what stands in for it in models that lack it."""
     loading: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of `from_pretrained`; a component given as None is never loaded."""
+    unserved: Mapping[str, str] = field(default_factory=dict)
+    """What the denoiser's config may not switch on, and why."""
     adapt: Callable[[Family, Mapping[str, Any], Mapping[str, Any]], Family] | None = None
     """(family, model_index.json, the denoiser's config) to what holds for that very model."""
 
@@ -371,6 +373,10 @@ FAMILIES = {
             native=1328,
             multiple=16,
             readers=(Reader("tokenizer", 512, marks=5),),
+            unserved={
+                "guidance_embeds": "a Qwen-Image model that takes guidance as an input has no row "
+                "in render/families.py yet: it would need the argument `guidance`; use one without"
+            },
         ),
         flow_transformer(  # Flux.2 dev
             pipeline="Flux2Pipeline",

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from render.checkpoint import check_model
+from render.checkpoint import check_index, check_model
 from render.config import InvalidConfig, ModelConfig, RunConfig, parse
 from render.devices import choose_device, choose_dtype
 from render.errors import ConfigError, Mistake
@@ -20,6 +20,7 @@ from render.formats import audio_mistake, rate_mistake
 from render.models import Model, remember, remembered, resolve_model
 from render.parts import with_parts
 from render.plan import FramePlan, Recipe, make_plan, make_recipe
+from render.prompts import negative_warnings, revision_warnings, weight_mistakes
 from render.schedulers import kind_mistake
 from render.store import STORE_NAME
 from render.timeline import Timeline, resolve
@@ -108,6 +109,7 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     dtype = look(lambda: choose_dtype(config.compute, config.model, place, half))
     recipe = look(lambda: make_recipe(config, model, dtype or "float32")) if model else None
     mistakes += family_mistakes(config, model, locate) if model else []
+    mistakes += weight_mistakes(config, locate)
     for key, wrong in (("audio", audio_mistake), ("fps", rate_mistake)):
         if what := wrong(config.output):
             mistakes.append(Mistake(f"output.{key}", what))
@@ -135,6 +137,8 @@ def sound_model(written: ModelConfig, known: dict[str, Any]) -> Model:
     model = with_parts(resolve_model(written, known, Path()), written, known, Path())
     if model.source.folder:
         check_model(model.source, model.source.folder)
+    elif model.tokenizer:
+        check_index(model.tokenizer.parent / "model_index.json")
     return model
 
 
@@ -183,5 +187,10 @@ def planned(
     """The film with its plan."""
     scheduler = config.scheduler.class_name or model.scheduler or "unknown"
     plan = make_plan(timeline, recipe, config.output.fps, scheduler, model.family.guidance)
+    more = [
+        *negative_warnings(timeline, model.family.guidance),
+        *revision_warnings(model, config.model.revision),
+    ]
+    plan = replace(plan, warnings=(*plan.warnings, *more))
     store = config.root / STORE_NAME
     return Film(config, folder, store, model, device, scheduler, plan)

@@ -159,6 +159,9 @@ def with_facts(
     denoiser = config_of(folder, family.denoiser)
     if denoiser:
         family = family_of(index, denoiser)
+    for key, why in family.unserved.items():
+        if denoiser.get(key):
+            raise ConfigError([Mistake(f"{folder}/{family.denoiser}/config.json", f"{key}: {why}")])
     factor = vae_factor(config_of(folder, "vae"))
     side = native_side(family, denoiser, factor)
     width, height = written.width or side, written.height or side

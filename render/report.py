@@ -49,8 +49,8 @@ class PlanSummary:
     estimate_source: str
     disk_bytes: int
     """For the frames that are not there."""
-    cut_prompts: Sequence[tuple[str, int, int]] = ()
-    """(text, its tokens, the text encoder's limit)"""
+    cut_prompts: Sequence[tuple[str, int, int, str]] = ()
+    """(text, its tokens, the text encoder's limit, what is cut off)"""
     warnings: Sequence[str] = ()
     video_bytes: int = 0
 
@@ -180,6 +180,15 @@ def reason_lines(summary: PlanSummary) -> list[str]:
     return [f"{state}: {count:,}, {why}" for state, count, why in summary.reasons]
 
 
+def cut_lines(summary: PlanSummary) -> list[str]:
+    """What the model does not read of a text, a line each."""
+    return [
+        f"{tokens} tokens, the model reads {limit}, not {one_line(lost)!r} at the end of: "
+        f"{one_line(text)}"
+        for text, tokens, limit, lost in summary.cut_prompts
+    ]
+
+
 def show_plan(reporter: Reporter, name: str, summary: PlanSummary) -> None:
     """What `mode=plan` prints."""
     lines: list[tuple[str, Text | str]] = [(name, plural(summary.frames, "frame"))]
@@ -190,9 +199,7 @@ def show_plan(reporter: Reporter, name: str, summary: PlanSummary) -> None:
     lines.append(("denoiser", f"{plural(summary.rows, 'row')} to compute"))
     lines.append(("time", estimate(summary)))
     lines.append(("disk", f"{size(summary.disk_bytes)} for the frames that are not there"))
-    for text, tokens, limit in summary.cut_prompts:
-        told = f"{tokens} tokens, the model reads {limit}: {one_line(text)}"
-        lines.append(("cut", Text(told, "yellow")))
+    lines += [("cut", Text(line, "yellow")) for line in cut_lines(summary)]
     lines += [("warning", Text(one_line(warning), "yellow")) for warning in summary.warnings]
     reporter.result(lines)
 

@@ -22,7 +22,7 @@ from render.lock import holding
 from render.ours import CONFIG_MARK, make_way
 from render.plan import plan_files, shard_of
 from render.record import Phases
-from render.report import Reporter, reason_lines, show_plan, state_line
+from render.report import Reporter, cut_lines, reason_lines, show_plan, state_line
 from render.store import State
 from render.survey import check_room, summarise, survey
 from render.work import Work
@@ -101,7 +101,8 @@ def render_film(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> 
             verdicts = survey(film, shard_of(film.plan, film.config.shard))
             summary = summarise(film, verdicts)
         reporter.say(f"{film.config.name}: {state_line(summary)}")
-        for line in (*reason_lines(summary), *summary.warnings):
+        cut = [f"cut: {line}" for line in cut_lines(summary)]
+        for line in (*reason_lines(summary), *cut, *summary.warnings):
             reporter.say(line)
         if summary.foreign:
             reporter.warn("files that are not ours are left alone; the video shows our frames")

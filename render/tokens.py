@@ -23,6 +23,8 @@ class CutPrompt:
     text: str
     tokens: int
     limit: int
+    lost: str
+    """What is cut off, from the first token that is not read."""
 
 
 def cut_prompts(
@@ -50,9 +52,12 @@ def cut_prompts(
         return
     limit = limit or written.get("model_max_length")
     for text in texts:
-        tokens = len(tokenizer.encode(text, add_special_tokens=False).ids) + marks
+        read = tokenizer.encode(text, add_special_tokens=False)
+        tokens = len(read.ids) + marks
         if isinstance(limit, int) and tokens > limit:
-            yield CutPrompt(text, tokens, limit)
+            first = max(limit - marks, 0)
+            start = next((begin for begin, _ in read.offsets[first:]), len(text))
+            yield CutPrompt(text, tokens, limit, text[start:])
 
 
 def load_tokenizer(folder: Path, kind: str = "CLIPTokenizer") -> Tokenizer | None:

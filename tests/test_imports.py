@@ -20,7 +20,7 @@ TABLE = """
     noise blend assemble pipeline diffusion
     formats ffmpeg encode
     progress sheet report
-    film rendering survey record work
+    prompts film rendering survey record work
     run
     commandline
     __main__

@@ -42,7 +42,7 @@ SUMMARY = PlanSummary(
     seconds_estimate=754,
     estimate_source="from 3 earlier runs on this machine",
     disk_bytes=412_000_000,
-    cut_prompts=[("a [red] castle\x1b[31m " + "and more " * 40, 90, 77)],
+    cut_prompts=[("a [red] castle\x1b[31m " + "and more " * 40, 90, 77, "and\nmore ")],
     warnings=["keyframe 2 at 1.3 s is off the frame grid"],
 )
 DONE = Outcome(37, 12, 25, [], 63.2, Path("outputs/city/city.mp4"), Path("outputs/city/sheet.png"))
@@ -96,7 +96,10 @@ def test_the_plan_in_a_pipe_is_plain_and_one_line_a_fact() -> None:
     assert "disk  412.0 MB for the frames that are not there" in lines
     assert "warning  keyframe 2 at 1.3 s is off the frame grid" in lines
     cut = next(line for line in lines if line.startswith("cut"))
-    assert cut.startswith("cut  90 tokens, the model reads 77: a [red] castle\ufffd[31m and more")
+    assert cut.startswith(
+        "cut  90 tokens, the model reads 77, not 'and more' at the end of: "
+        "a [red] castle\ufffd[31m and more"
+    )
     assert cut.endswith("and more")
     assert "foreign" not in told
 

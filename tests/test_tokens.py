@@ -75,7 +75,8 @@ def test_the_fixture_merges_words(folders):
 @pytest.mark.parametrize("form", ["whole", "parts"])
 def test_texts_longer_than_the_encoder_reads_are_told(folders, form):
     fits, too_long = "the cat " * 5, "the cat " * 5 + "and"  # and begin and end
-    assert list(cut_prompts([fits, too_long], folders[form])) == [CutPrompt(too_long, 13, 12)]
+    (cut,) = cut_prompts([fits, too_long], folders[form])
+    assert cut == CutPrompt(too_long, 13, 12, "and")
 
 
 def test_nothing_is_said_of_a_tokenizer_that_is_not_there(folders, tmp_path):
