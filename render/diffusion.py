@@ -20,6 +20,7 @@ import torch
 from render.assemble import first_line
 from render.blend import BlendedDenoiser
 from render.branches import Branches, Text, branches
+from render.emphasis import has_weights
 from render.errors import NonFiniteFrames, OutOfMemory
 from render.families import Family, ModelSource
 from render.noise import starting_noise, step_generator
@@ -171,7 +172,9 @@ class Diffusion:
     def record(self, text: Text, pictures: int) -> dict[str, Any]:
         """What reaches the denoiser when the pipeline is called with a text."""
         given = {"prompt": text.words}
-        if text.negative and self.family.negative:
+        if self.family.weighted and has_weights(text.words):
+            given = self.family.weighted(self.pipeline, text.words)
+        elif text.negative and self.family.negative:
             given = self.family.negative(self.pipeline, text.words)
         noise = torch.zeros(pictures, *self.noise_shape[1:])
         return self.denoiser.record(lambda: self.call_pipeline(given, noise, None))

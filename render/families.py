@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from render.emphasis import sd_texts, sdxl_texts
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
@@ -187,6 +189,8 @@ class Family:
     guidance: Guidance = Guidance()
     negative: Callable[[Any, str], dict[str, Any]] | None = None
     """(pipeline, text) to arguments of the pipeline's call; None: negatives are read as prompts."""
+    weighted: Callable[[Any, str], dict[str, Any]] | None = None
+    """(pipeline, text with weights) to arguments of the pipeline's call, where it can be given."""
     lined_up: bool = True
     """Whether all texts have one length, so that embeddings can be blended."""
     flow: bool = False
@@ -254,6 +258,7 @@ FAMILIES = {
             call={"guidance_scale": 1.0},
             state=frozenset({"sample", "timestep", "timestep_cond"}),
             noise_shape=unet_noise,
+            weighted=sd_texts,
             loading={
                 **NO_PICTURES_IN,
                 "safety_checker": None,
@@ -268,6 +273,7 @@ FAMILIES = {
             state=frozenset({"sample", "timestep", "timestep_cond", "added_cond_kwargs.time_ids"}),
             noise_shape=unet_noise,
             negative=zeros_for_empty,
+            weighted=sdxl_texts,
             # The watermark would be there or not by what else is installed.
             loading={**NO_PICTURES_IN, "add_watermarker": False},
             adapt=distilled_unet,

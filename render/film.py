@@ -109,7 +109,7 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     dtype = look(lambda: choose_dtype(config.compute, config.model, place, half))
     recipe = look(lambda: make_recipe(config, model, dtype or "float32")) if model else None
     mistakes += family_mistakes(config, model, locate) if model else []
-    mistakes += weight_mistakes(config, locate)
+    mistakes += weight_mistakes(config, model, locate) if model else []
     for key, wrong in (("audio", audio_mistake), ("fps", rate_mistake)):
         if what := wrong(config.output):
             mistakes.append(Mistake(f"output.{key}", what))

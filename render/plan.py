@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import Any
 
 from render.config import RunConfig
+from render.emphasis import has_weights, reader_name
 from render.errors import ConfigError, Mistake
 from render.families import STABLE_DIFFUSION, Guidance
 from render.models import Model
@@ -147,15 +148,16 @@ def frame_digest(
     shared: bytes, spec: FrameSpec, guidance: Guidance = STABLE_DIFFUSION.guidance
 ) -> str:
     """A frame's identity: sha256 over its recipe and its spec, whatever order texts stand in."""
-    mine = canonical(
-        {
-            "prompts": sorted(spec.prompts),
-            "negatives": sorted(spec.negatives) if guidance.leads_away(spec.guidance) else [],
-            "seeds": sorted(spec.seeds),
-            "guidance": float(spec.guidance),
-        }
-    )
-    return hashlib.sha256(shared + b"\0" + mine).hexdigest()
+    negatives = sorted(spec.negatives) if guidance.leads_away(spec.guidance) else []
+    mine = {
+        "prompts": sorted(spec.prompts),
+        "negatives": negatives,
+        "seeds": sorted(spec.seeds),
+        "guidance": float(spec.guidance),
+    }
+    if any(has_weights(text) for text, _ in (*spec.prompts, *negatives)):
+        mine["weights"] = reader_name()
+    return hashlib.sha256(shared + b"\0" + canonical(mine)).hexdigest()
 
 
 def canonical(value: object) -> bytes:

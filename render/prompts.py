@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from render.config import RunConfig
+from render.emphasis import weight_mistake, weighted_part
 from render.errors import Mistake
 from render.families import Guidance
 from render.models import COMMIT, Model
 from render.timeline import Locate, Timeline
 from render.values import shown
 
-WEIGHT = re.compile(r"(?<!\\)\((?P<words>[^()]*):\s*(?P<weight>[+-]?(?:\d+\.?\d*|\.\d+))\s*\)")
 NAMED = 5  # keyframes that a warning names
 
 
-def weighted_part(text: str) -> str | None:
-    """The first part of a text that other tools read as words with a weight: `(a castle:1.3)`.
-
-    A time, a ratio or a verse in brackets is none: `(at 10:30)`, `(16:9)`.
-    """
-    for found in WEIGHT.finditer(text):
-        if "." in found["weight"] or not found["words"][-1:].isdigit():
-            return found[0]
-    return None
-
-
-def weight_mistakes(config: RunConfig, locate: Locate) -> Iterator[Mistake]:
-    """Weights inside texts: the model would read the brackets and the number as words."""
+def weight_mistakes(config: RunConfig, model: Model, locate: Locate) -> Iterator[Mistake]:
+    """Weights inside texts that this model can't be given."""
     texts = [("sampling.negative", config.sampling.negative)]
     for name, keyframe in config.timeline.keyframes.items():
         place = f"timeline.keyframes.{name}"
         texts += [(locate(f"{place}.prompt"), text) for text in keyframe.prompt or {}]
         texts.append((locate(f"{place}.negative"), keyframe.negative or ""))
     for place, text in texts:
-        if part := weighted_part(text):
-            yield Mistake(
-                place,
-                f"{shown(part)} is a weight inside a text, which the model would read as words; "
-                "leave brackets and number out, or blend two texts: "
-                "{A town with a castle: 0.7, A town: 0.3}",
+        part = weighted_part(text)
+        if part is None:
+            continue
+        wrong = weight_mistake(text)
+        if model.family.weighted is None or model.source.clip_skip:
+            wrong = (
+                "is a weight inside a text, which only Stable Diffusion 1, 2 and XL without "
+                "model.clip_skip are given; leave brackets and number out, or blend two texts: "
+                "{A town with a castle: 0.7, A town: 0.3}"
             )
+        if wrong:
+            yield Mistake(place, f"{shown(part)}: {wrong}")
 
 
 def negative_warnings(timeline: Timeline, guidance: Guidance) -> Iterator[str]:

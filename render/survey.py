@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple
 
 from render import cost, store
+from render.emphasis import plain
 from render.files import free_bytes, no_room, sweep
 from render.film import Film
 from render.formats import video_bytes
@@ -70,6 +71,7 @@ def check_room(film: Film, summary: PlanSummary) -> None:
 def cut_texts(model: Model, texts: Iterable[str]) -> Iterator[CutPrompt]:
     """The texts that the model reads only the beginning of."""
     reader = model.reader
+    texts = {plain(text) for text in texts} if model.family.weighted else texts
     return cut_prompts(sorted(texts), model.tokenizer, reader.tokens, reader.marks)
 
 

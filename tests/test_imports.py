@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "render"
 
 # The order of the flow. A file imports files above its own row, or earlier in its row.
 TABLE = """
-    words errors values easing files ours
+    words errors values easing files ours emphasis
     config documents
     timeline families schedulers singlefile models checkpoint parts devices
     plan branches
@@ -35,6 +35,7 @@ ALONE = {
     "pydantic": {"config"},
     "rich": {"progress", "report"},
     "tokenizers": {"tokens"},
+    "compel": {"emphasis"},
     "fcntl": {"lock"},
 }
 

@@ -6,9 +6,9 @@ import shutil
 import pytest
 from films import composed, write_model
 
+from render.emphasis import pieces, plain, weighted_part
 from render.errors import ConfigError
 from render.film import open_film
-from render.prompts import weighted_part
 
 pytestmark = pytest.mark.filterwarnings("ignore:`FluxPosEmbed`:FutureWarning")  # by Chroma
 
@@ -65,17 +65,64 @@ def test_brackets_in_prose_are_no_weights(text):
     assert weighted_part(text) is None
 
 
-def test_a_weight_in_a_text_is_refused_with_its_keyframe(film):
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("a (castle: 1.3) and (fog:.5)", (("a ", 1), ("castle", 1.3), (" and ", 1), ("fog", 0.5))),
+        ("(red:1)(green:2)", (("red", 1), ("green", 2))),
+        ("a castle (at 10:30)", (("a castle (at 10:30)", 1),)),
+    ],
+)
+def test_a_text_is_read_in_pieces(text, read):
+    assert pieces(text) == read
+    assert plain(text) == "".join(words for words, _ in read)
+
+
+def test_a_weight_is_refused_with_its_keyframe_where_the_model_is_given_none(film):
     changes = {
         "timeline.keyframes.1.prompt": "a (castle:1.3)",
         "timeline.keyframes.2.negative": "(fog:0.5)",
         "sampling.negative": "(blurry:2)",
+        "model.clip_skip": 1,
     }
     lines = refused(lambda: film(changes))
     places = ["sampling.negative", "timeline.keyframes.1.prompt", "timeline.keyframes.2.negative"]
     assert [line.partition(": ")[0] for line in lines] == places
     assert all("is a weight inside a text" in line for line in lines)
     assert "'(castle:1.3)'" in lines[1]
+    del changes["model.clip_skip"]
+    assert film(changes)
+
+
+def test_other_families_are_given_no_weights(family_folder, tmp_path):
+    written = composed(family_folder("pixart"), tmp_path, {"timeline.keyframes.1.prompt": "(a:2)"})
+    (line,) = refused(lambda: open_film(written, "", str))
+    assert "only Stable Diffusion 1, 2 and XL" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("((red:1.1) roofs:0.8)", "inside of weights"),
+        ("(fog:-0.5)", "from 0 to 10"),
+        ("(fog:11)", "from 0 to 10"),
+    ],
+)
+def test_weights_that_mean_nothing_are_refused(film, text, said):
+    (line,) = refused(lambda: film({"timeline.keyframes.1.prompt": text}))
+    assert line.startswith("timeline.keyframes.1.prompt: ")
+    assert said in line
+
+
+def test_who_reads_weights_is_in_the_identity_of_their_frames_only(film, monkeypatch):
+    def digests():
+        frames = film({"timeline.keyframes.1.prompt": "a (castle:1.3)"}).plan.frames
+        return [frame.digest for frame in frames]
+
+    before = digests()
+    monkeypatch.setattr("render.plan.reader_name", lambda: "another")
+    changed = [old != new for old, new in zip(before, digests(), strict=True)]
+    assert changed == [False] + [True] * 23 + [False]
 
 
 # --- negatives, revisions ------------------------------------------------------------------------
