@@ -131,7 +131,8 @@ class Film:
         for path, right in zip(shown, wanted, strict=True):
             if path.read_bytes() in self.strange:
                 path = self.root.joinpath(*right_place(right))
-            assert np.array_equal(np.asarray(Image.open(path)), np.asarray(Image.open(right)))
+            with Image.open(path) as one, Image.open(right) as other:
+                assert np.array_equal(np.asarray(one), np.asarray(other))
         self.whole()
         self.strangers_stay()
         assert list(self.root.rglob("*.tmp")) == []
@@ -150,7 +151,8 @@ def content_of(path: Path) -> str:
 
 def right_place(frame: Path) -> tuple[str, str, str]:
     """Where the store has a frame."""
-    digest = Image.open(frame).info["render:digest"]
+    with Image.open(frame) as image:
+        digest = image.info["render:digest"]
     return ".store", digest[:2], f"{digest}.png"
 
 
