@@ -6,8 +6,9 @@ What is loaded was checked before (checkpoint.py): data only, never code.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,18 @@ import torch
 from safetensors.torch import load_file
 
 from render.checkpoint import WEIGHTLESS, components, parts_beside
+from render.config import ComputeConfig
 from render.errors import ConfigError, Mistake
 from render.families import Family, ModelSource
 from render.models import read_json
 from render.parts import LEARNS_WORDS
 
 
-def assembled(source: ModelSource, folder: Path, family: Family, dtype: torch.dtype) -> Any:
-    """The stock pipeline with its weights in that dtype, on the CPU.
+def assembled(
+    source: ModelSource, folder: Path, family: Family, dtype: torch.dtype, quantised: str = "none"
+) -> Any:
+    """The stock pipeline with its weights in that dtype, on the CPU; its denoiser's perhaps in
+    fewer bits.
 
     Raises:
         ConfigError: a single file that does not fit its configs, or a part that does not fit.
@@ -32,6 +37,7 @@ def assembled(source: ModelSource, folder: Path, family: Family, dtype: torch.dt
     options = {"dtype": dtype, "local_files_only": True}
     given = {**family.loading, **other_vae(source, folder, options)}
     if source.file is None:
+        given |= quantising(family.denoiser, quantised)
         pipeline = kind.from_pretrained(
             folder, variant=source.variant, use_safetensors=True, **options, **given
         )
@@ -47,6 +53,43 @@ def assembled(source: ModelSource, folder: Path, family: Family, dtype: torch.dt
         # The pipeline's way to the last norm, which transformers 5.6 made shorter.
         vars(pipeline.text_encoder)["text_model"] = pipeline.text_encoder
     return pipeline
+
+
+def quantising(denoiser: str, quantised: str) -> dict[str, Any]:
+    """Arguments of `from_pretrained` that keep the denoiser's weights in 8 bits; computed with in
+    the dtype of the others."""
+    if quantised == "none":
+        return {}
+    from torchao.quantization import Int8WeightOnlyConfig
+
+    config = diffusers.TorchAoConfig(Int8WeightOnlyConfig())
+    return {
+        "quantization_config": diffusers.PipelineQuantizationConfig(
+            quant_mapping={denoiser: config}
+        )
+    }
+
+
+def placed(pipeline: Any, device: str, compute: ComputeConfig) -> Any:
+    """The pipeline on its device, or its parts waiting in main memory for their turn there."""
+    pipeline.vae.enable_slicing()  # one picture at a time: pixels do not depend on neighbours
+    if compute.vae_tiling:
+        pipeline.vae.enable_tiling()
+    if compute.offload == "none":
+        return pipeline.to(device)
+    if compute.offload == "sequential":
+        pipeline.enable_sequential_cpu_offload(device=device)
+        return pipeline
+    pipeline.enable_model_cpu_offload(device=device)
+    # The stock one takes all hooks off and on again, and this project's `forward` with them.
+    pipeline.maybe_free_model_hooks = partial(offload, pipeline._all_hooks)
+    return pipeline
+
+
+def offload(hooks: Sequence[Any]) -> None:
+    """Send all parts back to main memory."""
+    for hook in hooks:
+        hook.offload()
 
 
 @contextmanager

@@ -170,11 +170,15 @@ class OutputConfig(Frozen):
 
 
 class ComputeConfig(Frozen):
-    """`compute/`: where it runs. Only the dtype is part of a frame's identity."""
+    """`compute/`: where it runs. Part of a frame's identity is only what changes its pixels: the
+    dtype, a tiled VAE, quantised weights."""
 
     device: StrictStr = "auto"
     dtype: Dtype = "auto"
     batch: int | Literal["auto"] = "auto"
+    offload: Literal["none", "model", "sequential"] = "none"
+    vae_tiling: StrictBool = False
+    quantised: Literal["none", "int8"] = "none"
 
     @field_validator("device")
     @classmethod

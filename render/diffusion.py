@@ -20,6 +20,7 @@ import torch
 from render.assemble import first_line
 from render.blend import BlendedDenoiser
 from render.branches import Branches, Text, branches
+from render.config import ComputeConfig
 from render.emphasis import has_weights
 from render.errors import NonFiniteFrames, OutOfMemory
 from render.families import Family, ModelSource
@@ -43,6 +44,7 @@ def open_diffusion(
     device: str,
     batch: int | None = None,
     on_text: Callable[[int, int], None] | None = None,
+    compute: ComputeConfig | None = None,
 ) -> Diffusion:
     """Load a model for a recipe.
 
@@ -52,13 +54,14 @@ def open_diffusion(
         device: `cpu`, `cuda`, `cuda:1` or `mps`.
         batch: frames a call, or None for a number that is always the same on such a device.
         on_text: told (done, total) while the texts of a batch of frames are encoded.
+        compute: what it says of little memory.
 
     Raises:
         ConfigError: the model, its scheduler or the device can't be used; one line a reason.
         OutOfMemory: the model does not fit.
     """
     with out_of_memory():
-        pipeline, family = load_pipeline(source, recipe, device)
+        pipeline, family = load_pipeline(source, recipe, device, compute)
         return Diffusion(pipeline, family, recipe, device, batch, on_text)
 
 
@@ -84,7 +87,8 @@ class Diffusion:
         self.recipe = recipe
         self.on_text = on_text
         self.noise_shape = (1, *family.noise_shape(pipeline, recipe.height, recipe.width))
-        self.kind = device.partition(":")[0]
+        self.device = torch.device(device)
+        self.kind = self.device.type
         self.batch = batch or frames_at_once(self.kind, self.noise_shape)
         self.denoiser = BlendedDenoiser(
             getattr(pipeline, family.denoiser),
@@ -204,7 +208,7 @@ class Diffusion:
         dtype = getattr(torch, self.family.noise_dtype or self.recipe.dtype)
         return self.pipeline(
             num_images_per_prompt=noise.shape[0],
-            latents=self.family.pack(self.pipeline, noise).to(self.pipeline.device, dtype),
+            latents=self.family.pack(self.pipeline, noise).to(self.device, dtype),
             generator=generators,
             height=self.recipe.height,
             width=self.recipe.width,

@@ -17,6 +17,7 @@ from render.config import InvalidConfig, ModelConfig, RunConfig, parse
 from render.devices import choose_device, choose_dtype
 from render.errors import ConfigError, Mistake
 from render.formats import audio_mistake, rate_mistake
+from render.memory import memory_mistakes, with_memory
 from render.models import Model, remember, remembered, resolve_model
 from render.parts import with_parts
 from render.plan import FramePlan, Recipe, make_plan, make_recipe
@@ -104,12 +105,13 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     device = look(lambda: choose_device(config.compute))
     # Of a device that is not there, only its name counts for the dtype.
     place = device or config.compute.device
-    model = look(lambda: sound_model(config.model, known))
+    model = look(lambda: with_memory(sound_model(config.model, known), config.compute))
     half = model.family.half if model else "float16"
     dtype = look(lambda: choose_dtype(config.compute, config.model, place, half))
     recipe = look(lambda: make_recipe(config, model, dtype or "float32")) if model else None
     mistakes += family_mistakes(config, model, locate) if model else []
     mistakes += weight_mistakes(config, model, locate) if model else []
+    mistakes += memory_mistakes(config.compute, place, model) if model else []
     for key, wrong in (("audio", audio_mistake), ("fps", rate_mistake)):
         if what := wrong(config.output):
             mistakes.append(Mistake(f"output.{key}", what))

@@ -19,8 +19,9 @@ from diffusers.utils import logging as diffusers_logging
 from huggingface_hub.utils.tqdm import disable_progress_bars
 from transformers.utils import logging as transformers_logging
 
-from render.assemble import assembled, first_line, unusable
+from render.assemble import assembled, first_line, placed, unusable
 from render.checkpoint import LIBRARIES, check_index, check_model, components, folder_mistakes
+from render.config import ComputeConfig
 from render.errors import ConfigError, Mistake
 from render.families import Family, ModelSource, family_of
 from render.models import read_json
@@ -34,13 +35,16 @@ METHOD_KEYS = {"algorithm_type", "solver_type"}
 """Settings of one solver that mean nothing to another, though diffusers would hand them on."""
 
 
-def load_pipeline(source: ModelSource, recipe: Recipe, device: str) -> tuple[Any, Family]:
+def load_pipeline(
+    source: ModelSource, recipe: Recipe, device: str, compute: ComputeConfig | None = None
+) -> tuple[Any, Family]:
     """The stock pipeline of a model on a device, with the recipe's scheduler and dtype.
 
     Raises:
         ConfigError: the model is missing, unsafe, broken or of an unknown family, or the device
             is not there.
     """
+    compute = compute or ComputeConfig()
     check_device(device)
     hush()
     folder = source.folder if source.folder is not None else hub_folder(source)
@@ -49,7 +53,8 @@ def load_pipeline(source: ModelSource, recipe: Recipe, device: str) -> tuple[Any
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of the libraries to one another
-            pipeline = assembled(source, folder, family, getattr(torch, recipe.dtype))
+            dtype = getattr(torch, recipe.dtype)
+            pipeline = assembled(source, folder, family, dtype, compute.quantised)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
         raise unusable(source, f"can't be loaded: {first_line(error)}") from error
     index = read_json(folder / "model_index.json")
@@ -57,9 +62,8 @@ def load_pipeline(source: ModelSource, recipe: Recipe, device: str) -> tuple[Any
     family = skipping(family, source.clip_skip)
     pipeline.scheduler = make_scheduler(pipeline.scheduler, recipe)
     pipeline.set_progress_bar_config(disable=True)
-    pipeline.vae.enable_slicing()  # one picture at a time: pixels do not depend on neighbours
     pipeline.vae.decoder.register_forward_hook(keep_overflow)
-    return pipeline.to(device), family
+    return placed(pipeline, device, compute), family
 
 
 def keep_overflow(

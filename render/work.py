@@ -114,7 +114,11 @@ class Work:
         self.reporter.say(f"loading {film.config.model.name} on {film.device}")
         with self.phases.measured("load"):
             return open_diffusion(
-                film.model.source, film.plan.recipe, film.device, None if batch == "auto" else batch
+                film.model.source,
+                film.plan.recipe,
+                film.device,
+                None if batch == "auto" else batch,
+                compute=film.config.compute,
             )
 
     def render_with(self, diffusion: Diffusion) -> None:

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "render"
 TABLE = """
     words errors values easing files ours emphasis
     config documents
-    timeline families schedulers singlefile models checkpoint parts devices
+    timeline families schedulers singlefile models checkpoint parts memory devices
     plan branches
     lock signals store tokens cost
     noise blend assemble pipeline diffusion
