@@ -107,5 +107,5 @@ def weighted(pipeline: Any, place: str, text: str, kind: str) -> Any:
     words = [pipeline.maybe_convert_prompt(part, tokenizer) for part, _ in pieces(text)]
     weights = [weight for _, weight in pieces(text)]
     return provider.get_embeddings_for_weighted_prompt_fragments(
-        [words], [weights], device=encoder.device
+        [words], [weights], device=pipeline._execution_device
     )
