@@ -206,6 +206,19 @@ def test_rows_computed_are_rows_planned(opened, name):
     assert diffusion.rows - before == evaluations(scheduler, STEPS) * planned
 
 
+@every_family
+def test_after_a_resume_noise_of_the_steps_is_the_same(family_folder, opened, name):
+    """Another run loads the model again and is given only the frames that are missing."""
+    scheduler, options = CHOSEN.get(name, FLOW)[-1]
+    first = opened(name, scheduler=scheduler, **options)
+    frames = film(first)
+    source = ModelSource(family_folder(name), None, None, None, None)
+    again = open_diffusion(source, first.recipe, "cpu")
+    torch.manual_seed(99)
+    missing = render(again, *frames[2:])
+    assert equal(render(first, *frames)[2:], missing)
+
+
 @pytest.mark.parametrize("name", ["sdxl", "flux", "z_image"])
 def test_a_film_from_the_command_line_goes_on_where_it_stopped(family_folder, tmp_path, name):
     place = Place(tmp_path, family_folder(name))
