@@ -82,10 +82,18 @@ def test_a_list_of_shards_names_only_safetensors_beside_it(calls, model, shard):
     assert f"index.json: names {shard!r}" in refused(calls)
 
 
-@pytest.mark.parametrize("name", ["model.ckpt", "model.safetensors", "l.safetensors", "l.bin"])
-def test_a_single_file_is_no_model(calls, model, name):
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("model.ckpt", "is a pickle"),
+        ("model.safetensors", "is no whole safetensors file"),
+        ("l.safetensors", "is no whole safetensors file"),
+        ("l.bin", "is a pickle"),
+    ],
+)
+def test_a_pickle_in_place_of_a_single_file_is_refused(calls, model, name, told):
     (calls.site.here / name).write_bytes(pickled(made(calls)))
-    assert f"{name} is no diffusers folder" in refused(calls, f"model.path={name}")
+    assert f"{name} {told}" in refused(calls, f"model.path={name}")
     (calls.site.here / name).unlink()
 
 
