@@ -47,6 +47,29 @@ def evaluations(scheduler_class: str, steps: int, options: Mapping[str, Any] | N
     return steps
 
 
+def steps_done(spec: FrameSpec, steps: int, family: Family) -> int:
+    """Steps of a frame, of which a strength below 1 leaves out the first: rounded as the family's
+    image-to-image pipeline does, up where the model predicts a flow, else down."""
+    if not spec.start:
+        return steps
+    if family.flow:
+        return steps - int(max(steps - steps * spec.strength, 0))
+    return min(int(steps * spec.strength), steps)
+
+
+def calls_of(
+    spec: FrameSpec,
+    scheduler_class: str,
+    steps: int,
+    options: Mapping[str, Any] | None,
+    family: Family,
+) -> int:
+    """How often a frame's schedule calls the denoiser; once at least."""
+    left_out = steps - max(steps_done(spec, steps, family), 1)
+    stages = 2 if scheduler_class in TWO_STAGE else 1
+    return evaluations(scheduler_class, steps, options) - stages * left_out
+
+
 @dataclass(frozen=True, slots=True)
 class Branches:
     """The denoiser rows of one frame and how their predictions are combined.

@@ -61,6 +61,8 @@ Number = Annotated[float, BeforeValidator(number), Field(allow_inf_nan=False)]
 Steps = Annotated[StrictInt, Field(ge=1, le=1000)]
 Side = Annotated[StrictInt, Field(ge=8, le=MAX_SIDE)]
 Guidance = Annotated[Number, Field(ge=0, le=100)]
+Strength = Annotated[Number, Field(ge=0, le=1)]
+ImagePath = Annotated[Path, BeforeValidator(text)]
 
 
 class Frozen(BaseModel):
@@ -209,6 +211,8 @@ class KeyframeConfig(Frozen):
     seed: Annotated[dict[int, float], BeforeValidator(seeds)] | None = None
     negative: Text | None = None
     guidance: Guidance | None = None
+    image: ImagePath | None = None
+    strength: Strength | None = None
     ease: Annotated[str | tuple[float, float, float, float], BeforeValidator(easing)] = "linear"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from render.branches import evaluations, rows
+from render.branches import calls_of, rows
 from render.families import Family
 from render.files import HOST, read_regular, write_whole
 from render.ours import make_way, unsaid
@@ -31,8 +31,10 @@ def planned_rows(
     frames: Sequence[PlannedFrame], recipe: Recipe, scheduler: str, family: Family
 ) -> int:
     """Denoiser rows that rendering these frames computes."""
-    calls = evaluations(scheduler, recipe.steps, recipe.scheduler_options)
-    return calls * sum(rows(frame.spec, recipe.blend, family) for frame in frames)
+    schedule = scheduler, recipe.steps, recipe.scheduler_options, family
+    return sum(
+        calls_of(frame.spec, *schedule) * rows(frame.spec, recipe.blend, family) for frame in frames
+    )
 
 
 def kind(recipe: Recipe, device: str) -> str:

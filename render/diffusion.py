@@ -11,6 +11,7 @@ import gc
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 
 from render.assemble import first_line
 from render.blend import BlendedDenoiser
-from render.branches import Branches, Text, branches
+from render.branches import Branches, Text, branches, steps_done
 from render.config import ComputeConfig
 from render.emphasis import has_weights
 from render.errors import NonFiniteFrames, OutOfMemory
@@ -27,6 +28,7 @@ from render.families import Family, ModelSource
 from render.noise import starting_noise, step_generator
 from render.pipeline import load_pipeline
 from render.plan import FrameSpec, Recipe
+from render.starts import Starts
 
 Picture = npt.NDArray[np.uint8]
 
@@ -45,6 +47,7 @@ def open_diffusion(
     batch: int | None = None,
     on_text: Callable[[int, int], None] | None = None,
     compute: ComputeConfig | None = None,
+    images: Mapping[str, Path] | None = None,
 ) -> Diffusion:
     """Load a model for a recipe.
 
@@ -55,6 +58,7 @@ def open_diffusion(
         batch: frames a call, or None for a number that is always the same on such a device.
         on_text: told (done, total) while the texts of a batch of frames are encoded.
         compute: what it says of little memory.
+        images: where the pictures lie that frames start from, by the sha256 of their files.
 
     Raises:
         ConfigError: the model, its scheduler or the device can't be used; one line a reason.
@@ -62,7 +66,7 @@ def open_diffusion(
     """
     with out_of_memory():
         pipeline, family = load_pipeline(source, recipe, device, compute)
-        return Diffusion(pipeline, family, recipe, device, batch, on_text)
+        return Diffusion(pipeline, family, recipe, device, batch, on_text, images)
 
 
 class Diffusion:
@@ -81,6 +85,7 @@ class Diffusion:
         device: str,
         batch: int | None = None,
         on_text: Callable[[int, int], None] | None = None,
+        images: Mapping[str, Path] | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.family = family
@@ -98,6 +103,10 @@ class Diffusion:
         )
         # The pipeline encodes its prompt in every call; the placeholder is encoded only once.
         pipeline.encode_prompt = remembering(pipeline.encode_prompt)
+        self.starts = Starts(pipeline, family, recipe, images) if images else None
+        if self.starts:
+            again = self.starts.pipeline
+            again.encode_prompt = remembering(again.encode_prompt)
 
     def set_batch(self, frames: int) -> None:
         """Render so many frames at a time from now on; on a GPU with fewer rows a call."""
@@ -146,12 +155,24 @@ class Diffusion:
             NonFiniteFrames: some pictures are not finite; it holds the others.
             OutOfMemory: fewer frames at a time may fit.
         """
+        groups: dict[tuple[bool, int], list[int]] = {}  # frames that share a call of the pipeline
+        for place, spec in enumerate(specs):
+            steps = steps_done(spec, self.recipe.steps, self.family)
+            groups.setdefault((bool(spec.start), steps), []).append(place)
+        total = sum(self.evaluations(steps) for _, steps in groups)
+        self.denoiser.on_call = step_counter(on_step, total)
+        pictures: dict[int, npt.NDArray[np.float32]] = {}
         with out_of_memory(), torch.inference_mode():
-            frames = [branches(spec, self.recipe.blend, self.family) for spec in specs]
-            self.encode_texts(frames)
-            self.denoiser.prepare(frames, self.scales(frames))
-            self.denoiser.on_call = self.step_counter(on_step)
-            return rounded(self.denoise_and_decode(specs))
+            for (_, steps), places in groups.items():
+                alike = self.denoise_and_decode([specs[place] for place in places], steps)
+                pictures |= zip(places, alike, strict=True)
+        return rounded(np.stack([pictures[place] for place in range(len(specs))]))
+
+    def evaluations(self, steps: int) -> int:
+        """How often the denoiser is called in the last steps of the schedule; once at least."""
+        scheduler = self.pipeline.scheduler
+        left_out: int = scheduler.order * (self.recipe.steps - max(steps, 1))
+        return len(scheduler.timesteps) - left_out
 
     def scales(self, frames: Sequence[Branches]) -> dict[str, torch.Tensor]:
         """The guidance scales as an argument of the denoiser, where it takes them itself."""
@@ -183,14 +204,20 @@ class Diffusion:
         noise = torch.zeros(pictures, *self.noise_shape[1:])
         return self.denoiser.record(lambda: self.call_pipeline(given, noise, None))
 
-    def denoise_and_decode(self, specs: Sequence[FrameSpec]) -> npt.NDArray[np.float32]:
-        """The pipeline's pictures (B, H, W, 3) in 0..1."""
+    def denoise_and_decode(self, specs: Sequence[FrameSpec], steps: int) -> npt.NDArray[np.float32]:
+        """The pictures (B, H, W, 3) in 0..1 of frames that do equally many steps; all of them
+        start from pictures, or none."""
+        frames = [branches(spec, self.recipe.blend, self.family) for spec in specs]
+        self.encode_texts(frames)
+        self.denoiser.prepare(frames, self.scales(frames))
         noise = torch.cat([starting_noise(spec.seeds, self.noise_shape) for spec in specs])
         generators = [step_generator(spec.seeds, self.noise_shape) for spec in specs]
         with own_generators(self.pipeline.scheduler, generators):
-            pictures: npt.NDArray[np.float32] = self.call_pipeline(
-                {"prompt": PLACEHOLDER}, noise, generators
-            )
+            pictures: npt.NDArray[np.float32]
+            if self.starts and specs[0].start:
+                pictures = self.starts.call(PLACEHOLDER, specs, noise, steps)
+            else:
+                pictures = self.call_pipeline({"prompt": PLACEHOLDER}, noise, generators)
         return pictures
 
     def call_pipeline(
@@ -217,24 +244,25 @@ class Diffusion:
             **{**self.family.call, **given},
         ).images
 
-    def step_counter(self, on_step: Callable[[int, int], None]) -> Callable[[], None]:
-        """Counts the denoiser's evaluations of one `render`."""
-        done = 0
-
-        def count() -> None:
-            nonlocal done
-            done += 1
-            on_step(done, len(self.pipeline.scheduler.timesteps))
-
-        return count
-
     def close(self) -> None:
         """Free the model's memory; the object is of no use afterwards."""
         self.denoiser.close()
-        del self.denoiser.stock_forward, self.denoiser.denoiser, self.pipeline
+        del self.denoiser.stock_forward, self.denoiser.denoiser, self.pipeline, self.starts
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def step_counter(on_step: Callable[[int, int], None], total: int) -> Callable[[], None]:
+    """Counts the denoiser's evaluations of one `render`."""
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        on_step(done, total)
+
+    return count
 
 
 def remembering(encode: Callable[..., Any]) -> Callable[..., Any]:

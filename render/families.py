@@ -203,6 +203,8 @@ class Family:
     """Pixels on a side, where the model's configs do not say."""
     multiple: int = 8
     """What width and height must be a multiple of, while the model is not on this machine."""
+    from_image: str | None = None
+    """Name of the pipeline's class in diffusers that starts from a picture, if that is served."""
     half: str = "float16"
     """The dtype on a GPU, if none is asked for."""
     readers: tuple[Reader, ...] = (Reader(),)
@@ -254,6 +256,7 @@ FAMILIES = {
     for family in (
         Family(  # Stable Diffusion 1.x and 2.x, epsilon and v-prediction, SD-Turbo; storybook
             pipeline="StableDiffusionPipeline",
+            from_image="StableDiffusionImg2ImgPipeline",
             denoiser="unet",
             call={"guidance_scale": 1.0},
             state=frozenset({"sample", "timestep", "timestep_cond"}),
@@ -268,6 +271,7 @@ FAMILIES = {
         ),
         Family(  # Stable Diffusion XL, SDXL-Turbo, and the many fine-tunes
             pipeline="StableDiffusionXLPipeline",
+            from_image="StableDiffusionXLImg2ImgPipeline",
             denoiser="unet",
             call={"guidance_scale": 1.0},
             state=frozenset({"sample", "timestep", "timestep_cond", "added_cond_kwargs.time_ids"}),
@@ -280,6 +284,7 @@ FAMILIES = {
         ),
         flow_transformer(  # Stable Diffusion 3 and 3.5
             pipeline="StableDiffusion3Pipeline",
+            from_image="StableDiffusion3Img2ImgPipeline",
             call={"guidance_scale": 1.0, "max_sequence_length": 256},
             state=frozenset({"hidden_states", "timestep"}),
             noise_shape=transformer_noise,
@@ -290,6 +295,7 @@ FAMILIES = {
         ),
         flow_transformer(  # Flux.1: dev, Krea and schnell
             pipeline="FluxPipeline",
+            from_image="FluxImg2ImgPipeline",
             call={"guidance_scale": 1.0, "max_sequence_length": 512},
             state=frozenset({"hidden_states", "timestep", "guidance"}),
             noise_shape=patched_noise,

@@ -16,13 +16,15 @@ from render.checkpoint import check_index, check_model
 from render.config import InvalidConfig, ModelConfig, RunConfig, parse
 from render.devices import choose_device, choose_dtype
 from render.errors import ConfigError, Mistake
+from render.families import FAMILIES, Family
 from render.formats import audio_mistake, rate_mistake
+from render.images import start_images
 from render.memory import memory_mistakes, with_memory
 from render.models import Model, remember, remembered, resolve_model
 from render.parts import with_parts
 from render.plan import FramePlan, Recipe, make_plan, make_recipe
 from render.prompts import negative_warnings, revision_warnings, weight_mistakes
-from render.schedulers import kind_mistake
+from render.schedulers import kind_mistake, noising_mistake
 from render.store import STORE_NAME
 from render.timeline import Timeline, resolve
 
@@ -44,6 +46,8 @@ class Film:
     scheduler: str
     """Class name of the scheduler in use; `unknown` for a model that is not downloaded yet."""
     plan: FramePlan
+    images: Mapping[str, Path]
+    """Where the pictures lie that keyframes name, by the sha256 of their files."""
 
     @property
     def frames(self) -> Path:
@@ -101,7 +105,8 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     mistakes += link_mistakes(config.root, folder)
     hashes = config.root / STORE_NAME / HASHES_NAME
     known = remembered(hashes)
-    timeline = look(lambda: written_timeline(config, locate))
+    images = look(lambda: start_images(config.timeline, locate)) or {}
+    timeline = look(lambda: written_timeline(config, locate, images))
     device = look(lambda: choose_device(config.compute))
     # Of a device that is not there, only its name counts for the dtype.
     place = device or config.compute.device
@@ -118,7 +123,7 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     if mistakes or not (timeline and device and model and recipe):
         raise ConfigError(list(dict.fromkeys(mistakes)))
     remember(hashes, known)
-    return planned(config, folder, timeline, device, model, recipe)
+    return planned(config, folder, timeline, device, model, recipe, images)
 
 
 def link_mistakes(root: Path, folder: Path) -> list[Mistake]:
@@ -144,11 +149,13 @@ def sound_model(written: ModelConfig, known: dict[str, Any]) -> Model:
     return model
 
 
-def written_timeline(config: RunConfig, locate: Locate) -> Timeline:
+def written_timeline(
+    config: RunConfig, locate: Locate, images: Mapping[Path, str] | None = None
+) -> Timeline:
     """The config's timeline, with what it leaves open filled in."""
     scale = config.sampling.guidance
     guidance = config.model.guidance if scale is None else scale
-    return resolve(config.timeline, config.sampling, config.output.fps, guidance, locate)
+    return resolve(config.timeline, config.sampling, config.output.fps, guidance, locate, images)
 
 
 def family_mistakes(config: RunConfig, model: Model, locate: Locate) -> list[Mistake]:
@@ -173,7 +180,21 @@ def family_mistakes(config: RunConfig, model: Model, locate: Locate) -> list[Mis
         settings = {**model.scheduler_config, **written.options}
         wrong = kind_mistake(class_name, settings, family)
         found += [Mistake("scheduler", wrong)] if wrong else []
-    return found
+    return found + image_mistakes(config, class_name, family, locate)
+
+
+def image_mistakes(
+    config: RunConfig, scheduler: str | None, family: Family, locate: Locate
+) -> list[Mistake]:
+    """Pictures to start from where the family or the scheduler knows nothing of them."""
+    frames = config.timeline.keyframes.items()
+    places = [locate(f"timeline.keyframes.{name}.image") for name, k in frames if k.image]
+    if places and family.from_image is None:
+        served = ", ".join(sorted(f.pipeline for f in FAMILIES.values() if f.from_image))
+        what = f"{family.pipeline} starts from no image; leave it out, or use a model of {served}"
+        return [Mistake(place, what) for place in places]
+    wrong = noising_mistake(scheduler, family) if places and scheduler else None
+    return [Mistake("scheduler", wrong)] if wrong else []
 
 
 def written_at(config: RunConfig, key: str, locate: Locate) -> list[str]:
@@ -184,7 +205,13 @@ def written_at(config: RunConfig, key: str, locate: Locate) -> list[str]:
 
 
 def planned(
-    config: RunConfig, folder: Path, timeline: Timeline, device: str, model: Model, recipe: Recipe
+    config: RunConfig,
+    folder: Path,
+    timeline: Timeline,
+    device: str,
+    model: Model,
+    recipe: Recipe,
+    images: Mapping[Path, str],
 ) -> Film:
     """The film with its plan."""
     scheduler = config.scheduler.class_name or model.scheduler or "unknown"
@@ -195,4 +222,5 @@ def planned(
     ]
     plan = replace(plan, warnings=(*plan.warnings, *more))
     store = config.root / STORE_NAME
-    return Film(config, folder, store, model, device, scheduler, plan)
+    places = {digest: path for path, digest in images.items()}
+    return Film(config, folder, store, model, device, scheduler, plan, places)

@@ -30,6 +30,8 @@ LONG_FRAMES_NAME = "plan.jsonl"
 ONE_SPELLING = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 READABLE = json.JSONEncoder(ensure_ascii=False)
 
+START_FIELDS = ("images", "strength")
+
 Weighted = tuple[tuple[Any, float], ...]
 
 
@@ -155,6 +157,7 @@ def frame_digest(
         "seeds": sorted(spec.seeds),
         "guidance": float(spec.guidance),
     }
+    mine |= start_entry(spec)
     if any(has_weights(text) for text, _ in (*spec.prompts, *negatives)):
         mine["weights"] = reader_name()
     return hashlib.sha256(shared + b"\0" + canonical(mine)).hexdigest()
@@ -220,8 +223,16 @@ def entry(frame: PlannedFrame) -> dict[str, Any]:
         "negative": spec.negatives[0][0] if alone else [list(pair) for pair in spec.negatives],
         "seeds": [list(pair) for pair in spec.seeds],
         "guidance": spec.guidance,
+        **start_entry(spec),
         "digest": frame.digest,
     }
+
+
+def start_entry(spec: FrameSpec) -> dict[str, Any]:
+    """The pictures that a frame starts from; nothing where it starts from none."""
+    if not spec.start:
+        return {}
+    return {"images": [list(pair) for pair in sorted(spec.start)], "strength": spec.strength}
 
 
 def as_number(value: Fraction) -> int | float:

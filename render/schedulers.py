@@ -72,6 +72,14 @@ def kind_mistake(class_name: str, settings: Mapping[str, object], family: Family
     return None
 
 
+def noising_mistake(class_name: str, family: Family) -> str | None:
+    """Why frames can't start from pictures with a scheduler, with the way out, or None."""
+    if signature(class_name, "scale_noise" if family.flow else "add_noise"):
+        return None
+    way = "scheduler=model or flow_euler" if family.flow else "scheduler=model, euler or dpmpp_2m"
+    return f"{class_name} can't noise the pictures that keyframes name; use {way}"
+
+
 @cache
 def signature(class_name: str, method: str = "__init__") -> dict[str, str] | None:
     """Name and annotation of everything a class's method takes, or None: no such class."""

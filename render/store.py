@@ -34,7 +34,7 @@ from render.files import (
     write_whole,
 )
 from render.ours import FRAME_MARK, is_ours, make_way
-from render.plan import FrameSpec, PlannedFrame
+from render.plan import START_FIELDS, FrameSpec, PlannedFrame, start_entry
 
 STORE_NAME = ".store"
 DIGEST_KEY = FRAME_MARK
@@ -214,13 +214,14 @@ def changed_fields(written: str | None, wanted: FrameSpec) -> str:
     except ValueError:
         return "rendered from another spec"
     after = json.loads(spec_json(wanted))
-    names = [name for name in after if before.get(name) != after[name]]
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return f"changed: {', '.join(names)}" if names else "changed: model, scheduler, steps or size"
 
 
 def spec_json(spec: FrameSpec) -> str:
     """The spec as it stands in a frame's PNG."""
-    return json.dumps(asdict(spec), ensure_ascii=False)
+    shown = {name: value for name, value in asdict(spec).items() if name not in START_FIELDS}
+    return json.dumps(shown | start_entry(spec), ensure_ascii=False)
 
 
 def same_file(one: Path, other: Path) -> bool:

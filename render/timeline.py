@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from typing import TypeVar
 
 from render.config import KeyframeConfig, SamplingConfig, TimelineConfig
@@ -21,6 +22,7 @@ from render.errors import ConfigError, Mistake
 from render.values import Moment
 
 MAX_FRAMES = 1_000_000
+USUAL_STRENGTH = 0.6  # of keyframes with an image, before the first that gives one
 
 Key = TypeVar("Key", str, int)
 Locate = Callable[[str], str]
@@ -35,6 +37,15 @@ class FrameSpec:
     negatives: tuple[tuple[str, float], ...]
     seeds: tuple[tuple[int, float], ...]
     guidance: float
+    images: tuple[tuple[str, float], ...] = ()
+    """Pictures to start from, by the sha256 of their files."""
+    strength: float = 1.0
+    """How far from them it goes: 0 is the pictures, 1 knows nothing of them."""
+
+    @property
+    def start(self) -> tuple[tuple[str, float], ...]:
+        """The pictures that show in the frame."""
+        return self.images if self.strength < 1 else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,7 @@ def resolve(
     fps: Fraction,
     guidance: float,
     locate: Locate = lambda path: path,
+    images: Mapping[Path, str] | None = None,
 ) -> Timeline:
     """The timeline with every keyframe's values filled in.
 
@@ -70,6 +82,7 @@ def resolve(
         fps: frames per second, for times given in frames.
         guidance: the guidance scale of keyframes that name none.
         locate: turns a dotted path into the place a person should look at.
+        images: the sha256 of every picture that keyframes name.
 
     Raises:
         ConfigError: keyframes out of order or twice at one time, no prompt at the start, a loop
@@ -82,9 +95,10 @@ def resolve(
     mistakes = order_mistakes(order, times) + length_mistakes(written, times, length, fps)
     if written.keyframes[order[0]].prompt is None:
         mistakes.append((f"keyframes.{order[0]}", "the first keyframe needs a prompt"))
+    mistakes += strength_mistakes(written, order)
     if mistakes:
         raise ConfigError([Mistake(locate(f"timeline.{path}"), what) for path, what in mistakes])
-    frames = fill([written.keyframes[key] for key in order], sampling, guidance)
+    frames = fill([written.keyframes[key] for key in order], sampling, guidance, images or {})
     keyframes = tuple(
         Keyframe(times[key], values, frame.ease)
         for key, values, frame in zip(
@@ -133,18 +147,38 @@ def length_mistakes(
     return []
 
 
+def strength_mistakes(written: TimelineConfig, order: Sequence[str]) -> list[tuple[str, str]]:
+    """Strengths of keyframes that have no picture, neither of their own nor from before."""
+    found, image = [], None
+    for key in order:
+        frame = written.keyframes[key]
+        image = frame.image if "image" in frame.model_fields_set else image
+        if frame.strength is not None and image is None:
+            what = "no image stands here to start from; give `image` or leave `strength` out"
+            found.append((f"keyframes.{key}.strength", what))
+    return found
+
+
 def fill(
-    frames: Sequence[KeyframeConfig], sampling: SamplingConfig, guidance: float
+    frames: Sequence[KeyframeConfig],
+    sampling: SamplingConfig,
+    guidance: float,
+    images: Mapping[Path, str],
 ) -> Iterable[FrameSpec]:
-    """Each keyframe's values; prompts and seeds it leaves out continue from the one before."""
+    """Each keyframe's values; what it leaves out of prompts, seeds and images continues from the
+    one before."""
     prompt: Mapping[str, float] = {"": 1.0}
     seed: Mapping[int, float] = {sampling.seed: 1.0}
+    image, strength = None, USUAL_STRENGTH
     for frame in frames:
         prompt = frame.prompt if frame.prompt is not None else prompt
         seed = frame.seed if frame.seed is not None else seed
         negative = sampling.negative if frame.negative is None else frame.negative
         scale = guidance if frame.guidance is None else frame.guidance
-        yield FrameSpec(normalised(prompt), ((negative, 1.0),), normalised(seed), scale)
+        image = frame.image if "image" in frame.model_fields_set else image
+        strength = strength if frame.strength is None else frame.strength
+        start = (((images.get(image, ""), 1.0),), strength) if image else ((), 1.0)
+        yield FrameSpec(normalised(prompt), ((negative, 1.0),), normalised(seed), scale, *start)
 
 
 def normalised(weights: Mapping[Key, float]) -> tuple[tuple[Key, float], ...]:
@@ -177,7 +211,10 @@ def values_at(timeline: Timeline, time: Fraction) -> FrameSpec:
 
 
 def between(start: FrameSpec, end: FrameSpec, progress: float) -> FrameSpec:
-    """The weights of all texts and seeds on their way from `start` to `end`."""
+    """The weights of all texts and seeds on their way from `start` to `end`.
+
+    A picture on one side only stays, and the strength goes to 1 on the other, where none shows.
+    """
     if start == end or progress >= 1:
         return end
     return FrameSpec(
@@ -185,6 +222,8 @@ def between(start: FrameSpec, end: FrameSpec, progress: float) -> FrameSpec:
         mixed(start.negatives, end.negatives, progress),
         mixed(start.seeds, end.seeds, progress),
         round((1 - progress) * start.guidance + progress * end.guidance, 9),
+        mixed(start.images or end.images, end.images or start.images, progress),
+        round((1 - progress) * start.strength + progress * end.strength, 9),
     )
 
 

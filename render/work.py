@@ -119,6 +119,7 @@ class Work:
                 film.device,
                 None if batch == "auto" else batch,
                 compute=film.config.compute,
+                images=film.images,
             )
 
     def render_with(self, diffusion: Diffusion) -> None:

@@ -1,0 +1,94 @@
+"""Pictures that people give to start from: read as data and known by their content, not their name.
+
+A picture is turned upright (EXIF), laid on white where it is transparent, and fitted to the frame
+by covering it: scaled until both sides reach, the rest cut off evenly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from render.config import TimelineConfig
+from render.errors import ConfigError, Mistake
+from render.files import read_regular
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # none of them runs another program
+DEEP = ("I", "F")  # modes of 16 and 32 bits, which Pillow would cut off at white
+MAX_BYTES = 1 << 28
+
+
+class UnusableImage(Exception):
+    """Why a file can't serve as a picture."""
+
+
+def read_image(path: Path) -> tuple[str, Image.Image]:
+    """The sha256 of a file's bytes, and its (first) picture upright and in RGB.
+
+    Raises:
+        UnusableImage: it is missing, can't be read, is no picture or far too large.
+    """
+    try:
+        content = read_regular(path.expanduser().resolve(), MAX_BYTES)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UnusableImage(f"can't be read: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = upright(Image.open(io.BytesIO(content), formats=FORMATS))
+    except UnusableImage:
+        raise
+    except UnidentifiedImageError:
+        raise UnusableImage(f"is no picture; known are {', '.join(FORMATS)}") from None
+    except Exception as error:  # broken files make Pillow raise almost anything
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UnusableImage(f"is no picture that can be read: {said}") from None
+    return hashlib.sha256(content).hexdigest(), picture
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """The picture as its EXIF data says it is held, in RGB, on white where it is transparent."""
+    if picture.mode.startswith(DEEP):
+        raise UnusableImage(f"has more than 8 bits a pixel ({picture.mode}); save it with 8")
+    turned = ImageOps.exif_transpose(picture)
+    if not turned.has_transparency_data:
+        return turned.convert("RGB")
+    layer = turned.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+
+
+def fitted(picture: Image.Image, width: int, height: int) -> Image.Image:
+    """The picture covering width x height pixels, cut to its middle."""
+    return ImageOps.fit(picture, (width, height), method=Image.Resampling.LANCZOS)
+
+
+def start_images(written: TimelineConfig, locate: Callable[[str], str]) -> dict[Path, str]:
+    """The content hash of every picture that keyframes name. Each is read once, and whole.
+
+    Raises:
+        ConfigError: pictures that can't be used, a line for each keyframe.
+    """
+    found: dict[Path, str] = {}
+    wrong: dict[Path, str] = {}
+    mistakes = []
+    for key, keyframe in written.keyframes.items():
+        path = keyframe.image
+        if path is None:
+            continue
+        if path not in found and path not in wrong:
+            try:
+                found[path] = read_image(path)[0]
+            except UnusableImage as error:
+                wrong[path] = str(error)
+        if path in wrong:
+            where = locate(f"timeline.keyframes.{key}.image")
+            mistakes.append(Mistake(where, f"{path} {wrong[path]}"))
+    if mistakes:
+        raise ConfigError(mistakes)
+    return found
