@@ -296,6 +296,15 @@ def test_each_picture_is_encoded_once(opened, pictures, monkeypatch):
     assert len(encoded) == 1
 
 
+def test_pictures_leave_the_scheduler_as_it_was_asked_for(folder_of, pictures):
+    source = ModelSource(folder_of("sd1"), None, None, None, None)
+    options = {"steps_offset": 0}  # which the class of the image-to-image pipeline would set to 1
+    recipe = Recipe("tiny", "DDIMScheduler", options, STEPS, SIDE, SIDE, "float32", "noise")
+    diffusion = open_diffusion(source, recipe, "cpu", images=pictures)
+    assert diffusion.starts.pipeline.scheduler is diffusion.pipeline.scheduler
+    assert diffusion.pipeline.scheduler.config.steps_offset == 0
+
+
 def test_a_picture_that_was_changed_ends_the_rendering(folder_of, tmp_path):
     path = tmp_path / "a.png"
     Image.new("RGB", (20, 20), "red").save(path)
