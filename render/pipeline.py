@@ -24,6 +24,7 @@ from render.checkpoint import LIBRARIES, check_index, check_model, components, f
 from render.config import ComputeConfig
 from render.errors import ConfigError, Mistake
 from render.families import Family, ModelSource, family_of
+from render.fit import check_fits
 from render.models import read_json
 from render.parts import skipping
 from render.plan import Recipe
@@ -41,8 +42,8 @@ def load_pipeline(
     """The stock pipeline of a model on a device, with the recipe's scheduler and dtype.
 
     Raises:
-        ConfigError: the model is missing, unsafe, broken or of an unknown family, or the device
-            is not there.
+        ConfigError: the model is missing, unsafe, broken, too big or of an unknown family, or the
+            device is not there.
     """
     compute = compute or ComputeConfig()
     check_device(device)
@@ -50,6 +51,7 @@ def load_pipeline(
     folder = source.folder if source.folder is not None else hub_folder(source)
     family = check_model(source, folder)
     check_classes(folder / "model_index.json")
+    check_fits(source, folder, family, recipe.dtype, compute, gpu_free(device))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of the libraries to one another
@@ -64,6 +66,13 @@ def load_pipeline(
     pipeline.set_progress_bar_config(disable=True)
     pipeline.vae.decoder.register_forward_hook(keep_overflow)
     return placed(pipeline, device, compute), family
+
+
+def gpu_free(device: str) -> int | None:
+    """Bytes that are free on a CUDA GPU; None for devices that share the main memory."""
+    if not device.startswith("cuda"):
+        return None
+    return int(torch.cuda.mem_get_info(torch.device(device))[0])
 
 
 def keep_overflow(

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "render"
 TABLE = """
     words errors values easing files ours emphasis
     config documents
-    timeline families schedulers singlefile models checkpoint parts memory devices images
+    timeline families schedulers singlefile models checkpoint parts memory fit devices images
     plan branches
     lock signals store tokens cost
     noise starts blend assemble pipeline diffusion
