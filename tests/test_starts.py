@@ -279,12 +279,6 @@ def test_the_ends_between_two_pictures_are_each_alone(opened, pictures):
     assert min(difference(middle, end) for end in ends) >= VISIBLE / 4
 
 
-def test_the_order_of_pictures_does_not_matter(opened, pictures):
-    a, b = ((digest, share) for digest, share in zip(pictures, (0.3, 0.7), strict=True))
-    diffusion = opened("sd1")
-    assert equal(render(diffusion, spec([a, b])), render(diffusion, spec([b, a])))
-
-
 def test_each_picture_is_encoded_once(opened, pictures, monkeypatch):
     diffusion, encoded = opened("sd2"), []
     autoencoder, digest = diffusion.pipeline.vae, next(iter(pictures))
