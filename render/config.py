@@ -98,6 +98,7 @@ class ModelConfig(Frozen):
     config: Path | None = None
     vae: Path | None = None
     clip_skip: Annotated[StrictInt, Field(ge=1, le=32)] | None = None
+    long_prompts: StrictBool = False
     embeddings: tuple[EmbeddingConfig, ...] = ()
     width: Side | None = None
     height: Side | None = None

@@ -197,7 +197,8 @@ class Diffusion:
     def record(self, text: Text, pictures: int) -> dict[str, Any]:
         """What reaches the denoiser when the pipeline is called with a text."""
         given = {"prompt": text.words}
-        if self.family.weighted and has_weights(text.words):
+        whole = self.family.whole_texts and bool(text.words)
+        if self.family.weighted and (whole or has_weights(text.words)):
             given = self.family.weighted(self.pipeline, text.words)
         elif text.negative and self.family.negative:
             given = self.family.negative(self.pipeline, text.words)

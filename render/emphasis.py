@@ -1,7 +1,8 @@
 """Words with weights inside a text, `a town with (a castle:1.3)`, for the families that read them.
 
 The weights are compel's: above 1 a word's embeddings lead further away from those of the empty
-text, below 1 the text's embeddings go towards those of the text with the words masked.
+text, below 1 the text's embeddings go towards those of the text with the words masked. It also
+reads texts that are longer than the encoder's window, in several windows one after another.
 """
 
 from __future__ import annotations
@@ -74,36 +75,47 @@ def reader_name() -> str:
 # --- texts as the pipelines take them ------------------------------------------------------------
 
 
-def sd_texts(pipeline: Any, text: str) -> dict[str, Any]:
-    """Arguments of the pipeline's call for a text with weights."""
-    read = weighted(pipeline, "", text, "LAST_HIDDEN_STATES_NORMALIZED")
+def sd_texts(pipeline: Any, text: str, whole: bool = False) -> dict[str, Any]:
+    """Arguments of the pipeline's call for a text with weights, or for a long one."""
+    read = weighted(pipeline, "", text, "LAST_HIDDEN_STATES_NORMALIZED", whole)
     return {"prompt": None, "prompt_embeds": read}
 
 
-def sdxl_texts(pipeline: Any, text: str) -> dict[str, Any]:
-    """Likewise. What both encoders pool is the plain text's."""
+def sdxl_texts(pipeline: Any, text: str, whole: bool = False) -> dict[str, Any]:
+    """Likewise. What both encoders pool is the plain text's, of its first window."""
     import torch
 
     kind = "PENULTIMATE_HIDDEN_STATES_NON_NORMALIZED"
-    read = [weighted(pipeline, place, text, kind) for place in ("", "_2")]
+    read = [weighted(pipeline, place, text, kind, whole) for place in ("", "_2")]
     pooled = pipeline.encode_prompt(plain(text), do_classifier_free_guidance=False)[2]
     joined = torch.cat(read, dim=-1)
     return {"prompt": None, "prompt_embeds": joined, "pooled_prompt_embeds": pooled}
 
 
-def weighted(pipeline: Any, place: str, text: str, kind: str) -> Any:
+def weighted(pipeline: Any, place: str, text: str, kind: str, whole: bool) -> Any:
     """One text encoder's embeddings (1, tokens, D) of a text with weights.
 
     Args:
         place: which of the pipeline's encoders, `` or `_2`.
         kind: name of a `ReturnedEmbeddingsType` of compel.
+        whole: a long text has as many tokens as its windows together; else it is cut.
     """
-    from compel.embeddings_provider import EmbeddingsProvider, ReturnedEmbeddingsType
+    from compel.embeddings_provider import (
+        EmbeddingsProvider,
+        ReturnedEmbeddingsType,
+        SplitLongTextMode,
+    )
 
     tokenizer = getattr(pipeline, f"tokenizer{place}")
     encoder = getattr(pipeline, f"text_encoder{place}")
     read_as = ReturnedEmbeddingsType[kind]
-    provider = EmbeddingsProvider(tokenizer, encoder, returned_embeddings_type=read_as)
+    provider = EmbeddingsProvider(
+        tokenizer,
+        encoder,
+        returned_embeddings_type=read_as,
+        truncate=not whole,
+        split_long_text_mode=SplitLongTextMode.SENTENCES,
+    )
     words = [pipeline.maybe_convert_prompt(part, tokenizer) for part, _ in pieces(text)]
     weights = [weight for _, weight in pieces(text)]
     return provider.get_embeddings_for_weighted_prompt_fragments(

@@ -30,6 +30,7 @@ class ModelSource:
     vae: Path | None = None
     """Folder or file of another VAE."""
     clip_skip: int | None = None
+    long_prompts: bool = False
     words: tuple[tuple[Path, str], ...] = ()
     """Files of learned words, each with its token."""
 
@@ -189,8 +190,10 @@ class Family:
     guidance: Guidance = Guidance()
     negative: Callable[[Any, str], dict[str, Any]] | None = None
     """(pipeline, text) to arguments of the pipeline's call; None: negatives are read as prompts."""
-    weighted: Callable[[Any, str], dict[str, Any]] | None = None
+    weighted: Callable[..., dict[str, Any]] | None = None
     """(pipeline, text with weights) to arguments of the pipeline's call, where it can be given."""
+    whole_texts: bool = False
+    """Whether `weighted` reads all texts, long ones in several windows of the encoder."""
     lined_up: bool = True
     """Whether all texts have one length, so that embeddings can be blended."""
     flow: bool = False

@@ -15,6 +15,7 @@ from typing import Any
 
 from render.checkpoint import code_mistakes, weight_mistakes
 from render.config import ModelConfig
+from render.emphasis import reader_name
 from render.errors import ConfigError, Mistake
 from render.families import Family
 from render.models import (
@@ -53,6 +54,7 @@ def with_parts(model: Model, written: ModelConfig, known: dict[str, Any], here: 
     wrong = [
         *(vae_mistakes(vae, config_of(folder, "vae")) if vae else ()),
         *(skip_mistakes(written.clip_skip, model.family, folder) if written.clip_skip else ()),
+        *(long_mistakes(written, model.family) if written.long_prompts else ()),
         *word_mistakes(words, model.family, folder),
     ]
     if wrong:
@@ -60,13 +62,20 @@ def with_parts(model: Model, written: ModelConfig, known: dict[str, Any], here: 
     marks = [
         *([f"vae:{content_hash(vae, known)}"] if vae else ()),
         *([f"clip_skip:{written.clip_skip}"] if written.clip_skip else ()),
+        *([f"long_prompts:{reader_name()}"] if written.long_prompts else ()),
         *sorted(f"{token}:{content_hash(file, known)}" for file, token in words),
     ]
     return replace(
         model,
-        source=replace(model.source, vae=vae, clip_skip=written.clip_skip, words=words),
+        source=replace(
+            model.source,
+            vae=vae,
+            clip_skip=written.clip_skip,
+            long_prompts=written.long_prompts,
+            words=words,
+        ),
         identity=" ".join([model.identity, *marks]),
-        family=skipping(model.family, written.clip_skip),
+        family=reading_whole(skipping(model.family, written.clip_skip), written.long_prompts),
     )
 
 
@@ -135,6 +144,27 @@ def read_whole(negative: Any, pipeline: Any, text: str) -> dict[str, Any]:
     """How the family reads a negative, without the skip."""
     given = negative(pipeline, text) if negative else {"prompt": text}
     return {**given, "clip_skip": None}
+
+
+# --- long prompts --------------------------------------------------------------------------------
+
+
+def long_mistakes(written: ModelConfig, family: Family) -> Iterator[Mistake]:
+    """Why long texts can't be read in several windows."""
+    if family.weighted is None:
+        what = f"{family.pipeline} reads texts in one window; only Stable Diffusion 1, 2 and XL"
+        yield Mistake("model.long_prompts", f"{what} read more")
+    elif written.clip_skip:
+        yield Mistake("model.long_prompts", "goes without model.clip_skip; leave one of them out")
+
+
+def reading_whole(family: Family, long_prompts: bool) -> Family:
+    """The family with its long texts read whole; they then differ in length, so that embeddings
+    can't be blended."""
+    if not long_prompts or family.weighted is None:
+        return family
+    weighted = partial(family.weighted, whole=True)
+    return replace(family, weighted=weighted, whole_texts=True, lined_up=False)
 
 
 # --- learned words -------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from render.errors import ConfigError, Mistake
 from render.families import Family, ModelSource, family_of
 from render.fit import check_fits
 from render.models import read_json
-from render.parts import skipping
+from render.parts import reading_whole, skipping
 from render.plan import Recipe
 
 HUB_TIMEOUT_S = 10
@@ -61,7 +61,7 @@ def load_pipeline(
         raise unusable(source, f"can't be loaded: {first_line(error)}") from error
     index = read_json(folder / "model_index.json")
     family = family_of(index, getattr(pipeline, family.denoiser).config)
-    family = skipping(family, source.clip_skip)
+    family = reading_whole(skipping(family, source.clip_skip), source.long_prompts)
     pipeline.scheduler = make_scheduler(pipeline.scheduler, recipe)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.vae.decoder.register_forward_hook(keep_overflow)

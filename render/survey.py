@@ -71,6 +71,8 @@ def check_room(film: Film, summary: PlanSummary) -> None:
 def cut_texts(model: Model, texts: Iterable[str]) -> Iterator[CutPrompt]:
     """The texts that the model reads only the beginning of."""
     reader = model.reader
+    if model.family.whole_texts:
+        return iter(())
     texts = {plain(text) for text in texts} if model.family.weighted else texts
     return cut_prompts(sorted(texts), model.tokenizer, reader.tokens, reader.marks)
 

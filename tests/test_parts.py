@@ -18,6 +18,7 @@ from render.families import FAMILIES
 from render.film import open_film
 from render.parts import LEARNS_WORDS, SKIPS_CLIP
 from render.plan import FrameSpec
+from render.survey import cut_texts
 
 CASTLE, CAT = "a red castle at night", "a photo of <cat> at night"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -162,6 +163,22 @@ def test_clip_skip_where_there_is_nothing_to_skip(film):
     line = refused(film, "flux", clip_skip=1)
     assert line.startswith("model.clip_skip: FluxPipeline reads no prompts with CLIP's layers")
     assert refused(film, clip_skip=2) == "model.clip_skip: 2: this model's CLIP has 1 to skip"
+
+
+def test_long_prompts_are_part_of_the_identity_and_cut_nothing(film):
+    text = ", ".join(["a red fox"] * 60)
+    plain, whole = film(), film(long_prompts=True)
+    assert identity(whole).startswith(identity(plain) + " long_prompts:compel ")
+    assert list(cut_texts(plain.model, [text]))
+    assert not list(cut_texts(whole.model, [text]))
+
+
+def test_long_prompts_where_they_can_not_be_read(film, folder, tmp_path):
+    assert "FluxPipeline reads texts in one window" in refused(film, "flux", long_prompts=True)
+    assert "goes without model.clip_skip" in refused(film, clip_skip=1, long_prompts=True)
+    changes = {"model.long_prompts": True, "sampling.blend": "embedding"}
+    with pytest.raises(ConfigError, match=r"sampling.blend: .*use sampling.blend=noise"):
+        open_film(composed(folder("sd1"), tmp_path / "out", changes), "", str)
 
 
 def test_the_families_that_skip_and_learn_are_those_of_diffusers():

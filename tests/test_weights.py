@@ -101,3 +101,57 @@ def test_a_weight_shows_and_a_weight_of_one_does_not(opened, name):
     plain, one, more, less = render(opened(name), *map(spec, texts))
     assert difference(plain, one) <= 1
     assert min(difference(plain, more), difference(plain, less)) >= VISIBLE
+
+
+# --- long prompts --------------------------------------------------------------------------------
+
+LONG = ", ".join(["a red fox", "fog", "a town by the sea", "an old castle"] * 12)
+
+
+@pytest.fixture
+def reading_whole(folder):
+    """The tiny model that reads long texts whole."""
+    opened = []
+
+    def open_it(name):
+        source = ModelSource(folder(name), None, None, None, None, long_prompts=True)
+        recipe = Recipe("tiny", "model", {}, STEPS, SIDE, SIDE, "float32", "noise")
+        opened.append(open_diffusion(source, recipe, "cpu"))
+        return opened[-1]
+
+    yield open_it
+    for diffusion in opened:
+        diffusion.close()
+
+
+@both
+def test_a_long_text_is_read_whole(opened, reading_whole, name):
+    texts = [LONG, LONG.removesuffix("castle") + "tower"]
+    cut, cut_too = render(opened(name), *map(spec, texts))
+    whole, whole_too = render(reading_whole(name), *map(spec, texts))
+    assert difference(cut, cut_too) == 0
+    assert difference(whole, whole_too) > 0
+    assert difference(cut, whole) > 1
+
+
+@both
+def test_a_long_text_is_compels(folder, reading_whole, name):
+    diffusion = reading_whole(name)
+    kind = getattr(diffusers, diffusion.family.pipeline)
+    pipeline = kind.from_pretrained(folder(name), **diffusion.family.loading)
+    pipeline.set_progress_bar_config(disable=True)
+    (frame,) = render(diffusion, spec(LONG, LONG.upper()))
+    with torch.inference_mode():
+        assert difference(frame, stock_picture(pipeline, LONG, LONG.upper())) <= 1
+
+
+@both
+def test_texts_of_other_lengths_meet_in_a_frame(reading_whole, name):
+    """As each does alone, and whatever it is rendered with."""
+    diffusion = reading_whole(name)
+    mixed = FrameSpec(((LONG, 0.5), ("fog", 0.5)), (("", 1.0),), ((1, 1.0),), SCALE)
+    ends = [FrameSpec(((LONG, w), ("fog", 1 - w)), mixed.negatives, mixed.seeds, SCALE)
+            for w in (1.0, 0.0)]  # fmt: skip
+    together = render(diffusion, mixed, *ends)
+    alone = [render(diffusion, one)[0] for one in (mixed, spec(LONG), spec("fog"))]
+    assert all(map(np.array_equal, together, alone))
