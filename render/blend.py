@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from render.branches import Branches, Mix, Text
+from render.branches import Branches, Mix, Text, Weights
 from render.families import classifier_free
 
 Path = tuple[str | int, ...]
@@ -137,11 +137,12 @@ def combined(
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call of the denoiser: which of all rows it computes, the frames whose state they take
-    (`owners`, one more often than once to fill the call), and their conditioning."""
+    (`owners`, one more often than once to fill the call), their conditioning and their LoRAs."""
 
     places: Sequence[int]
     owners: torch.Tensor
     conditioning: Leaves
+    loras: Weights = ()
 
 
 class BlendedDenoiser:
@@ -154,7 +155,8 @@ class BlendedDenoiser:
             into a mapping.
         rows_per_call: every call computes exactly that many rows, the last one padded, so that
             a frame's pixels do not depend on how many others it is rendered with; None: a frame's
-            rows are one call, and no other frame's are in it.
+            rows are one call, and no other frame's are in it. So it is for frames with LoRAs,
+            whose weights can differ, unless a row is a call.
         combine: the family's guidance.
     """
 
@@ -177,6 +179,7 @@ class BlendedDenoiser:
         self.own: Mapping[str, torch.Tensor] = {}
         self.calls: list[Call] = []
         self.on_call: Callable[[], None] = lambda: None
+        self.on_loras: Callable[[Weights], None] = lambda weights: None
         self.stock_forward: Callable[..., Any] = denoiser.forward
         self.signature = inspect.signature(denoiser.forward)
         denoiser.forward = self.forward
@@ -228,13 +231,15 @@ class BlendedDenoiser:
         self.frames, self.own = frames, own or {}
         owners = [(owner, row) for owner, frame in enumerate(frames) for row in frame.rows]
         mixes = [self.conditioning(row) for _, row in owners]
-        alike: dict[Any, list[int]] = {}  # texts of different lengths can't share a call
+        # Texts of different lengths can't share a call, nor can LoRAs of different weights.
+        alike: dict[Any, list[int]] = {}
         for place, leaves in enumerate(mixes):
-            apart = owners[place][0] if self.rows_per_call is None else None
-            alike.setdefault((apart, *map(shapes, leaves.values())), []).append(place)
+            loras = frames[owners[place][0]].loras
+            apart = owners[place][0] if self.size_of_calls(loras) is None else None
+            alike.setdefault((loras, apart, *map(shapes, leaves.values())), []).append(place)
         self.calls = []
-        for places in alike.values():
-            size = self.rows_per_call or len(places)
+        for (loras, *_), places in alike.items():
+            size = self.size_of_calls(loras) or len(places)
             self.calls += [
                 self.call(places[start : start + size], size, [owner for owner, _ in owners], mixes)
                 for start in range(0, len(places), size)
@@ -242,6 +247,10 @@ class BlendedDenoiser:
         needed = {text for _, row in owners for text, _ in row}
         while len(self.texts) > max(REMEMBERED_TEXTS, len(needed)):
             self.texts.popitem(last=False)
+
+    def size_of_calls(self, loras: Weights) -> int | None:
+        """Rows of a call for frames with these LoRAs; None: a frame's."""
+        return None if loras and self.rows_per_call != 1 else self.rows_per_call
 
     def conditioning(self, row: Mix) -> Leaves:
         """What one row is conditioned on."""
@@ -256,7 +265,9 @@ class BlendedDenoiser:
             path: joined([mixes[place][path] for place in padded], self.axes[path])
             for path in mixes[places[0]]
         }
-        return Call(places, torch.tensor([owners[place] for place in padded]), conditioning)
+        frame = (self.frames or ())[owners[places[0]]]
+        owned = torch.tensor([owners[place] for place in padded])
+        return Call(places, owned, conditioning, frame.loras)
 
     def forward(self, *args: Any, **kwargs: Any) -> tuple[Any]:
         """In place of the denoiser's own: pipelines ask for a tuple (`return_dict=False`)."""
@@ -270,6 +281,7 @@ class BlendedDenoiser:
             state = {
                 path: picked(at(arguments, path), axis, call.owners) for path, axis in own.items()
             }
+            self.on_loras(call.loras)
             output = self.stock_forward(**with_leaves(arguments, state | call.conditioning))[0]
             for place, prediction in zip(call.places, output, strict=False):  # the rest is padding
                 predictions[place] = prediction.float()

@@ -15,11 +15,17 @@ if TYPE_CHECKING:
     from render.plan import FrameSpec
 
 
+Weights = tuple[tuple[str, float], ...]
+"""Weights of LoRAs by name, none of them 0."""
+
+
 class Text(NamedTuple):
     """A text as the model reads it; `negative` where its family reads negatives otherwise."""
 
     words: str
     negative: bool = False
+    loras: Weights = ()
+    """Weights of the LoRAs that change how it is read."""
 
 
 Mix = tuple[tuple[Text, float], ...]
@@ -76,7 +82,7 @@ class Branches:
 
     The prompts' prediction is c = sum w_i e_i over `conditional`, what guidance leads away from is
     u = sum v_j e_j over `unconditional` (weights a row, 0 where it has no part; none has one where
-    there is no guidance). `guidance` is the scale.
+    there is no guidance). `guidance` is the scale; all rows are computed with the `loras`.
     Rows are in the order of their texts, so a spec's order of prompts does not matter.
     """
 
@@ -84,31 +90,40 @@ class Branches:
     conditional: tuple[float, ...]
     unconditional: tuple[float, ...]
     guidance: float
+    loras: Weights = ()
 
 
-def branches(spec: FrameSpec, blend: str, family: Family) -> Branches:
+def branches(
+    spec: FrameSpec, blend: str, family: Family, reading: frozenset[str] = frozenset()
+) -> Branches:
     """The rows a frame needs: equal ones once, and none whose coefficient is zero.
 
     `noise` takes a row for every text and blends predictions; `embedding` takes one row for the
     blended prompts and one for the blended negatives.
+
+    Args:
+        reading: names of the LoRAs that change the text encoders.
     """
+    read = tuple(pair for pair in spec.loras if pair[0] in reading)
     guided = family.guidance.leads_away(spec.guidance)
-    negatives = mix(spec.negatives, family.negative is not None) if guided else ()
-    wanted, unwanted = weighted_rows(mix(spec.prompts), blend), weighted_rows(negatives, blend)
+    negatives = mix(spec.negatives, family.negative is not None, read) if guided else ()
+    prompts = mix(spec.prompts, loras=read)
+    wanted, unwanted = weighted_rows(prompts, blend), weighted_rows(negatives, blend)
     rows = tuple(sorted(wanted | unwanted))
     return Branches(
         rows=rows,
         conditional=tuple(wanted.get(row, 0.0) for row in rows),
         unconditional=tuple(unwanted.get(row, 0.0) for row in rows),
         guidance=spec.guidance,
+        loras=spec.loras,
     )
 
 
-def mix(texts: tuple[tuple[str, float], ...], negative: bool = False) -> Mix:
+def mix(texts: tuple[tuple[str, float], ...], negative: bool = False, loras: Weights = ()) -> Mix:
     """Texts with weights as a canonical mix: equal texts merged, zeros dropped, sorted."""
     merged: dict[Text, float] = {}
     for words, weight in texts:
-        text = Text(words, negative)
+        text = Text(words, negative, loras)
         merged[text] = merged.get(text, 0.0) + weight
     return tuple(sorted((text, weight) for text, weight in merged.items() if weight != 0))
 

@@ -34,6 +34,8 @@ from render.values import (
     Moment,
     easing,
     exact,
+    lora_weight,
+    lora_weights,
     mistake,
     moment,
     nearest,
@@ -86,6 +88,40 @@ class EmbeddingConfig(Frozen):
         return token
 
 
+class LoraConfig(Frozen):
+    """One of `model.loras`: a file of additions to the model's weights, and how much of them."""
+
+    path: Path | None = None
+    repository: StrictStr | None = None
+    revision: StrictStr | None = None
+    weight_name: StrictStr | None = None
+    weight: Annotated[float, BeforeValidator(lora_weight)] = 1.0
+    name: StrictStr | None = None
+
+    @property
+    def called(self) -> str:
+        """What keyframes call it: its name, else its file's, folder's or repository's."""
+        found = self.weight_name or self.path or self.repository
+        return self.name or Path(str(found)).name.removesuffix(".safetensors")
+
+    @model_validator(mode="after")
+    def has_a_source(self) -> LoraConfig:
+        """A LoRA is a file, a folder or a repository of the hub."""
+        if (self.path is None) == (self.repository is None):
+            raise mistake(
+                "give the LoRA's path (a .safetensors file or its folder) or its repository"
+                if self.path is None
+                else "path and repository exclude each other; keep one"
+            )
+        if self.revision is not None and self.repository is None:
+            raise mistake("revision goes with a repository; a file is known by its content")
+        if self.weight_name and not self.weight_name.endswith(".safetensors"):
+            raise mistake("weight_name is that of a .safetensors file; pickles can run code")
+        if not self.called:
+            raise mistake("give the LoRA a name")
+        return self
+
+
 class ModelConfig(Frozen):
     """`model/`: where the weights are, and what the model is used to."""
 
@@ -106,6 +142,25 @@ class ModelConfig(Frozen):
     steps: Steps
     guidance: Guidance
     dtype: Dtype = "auto"
+    loras: tuple[LoraConfig, ...] = ()
+
+    @field_validator("loras", mode="before")
+    @classmethod
+    def are_a_list(cls, value: object) -> object:
+        """One LoRA is a list of one."""
+        if value is not None and not isinstance(value, list | tuple):
+            raise mistake("LoRAs are a list: [{path: paint.safetensors, weight: 0.8}]")
+        return value or ()
+
+    @field_validator("loras")
+    @classmethod
+    def have_names_of_their_own(cls, loras: tuple[LoraConfig, ...]) -> tuple[LoraConfig, ...]:
+        """Keyframes say which one they mean."""
+        names = [lora.called for lora in loras]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise mistake(f"two LoRAs are called {shown(twice[0])}; give each a name of its own")
+        return loras
 
     @model_validator(mode="after")
     def has_a_source(self) -> ModelConfig:
@@ -214,6 +269,7 @@ class KeyframeConfig(Frozen):
     guidance: Guidance | None = None
     image: ImagePath | None = None
     strength: Strength | None = None
+    lora: Annotated[dict[str, float], BeforeValidator(lora_weights)] | None = None
     ease: Annotated[str | tuple[float, float, float, float], BeforeValidator(easing)] = "linear"
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from render.adapters import Adapters
 from render.assemble import first_line
 from render.blend import BlendedDenoiser
 from render.branches import Branches, Text, branches, steps_done
@@ -25,6 +26,7 @@ from render.config import ComputeConfig
 from render.emphasis import has_weights
 from render.errors import NonFiniteFrames, OutOfMemory
 from render.families import Family, ModelSource
+from render.loras import Lora
 from render.noise import starting_noise, step_generator
 from render.pipeline import load_pipeline
 from render.plan import FrameSpec, Recipe
@@ -48,6 +50,7 @@ def open_diffusion(
     on_text: Callable[[int, int], None] | None = None,
     compute: ComputeConfig | None = None,
     images: Mapping[str, Path] | None = None,
+    loras: Sequence[Lora] = (),
 ) -> Diffusion:
     """Load a model for a recipe.
 
@@ -59,14 +62,17 @@ def open_diffusion(
         on_text: told (done, total) while the texts of a batch of frames are encoded.
         compute: what it says of little memory.
         images: where the pictures lie that frames start from, by the sha256 of their files.
+        loras: those that frames may name.
 
     Raises:
-        ConfigError: the model, its scheduler or the device can't be used; one line a reason.
+        ConfigError: the model, its scheduler, a LoRA or the device can't be used; one line a
+            reason.
         OutOfMemory: the model does not fit.
     """
     with out_of_memory():
         pipeline, family = load_pipeline(source, recipe, device, compute)
-        return Diffusion(pipeline, family, recipe, device, batch, on_text, images)
+        adapters = Adapters(pipeline, family, loras)
+        return Diffusion(pipeline, family, recipe, device, batch, on_text, images, adapters)
 
 
 class Diffusion:
@@ -86,11 +92,13 @@ class Diffusion:
         batch: int | None = None,
         on_text: Callable[[int, int], None] | None = None,
         images: Mapping[str, Path] | None = None,
+        adapters: Adapters | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.family = family
         self.recipe = recipe
         self.on_text = on_text
+        self.adapters = adapters or Adapters(pipeline, family)
         self.noise_shape = (1, *family.noise_shape(pipeline, recipe.height, recipe.width))
         self.device = torch.device(device)
         self.kind = self.device.type
@@ -101,12 +109,14 @@ class Diffusion:
             self.rows_per_call(),
             family.guidance.combine,
         )
+        self.denoiser.on_loras = self.adapters.apply
         # The pipeline encodes its prompt in every call; the placeholder is encoded only once.
-        pipeline.encode_prompt = remembering(pipeline.encode_prompt)
+        asked = functools.partial(remembering, state=lambda: self.adapters.applied)
+        pipeline.encode_prompt = asked(pipeline.encode_prompt)
         self.starts = Starts(pipeline, family, recipe, images) if images else None
         if self.starts:
             again = self.starts.pipeline
-            again.encode_prompt = remembering(again.encode_prompt)
+            again.encode_prompt = asked(again.encode_prompt)
 
     def set_batch(self, frames: int) -> None:
         """Render so many frames at a time from now on; on a GPU with fewer rows a call."""
@@ -196,6 +206,7 @@ class Diffusion:
 
     def record(self, text: Text, pictures: int) -> dict[str, Any]:
         """What reaches the denoiser when the pipeline is called with a text."""
+        self.adapters.apply(text.loras)
         given = {"prompt": text.words}
         whole = self.family.whole_texts and bool(text.words)
         if self.family.weighted and (whole or has_weights(text.words)):
@@ -208,11 +219,13 @@ class Diffusion:
     def denoise_and_decode(self, specs: Sequence[FrameSpec], steps: int) -> npt.NDArray[np.float32]:
         """The pictures (B, H, W, 3) in 0..1 of frames that do equally many steps; all of them
         start from pictures, or none."""
-        frames = [branches(spec, self.recipe.blend, self.family) for spec in specs]
+        blend, reading = self.recipe.blend, self.adapters.reading
+        frames = [branches(spec, blend, self.family, reading) for spec in specs]
         self.encode_texts(frames)
         self.denoiser.prepare(frames, self.scales(frames))
         noise = torch.cat([starting_noise(spec.seeds, self.noise_shape) for spec in specs])
         generators = [step_generator(spec.seeds, self.noise_shape) for spec in specs]
+        self.adapters.apply(())  # in which the placeholder is remembered
         with own_generators(self.pipeline.scheduler, generators):
             pictures: npt.NDArray[np.float32]
             if self.starts and specs[0].start:
@@ -248,7 +261,8 @@ class Diffusion:
     def close(self) -> None:
         """Free the model's memory; the object is of no use afterwards."""
         self.denoiser.close()
-        del self.denoiser.stock_forward, self.denoiser.denoiser, self.pipeline, self.starts
+        del self.denoiser.stock_forward, self.denoiser.denoiser, self.denoiser.on_loras
+        del self.adapters, self.pipeline, self.starts
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -266,14 +280,16 @@ def step_counter(on_step: Callable[[int, int], None], total: int) -> Callable[[]
     return count
 
 
-def remembering(encode: Callable[..., Any]) -> Callable[..., Any]:
-    """A text encoding that answers the same question twice with one answer."""
+def remembering(
+    encode: Callable[..., Any], state: Callable[[], object] = lambda: None
+) -> Callable[..., Any]:
+    """A text encoding that answers the same question twice, in the same state, with one answer."""
     asked: dict[str, Any] = {}
 
     def encoded(*args: Any, **kwargs: Any) -> Any:
         if any(isinstance(value, torch.Tensor) for value in (*args, *kwargs.values())):
             return encode(*args, **kwargs)  # is encoded already
-        question = repr((args, kwargs))
+        question = repr((args, kwargs, state()))
         if question not in asked:
             while len(asked) >= REMEMBERED_ANSWERS:
                 del asked[next(iter(asked))]

@@ -208,6 +208,8 @@ class Family:
     """What width and height must be a multiple of, while the model is not on this machine."""
     from_image: str | None = None
     """Name of the pipeline's class in diffusers that starts from a picture, if that is served."""
+    loras: bool = True
+    """Whether diffusers loads LoRAs into this pipeline."""
     half: str = "float16"
     """The dtype on a GPU, if none is asked for."""
     readers: tuple[Reader, ...] = (Reader(),)
@@ -322,6 +324,7 @@ FAMILIES = {
             patch=2,
             multiple=16,
             readers=(Reader("tokenizer", 300, marks=1),),
+            loras=False,
         ),
         flow_transformer(  # Sana
             pipeline="SanaPipeline",

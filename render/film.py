@@ -19,6 +19,7 @@ from render.errors import ConfigError, Mistake
 from render.families import FAMILIES, Family
 from render.formats import audio_mistake, rate_mistake
 from render.images import start_images
+from render.loras import Lora, resolve_loras
 from render.memory import memory_mistakes, with_memory
 from render.models import Model, remember, remembered, resolve_model
 from render.parts import with_parts
@@ -48,6 +49,7 @@ class Film:
     plan: FramePlan
     images: Mapping[str, Path]
     """Where the pictures lie that keyframes name, by the sha256 of their files."""
+    loras: tuple[Lora, ...] = ()
 
     @property
     def frames(self) -> Path:
@@ -111,6 +113,7 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     # Of a device that is not there, only its name counts for the dtype.
     place = device or config.compute.device
     model = look(lambda: with_memory(sound_model(config.model, known), config.compute))
+    loras = look(lambda: resolve_loras(config.model, model, known, Path())) if model else None
     half = model.family.half if model else "float16"
     dtype = look(lambda: choose_dtype(config.compute, config.model, place, half))
     recipe = look(lambda: make_recipe(config, model, dtype or "float32")) if model else None
@@ -120,10 +123,10 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     for key, wrong in (("audio", audio_mistake), ("fps", rate_mistake)):
         if what := wrong(config.output):
             mistakes.append(Mistake(f"output.{key}", what))
-    if mistakes or not (timeline and device and model and recipe):
+    if mistakes or not (timeline and device and model and recipe and loras is not None):
         raise ConfigError(list(dict.fromkeys(mistakes)))
     remember(hashes, known)
-    return planned(config, folder, timeline, device, model, recipe, images)
+    return planned(config, folder, timeline, device, model, recipe, images, loras)
 
 
 def link_mistakes(root: Path, folder: Path) -> list[Mistake]:
@@ -155,7 +158,10 @@ def written_timeline(
     """The config's timeline, with what it leaves open filled in."""
     scale = config.sampling.guidance
     guidance = config.model.guidance if scale is None else scale
-    return resolve(config.timeline, config.sampling, config.output.fps, guidance, locate, images)
+    loras = {lora.called: lora.weight for lora in config.model.loras}
+    return resolve(
+        config.timeline, config.sampling, config.output.fps, guidance, locate, images, loras
+    )
 
 
 def family_mistakes(config: RunConfig, model: Model, locate: Locate) -> list[Mistake]:
@@ -212,10 +218,12 @@ def planned(
     model: Model,
     recipe: Recipe,
     images: Mapping[Path, str],
+    loras: tuple[Lora, ...],
 ) -> Film:
     """The film with its plan."""
     scheduler = config.scheduler.class_name or model.scheduler or "unknown"
-    plan = make_plan(timeline, recipe, config.output.fps, scheduler, model.family.guidance)
+    known = {lora.name: lora.identity for lora in loras}
+    plan = make_plan(timeline, recipe, config.output.fps, scheduler, model.family.guidance, known)
     more = [
         *negative_warnings(timeline, model.family.guidance),
         *revision_warnings(model, config.model.revision),
@@ -223,4 +231,4 @@ def planned(
     plan = replace(plan, warnings=(*plan.warnings, *more))
     store = config.root / STORE_NAME
     places = {digest: path for path, digest in images.items()}
-    return Film(config, folder, store, model, device, scheduler, plan, places)
+    return Film(config, folder, store, model, device, scheduler, plan, places, loras)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -72,6 +72,8 @@ class FramePlan:
     recipe: Recipe
     frames: tuple[PlannedFrame, ...]
     warnings: tuple[str, ...] = ()
+    loras: Mapping[str, str] = field(default_factory=dict)
+    """The model's LoRAs: identity by name."""
 
     @property
     def digest(self) -> str:
@@ -125,20 +127,23 @@ def make_plan(
     fps: Fraction,
     scheduler: str,
     guidance: Guidance = STABLE_DIFFUSION.guidance,
+    loras: Mapping[str, str] | None = None,
 ) -> FramePlan:
     """One planned frame for every k/fps.
 
     Args:
         scheduler: class name of the scheduler in use, to warn of noise that flickers.
         guidance: the model's, which says whether a frame's negatives matter.
+        loras: identities of the model's LoRAs by name.
     """
     shared = recipe_bytes(recipe)
     frames = []
     for index, time in enumerate(frame_times(timeline, fps)):
         spec = values_at(timeline, time)
-        frames.append(PlannedFrame(index, time, spec, frame_digest(shared, spec, guidance)))
+        digest = frame_digest(shared, spec, guidance, loras or {})
+        frames.append(PlannedFrame(index, time, spec, digest))
     warnings = (*grid_warnings(timeline, fps), *noise_warnings(timeline, recipe, scheduler))
-    return FramePlan(fps, recipe, tuple(frames), warnings)
+    return FramePlan(fps, recipe, tuple(frames), warnings, loras or {})
 
 
 def recipe_bytes(recipe: Recipe) -> bytes:
@@ -147,9 +152,15 @@ def recipe_bytes(recipe: Recipe) -> bytes:
 
 
 def frame_digest(
-    shared: bytes, spec: FrameSpec, guidance: Guidance = STABLE_DIFFUSION.guidance
+    shared: bytes,
+    spec: FrameSpec,
+    guidance: Guidance = STABLE_DIFFUSION.guidance,
+    loras: Mapping[str, str] | None = None,
 ) -> str:
-    """A frame's identity: sha256 over its recipe and its spec, whatever order texts stand in."""
+    """A frame's identity: sha256 over its recipe and its spec, whatever order texts stand in.
+
+    LoRAs count by what they are and not by what they are called (`loras`: identities by name).
+    """
     negatives = sorted(spec.negatives) if guidance.leads_away(spec.guidance) else []
     mine = {
         "prompts": sorted(spec.prompts),
@@ -160,6 +171,8 @@ def frame_digest(
     mine |= start_entry(spec)
     if any(has_weights(text) for text, _ in (*spec.prompts, *negatives)):
         mine["weights"] = reader_name()
+    if spec.loras:
+        mine["loras"] = sorted(((loras or {})[name], weight) for name, weight in spec.loras)
     return hashlib.sha256(shared + b"\0" + canonical(mine)).hexdigest()
 
 
@@ -205,6 +218,7 @@ def plan_files(plan: FramePlan, name: str) -> dict[str, bytes]:
         "count": len(plan.frames),
         "digest": plan.digest,
         "recipe": asdict(plan.recipe),
+        **({"loras": dict(plan.loras)} if plan.loras else {}),
     }
     frames = json.dumps(LONG_FRAMES_NAME) if long else "[\n  " + ",\n  ".join(lines) + "\n ]"
     opened = json.dumps(head, indent=1, ensure_ascii=False).removesuffix("\n}")
@@ -224,6 +238,7 @@ def entry(frame: PlannedFrame) -> dict[str, Any]:
         "seeds": [list(pair) for pair in spec.seeds],
         "guidance": spec.guidance,
         **start_entry(spec),
+        **({"loras": [list(pair) for pair in spec.loras]} if spec.loras else {}),
         "digest": frame.digest,
     }
 

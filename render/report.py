@@ -53,6 +53,8 @@ class PlanSummary:
     """(text, its tokens, the text encoder's limit, what is cut off)"""
     warnings: Sequence[str] = ()
     video_bytes: int = 0
+    loras: Sequence[tuple[str, float, float]] = ()
+    """(name, its least weight in the film, its greatest)"""
 
     def counts(self) -> dict[str, int]:
         """How many frames are in each state, in the order of concern."""
@@ -196,6 +198,9 @@ def show_plan(reporter: Reporter, name: str, summary: PlanSummary) -> None:
         if count:
             lines.append((state, Text(f"{count:,}", STYLES[state])))
             lines += [("", f"{n:,} {why}") for of, n, why in summary.reasons if of == state]
+    for name, least, most in summary.loras:
+        ways = f"{least:g}" if least == most else f"{least:g} to {most:g}"
+        lines.append(("lora", f"{name} at {ways}"))
     lines.append(("denoiser", f"{plural(summary.rows, 'row')} to compute"))
     lines.append(("time", estimate(summary)))
     lines.append(("disk", f"{size(summary.disk_bytes)} for the frames that are not there"))

@@ -220,7 +220,8 @@ def changed_fields(written: str | None, wanted: FrameSpec) -> str:
 
 def spec_json(spec: FrameSpec) -> str:
     """The spec as it stands in a frame's PNG."""
-    shown = {name: value for name, value in asdict(spec).items() if name not in START_FIELDS}
+    left_out = START_FIELDS if spec.loras else {*START_FIELDS, "loras"}
+    shown = {name: value for name, value in asdict(spec).items() if name not in left_out}
     return json.dumps(shown | start_entry(spec), ensure_ascii=False)
 
 

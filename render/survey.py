@@ -54,7 +54,15 @@ def summarise(film: Film, verdicts: Sequence[Verdict]) -> PlanSummary:
         cut_prompts=[astuple(cut) for cut in cut_texts(film.model, texts)],
         warnings=film.plan.warnings,
         video_bytes=video_bytes(film.config.output, film.size, len(film.plan.frames)),
+        loras=list(lora_weights(film)),
     )
+
+
+def lora_weights(film: Film) -> Iterator[tuple[str, float, float]]:
+    """Each LoRA of the film with its least and its greatest weight."""
+    for lora in film.loras:
+        weights = {dict(frame.spec.loras).get(lora.name, 0.0) for frame in film.plan.frames}
+        yield lora.name, min(weights), max(weights)
 
 
 def check_room(film: Film, summary: PlanSummary) -> None:

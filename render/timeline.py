@@ -19,7 +19,7 @@ from typing import TypeVar
 from render.config import KeyframeConfig, SamplingConfig, TimelineConfig
 from render.easing import Bezier, eased
 from render.errors import ConfigError, Mistake
-from render.values import Moment
+from render.values import Moment, shown
 
 MAX_FRAMES = 1_000_000
 USUAL_STRENGTH = 0.6  # of keyframes with an image, before the first that gives one
@@ -41,6 +41,8 @@ class FrameSpec:
     """Pictures to start from, by the sha256 of their files."""
     strength: float = 1.0
     """How far from them it goes: 0 is the pictures, 1 knows nothing of them."""
+    loras: tuple[tuple[str, float], ...] = ()
+    """The weights of the model's LoRAs by name; one of weight 0 is not there at all."""
 
     @property
     def start(self) -> tuple[tuple[str, float], ...]:
@@ -73,6 +75,7 @@ def resolve(
     guidance: float,
     locate: Locate = lambda path: path,
     images: Mapping[Path, str] | None = None,
+    loras: Mapping[str, float] | None = None,
 ) -> Timeline:
     """The timeline with every keyframe's values filled in.
 
@@ -83,22 +86,26 @@ def resolve(
         guidance: the guidance scale of keyframes that name none.
         locate: turns a dotted path into the place a person should look at.
         images: the sha256 of every picture that keyframes name.
+        loras: the model's LoRAs by name, with the weights that hold until a keyframe names others.
 
     Raises:
         ConfigError: keyframes out of order or twice at one time, no prompt at the start, a loop
-            without a duration, more than a million frames; all that apply, a line each.
+            without a duration, more than a million frames, a LoRA that the model does not have;
+            all that apply, a line each.
     """
     times = {key: seconds(frame.at, fps) for key, frame in written.keyframes.items()}
     listed = list(written.keyframes) == [str(place) for place in range(len(times))]
     order = list(times) if listed else sorted(times, key=lambda key: times[key])
     length = seconds(written.duration, fps) if written.duration else None
     mistakes = order_mistakes(order, times) + length_mistakes(written, times, length, fps)
+    mistakes += lora_mistakes(written, loras or {})
     if written.keyframes[order[0]].prompt is None:
         mistakes.append((f"keyframes.{order[0]}", "the first keyframe needs a prompt"))
     mistakes += strength_mistakes(written, order)
     if mistakes:
         raise ConfigError([Mistake(locate(f"timeline.{path}"), what) for path, what in mistakes])
-    frames = fill([written.keyframes[key] for key in order], sampling, guidance, images or {})
+    given = [written.keyframes[key] for key in order]
+    frames = fill(given, sampling, guidance, images or {}, loras or {})
     keyframes = tuple(
         Keyframe(times[key], values, frame.ease)
         for key, values, frame in zip(
@@ -159,14 +166,26 @@ def strength_mistakes(written: TimelineConfig, order: Sequence[str]) -> list[tup
     return found
 
 
+def lora_mistakes(written: TimelineConfig, loras: Mapping[str, float]) -> list[tuple[str, str]]:
+    """LoRAs that keyframes name and the model does not have."""
+    known = f"known: {', '.join(loras)}" if loras else "the model has none; see model.loras"
+    return [
+        (f"keyframes.{key}.lora", f"no LoRA is called {shown(name)}; {known}")
+        for key, frame in written.keyframes.items()
+        for name in frame.lora or {}
+        if name not in loras
+    ]
+
+
 def fill(
     frames: Sequence[KeyframeConfig],
     sampling: SamplingConfig,
     guidance: float,
     images: Mapping[Path, str],
+    loras: Mapping[str, float],
 ) -> Iterable[FrameSpec]:
-    """Each keyframe's values; what it leaves out of prompts, seeds and images continues from the
-    one before."""
+    """Each keyframe's values; what it leaves out of prompts, seeds, images and weights of LoRAs
+    continues from the one before."""
     prompt: Mapping[str, float] = {"": 1.0}
     seed: Mapping[int, float] = {sampling.seed: 1.0}
     image, strength = None, USUAL_STRENGTH
@@ -177,8 +196,18 @@ def fill(
         scale = guidance if frame.guidance is None else frame.guidance
         image = frame.image if "image" in frame.model_fields_set else image
         strength = strength if frame.strength is None else frame.strength
-        start = (((images.get(image, ""), 1.0),), strength) if image else ((), 1.0)
-        yield FrameSpec(normalised(prompt), ((negative, 1.0),), normalised(seed), scale, *start)
+        pictures = ((images.get(image, ""), 1.0),) if image else ()
+        loras = {**loras, **(frame.lora or {})}
+        at_work = tuple((name, float(weight)) for name, weight in loras.items() if weight != 0)
+        yield FrameSpec(
+            normalised(prompt),
+            ((negative, 1.0),),
+            normalised(seed),
+            scale,
+            images=pictures,
+            strength=strength if image else 1.0,
+            loras=at_work,
+        )
 
 
 def normalised(weights: Mapping[Key, float]) -> tuple[tuple[Key, float], ...]:
@@ -224,7 +253,20 @@ def between(start: FrameSpec, end: FrameSpec, progress: float) -> FrameSpec:
         round((1 - progress) * start.guidance + progress * end.guidance, 9),
         mixed(start.images or end.images, end.images or start.images, progress),
         round((1 - progress) * start.strength + progress * end.strength, 9),
+        faded(start.loras, end.loras, progress),
     )
+
+
+def faded(
+    start: tuple[tuple[str, float], ...], end: tuple[tuple[str, float], ...], progress: float
+) -> tuple[tuple[str, float], ...]:
+    """The weights of LoRAs on their way; where one is not named, its weight is 0."""
+    before, after = dict(start), dict(end)
+    weights = {
+        name: round((1 - progress) * before.get(name, 0.0) + progress * after.get(name, 0.0), 9)
+        for name in {**before, **after}
+    }
+    return tuple((name, weight) for name, weight in weights.items() if weight != 0)
 
 
 def mixed(

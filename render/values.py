@@ -20,6 +20,7 @@ from render.words import shortened
 
 MAX_SEED = 2**63 - 1
 MAX_WEIGHT = 1e9
+MAX_LORA_WEIGHT = 100
 EXACT = re.compile(r"[-+]?[\d.]{1,40}(?:e[-+]?\d{1,2})?(?:/\d{1,20})?", re.IGNORECASE | re.ASCII)
 EASES = ("linear", "smooth", "in", "out", "hold")
 
@@ -100,6 +101,25 @@ def seeds(value: object) -> object:
             )
         return weights(dict(zip(numbers, value.values(), strict=True)))
     return {seed_number(value): 1.0}
+
+
+def lora_weight(value: object) -> float:
+    """How much of a LoRA: 0 is none, 1 as it was trained, below 0 its opposite."""
+    weight = number(value)
+    if abs(weight) > MAX_LORA_WEIGHT:
+        raise mistake(f"a LoRA's weight is -{MAX_LORA_WEIGHT} to {MAX_LORA_WEIGHT}, not {weight:g}")
+    return weight
+
+
+def lora_weights(value: object) -> dict[str, float]:
+    """The weights of LoRAs by their names."""
+    if not isinstance(value, dict):
+        raise mistake(
+            f"{shown(value)} stands where names of LoRAs with weights belong: {{paint: 0.6}}"
+        )
+    return {
+        text(key if isinstance(key, str) else str(key)): lora_weight(w) for key, w in value.items()
+    }
 
 
 def seed_number(value: object) -> int:

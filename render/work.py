@@ -111,6 +111,7 @@ class Work:
         from render.diffusion import open_diffusion  # torch, only now
 
         film, batch = self.film, self.film.config.compute.batch
+        at_work = {name for frame in self.missing for name, _ in frame.spec.loras}
         self.reporter.say(f"loading {film.config.model.name} on {film.device}")
         with self.phases.measured("load"):
             return open_diffusion(
@@ -120,6 +121,7 @@ class Work:
                 None if batch == "auto" else batch,
                 compute=film.config.compute,
                 images=film.images,
+                loras=[lora for lora in film.loras if lora.name in at_work],
             )
 
     def render_with(self, diffusion: Diffusion) -> None:

@@ -14,10 +14,10 @@ PACKAGE = Path(__file__).resolve().parent.parent / "render"
 TABLE = """
     words errors values easing files ours emphasis
     config documents
-    timeline families schedulers singlefile models checkpoint parts memory fit devices images
+    timeline families schedulers singlefile models checkpoint parts loras memory fit devices images
     plan branches
     lock signals store tokens cost
-    noise starts blend assemble pipeline diffusion
+    noise starts blend assemble pipeline adapters diffusion
     formats ffmpeg encode
     progress sheet report
     prompts film rendering survey record work
@@ -27,7 +27,7 @@ TABLE = """
 """
 ORDER = TABLE.split()
 HEAVY = {"torch", "diffusers", "transformers"}
-WITH_TORCH = {"noise", "starts", "blend", "assemble", "pipeline", "diffusion"}
+WITH_TORCH = {"noise", "starts", "blend", "assemble", "pipeline", "adapters", "diffusion"}
 ALONE = {
     "hydra": {"__main__"},
     "omegaconf": {"__main__"},

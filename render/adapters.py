@@ -1,0 +1,140 @@
+"""LoRAs in a loaded pipeline: loaded whole or refused, and set to a frame's weights between calls.
+
+The files are read by the pipeline's own `load_lora_weights`; peft's layers add them to the model's
+as it computes. Nothing is merged, so while none is at work the model computes what it always did.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch.nn import Module
+
+from render.assemble import first_line
+from render.branches import Weights
+from render.errors import ConfigError, Mistake
+from render.families import Family
+from render.loras import USUAL_NAME, Lora, check_lora, purpose
+from render.words import one_line
+
+LAYER = re.compile(r"[._]lora[._]|\.lora_|_lora\b|\.lokr_|\.dora_scale")
+
+
+class Adapters:
+    """The LoRAs of a pipeline and the weights they are at.
+
+    Attributes:
+        reading: names of those that change a text encoder.
+        applied: the weights that hold now; none after loading.
+    """
+
+    def __init__(self, pipeline: Any, family: Family, loras: Sequence[Lora] = ()) -> None:
+        # In one order whatever the config's, as sums of floats depend on it.
+        ordered = sorted(loras, key=lambda lora: (lora.identity, lora.name))
+        self.adapters = {lora.name: f"lora{place}" for place, lora in enumerate(ordered)}
+        for lora in ordered:
+            load(pipeline, family, lora, self.adapters[lora.name])
+        parts = {name: layers(part) for name, part in pipeline.components.items()}
+        self.layers = [layer for part in parts.values() for layer in part]
+        encoders = [part for name, part in parts.items() if name != family.denoiser]
+        self.reading = frozenset(
+            name
+            for name, adapter in self.adapters.items()
+            if any(has(layer, adapter) for part in encoders for layer in part)
+        )
+        self.applied: Weights = (("", 0.0),)
+        self.apply(())
+
+    def apply(self, weights: Weights) -> None:
+        """Let the LoRAs work at these weights, and those that are not named not at all."""
+        if weights == self.applied:
+            return
+        scales = sorted((self.adapters[name], weight) for name, weight in weights)
+        for layer in self.layers:
+            layer.enable_adapters(bool(scales))
+            layer.set_adapter([adapter for adapter, _ in scales], inference_mode=True)
+            for adapter, weight in scales:
+                layer.set_scale(adapter, weight)
+        self.applied = weights
+
+
+def layers(part: Any) -> list[Any]:
+    """The layers of a component that LoRAs are added to."""
+    if not isinstance(part, Module):
+        return []
+    return [layer for layer in part.modules() if isinstance(layer, BaseTunerLayer)]
+
+
+def has(layer: Any, adapter: str) -> bool:
+    """Whether a LoRA changes this layer."""
+    return any(adapter in getattr(layer, kind) for kind in layer.adapter_layer_names)
+
+
+def load(pipeline: Any, family: Family, lora: Lora, adapter: str) -> None:
+    """One LoRA as an adapter of the pipeline's components.
+
+    Raises:
+        ConfigError: it can't be had, is refused, or has parts that have no place in this model.
+    """
+    file = lora.file or fetched(lora)
+    check_lora(lora, file, family, getattr(pipeline, family.denoiser).config)
+    place = {"weight_name": file.name, "use_safetensors": True, "local_files_only": True}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # peft's, of a second LoRA, which is meant
+            pipeline.load_lora_weights(file.parent, adapter_name=adapter, **place)
+        state = type(pipeline).lora_state_dict(file.parent, **place)
+    except (ValueError, RuntimeError, KeyError, TypeError, OSError, AttributeError) as error:
+        said = one_line(" ".join(str(error).split()))[:160] or type(error).__name__
+        raise unfit(lora, file, family, said) from error
+    tensors = state[0] if isinstance(state, tuple) else state
+    wanted = {LAYER.split(key, maxsplit=1)[0] for key in tensors if not key.endswith(".alpha")}
+    loaded = sum(
+        has(layer, adapter) for part in pipeline.components.values() for layer in layers(part)
+    )
+    if loaded < len(wanted):
+        missing = len(wanted) - loaded
+        what = f"{missing} of the {len(wanted)} layers that it changes are not there"
+        raise unfit(lora, file, family, what)
+
+
+def unfit(lora: Lora, file: Path, family: Family, why: str) -> ConfigError:
+    """The error for a LoRA that this model can't take."""
+    what = f"{lora} is made for {purpose(file)} and does not fit this {family.pipeline}: {why}"
+    return ConfigError([Mistake(lora.where, what)])
+
+
+def fetched(lora: Lora) -> Path:
+    """The file of a LoRA from the hub.
+
+    Raises:
+        ConfigError: it can't be had, or the repository holds several.
+    """
+    repository = str(lora.repository)
+    try:
+        name = lora.weight_name
+        if name is None:
+            files = huggingface_hub.HfApi().list_repo_files(repository, revision=lora.revision)
+            held = [file for file in files if file.endswith(".safetensors")]
+            if USUAL_NAME in held:
+                held = [USUAL_NAME]
+            if len(held) != 1:
+                found = ", ".join(held[:10]) or "no .safetensors file"
+                what = f"{lora} holds {found}; say which one in weight_name"
+                raise ConfigError([Mistake(lora.where, what)])
+            name = held[0]
+        return Path(huggingface_hub.hf_hub_download(repository, name, revision=lora.revision))
+    except ConfigError:
+        raise
+    except Exception as error:  # the hub's client has no common base for being unreachable
+        what = (
+            f"{lora} is not on this machine and the hub can't give it ({first_line(error)}); get "
+            f"it with `hf download {repository} --revision {lora.revision}`, or give it as path"
+        )
+        raise ConfigError([Mistake(lora.where, what)]) from error
