@@ -180,6 +180,7 @@ class BlendedDenoiser:
         self.calls: list[Call] = []
         self.on_call: Callable[[], None] = lambda: None
         self.on_loras: Callable[[Weights], None] = lambda weights: None
+        self.residuals: Callable[[Mapping[str, Any], torch.Tensor], Mapping[str, Any]] | None = None
         self.stock_forward: Callable[..., Any] = denoiser.forward
         self.signature = inspect.signature(denoiser.forward)
         denoiser.forward = self.forward
@@ -282,7 +283,10 @@ class BlendedDenoiser:
                 path: picked(at(arguments, path), axis, call.owners) for path, axis in own.items()
             }
             self.on_loras(call.loras)
-            output = self.stock_forward(**with_leaves(arguments, state | call.conditioning))[0]
+            given = with_leaves(arguments, state | call.conditioning)
+            if self.residuals:  # a ControlNet's, for these very rows
+                given |= self.residuals(given, call.owners)
+            output = self.stock_forward(**given)[0]
             for place, prediction in zip(call.places, output, strict=False):  # the rest is padding
                 predictions[place] = prediction.float()
             self.rows += len(call.places)

@@ -122,6 +122,14 @@ class LoraConfig(Frozen):
         return self
 
 
+class ControlConfig(Frozen):
+    """A ControlNet for the whole film: its folder, and the picture or pictures that it follows."""
+
+    path: Path
+    image: ImagePath
+    scale: Annotated[Number, Field(ge=0, le=10)] = 1.0
+
+
 class ModelConfig(Frozen):
     """`model/`: where the weights are, and what the model is used to."""
 
@@ -136,6 +144,7 @@ class ModelConfig(Frozen):
     clip_skip: Annotated[StrictInt, Field(ge=1, le=32)] | None = None
     long_prompts: StrictBool = False
     embeddings: tuple[EmbeddingConfig, ...] = ()
+    controlnet: ControlConfig | None = None
     width: Side | None = None
     height: Side | None = None
     multiple: Annotated[StrictInt, Field(ge=1)] = 8

@@ -30,6 +30,7 @@ from render.loras import Lora
 from render.noise import starting_noise, step_generator
 from render.pipeline import load_pipeline
 from render.plan import FrameSpec, Recipe
+from render.residuals import Residuals, load_residuals
 from render.starts import Starts
 
 Picture = npt.NDArray[np.uint8]
@@ -61,7 +62,8 @@ def open_diffusion(
         batch: frames a call, or None for a number that is always the same on such a device.
         on_text: told (done, total) while the texts of a batch of frames are encoded.
         compute: what it says of little memory.
-        images: where the pictures lie that frames start from, by the sha256 of their files.
+        images: where the pictures lie that frames start from or follow, by the sha256 of their
+            files.
         loras: those that frames may name.
 
     Raises:
@@ -72,7 +74,10 @@ def open_diffusion(
     with out_of_memory():
         pipeline, family = load_pipeline(source, recipe, device, compute)
         adapters = Adapters(pipeline, family, loras)
-        return Diffusion(pipeline, family, recipe, device, batch, on_text, images, adapters)
+        residuals = load_residuals(source, recipe, device, images or {})
+        return Diffusion(
+            pipeline, family, recipe, device, batch, on_text, images, adapters, residuals
+        )
 
 
 class Diffusion:
@@ -93,6 +98,7 @@ class Diffusion:
         on_text: Callable[[int, int], None] | None = None,
         images: Mapping[str, Path] | None = None,
         adapters: Adapters | None = None,
+        residuals: Residuals | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.family = family
@@ -110,6 +116,7 @@ class Diffusion:
             family.guidance.combine,
         )
         self.denoiser.on_loras = self.adapters.apply
+        self.denoiser.residuals = self.residuals = residuals
         # The pipeline encodes its prompt in every call; the placeholder is encoded only once.
         asked = functools.partial(remembering, state=lambda: self.adapters.applied)
         pipeline.encode_prompt = asked(pipeline.encode_prompt)
@@ -223,6 +230,8 @@ class Diffusion:
         frames = [branches(spec, blend, self.family, reading) for spec in specs]
         self.encode_texts(frames)
         self.denoiser.prepare(frames, self.scales(frames))
+        if self.residuals:
+            self.residuals.follow([spec.control for spec in specs])
         noise = torch.cat([starting_noise(spec.seeds, self.noise_shape) for spec in specs])
         generators = [step_generator(spec.seeds, self.noise_shape) for spec in specs]
         self.adapters.apply(())  # in which the placeholder is remembered
@@ -262,7 +271,7 @@ class Diffusion:
         """Free the model's memory; the object is of no use afterwards."""
         self.denoiser.close()
         del self.denoiser.stock_forward, self.denoiser.denoiser, self.denoiser.on_loras
-        del self.adapters, self.pipeline, self.starts
+        del self.denoiser.residuals, self.residuals, self.adapters, self.pipeline, self.starts
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

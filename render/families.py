@@ -33,6 +33,8 @@ class ModelSource:
     long_prompts: bool = False
     words: tuple[tuple[Path, str], ...] = ()
     """Files of learned words, each with its token."""
+    controlnet: tuple[Path, float] | None = None
+    """Folder of a ControlNet, and the scale of what it adds."""
 
     def __str__(self) -> str:
         if self.file is not None:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from render.checkpoint import check_index, check_model
 from render.config import InvalidConfig, ModelConfig, RunConfig, parse
+from render.control import Pictures, followed_pictures
 from render.devices import choose_device, choose_dtype
 from render.errors import ConfigError, Mistake
 from render.families import FAMILIES, Family
@@ -48,7 +49,7 @@ class Film:
     """Class name of the scheduler in use; `unknown` for a model that is not downloaded yet."""
     plan: FramePlan
     images: Mapping[str, Path]
-    """Where the pictures lie that keyframes name, by the sha256 of their files."""
+    """Where the pictures lie that frames start from or follow, by the sha256 of their files."""
     loras: tuple[Lora, ...] = ()
 
     @property
@@ -108,6 +109,7 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     hashes = config.root / STORE_NAME / HASHES_NAME
     known = remembered(hashes)
     images = look(lambda: start_images(config.timeline, locate)) or {}
+    control = look(lambda: followed_pictures(config.model.controlnet)) or ()
     timeline = look(lambda: written_timeline(config, locate, images))
     device = look(lambda: choose_device(config.compute))
     # Of a device that is not there, only its name counts for the dtype.
@@ -126,7 +128,7 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     if mistakes or not (timeline and device and model and recipe and loras is not None):
         raise ConfigError(list(dict.fromkeys(mistakes)))
     remember(hashes, known)
-    return planned(config, folder, timeline, device, model, recipe, images, loras)
+    return planned(config, folder, timeline, device, model, recipe, images, control, loras)
 
 
 def link_mistakes(root: Path, folder: Path) -> list[Mistake]:
@@ -218,17 +220,25 @@ def planned(
     model: Model,
     recipe: Recipe,
     images: Mapping[Path, str],
+    control: Pictures,
     loras: tuple[Lora, ...],
 ) -> Film:
     """The film with its plan."""
     scheduler = config.scheduler.class_name or model.scheduler or "unknown"
-    known = {lora.name: lora.identity for lora in loras}
-    plan = make_plan(timeline, recipe, config.output.fps, scheduler, model.family.guidance, known)
+    plan = make_plan(
+        timeline,
+        recipe,
+        config.output.fps,
+        scheduler,
+        model.family.guidance,
+        {lora.name: lora.identity for lora in loras},
+        [digest for _, digest in control],
+    )
     more = [
         *negative_warnings(timeline, model.family.guidance),
         *revision_warnings(model, config.model.revision),
     ]
     plan = replace(plan, warnings=(*plan.warnings, *more))
     store = config.root / STORE_NAME
-    places = {digest: path for path, digest in images.items()}
+    places = {digest: path for path, digest in (*images.items(), *control)}
     return Film(config, folder, store, model, device, scheduler, plan, places, loras)

@@ -1,4 +1,4 @@
-"""Pictures that people give to start from: read as data and known by their content, not their name.
+"""Pictures to start from or to follow: read as data, known by their content and not their name.
 
 A picture is turned upright (EXIF), laid on white where it is transparent, and fitted to the frame
 by covering it: scaled until both sides reach, the rest cut off evenly.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -66,6 +66,26 @@ def upright(picture: Image.Image) -> Image.Image:
 def fitted(picture: Image.Image, width: int, height: int) -> Image.Image:
     """The picture covering width x height pixels, cut to its middle."""
     return ImageOps.fit(picture, (width, height), method=Image.Resampling.LANCZOS)
+
+
+def known_picture(images: Mapping[str, Path], digest: str, width: int, height: int) -> Image.Image:
+    """A picture of the plan at the frame's size.
+
+    Args:
+        images: where each picture lies, by the sha256 of its file.
+
+    Raises:
+        ConfigError: its file is not what it was when the film was planned.
+    """
+    path = images[digest]
+    try:
+        found, picture = read_image(path)
+    except UnusableImage as error:
+        raise ConfigError([Mistake(str(path), str(error))]) from None
+    if found != digest:
+        what = "was changed while the film rendered; the same command plans it anew"
+        raise ConfigError([Mistake(str(path), what)])
+    return fitted(picture, width, height)
 
 
 def start_images(written: TimelineConfig, locate: Callable[[str], str]) -> dict[Path, str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from render.checkpoint import code_mistakes, weight_mistakes
 from render.config import ModelConfig
+from render.control import control_mistakes
 from render.emphasis import reader_name
 from render.errors import ConfigError, Mistake
 from render.families import Family
@@ -51,11 +52,16 @@ def with_parts(model: Model, written: ModelConfig, known: dict[str, Any], here: 
     folder = model.source.folder or cached_folder(
         str(model.source.repository), str(model.source.revision)
     )
+    control = written.controlnet
+    if control:
+        control = control.model_copy(update={"path": here / control.path.expanduser()})
+    denoiser = config_of(folder, model.family.denoiser)
     wrong = [
         *(vae_mistakes(vae, config_of(folder, "vae")) if vae else ()),
         *(skip_mistakes(written.clip_skip, model.family, folder) if written.clip_skip else ()),
         *(long_mistakes(written, model.family) if written.long_prompts else ()),
         *word_mistakes(words, model.family, folder),
+        *(control_mistakes(control.path, model.family, denoiser) if control else ()),
     ]
     if wrong:
         raise ConfigError(wrong)
@@ -64,6 +70,7 @@ def with_parts(model: Model, written: ModelConfig, known: dict[str, Any], here: 
         *([f"clip_skip:{written.clip_skip}"] if written.clip_skip else ()),
         *([f"long_prompts:{reader_name()}"] if written.long_prompts else ()),
         *sorted(f"{token}:{content_hash(file, known)}" for file, token in words),
+        *([f"control:{content_hash(control.path, known)}*{control.scale:g}"] if control else ()),
     ]
     return replace(
         model,
@@ -73,6 +80,7 @@ def with_parts(model: Model, written: ModelConfig, known: dict[str, Any], here: 
             clip_skip=written.clip_skip,
             long_prompts=written.long_prompts,
             words=words,
+            controlnet=(control.path, control.scale) if control else None,
         ),
         identity=" ".join([model.identity, *marks]),
         family=reading_whole(skipping(model.family, written.clip_skip), written.long_prompts),

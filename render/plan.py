@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
 from render.config import RunConfig
+from render.control import followed
 from render.emphasis import has_weights, reader_name
 from render.errors import ConfigError, Mistake
 from render.families import STABLE_DIFFUSION, Guidance
@@ -30,7 +31,7 @@ LONG_FRAMES_NAME = "plan.jsonl"
 ONE_SPELLING = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 READABLE = json.JSONEncoder(ensure_ascii=False)
 
-START_FIELDS = ("images", "strength")
+PICTURE_FIELDS = ("images", "strength", "control")
 
 Weighted = tuple[tuple[Any, float], ...]
 
@@ -128,6 +129,7 @@ def make_plan(
     scheduler: str,
     guidance: Guidance = STABLE_DIFFUSION.guidance,
     loras: Mapping[str, str] | None = None,
+    control: Sequence[str] = (),
 ) -> FramePlan:
     """One planned frame for every k/fps.
 
@@ -135,11 +137,18 @@ def make_plan(
         scheduler: class name of the scheduler in use, to warn of noise that flickers.
         guidance: the model's, which says whether a frame's negatives matter.
         loras: identities of the model's LoRAs by name.
+        control: the sha256 of the picture that a ControlNet follows, or of one for each frame.
+
+    Raises:
+        ConfigError: fewer pictures to follow than frames.
     """
     shared = recipe_bytes(recipe)
     frames = []
-    for index, time in enumerate(frame_times(timeline, fps)):
+    times = list(frame_times(timeline, fps))
+    for index, time in enumerate(times):
         spec = values_at(timeline, time)
+        if control:
+            spec = replace(spec, control=followed(control, index, len(times)))
         digest = frame_digest(shared, spec, guidance, loras or {})
         frames.append(PlannedFrame(index, time, spec, digest))
     warnings = (*grid_warnings(timeline, fps), *noise_warnings(timeline, recipe, scheduler))
@@ -168,7 +177,7 @@ def frame_digest(
         "seeds": sorted(spec.seeds),
         "guidance": float(spec.guidance),
     }
-    mine |= start_entry(spec)
+    mine |= picture_entry(spec)
     if any(has_weights(text) for text, _ in (*spec.prompts, *negatives)):
         mine["weights"] = reader_name()
     if spec.loras:
@@ -237,17 +246,16 @@ def entry(frame: PlannedFrame) -> dict[str, Any]:
         "negative": spec.negatives[0][0] if alone else [list(pair) for pair in spec.negatives],
         "seeds": [list(pair) for pair in spec.seeds],
         "guidance": spec.guidance,
-        **start_entry(spec),
+        **picture_entry(spec),
         **({"loras": [list(pair) for pair in spec.loras]} if spec.loras else {}),
         "digest": frame.digest,
     }
 
 
-def start_entry(spec: FrameSpec) -> dict[str, Any]:
-    """The pictures that a frame starts from; nothing where it starts from none."""
-    if not spec.start:
-        return {}
-    return {"images": [list(pair) for pair in sorted(spec.start)], "strength": spec.strength}
+def picture_entry(spec: FrameSpec) -> dict[str, Any]:
+    """The pictures that a frame starts from and follows; nothing where there are none."""
+    start = {"images": [list(pair) for pair in sorted(spec.start)], "strength": spec.strength}
+    return (start if spec.start else {}) | ({"control": spec.control} if spec.control else {})
 
 
 def as_number(value: Fraction) -> int | float:

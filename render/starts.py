@@ -16,9 +16,8 @@ import diffusers
 import torch
 from PIL import Image
 
-from render.errors import ConfigError, Mistake
 from render.families import Family
-from render.images import UnusableImage, fitted, read_image
+from render.images import known_picture
 from render.noise import slerp
 from render.plan import FrameSpec, Recipe
 
@@ -63,25 +62,10 @@ class Starts:
     def encoded(self, digest: str) -> torch.Tensor:
         """One picture's latents, encoded once."""
         if digest not in self.known:
-            picture = self.picture(digest)
+            size = self.recipe.width, self.recipe.height
+            picture = known_picture(self.images, digest, *size)
             self.known[digest] = encoded(self.pipeline, picture)
         return self.known[digest]
-
-    def picture(self, digest: str) -> Image.Image:
-        """A picture at the frame's size.
-
-        Raises:
-            ConfigError: its file is not what it was when the film was planned.
-        """
-        path = self.images[digest]
-        try:
-            found, picture = read_image(path)
-        except UnusableImage as error:
-            raise ConfigError([Mistake(str(path), str(error))]) from None
-        if found != digest:
-            what = "was changed while the film rendered; the same command plans it anew"
-            raise ConfigError([Mistake(str(path), what)])
-        return fitted(picture, self.recipe.width, self.recipe.height)
 
     def call(self, prompt: str, specs: Sequence[FrameSpec], noise: torch.Tensor, steps: int) -> Any:
         """The pictures (B, H, W, 3) in 0..1 of frames that do equally many steps.

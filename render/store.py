@@ -34,7 +34,7 @@ from render.files import (
     write_whole,
 )
 from render.ours import FRAME_MARK, is_ours, make_way
-from render.plan import START_FIELDS, FrameSpec, PlannedFrame, start_entry
+from render.plan import PICTURE_FIELDS, FrameSpec, PlannedFrame, picture_entry
 
 STORE_NAME = ".store"
 DIGEST_KEY = FRAME_MARK
@@ -220,9 +220,9 @@ def changed_fields(written: str | None, wanted: FrameSpec) -> str:
 
 def spec_json(spec: FrameSpec) -> str:
     """The spec as it stands in a frame's PNG."""
-    left_out = START_FIELDS if spec.loras else {*START_FIELDS, "loras"}
+    left_out = PICTURE_FIELDS if spec.loras else {*PICTURE_FIELDS, "loras"}
     shown = {name: value for name, value in asdict(spec).items() if name not in left_out}
-    return json.dumps(shown | start_entry(spec), ensure_ascii=False)
+    return json.dumps(shown | picture_entry(spec), ensure_ascii=False)
 
 
 def same_file(one: Path, other: Path) -> bool:

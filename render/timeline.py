@@ -43,6 +43,8 @@ class FrameSpec:
     """How far from them it goes: 0 is the pictures, 1 knows nothing of them."""
     loras: tuple[tuple[str, float], ...] = ()
     """The weights of the model's LoRAs by name; one of weight 0 is not there at all."""
+    control: str = ""
+    """The picture that a ControlNet follows, by the sha256 of its file."""
 
     @property
     def start(self) -> tuple[tuple[str, float], ...]:

@@ -14,10 +14,11 @@ PACKAGE = Path(__file__).resolve().parent.parent / "render"
 TABLE = """
     words errors values easing files ours emphasis
     config documents
-    timeline families schedulers singlefile models checkpoint parts loras memory fit devices images
+    timeline families schedulers singlefile models checkpoint images control parts loras memory fit
+    devices
     plan branches
     lock signals store tokens cost
-    noise starts blend assemble pipeline adapters diffusion
+    noise starts blend assemble residuals pipeline adapters diffusion
     formats ffmpeg encode
     progress sheet report
     prompts film rendering survey record work
@@ -27,7 +28,9 @@ TABLE = """
 """
 ORDER = TABLE.split()
 HEAVY = {"torch", "diffusers", "transformers"}
-WITH_TORCH = {"noise", "starts", "blend", "assemble", "pipeline", "adapters", "diffusion"}
+WITH_TORCH = {
+    "noise", "starts", "blend", "assemble", "residuals", "pipeline", "adapters", "diffusion",
+}  # fmt: skip
 ALONE = {
     "hydra": {"__main__"},
     "omegaconf": {"__main__"},

@@ -123,7 +123,7 @@ def without_a_model(faults: Faults) -> types.ModuleType:
     """What stands for `render.diffusion`; torch is never imported."""
     module = types.ModuleType("render.diffusion")
 
-    def open_diffusion(source, recipe, device, batch=None, on_text=None, compute=None):
+    def open_diffusion(source, recipe, device, batch=None, on_text=None, **more):
         return StandIn(recipe, batch, faults)
 
     module.open_diffusion = open_diffusion

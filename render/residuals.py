@@ -1,0 +1,90 @@
+"""The ControlNet beside the denoiser: what it adds to each row, for that row's own text.
+
+It is asked inside of every call of the denoiser with the very rows of that call (blend.py). Asked
+once a frame instead, as the pipelines' own class would be under the blend, it would see one text
+for all rows, and the pixels would be wrong without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import ControlNetModel
+from diffusers.image_processor import VaeImageProcessor
+
+from render.assemble import fitting
+from render.families import ModelSource
+from render.images import known_picture
+from render.plan import Recipe
+
+
+class Residuals:
+    """Zhang et al. 2023: a copy of the denoiser's encoder that reads a picture.
+
+    Args:
+        net: the ControlNet, on the run's device.
+        scale: of what it adds.
+        images: where each picture lies, by the sha256 of its file.
+    """
+
+    def __init__(self, net: Any, scale: float, recipe: Recipe, images: Mapping[str, Path]) -> None:
+        self.net, self.scale, self.recipe, self.images = net, scale, recipe, images
+        self.processor = VaeImageProcessor(do_convert_rgb=True, do_normalize=False)
+        self.hints: dict[str, torch.Tensor] = {}
+        self.shown = torch.empty(0)
+
+    def follow(self, digests: Sequence[str]) -> None:
+        """The frames of the next calls follow these pictures, one each."""
+        self.hints = {digest: self.hint(digest) for digest in dict.fromkeys(digests)}
+        self.shown = torch.cat([self.hints[digest] for digest in digests])
+
+    def hint(self, digest: str) -> torch.Tensor:
+        """A picture (1, 3, H, W) in 0..1."""
+        if digest in self.hints:
+            return self.hints[digest]
+        width, height = self.recipe.width, self.recipe.height
+        picture = known_picture(self.images, digest, width, height)
+        return torch.as_tensor(self.processor.preprocess(picture, height, width))
+
+    def __call__(self, given: Mapping[str, Any], owners: torch.Tensor) -> dict[str, Any]:
+        """Arguments to add to a call of the denoiser with these ones.
+
+        Args:
+            owners: the frame of each row.
+        """
+        sample = given["sample"]
+        down, middle = self.net(
+            sample,
+            given["timestep"],
+            encoder_hidden_states=given["encoder_hidden_states"],
+            controlnet_cond=self.shown.index_select(0, owners).to(sample),
+            conditioning_scale=self.scale,
+            added_cond_kwargs=given.get("added_cond_kwargs"),
+            return_dict=False,
+        )
+        return {
+            "down_block_additional_residuals": down,
+            "mid_block_additional_residual": middle,
+        }
+
+
+def load_residuals(
+    source: ModelSource, recipe: Recipe, device: str, images: Mapping[str, Path]
+) -> Residuals | None:
+    """The model's ControlNet, if it has one.
+
+    Raises:
+        ConfigError: it can't be loaded.
+    """
+    if source.controlnet is None:
+        return None
+    path, scale = source.controlnet
+    dtype = getattr(torch, recipe.dtype)
+    with fitting("model.controlnet", f"{path} can't be loaded", "give another"):
+        net = ControlNetModel.from_pretrained(
+            path, dtype=dtype, use_safetensors=True, local_files_only=True
+        )
+        return Residuals(net.to(device).eval(), scale, recipe, images)
