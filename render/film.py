@@ -201,6 +201,9 @@ def image_mistakes(
         served = ", ".join(sorted(f.pipeline for f in FAMILIES.values() if f.from_image))
         what = f"{family.pipeline} starts from no image; leave it out, or use a model of {served}"
         return [Mistake(place, what) for place in places]
+    if places and config.compute.offload != "none":
+        what = "start images need the autoencoder whole and in place; use compute.offload=none"
+        return [Mistake("compute.offload", what)]
     wrong = noising_mistake(scheduler, family) if places and scheduler else None
     return [Mistake("scheduler", wrong)] if wrong else []
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from render.control import FOLLOWING
 from render.families import family_of
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -38,7 +39,7 @@ def table_of_families():
     start = next(place for place, row in enumerate(rows) if row[0] == "| family")
     table = {}
     for row in rows[start + 1 :]:
-        models = re.findall(r"`(\w+)`", row[1]) if len(row) == 6 else []
+        models = re.findall(r"`(\w+)`", row[1]) if len(row) == 9 else []
         for model in models:
             table[model] = [row[2], *(cell.strip(" |") == "yes" for cell in row[3:])]
     return table
@@ -58,6 +59,9 @@ def test_the_table_of_families_says_what_the_plan_refuses(model):
         guidance.negatives,
         guidance.negatives or guidance.argument is not None,
         family.weighted is not None,
+        family.from_image is not None,
+        family.pipeline in FOLLOWING,
+        family.loras,
     ]
 
 

@@ -269,6 +269,16 @@ def test_families_that_start_from_no_picture_are_refused_by_name(model, folder, 
     assert list(map(str, found)) == ([] if family.pipeline in SERVED else [what])
 
 
+@pytest.mark.parametrize("offload", ["model", "sequential"])
+def test_offloading_and_pictures_exclude_each_other(model, folder, offload):
+    config = parse(composed(model, folder, {"timeline.keyframes": frames(A, {})}))
+    compute = config.compute.model_copy(update={"offload": offload})
+    family = FAMILIES["StableDiffusionPipeline"]
+    changed = config.model_copy(update={"compute": compute})
+    (found,) = image_mistakes(changed, None, family, lambda path: f"at {path}")
+    assert str(found).startswith("compute.offload: start images need the autoencoder whole")
+
+
 def test_a_plan_refuses_them(family_folder, folder):
     path = family_folder("pixart")
     assert "starts from no image" in refused(path, folder, frames(A))[0]
