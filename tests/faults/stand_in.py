@@ -13,7 +13,7 @@ import sys
 import time
 import types
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 from delays import be_impatient, wait_before
@@ -64,7 +64,9 @@ def texts_of(spec) -> set[str]:
 
 def picture(spec, width: int, height: int, blocks: int = 1) -> np.ndarray:
     """What stands for a frame's picture, uint8 (height, width, 3)."""
-    return noise(asdict(spec), width, height, blocks)
+    from render.store import spec_json
+
+    return noise(json.loads(spec_json(spec)), width, height, blocks)
 
 
 def noise(spec: dict, width: int, height: int, blocks: int = 1) -> np.ndarray:
