@@ -87,7 +87,7 @@ def test_offloading_is_no_part_of_the_identity(film, monkeypatch):
 def test_tiles_of_the_vae_are_other_pixels_of_another_identity(tiny_sd1, film):
     plain, tiled = pictures(tiny_sd1, 128), pictures(tiny_sd1, 128, vae_tiling=True)
     assert not np.array_equal(plain, tiled)
-    assert np.abs(plain.astype(int) - tiled.astype(int)).mean() < 25  # another seed: over 60
+    assert np.abs(plain.astype(int) - tiled.astype(int)).mean() < 25
     assert film(vae_tiling=True).plan.recipe.model == f"{film().plan.recipe.model} vae_tiling"
 
 
