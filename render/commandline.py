@@ -12,8 +12,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from render.config import keys_at
 from render.errors import ConfigError, Mistake
+from render.parsing import keys_at
 from render.values import nearest
 from render.words import one_line
 

@@ -1,17 +1,14 @@
 """What a person wrote, as frozen types: the shape of the composed config and its simple rules.
 
-Nothing here knows Hydra, files or torch. `parse` takes the composed config as a plain mapping and
-returns a `RunConfig`, or raises one `ConfigError` that names every mistake at once.
+Nothing here knows Hydra, files or torch; parsing.py makes them of a composed config.
 """
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -21,14 +18,10 @@ from pydantic import (
     StrictBool,
     StrictInt,
     StrictStr,
-    ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
-from render.errors import ConfigError, Mistake
 from render.values import (
     MAX_SEED,
     Moment,
@@ -38,8 +31,6 @@ from render.values import (
     lora_weights,
     mistake,
     moment,
-    nearest,
-    not_text,
     number,
     seeds,
     shown,
@@ -344,110 +335,3 @@ class RunConfig(Frozen):
         if not parts or int(parts[1]) >= int(parts[2]):
             raise mistake(f"shard is i/n with i from 0 to n-1 (0/4 … 3/4), not {shown(value)}")
         return int(parts[1]), int(parts[2])
-
-
-def keys_at(path: Sequence[str | int]) -> list[str]:
-    """The keys that the config knows where an unknown one stands, from the types themselves."""
-    return list(fields_of(type_at(path)))
-
-
-def type_at(path: Sequence[str | int]) -> Any:
-    """The type of what stands at a path, or None inside of a value and where nothing is known."""
-    here: Any = RunConfig
-    for part in path:
-        field = fields_of(here).get(str(part))
-        kinds = {dict: 1, tuple: 0}  # which of its types is that of what it holds
-        held = kinds.get(get_origin(here))
-        inside = None if held is None else get_args(here)[held]
-        here = field.annotation if field else inside
-    return here
-
-
-def fields_of(model: Any) -> dict[str, FieldInfo]:
-    """The fields of a pydantic model; of anything else none."""
-    return model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
-
-
-def worded(error: ErrorDetails, where: tuple[str | int, ...]) -> str:
-    """One of pydantic's errors in a person's words."""
-    kind, given, context = error["type"], error["input"], error.get("ctx", {})
-    if kind == "render":
-        return error["msg"]
-    if kind == "extra_forbidden":
-        return f"unknown key{nearest(str(where[-1]), keys_at(where[:-1]))}"
-    if kind == "missing":
-        return "is missing"
-    if kind == "literal_error":
-        known = re.findall(r"'([^']*)'", context.get("expected", ""))
-        return f"{shown(given)} is not known{nearest(str(given), known)}"
-    if kind == "string_type":
-        return not_text(given)
-    if kind == "int_type" or kind == "int_from_float":
-        return f"{shown(given)} is not a whole number"
-    if kind == "bool_type":
-        return f"{shown(given)} is neither true nor false"
-    if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return f"{shown(given)} stands where keys with values belong"
-    message = error["msg"][:1].lower() + error["msg"][1:]
-    return f"{shown(given)}: {message}"
-
-
-def place(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
-    """Pydantic's path up to a value; the union branches it tried lie behind that."""
-    for depth in range(1, len(location)):
-        kind = type_at(location[:depth])
-        if not (fields_of(kind) or get_origin(kind) in (dict, tuple)):
-            return location[:depth]
-    return location
-
-
-def parse(
-    composed: Mapping[str, Any], locate: Callable[[str], str] = lambda path: path
-) -> RunConfig:
-    """The composed config as a frozen `RunConfig`.
-
-    Args:
-        composed: plain dicts, lists and scalars, interpolations resolved.
-        locate: turns a dotted path into the place a person should look at (file:line).
-
-    Raises:
-        InvalidConfig: every mistake pydantic found, a line each.
-    """
-    try:
-        return RunConfig.model_validate(dict(composed))
-    except ValidationError as invalid:
-        found: dict[tuple[str | int, ...], Mistake] = {}
-        for error in invalid.errors():
-            where = place(error["loc"])
-            dotted = ".".join(map(str, where))
-            found.setdefault(where, Mistake(locate(dotted), worded(error, where)))
-        raise InvalidConfig(list(found.values()), without(composed, list(found))) from None
-
-
-class InvalidConfig(ConfigError):
-    """Mistakes of form. `rest` is the config without them, if that is one: it may be searched for
-    mistakes of meaning, so that everything wrong is told at once."""
-
-    def __init__(self, mistakes: Sequence[Mistake], rest: RunConfig | None) -> None:
-        super().__init__(mistakes)
-        self.rest = rest
-
-
-def without(
-    composed: Mapping[str, Any], paths: Sequence[tuple[str | int, ...]]
-) -> RunConfig | None:
-    """The config with these values taken out, or None if it is none without them."""
-    rest = copy.deepcopy(dict(composed))
-    for path in paths:
-        holder: Any = rest
-        for part in path[:-1]:
-            inner = holder.get(str(part)) if isinstance(holder, dict) else holder
-            holder = (
-                holder[int(part)] if isinstance(holder, list) and str(part).isdigit() else inner
-            )
-        if isinstance(holder, dict):
-            holder.pop(path[-1] if path else "", None)
-    try:
-        return RunConfig.model_validate(rest)
-    except ValidationError:
-        return None

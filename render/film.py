@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from render.checkpoint import check_index, check_model
-from render.config import InvalidConfig, ModelConfig, RunConfig, parse
+from render.config import ModelConfig, RunConfig
 from render.control import Pictures, followed_pictures
 from render.devices import choose_device, choose_dtype
 from render.errors import ConfigError, Mistake
@@ -23,6 +23,7 @@ from render.images import start_images
 from render.loras import Lora, resolve_loras
 from render.memory import memory_mistakes, with_memory
 from render.models import Model, remember, remembered, resolve_model
+from render.parsing import InvalidConfig, parse
 from render.parts import with_parts
 from render.plan import FramePlan, Recipe, make_plan, make_recipe
 from render.prompts import negative_warnings, revision_warnings, weight_mistakes

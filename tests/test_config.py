@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from films import composed
 
-from render.config import MAX_SIDE, parse
+from render.config import MAX_SIDE
 from render.errors import ConfigError
+from render.parsing import parse
 
 
 def parsed(changes=None):

@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from render.commandline import GROUPS
-from render.config import parse
 from render.families import FAMILIES
 from render.film import written_timeline
 from render.models import COMMIT
+from render.parsing import parse
 from render.schedulers import option_mistakes, signature
 from render.timeline import frame_times, values_at
 

@@ -9,11 +9,12 @@ import pytest
 from films import composed, write_model
 from PIL import Image
 
-from render.config import SamplingConfig, TimelineConfig, parse
+from render.config import SamplingConfig, TimelineConfig
 from render.errors import ConfigError
 from render.families import FAMILIES
 from render.film import image_mistakes, open_film
 from render.images import UnusableImage, fitted, read_image
+from render.parsing import parse
 from render.plan import plan_files
 from render.store import changed_fields, spec_json
 from render.timeline import USUAL_STRENGTH, resolve, values_at

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "render"
 # The order of the flow. A file imports files above its own row, or earlier in its row.
 TABLE = """
     words errors values easing files ours emphasis
-    config documents
+    config parsing documents
     timeline families schedulers singlefile models checkpoint images control parts loras memory fit
     devices
     plan branches
@@ -35,7 +35,7 @@ ALONE = {
     "hydra": {"__main__"},
     "omegaconf": {"__main__"},
     "subprocess": {"ffmpeg"},
-    "pydantic": {"config"},
+    "pydantic": {"config", "parsing"},
     "rich": {"progress", "report"},
     "tokenizers": {"tokens"},
     "compel": {"emphasis"},

@@ -10,10 +10,10 @@ from fractions import Fraction
 import pytest
 from films import SIDE, composed, write_model
 
-from render.config import parse
 from render.errors import ConfigError
 from render.film import open_film
 from render.models import Model, ModelSource
+from render.parsing import parse
 from render.plan import (
     INLINE_FRAMES,
     LONG_FRAMES_NAME,

@@ -13,8 +13,8 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from render.__main__ import TimelineSource, foreseen, plain_config
-from render.config import parse
 from render.errors import ConfigError, Mistake
+from render.parsing import parse
 from render.timeline import Timeline, resolve, values_at
 
 AROUND = {
