@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -14,12 +14,29 @@ CAUGHT = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
+def handled(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Give SIGINT and SIGTERM to a handler inside of the block.
+
+    Only the main thread may set handlers; elsewhere (a launcher's worker thread) nothing changes.
+    """
+    try:
+        before = {caught: signal.signal(caught, handler) for caught in CAUGHT}
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        for caught, theirs in before.items():
+            signal.signal(caught, theirs)
+
+
+@contextmanager
 def interruptible() -> Iterator[None]:
     """Raise `Interrupted` from the block at the first SIGINT or SIGTERM.
 
     Inside, it travels as a KeyboardInterrupt, which hardly any library takes for an error of its
     own; where one swallows it, the block still ends as interrupted.
-    Only the main thread may set handlers; elsewhere (a launcher's worker thread) nothing changes.
     """
     received: list[int] = []
 
@@ -30,22 +47,14 @@ def interruptible() -> Iterator[None]:
         raise KeyboardInterrupt
 
     try:
-        before = {caught: signal.signal(caught, interrupt) for caught in CAUGHT}
-    except ValueError:
-        yield
-        return
-    try:
-        yield
+        with handled(interrupt):
+            yield
     except BaseException as error:
         if received:
             raise Interrupted(received[0]) from error
         raise
-    else:
-        if received:
-            raise Interrupted(received[0])
-    finally:
-        for caught, handler in before.items():
-            signal.signal(caught, handler)
+    if received:
+        raise Interrupted(received[0])
 
 
 @contextmanager
@@ -57,16 +66,8 @@ def ended_at_once() -> Iterator[None]:
         os.write(2, f"render: {told}\n".encode())
         os._exit(told.exit_code)
 
-    try:
-        before = {caught: signal.signal(caught, end) for caught in CAUGHT}
-    except ValueError:  # not the main thread
+    with handled(end):
         yield
-        return
-    try:
-        yield
-    finally:
-        for caught, handler in before.items():
-            signal.signal(caught, handler)
 
 
 @contextmanager
@@ -74,17 +75,8 @@ def undisturbed() -> Iterator[None]:
     """Let a signal wait until the block has ended, so that what it begins is in good hands."""
     late: list[int] = []
     try:
-        before = {
-            caught: signal.signal(caught, lambda number, _: late.append(number))
-            for caught in CAUGHT
-        }
-    except ValueError:  # not the main thread, which no signal disturbs
-        yield
-        return
-    try:
-        yield
+        with handled(lambda number, _: late.append(number)):
+            yield
     finally:
-        for caught, handler in before.items():
-            signal.signal(caught, handler)
         if late:
             signal.raise_signal(late[0])

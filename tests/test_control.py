@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from films import composed
+from pictures import difference, render
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tiny_families import SIDE as FAMILY_SIDE
@@ -99,14 +100,6 @@ def spec(picture, prompts=((CASTLE, 1.0),), seed=1):
     return FrameSpec(
         tuple(prompts), (("fog", 1.0),), ((seed, 1.0),), SCALE, control=digest_of(picture)
     )
-
-
-def render(diffusion, *specs):
-    return diffusion.render(specs, lambda done, total: None)
-
-
-def difference(a, b):
-    return np.abs(a.astype(int) - b.astype(int)).max()
 
 
 def stock_picture(folder, net, family, picture, side, text=CASTLE):

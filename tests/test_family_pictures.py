@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from command_line import Place, same_pictures
+from pictures import difference, equal, render
 from tiny_families import BUILDERS, SIDE, SIDES
 
 from render.branches import evaluations, rows
@@ -58,18 +59,6 @@ def spec(*prompts, seed=1, guidance=SCALE, negative=""):
 
 def between(t):
     return (CASTLE, 1 - t), (FOREST, t)
-
-
-def render(diffusion, *specs):
-    return diffusion.render(specs, lambda done, total: None)
-
-
-def difference(a, b):
-    return np.abs(a.astype(int) - b.astype(int)).max()
-
-
-def equal(pictures, others):
-    return all(np.array_equal(a, b) for a, b in zip(pictures, others, strict=True))
 
 
 def final_latents(diffusion, *specs):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from command_line import Place
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from pictures import difference, equal, render
 from PIL import Image
 from tiny_families import SIDE as FAMILY_SIDE
 from tiny_models import SIDE, save_tiny_sd2
@@ -87,18 +88,6 @@ def spec(images, strength=0.6, prompt=CASTLE, seed=1, guidance=SCALE):
     given = ((images, 1.0),) if isinstance(images, str) else tuple(images)
     texts = ((prompt, 1.0),) if isinstance(prompt, str) else prompt
     return FrameSpec(texts, (("", 1.0),), ((seed, 1.0),), guidance, given, strength)
-
-
-def render(diffusion, *specs):
-    return diffusion.render(specs, lambda done, total: None)
-
-
-def difference(a, b):
-    return np.abs(a.astype(int) - b.astype(int)).max()
-
-
-def equal(pictures, others):
-    return all(np.array_equal(a, b) for a, b in zip(pictures, others, strict=True))
 
 
 def covered(path, side):

@@ -6,6 +6,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from pictures import difference, render
 
 from render.diffusion import open_diffusion
 from render.families import ModelSource
@@ -38,14 +39,6 @@ def opened(folder):
 
 def spec(text, negative=""):
     return FrameSpec(((text, 1.0),), ((negative, 1.0),), ((1, 1.0),), SCALE)
-
-
-def render(diffusion, *specs):
-    return diffusion.render(specs, lambda done, total: None)
-
-
-def difference(a, b):
-    return np.abs(a.astype(int) - b.astype(int)).max()
 
 
 def unweighted(text):

@@ -1,0 +1,15 @@
+"""What tests of pictures ask: rendered by an opened model, how far apart, whether the same."""
+
+import numpy as np
+
+
+def render(diffusion, *specs):
+    return diffusion.render(specs, lambda done, total: None)
+
+
+def difference(a, b):
+    return np.abs(a.astype(int) - b.astype(int)).max()
+
+
+def equal(pictures, others):
+    return all(np.array_equal(a, b) for a, b in zip(pictures, others, strict=True))
