@@ -5,27 +5,41 @@ into the rows that the frames need (branches.Branches), computed in calls of a c
 rows, and combined to one prediction a frame: u + g sum w_i (e_i - u), composable diffusion's
 conjunction (Liu et al. 2022), or what the family has in place of it. Since the weights sum to 1
 this holds for epsilon, v, x0 and flow predictions alike.
+
+What need not be computed is not: frames that begin with the same latents share the rows of their
+first evaluation, and frames between two anchors take the early ones from them (early.py).
 """
 
 from __future__ import annotations
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from render.branches import Branches, Mix, Text, Weights
+from render.branches import Branches, Mix, Text, Weights, unguided
+from render.early import FirstRows
 from render.families import classifier_free
+from render.leaves import (
+    Leaves,
+    Path,
+    at,
+    blended,
+    joined,
+    picked,
+    row_axes,
+    shapes,
+    weighted_sum,
+    with_leaves,
+)
 
-Path = tuple[str | int, ...]
-Leaves = dict[Path, Any]
-"""Tensors, and lists with one element a row, by the path to them."""
 Combine = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
+Row = tuple[int, Mix]
+"""A row by the frame whose state it takes and by its texts."""
 
-LISTED = -1  # in place of an axis: a list with one element a row
 REMEMBERED_TEXTS = 512  # so that memory stays flat on timelines with thousands of texts
 
 
@@ -36,89 +50,8 @@ class Recorded(BaseException):
         self.arguments = arguments
 
 
-def row_axes(one: Any, two: Any, path: Path = ()) -> dict[Path, int]:
-    """What follows the number of rows in nested arguments, and on which axis.
-
-    Found by comparing a recording with one row to one with two: where a tensor's shapes differ or
-    a list's lengths do (LISTED).
-    """
-    if isinstance(one, torch.Tensor):
-        sizes = enumerate(zip(one.shape, two.shape, strict=True))
-        differing = [axis for axis, (single, double) in sizes if single != double]
-        return {path: differing[0]} if differing else {}
-    if isinstance(one, Mapping):
-        pairs = [(key, one[key], two[key]) for key in one]
-    elif isinstance(one, list | tuple):
-        if len(one) != len(two):
-            return {path: LISTED}
-        pairs = [(place, *both) for place, both in enumerate(zip(one, two, strict=True))]
-    else:
-        return {}
-    return {
-        found: axis
-        for key, single, double in pairs
-        for found, axis in row_axes(single, double, (*path, key)).items()
-    }
-
-
-def at(tree: Any, path: Path) -> Any:
-    """What stands at a path."""
-    for key in path:
-        tree = tree[key]
-    return tree
-
-
-def with_leaves(tree: Any, new: Leaves, path: Path = ()) -> Any:
-    """The same nest with what stands at the paths of `new` replaced."""
-    if path in new:
-        return new[path]
-    if isinstance(tree, Mapping):
-        return {key: with_leaves(value, new, (*path, key)) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return type(tree)(
-            with_leaves(value, new, (*path, index)) for index, value in enumerate(tree)
-        )
-    return tree
-
-
-def picked(leaf: Any, axis: int, owners: torch.Tensor) -> Any:
-    """The rows that the owners' states are in."""
-    if axis == LISTED:
-        return [leaf[owner] for owner in owners.tolist()]
-    return leaf.index_select(axis, owners.to(leaf.device))
-
-
-def joined(leaves: Sequence[Any], axis: int) -> Any:
-    """One-row leaves as one of all rows."""
-    if axis == LISTED:
-        return [element for leaf in leaves for element in leaf]
-    return torch.cat(list(leaves), dim=axis)
-
-
-def shapes(leaf: Any) -> Any:
-    """What two rows must have in common to be computed in one call."""
-    if isinstance(leaf, torch.Tensor):
-        return tuple(leaf.shape)
-    return tuple(shapes(element) for element in leaf) if isinstance(leaf, list | tuple) else None
-
-
-def blended(conditionings: Sequence[Leaves], weights: Sequence[float]) -> Leaves:
-    """Weighted sum of texts' conditionings in float32; a single one is returned as it is."""
-    if len(conditionings) == 1:
-        return conditionings[0]
-    return {
-        path: weighted_sum([c[path].float() for c in conditionings], weights).to(tensor.dtype)
-        for path, tensor in conditionings[0].items()
-    }
-
-
-def weighted_sum(tensors: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
-    """sum w_i x_i over the weights that are not zero, in the given order."""
-    terms = [w * x for w, x in zip(weights, tensors, strict=True) if w != 0]
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
+class Enough(BaseException):
+    """Ends a call of the pipeline after the evaluations that were wanted."""
 
 
 def combined(
@@ -136,13 +69,32 @@ def combined(
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of the denoiser: which of all rows it computes, the frames whose state they take
-    (`owners`, one more often than once to fill the call), their conditioning and their LoRAs."""
+    """One call of the denoiser: the rows it computes, the frames whose state they take (`owners`,
+    one more often than once to fill the call), their conditioning and their LoRAs."""
 
-    places: Sequence[int]
+    rows: Sequence[Row]
     owners: torch.Tensor
     conditioning: Leaves
     loras: Weights = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluations:
+    """How the evaluations go of frames that are denoised together.
+
+    The defaults are the plain way: every row of every frame, every time.
+    """
+
+    guided: range | None = None
+    """In which there is guidance; None: in all."""
+    begins: Sequence[Hashable] = ()
+    """A frame's first latents by what they are made of, where equal ones may share rows."""
+    given: Sequence[Sequence[torch.Tensor]] = ()
+    """Predictions that a frame need not compute: those of its first evaluations."""
+    last: int | None = None
+    """Evaluations after which the call ends; None: the schedule's own."""
+    keep: int = 0
+    """First evaluations whose predictions are kept."""
 
 
 class BlendedDenoiser:
@@ -158,6 +110,10 @@ class BlendedDenoiser:
             rows are one call, and no other frame's are in it. So it is for frames with LoRAs,
             whose weights can differ, unless a row is a call.
         combine: the family's guidance.
+
+    Attributes:
+        unguided_rows_per_call: the same for evaluations without guidance, which have fewer rows.
+        kept: the predictions (frames, …) of the first evaluations, as many as were to be kept.
     """
 
     def __init__(
@@ -169,7 +125,7 @@ class BlendedDenoiser:
     ) -> None:
         self.denoiser = denoiser
         self.state = state
-        self.rows_per_call = rows_per_call
+        self.rows_per_call = self.unguided_rows_per_call = rows_per_call
         self.guide = combine
         self.rows = 0
         self.padded_rows = 0
@@ -177,7 +133,12 @@ class BlendedDenoiser:
         self.texts: OrderedDict[Text, Leaves] = OrderedDict()
         self.frames: Sequence[Branches] | None = None
         self.own: Mapping[str, torch.Tensor] = {}
-        self.calls: list[Call] = []
+        self.plan = Evaluations()
+        self.number = 0
+        self.first = FirstRows()
+        self.kept: list[torch.Tensor] = []
+        self.calls: dict[bool, list[Call]] = {}
+        self.listed, self.dtype = False, torch.float32  # what it answers with
         self.on_call: Callable[[], None] = lambda: None
         self.on_loras: Callable[[Weights], None] = lambda weights: None
         self.residuals: Callable[[Mapping[str, Any], torch.Tensor], Mapping[str, Any]] | None = None
@@ -190,6 +151,8 @@ class BlendedDenoiser:
         self.denoiser.__dict__.pop("forward", None)
         self.texts.clear()
         self.calls.clear()
+        self.kept.clear()
+        self.first = FirstRows()
 
     def record(self, call: Callable[[], object]) -> dict[str, Any]:
         """The arguments that reach the denoiser when `call` runs the pipeline; it ends there."""
@@ -222,63 +185,131 @@ class BlendedDenoiser:
         return text in self.texts
 
     def prepare(
-        self, frames: Sequence[Branches], own: Mapping[str, torch.Tensor] | None = None
+        self,
+        frames: Sequence[Branches],
+        own: Mapping[str, torch.Tensor] | None = None,
+        plan: Evaluations | None = None,
     ) -> None:
-        """Lay out the calls that every evaluation of these frames makes. Their texts are known.
+        """Get ready for the evaluations of these frames. Their texts are known.
 
         Args:
             own: arguments in which each frame has a value of its own, with one row a frame.
+            plan: what of the evaluations need not be computed.
         """
-        self.frames, self.own = frames, own or {}
-        owners = [(owner, row) for owner, frame in enumerate(frames) for row in frame.rows]
-        mixes = [self.conditioning(row) for _, row in owners]
-        # Texts of different lengths can't share a call, nor can LoRAs of different weights.
-        alike: dict[Any, list[int]] = {}
-        for place, leaves in enumerate(mixes):
-            loras = frames[owners[place][0]].loras
-            apart = owners[place][0] if self.size_of_calls(loras) is None else None
-            alike.setdefault((loras, apart, *map(shapes, leaves.values())), []).append(place)
-        self.calls = []
-        for (loras, *_), places in alike.items():
-            size = self.size_of_calls(loras) or len(places)
-            self.calls += [
-                self.call(places[start : start + size], size, [owner for owner, _ in owners], mixes)
-                for start in range(0, len(places), size)
-            ]
-        needed = {text for _, row in owners for text, _ in row}
+        self.frames, self.own, self.plan = frames, own or {}, plan or Evaluations()
+        self.number, self.kept, self.calls = 0, [], {}
+        needed = {text for frame in frames for row in frame.rows for text, _ in row}
         while len(self.texts) > max(REMEMBERED_TEXTS, len(needed)):
             self.texts.popitem(last=False)
 
-    def size_of_calls(self, loras: Weights) -> int | None:
-        """Rows of a call for frames with these LoRAs; None: a frame's."""
-        return None if loras and self.rows_per_call != 1 else self.rows_per_call
+    def lay_out(
+        self,
+        frames: Sequence[Branches],
+        rows: Sequence[Row],
+        rows_per_call: int | None,
+        rows_apart: int | None = None,
+    ) -> list[Call]:
+        """The calls that compute these rows.
+
+        Texts of different lengths can't share a call, nor can LoRAs of different weights.
+
+        Args:
+            rows_apart: rows of a call that no other frame's are in; None: all that frame has.
+        """
+        mixes = [self.conditioning(row) for _, row in rows]
+        alike: dict[Any, list[int]] = {}
+        for place, leaves in enumerate(mixes):
+            owner = rows[place][0]
+            loras = frames[owner].loras
+            apart = rows_per_call is None or (loras and rows_per_call != 1)
+            size, alone = (rows_apart, owner) if apart else (rows_per_call, None)
+            alike.setdefault((loras, size, alone, *map(shapes, leaves.values())), []).append(place)
+        return [
+            self.call(places[start : start + (size or len(places))], size, rows, mixes, loras)
+            for (loras, size, *_), places in alike.items()
+            for start in range(0, len(places), size or len(places))
+        ]
 
     def conditioning(self, row: Mix) -> Leaves:
         """What one row is conditioned on."""
         return blended([self.texts[text] for text, _ in row], [weight for _, weight in row])
 
     def call(
-        self, places: Sequence[int], size: int, owners: Sequence[int], mixes: Sequence[Leaves]
+        self,
+        places: Sequence[int],
+        size: int | None,
+        rows: Sequence[Row],
+        mixes: Sequence[Leaves],
+        loras: Weights,
     ) -> Call:
-        """The call for at most `size` rows; the last row is repeated to fill it."""
-        padded = [*places, *[places[-1]] * (size - len(places))]
+        """The call for at most `size` of the rows; the last one is repeated to fill it."""
+        padded = [*places, *[places[-1]] * ((size or len(places)) - len(places))]
         conditioning = {
             path: joined([mixes[place][path] for place in padded], self.axes[path])
             for path in mixes[places[0]]
         }
-        frame = (self.frames or ())[owners[places[0]]]
-        owned = torch.tensor([owners[place] for place in padded])
-        return Call(places, owned, conditioning, frame.loras)
+        owners = torch.tensor([rows[place][0] for place in padded])
+        return Call([rows[place] for place in places], owners, conditioning, loras)
 
     def forward(self, *args: Any, **kwargs: Any) -> tuple[Any]:
         """In place of the denoiser's own: pipelines ask for a tuple (`return_dict=False`)."""
         arguments = dict(self.signature.bind(*args, **kwargs).arguments)
         if self.frames is None:
             raise Recorded(arguments)
+        number, self.number = self.number, self.number + 1
+        given = [
+            predictions[number] for predictions in self.plan.given if number < len(predictions)
+        ]
+        blend = torch.stack(given) if given else self.computed(arguments, number)
+        if number < self.plan.keep:
+            self.kept.append(blend)
+        self.on_call()
+        if self.number == self.plan.last:
+            raise Enough
+        blend = blend.to(self.dtype)
+        return (list(blend) if self.listed else blend,)
+
+    def computed(self, arguments: dict[str, Any], number: int) -> torch.Tensor:
+        """One row a frame (frames, …) in float32, of the evaluation of this number."""
         arguments |= {name: value.to(arguments[name]) for name, value in self.own.items()}
+        guided = self.plan.guided is None or number in self.plan.guided
+        frames = [frame if guided else unguided(frame) for frame in self.frames or ()]
+        size = self.rows_per_call if guided else self.unguided_rows_per_call
+        rows = [(owner, row) for owner, frame in enumerate(frames) for row in frame.rows]
+        if number == 0 and self.plan.begins:
+            predictions = self.begun(arguments, frames, rows, size)
+        else:
+            if guided not in self.calls:
+                self.calls[guided] = self.lay_out(frames, rows, size)
+            predictions = self.run(self.calls[guided], arguments)
+        return self.combine(frames, predictions)
+
+    def begun(
+        self,
+        arguments: Mapping[str, Any],
+        frames: Sequence[Branches],
+        rows: Sequence[Row],
+        size: int | None,
+    ) -> dict[Row, torch.Tensor]:
+        """First evaluations: one row for all frames that begin alike, however they are rendered.
+
+        So that a row's call never hangs on what is known already, rows that don't fill up calls
+        together are calls of their own.
+        """
+        keys: dict[Row, Hashable] = {row: (self.plan.begins[row[0]], row[1]) for row in rows}
+        known = {key: self.first[key] for key in keys.values() if key in self.first}
+        new = {key: row for row, key in reversed(keys.items()) if key not in known}
+        computed = self.run(self.lay_out(frames, list(new.values()), size, 1), arguments)
+        found = {key: computed[row] for key, row in new.items()}
+        self.first.keep(found)
+        known |= found
+        return {row: known[key] for row, key in keys.items()}
+
+    def run(self, calls: Sequence[Call], arguments: Mapping[str, Any]) -> dict[Row, torch.Tensor]:
+        """The rows' predictions in float32."""
         own = {path: axis for path, axis in self.axes.items() if self.is_state(path)}
-        predictions: dict[int, torch.Tensor] = {}
-        for call in self.calls:
+        predictions: dict[Row, torch.Tensor] = {}
+        for call in calls:
             state = {
                 path: picked(at(arguments, path), axis, call.owners) for path, axis in own.items()
             }
@@ -287,21 +318,20 @@ class BlendedDenoiser:
             if self.residuals:  # a ControlNet's, for these very rows
                 given |= self.residuals(given, call.owners)
             output = self.stock_forward(**given)[0]
-            for place, prediction in zip(call.places, output, strict=False):  # the rest is padding
-                predictions[place] = prediction.float()
-            self.rows += len(call.places)
-            self.padded_rows += len(call.owners) - len(call.places)
-        self.on_call()
-        blend = self.combine([predictions[place] for place in sorted(predictions)])
-        blend = blend.to(output[0].dtype)
-        return (list(blend) if isinstance(output, list) else blend,)
+            self.listed, self.dtype = isinstance(output, list), output[0].dtype
+            for row, prediction in zip(call.rows, output, strict=False):  # the rest is padding
+                predictions[row] = prediction.float()
+            self.rows += len(call.rows)
+            self.padded_rows += len(call.owners) - len(call.rows)
+        return predictions
 
-    def combine(self, predictions: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Predictions of all rows, in the frames' order, to one row a frame."""
-        rows = iter(predictions)
+    def combine(
+        self, frames: Sequence[Branches], predictions: Mapping[Row, torch.Tensor]
+    ) -> torch.Tensor:
+        """Predictions of all rows to one a frame."""
         return torch.stack(
             [
-                combined(frame, [next(rows) for _ in frame.rows], self.guide)
-                for frame in self.frames or ()
+                combined(frame, [predictions[owner, row] for row in frame.rows], self.guide)
+                for owner, frame in enumerate(frames)
             ]
         )

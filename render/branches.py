@@ -5,8 +5,8 @@ Without torch: a plan counts rows before anything is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from render.families import Family
@@ -117,6 +117,25 @@ def branches(
         guidance=spec.guidance,
         loras=spec.loras,
     )
+
+
+def unguided(frame: Branches) -> Branches:
+    """The frame where nothing is led away from: its prompts' rows alone."""
+    if not any(frame.unconditional):
+        return frame
+    pairs = zip(frame.rows, frame.conditional, strict=True)
+    kept = [(row, weight) for row, weight in pairs if weight]
+    rows, conditional = zip(*kept, strict=True)
+    return replace(frame, rows=rows, conditional=conditional, unconditional=(0.0,) * len(kept))
+
+
+def beginning(spec: FrameSpec, family: Family) -> Hashable:
+    """What the rows of a frame's first evaluation hang on besides their texts; None where its
+    first latents are its own, since it starts from pictures."""
+    if spec.start:
+        return None
+    scale = spec.guidance if family.guidance.argument else None
+    return tuple(sorted(spec.seeds)), spec.loras, spec.control, scale
 
 
 def mix(texts: tuple[tuple[str, float], ...], negative: bool = False, loras: Weights = ()) -> Mix:

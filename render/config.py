@@ -54,7 +54,8 @@ Number = Annotated[float, BeforeValidator(number), Field(allow_inf_nan=False)]
 Steps = Annotated[StrictInt, Field(ge=1, le=1000)]
 Side = Annotated[StrictInt, Field(ge=8, le=MAX_SIDE)]
 Guidance = Annotated[Number, Field(ge=0, le=100)]
-Strength = Annotated[Number, Field(ge=0, le=1)]
+Part = Annotated[Number, Field(ge=0, le=1)]
+Strength = Part
 ImagePath = Annotated[Path, BeforeValidator(text)]
 
 
@@ -206,6 +207,21 @@ class SamplingConfig(Frozen):
     blend: Blend = "noise"
     negative: Text = ""
     seed: Annotated[StrictInt, Field(ge=0, le=MAX_SEED)] = 0
+    speed: Literal["exact", "balanced", "draft"] = "exact"
+    guidance_interval: tuple[Part, Part] | None = None
+    anchors: Annotated[StrictInt, Field(ge=0, le=1000)] | None = None
+    early_steps: Part | None = None
+    every: Annotated[StrictInt, Field(ge=1, le=1000)] | None = None
+    fewer_steps: Annotated[Number, Field(gt=0, le=1)] | None = None
+    shrink: Annotated[StrictInt, Field(ge=1, le=8)] | None = None
+
+    @field_validator("guidance_interval")
+    @classmethod
+    def is_in_order(cls, interval: tuple[float, float] | None) -> tuple[float, float] | None:
+        """From a part of the steps to a later one."""
+        if interval and interval[0] >= interval[1]:
+            raise mistake(f"{list(interval)} holds no step; give [from, to], as [0, 0.8]")
+        return interval
 
 
 class OutputConfig(Frozen):

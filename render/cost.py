@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from render.branches import calls_of, rows
+from render.branches import beginning, branches, calls_of, unguided
 from render.families import Family
 from render.files import HOST, read_regular, write_whole
 from render.ours import make_way, unsaid
-from render.plan import PlannedFrame, Recipe
+from render.plan import FrameSpec, PlannedFrame, Recipe
 
 TIMINGS_NAME = "timings.json"
 UNMEASURED_BYTES_PER_PIXEL = 1.6  # a PNG of a photograph; flat pictures take less
 SMALL_PLAN_BYTES = 2_000  # plan, log and the like, a frame
+PLAIN = FrameSpec((), (), (), 0.0)  # starts from no pictures, so it does the whole schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,48 @@ class Timing:
 def planned_rows(
     frames: Sequence[PlannedFrame], recipe: Recipe, scheduler: str, family: Family
 ) -> int:
-    """Denoiser rows that rendering these frames computes."""
-    schedule = scheduler, recipe.steps, recipe.scheduler_options, family
-    return sum(
-        calls_of(frame.spec, *schedule) * rows(frame.spec, recipe.blend, family) for frame in frames
-    )
+    """Denoiser rows that rendering these frames computes.
+
+    First evaluations are counted once for all frames that begin alike, early ones once an anchor.
+    """
+    total = calls_of(PLAIN, scheduler, recipe.steps, recipe.scheduler_options, family)
+    early = recipe.shortcuts.evaluations(total)
+    anchors = dict.fromkeys(anchor for frame in frames for anchor, _ in frame.spec.early)
+    known: set[Hashable] = set()
+    count = sum(evaluated(anchor, range(early), total, recipe, family, known) for anchor in anchors)
+    for frame in frames:
+        spec = frame.spec
+        calls = calls_of(spec, scheduler, recipe.steps, recipe.scheduler_options, family)
+        own = range(early if spec.early or spec in anchors else 0, calls)
+        count += evaluated(spec, own, total, recipe, family, known)
+    return count
+
+
+def evaluated(
+    spec: FrameSpec,
+    own: range,
+    total: int,
+    recipe: Recipe,
+    family: Family,
+    known: set[Hashable],
+) -> int:
+    """Rows that a frame computes in its own evaluations, of so many that the schedule has.
+
+    Args:
+        known: first rows that were counted before; this frame's are added.
+    """
+    frame = branches(spec, recipe.blend, family)
+    guided = recipe.shortcuts.guided(total, total - own.stop if spec.start else 0)
+    with_guidance = len(range(max(own.start, guided.start), min(own.stop, guided.stop)))
+    without = len(own) - with_guidance
+    rows, fewer = frame.rows, unguided(frame).rows
+    count = with_guidance * len(rows) + without * len(fewer)
+    begin = beginning(spec, family)
+    if own.start == 0 and own.stop and begin is not None:
+        first = {(begin, row) for row in (rows if 0 in guided else fewer)}
+        count -= len(first & known)
+        known |= first
+    return count
 
 
 def kind(recipe: Recipe, device: str) -> str:

@@ -10,7 +10,7 @@ import functools
 import gc
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ import torch
 
 from render.adapters import Adapters
 from render.assemble import first_line
-from render.blend import BlendedDenoiser
-from render.branches import Branches, Text, branches, steps_done
+from render.blend import BlendedDenoiser, Enough, Evaluations
+from render.branches import Branches, Text, beginning, branches, steps_done
 from render.config import ComputeConfig
+from render.early import Anchors
 from render.emphasis import has_weights
 from render.errors import NonFiniteFrames, OutOfMemory
 from render.families import Family, ModelSource
@@ -38,6 +39,7 @@ Picture = npt.NDArray[np.uint8]
 PLACEHOLDER = ""  # the frames' call needs a prompt; every row of it is replaced
 ROWS_PER_FRAME = {"noise": 3, "embedding": 2}
 """Of the usual frame: two prompts or their blend, and what guidance leads away from."""
+ANCHORS_PER_FRAME = 2  # of a batch, whose early predictions are remembered
 REMEMBERED_ANSWERS = 8  # of the text encoders; the frames' placeholder is asked for every time
 FRAMES = {"cpu": 4, "mps": 4, "cuda": 8}
 LATENTS_ON_CPU = 64 * 64  # latent pixels of a batch: a slow model commits frame by frame
@@ -115,8 +117,11 @@ class Diffusion:
             self.rows_per_call(),
             family.guidance.combine,
         )
+        self.denoiser.unguided_rows_per_call = self.rows_per_call(guided=False)
         self.denoiser.on_loras = self.adapters.apply
         self.denoiser.residuals = self.residuals = residuals
+        early = recipe.shortcuts.evaluations(self.evaluations(recipe.steps))
+        self.anchors = Anchors(early, ANCHORS_PER_FRAME * self.batch)
         # The pipeline encodes its prompt in every call; the placeholder is encoded only once.
         asked = functools.partial(remembering, state=lambda: self.adapters.applied)
         pipeline.encode_prompt = asked(pipeline.encode_prompt)
@@ -129,8 +134,9 @@ class Diffusion:
         """Render so many frames at a time from now on; on a GPU with fewer rows a call."""
         self.batch = frames
         self.denoiser.rows_per_call = self.rows_per_call()
+        self.denoiser.unguided_rows_per_call = self.rows_per_call(guided=False)
 
-    def rows_per_call(self) -> int | None:
+    def rows_per_call(self, guided: bool = True) -> int | None:
         """Rows of every call of the denoiser, on a CPU whatever the batch.
 
         There, small latents gain from more rows a call than one frame has (a third of the time on
@@ -138,12 +144,13 @@ class Diffusion:
         ones gain nothing, so that a frame's rows are a call of their own (None). A transformer's
         row comes out otherwise in its last bits by its place in the call: one row a call.
         """
+        a_frame = ROWS_PER_FRAME[self.recipe.blend] - (not guided)
         if self.kind != "cpu":
-            return ROWS_PER_FRAME[self.recipe.blend] * self.batch
+            return a_frame * self.batch
         if self.family.denoiser != "unet":
             return 1
         frames = frames_at_once(self.kind, self.noise_shape)
-        return ROWS_PER_FRAME[self.recipe.blend] * frames if frames > 1 else None
+        return a_frame * frames if frames > 1 else None
 
     @property
     def rows(self) -> int:
@@ -172,15 +179,20 @@ class Diffusion:
             NonFiniteFrames: some pictures are not finite; it holds the others.
             OutOfMemory: fewer frames at a time may fit.
         """
-        groups: dict[tuple[bool, int], list[int]] = {}  # frames that share a call of the pipeline
+        anchors = self.anchors.missing(specs)
+        groups: dict[tuple[bool, int, bool], list[int]] = {}  # frames that share a call
         for place, spec in enumerate(specs):
             steps = steps_done(spec, self.recipe.steps, self.family)
-            groups.setdefault((bool(spec.start), steps), []).append(place)
-        total = sum(self.evaluations(steps) for _, steps in groups)
-        self.denoiser.on_call = step_counter(on_step, total)
+            early = bool(self.anchors.of(spec)) or spec in anchors
+            groups.setdefault((bool(spec.start), steps, early), []).append(place)
+        total = sum(self.evaluations(steps) for _, steps, _ in groups)
+        parts = [anchors[k : k + self.batch] for k in range(0, len(anchors), self.batch)]
+        self.denoiser.on_call = step_counter(on_step, total + len(parts) * self.anchors.evaluations)
         pictures: dict[int, npt.NDArray[np.float32]] = {}
         with out_of_memory(), torch.inference_mode():
-            for (_, steps), places in groups.items():
+            for part in parts:
+                self.begin_anchors(part)
+            for (_, steps, _), places in groups.items():
                 alike = self.denoise_and_decode([specs[place] for place in places], steps)
                 pictures |= zip(places, alike, strict=True)
         return rounded(np.stack([pictures[place] for place in range(len(specs))]))
@@ -223,16 +235,29 @@ class Diffusion:
         noise = torch.zeros(pictures, *self.noise_shape[1:])
         return self.denoiser.record(lambda: self.call_pipeline(given, noise, None))
 
-    def denoise_and_decode(self, specs: Sequence[FrameSpec], steps: int) -> npt.NDArray[np.float32]:
+    def begin_anchors(self, anchors: Sequence[FrameSpec]) -> None:
+        """Do the early evaluations of frames that others take theirs from."""
+        count = self.anchors.evaluations
+        with suppress(Enough):
+            self.denoise_and_decode(anchors, self.recipe.steps, last=count)
+        self.anchors.keep(anchors, self.denoiser.kept)
+
+    def denoise_and_decode(
+        self, specs: Sequence[FrameSpec], steps: int, last: int | None = None
+    ) -> npt.NDArray[np.float32]:
         """The pictures (B, H, W, 3) in 0..1 of frames that do equally many steps; all of them
-        start from pictures, or none."""
+        start from pictures, or none; all of them take early predictions from anchors, or none.
+
+        Args:
+            last: evaluations after which it ends, by raising Enough; None: as many as it takes.
+        """
         blend, reading = self.recipe.blend, self.adapters.reading
         frames = [branches(spec, blend, self.family, reading) for spec in specs]
         self.encode_texts(frames)
-        self.denoiser.prepare(frames, self.scales(frames))
+        self.denoiser.prepare(frames, self.scales(frames), self.way(specs, steps, last))
         if self.residuals:
             self.residuals.follow([spec.control for spec in specs])
-        noise = torch.cat([starting_noise(spec.seeds, self.noise_shape) for spec in specs])
+        noise = torch.cat([self.noise(spec) for spec in specs])
         generators = [step_generator(spec.seeds, self.noise_shape) for spec in specs]
         self.adapters.apply(())  # in which the placeholder is remembered
         with own_generators(self.pipeline.scheduler, generators):
@@ -242,6 +267,22 @@ class Diffusion:
             else:
                 pictures = self.call_pipeline({"prompt": PLACEHOLDER}, noise, generators)
         return pictures
+
+    def way(self, specs: Sequence[FrameSpec], steps: int, last: int | None) -> Evaluations:
+        """Which of these frames' evaluations are computed, and how."""
+        whole, own = self.evaluations(self.recipe.steps), self.evaluations(steps)
+        given = [self.anchors.given(spec) for spec in specs if self.anchors.of(spec)]
+        return Evaluations(
+            guided=self.recipe.shortcuts.guided(whole, whole - own),
+            begins=() if specs[0].start else [beginning(spec, self.family) for spec in specs],
+            given=given,
+            last=last,
+            keep=last or 0,
+        )
+
+    def noise(self, spec: FrameSpec) -> torch.Tensor:
+        """A frame's noise (1, C, h, w), float32."""
+        return starting_noise(spec.seeds, self.noise_shape, self.recipe.shortcuts.shrink)
 
     def call_pipeline(
         self,

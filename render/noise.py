@@ -63,12 +63,19 @@ def unit_variance_sum(noises: Sequence[torch.Tensor], weights: Sequence[float]) 
     return torch.as_tensor(total / math.hypot(*weights)).to(noises[0].dtype)
 
 
-def starting_noise(seeds: Seeds, shape: Sequence[int]) -> torch.Tensor:
+def shrunk(noise: torch.Tensor, factor: int) -> torch.Tensor:
+    """Noise (1, C, h, w) made smaller by summing squares of latent pixels: standard normal again,
+    and in its low frequencies, which lay out the picture, what it was."""
+    return factor * torch.nn.functional.avg_pool2d(noise, factor) if factor > 1 else noise
+
+
+def starting_noise(seeds: Seeds, shape: Sequence[int], shrink: int = 1) -> torch.Tensor:
     """The noise of one frame.
 
     Args:
         seeds: seeds with weights that sum to 1. Two are slerped, more are summed to unit variance.
-        shape: (C, h, w) of the latents.
+        shape: (1, C, h, w) of the latents.
+        shrink: by how much each side of the film it stands for is larger; its noise is averaged.
 
     Returns:
         Float32 on the CPU, of that shape.
@@ -77,7 +84,8 @@ def starting_noise(seeds: Seeds, shape: Sequence[int]) -> torch.Tensor:
         RenderError: the noise is not standard normal, so no model could make a picture of it.
     """
     weights = merged(seeds)
-    noises = [draw(seed, shape)[0] for seed in weights]
+    large = (*shape[:-2], shape[-2] * shrink, shape[-1] * shrink)
+    noises = [shrunk(draw(seed, large)[0], shrink) for seed in weights]
     if len(noises) == 2:
         share = list(weights.values())
         noise = slerp(noises[0], noises[1], share[1] / (share[0] + share[1]))

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
+from render.anchors import early, held
 from render.config import RunConfig
 from render.control import followed
 from render.emphasis import has_weights, reader_name
@@ -20,6 +21,7 @@ from render.errors import ConfigError, Mistake
 from render.families import STABLE_DIFFUSION, Guidance
 from render.models import Model
 from render.schedulers import is_stochastic, option_mistakes
+from render.shortcuts import NONE, Shortcuts, shortcuts
 from render.timeline import FrameSpec as FrameSpec
 from render.timeline import Timeline, frame_times, values_at
 
@@ -53,6 +55,14 @@ class Recipe:
     blend: str
     """`noise` or `embedding`."""
     version: int = RECIPE_VERSION
+    shortcuts: Shortcuts = NONE
+
+    def entry(self) -> dict[str, Any]:
+        """As digests and plan.json have it; shortcuts only where there are any."""
+        entry = asdict(self)
+        del entry["shortcuts"]
+        taken = self.shortcuts.in_recipe()
+        return entry | ({"shortcuts": taken} if taken else {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +102,13 @@ def make_recipe(config: RunConfig, model: Model, dtype: str) -> Recipe:
         ConfigError: a size that is no multiple of the model's factor, a scheduler option that the
             diffusers class does not take; all of them at once.
     """
+    left_out = shortcuts(config.sampling)
     width, height = config.output.width or model.width, config.output.height or model.height
+    multiple = model.multiple * left_out.shrink
     mistakes = [
-        Mistake(f"output.{side}", multiple_hint(length, model.multiple))
+        Mistake(f"output.{side}", multiple_hint(length, multiple))
         for side, length in (("width", width), ("height", height))
-        if length % model.multiple
+        if length % multiple
     ]
     class_name = config.scheduler.class_name or model.scheduler
     if class_name and (config.scheduler.class_name or config.scheduler.options):
@@ -107,11 +119,12 @@ def make_recipe(config: RunConfig, model: Model, dtype: str) -> Recipe:
         model=model.identity,
         scheduler=config.scheduler.class_name or "model",
         scheduler_options=dict(sorted(config.scheduler.options.items())),
-        steps=config.scheduler.steps or config.model.steps,
-        width=width,
-        height=height,
+        steps=max(round((config.scheduler.steps or config.model.steps) * left_out.fewer_steps), 1),
+        width=width // left_out.shrink,
+        height=height // left_out.shrink,
         dtype=dtype,
         blend=config.sampling.blend,
+        shortcuts=left_out,
     )
 
 
@@ -145,8 +158,12 @@ def make_plan(
     shared = recipe_bytes(recipe)
     frames = []
     times = list(frame_times(timeline, fps))
+    taken = recipe.shortcuts
     for index, time in enumerate(times):
-        spec = values_at(timeline, time)
+        rendered = held(timeline, time, fps, taken.every)
+        spec = values_at(timeline, rendered)
+        if taken.anchors and not spec.start:
+            spec = replace(spec, early=early(timeline, rendered, taken.anchors))
         if control:
             spec = replace(spec, control=followed(control, index, len(times)))
         digest = frame_digest(shared, spec, guidance, loras or {})
@@ -157,7 +174,7 @@ def make_plan(
 
 def recipe_bytes(recipe: Recipe) -> bytes:
     """The recipe's share of every digest."""
-    return canonical(asdict(recipe))
+    return canonical(recipe.entry())
 
 
 def frame_digest(
@@ -170,6 +187,15 @@ def frame_digest(
 
     LoRAs count by what they are and not by what they are called (`loras`: identities by name).
     """
+    mine = identity(spec, guidance, loras or {})
+    if spec.early:
+        anchors = [[identity(of, guidance, loras or {}), weight] for of, weight in spec.early]
+        mine["early"] = sorted(anchors, key=canonical)
+    return hashlib.sha256(shared + b"\0" + canonical(mine)).hexdigest()
+
+
+def identity(spec: FrameSpec, guidance: Guidance, loras: Mapping[str, str]) -> dict[str, Any]:
+    """What a spec means, with nothing that has no effect."""
     negatives = sorted(spec.negatives) if guidance.leads_away(spec.guidance) else []
     mine = {
         "prompts": sorted(spec.prompts),
@@ -181,8 +207,8 @@ def frame_digest(
     if any(has_weights(text) for text, _ in (*spec.prompts, *negatives)):
         mine["weights"] = reader_name()
     if spec.loras:
-        mine["loras"] = sorted(((loras or {})[name], weight) for name, weight in spec.loras)
-    return hashlib.sha256(shared + b"\0" + canonical(mine)).hexdigest()
+        mine["loras"] = sorted((loras[name], weight) for name, weight in spec.loras)
+    return mine
 
 
 def canonical(value: object) -> bytes:
@@ -226,7 +252,7 @@ def plan_files(plan: FramePlan, name: str) -> dict[str, bytes]:
         "rate": str(plan.fps),
         "count": len(plan.frames),
         "digest": plan.digest,
-        "recipe": asdict(plan.recipe),
+        "recipe": plan.recipe.entry(),
         **({"loras": dict(plan.loras)} if plan.loras else {}),
     }
     frames = json.dumps(LONG_FRAMES_NAME) if long else "[\n  " + ",\n  ".join(lines) + "\n ]"
@@ -247,6 +273,7 @@ def entry(frame: PlannedFrame) -> dict[str, Any]:
         "seeds": [list(pair) for pair in spec.seeds],
         "guidance": spec.guidance,
         **picture_entry(spec),
+        **({"early": early_entry(spec)} if spec.early else {}),
         **({"loras": [list(pair) for pair in spec.loras]} if spec.loras else {}),
         "digest": frame.digest,
     }
@@ -256,6 +283,18 @@ def picture_entry(spec: FrameSpec) -> dict[str, Any]:
     """The pictures that a frame starts from and follows; nothing where there are none."""
     start = {"images": [list(pair) for pair in sorted(spec.start)], "strength": spec.strength}
     return (start if spec.start else {}) | ({"control": spec.control} if spec.control else {})
+
+
+def early_entry(spec: FrameSpec) -> list[dict[str, Any]]:
+    """The anchors whose early predictions a frame takes, with their weights."""
+    return [
+        {
+            "weight": weight,
+            "prompts": [list(pair) for pair in anchor.prompts],
+            "seeds": [list(pair) for pair in anchor.seeds],
+        }
+        for anchor, weight in spec.early
+    ]
 
 
 def as_number(value: Fraction) -> int | float:

@@ -34,7 +34,7 @@ from render.files import (
     write_whole,
 )
 from render.ours import FRAME_MARK, is_ours, make_way
-from render.plan import PICTURE_FIELDS, FrameSpec, PlannedFrame, picture_entry
+from render.plan import PICTURE_FIELDS, FrameSpec, PlannedFrame, early_entry, picture_entry
 
 STORE_NAME = ".store"
 DIGEST_KEY = FRAME_MARK
@@ -220,9 +220,10 @@ def changed_fields(written: str | None, wanted: FrameSpec) -> str:
 
 def spec_json(spec: FrameSpec) -> str:
     """The spec as it stands in a frame's PNG."""
-    left_out = PICTURE_FIELDS if spec.loras else {*PICTURE_FIELDS, "loras"}
+    left_out = {*PICTURE_FIELDS, "early", *(() if spec.loras else ("loras",))}
     shown = {name: value for name, value in asdict(spec).items() if name not in left_out}
-    return json.dumps(shown | picture_entry(spec), ensure_ascii=False)
+    anchors = {"early": early_entry(spec)} if spec.early else {}
+    return json.dumps(shown | picture_entry(spec) | anchors, ensure_ascii=False)
 
 
 def same_file(one: Path, other: Path) -> bool:

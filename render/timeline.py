@@ -45,6 +45,8 @@ class FrameSpec:
     """The weights of the model's LoRAs by name; one of weight 0 is not there at all."""
     control: str = ""
     """The picture that a ControlNet follows, by the sha256 of its file."""
+    early: tuple[tuple[FrameSpec, float], ...] = ()
+    """Anchors whose early predictions the frame takes in place of its own, by their weights."""
 
     @property
     def start(self) -> tuple[tuple[str, float], ...]:
@@ -225,19 +227,33 @@ def frame_times(timeline: Timeline, fps: Fraction) -> list[Fraction]:
     return [Fraction(k) / fps for k in range(max(last, 1) if timeline.loop else last + 1)]
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """From one keyframe to the next, which stands at `until` seconds."""
+
+    start: Keyframe
+    end: Keyframe
+    until: Fraction
+
+
+def way_at(timeline: Timeline, time: Fraction) -> Way | None:
+    """The way that begins at or before `time`; None behind the last keyframe of a film that is no
+    loop, in which the last leads back to the first."""
+    frames = timeline.keyframes
+    place = bisect_right(frames, time, key=lambda frame: frame.time) - 1
+    if place + 1 < len(frames):
+        return Way(frames[place], frames[place + 1], frames[place + 1].time)
+    return Way(frames[place], frames[0], timeline.duration) if timeline.loop else None
+
+
 def values_at(timeline: Timeline, time: Fraction) -> FrameSpec:
     """The values at `time` seconds: a keyframe's own at its time, in between eased towards the
     next; behind the last one its values stay, or in a loop lead back to the first."""
-    frames = timeline.keyframes
-    place = bisect_right(frames, time, key=lambda frame: frame.time) - 1
-    start = frames[place]
-    if place + 1 < len(frames):
-        end, until = frames[place + 1], frames[place + 1].time
-    elif timeline.loop:
-        end, until = frames[0], timeline.duration
-    else:
-        return start.values
-    progress = eased(start.ease, float((time - start.time) / (until - start.time)))
+    way = way_at(timeline, time)
+    if way is None:
+        return timeline.keyframes[-1].values
+    start, end = way.start, way.end
+    progress = eased(start.ease, float((time - start.time) / (way.until - start.time)))
     return start.values if progress == 0 else between(start.values, end.values, progress)
 
 

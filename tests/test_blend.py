@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from render.blend import LISTED, BlendedDenoiser, combined, row_axes, with_leaves
+from render.blend import BlendedDenoiser, combined
 from render.branches import Text, branches
 from render.families import STABLE_DIFFUSION, beyond_the_prompt, classifier_free, length_kept
+from render.leaves import LISTED, row_axes, with_leaves
 from render.plan import FrameSpec
 
 STATE = frozenset({"sample", "timestep"})
@@ -140,7 +141,10 @@ def test_predictions_meet_in_float32_and_leave_in_their_own_dtype(toy):
     toy_forward = denoiser.stock_forward
     denoiser.stock_forward = lambda **kw: (toy_forward(**kw)[0].half(),)
     combine = denoiser.combine
-    denoiser.combine = lambda rows: (seen.extend(row.dtype for row in rows), combine(rows))[1]
+    denoiser.combine = lambda frames, rows: (
+        seen.extend(row.dtype for row in rows.values()),
+        combine(frames, rows),
+    )[1]
     assert run(toy, torch.zeros(1, 4)).dtype == torch.float16
     assert set(seen) == {torch.float32}
 

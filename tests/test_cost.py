@@ -1,6 +1,7 @@
 """What a plan says a run will cost."""
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -16,14 +17,16 @@ from render.cost import (
 )
 from render.families import STABLE_DIFFUSION
 from render.plan import FrameSpec, PlannedFrame, Recipe
+from render.shortcuts import Shortcuts
 
 RECIPE = Recipe("tiny", "model", {}, 10, 100, 50, "float32", "noise")
 TIMING = Timing(seconds_per_row=0.5, bytes_per_frame=1000.0)
 
 
-def frame(*prompts):
+def frame(*prompts, negative="", seed=1, **more):
     texts = tuple((text, 1 / len(prompts)) for text in prompts)
-    return PlannedFrame(0, Fraction(0), FrameSpec(texts, (("", 1.0),), ((1, 1.0),), 7.5), "d")
+    spec = FrameSpec(texts, ((negative, 1.0),), ((seed, 1.0),), 7.5, **more)
+    return PlannedFrame(0, Fraction(0), spec, "d")
 
 
 @pytest.mark.parametrize(
@@ -31,9 +34,34 @@ def frame(*prompts):
     [("DDIMScheduler", 10), ("HeunDiscreteScheduler", 19), ("PNDMScheduler", 11)],
 )
 def test_rows_are_texts_and_negative_at_every_call(scheduler, calls):
-    frames = [frame("a"), frame("a", "b")]
+    frames = [frame("a"), frame("b", "c", negative="blurry")]
     assert planned_rows(frames, RECIPE, scheduler, STABLE_DIFFUSION) == calls * (2 + 3)
     assert planned_rows([], RECIPE, scheduler, STABLE_DIFFUSION) == 0
+
+
+def test_rows_of_first_evaluations_are_counted_once_for_a_text_and_a_seed():
+    frames = [frame("a"), frame("a", "b"), frame("b"), frame("b", seed=2)]
+    each = [20, 30, 20, 20]
+    shared = [0, 2, 2, 0]  # the negative and "a"; the negative and "b"
+    assert planned_rows(frames, RECIPE, "DDIMScheduler", STABLE_DIFFUSION) == sum(each) - sum(
+        shared
+    )
+
+
+def test_early_rows_are_the_anchors_and_are_counted_once():
+    recipe = replace(RECIPE, shortcuts=Shortcuts(anchors=2, early_steps=0.4))
+    start, end = frame("a"), frame("b")
+    early = ((start.spec, 0.5), (end.spec, 0.5))
+    between = [frame("a", "b", early=early) for _ in range(5)]
+    computed = (4 * 2 - 0) + (4 * 2 - 1)  # the negative's first row is the start's
+    count = planned_rows([start, *between], recipe, "DDIMScheduler", STABLE_DIFFUSION)
+    assert count == computed + 6 * 2 + 5 * 6 * 3
+
+
+def test_rows_without_guidance_are_the_prompts():
+    recipe = replace(RECIPE, shortcuts=Shortcuts(guidance_interval=(0.2, 0.7)))
+    count = planned_rows([frame("a", "b")], recipe, "DDIMScheduler", STABLE_DIFFUSION)
+    assert count == 5 * 3 + 5 * 2
 
 
 def test_an_estimate_needs_an_earlier_run_of_the_kind(tmp_path):

@@ -1,5 +1,7 @@
 """Frames against the origin's own loop and against stock diffusers, on tiny random models."""
 
+from fractions import Fraction
+
 import diffusers
 import numpy as np
 import pytest
@@ -9,10 +11,12 @@ from hypothesis import strategies as st
 from tiny_models import BETAS, SIDE, save_tiny_sd1, save_tiny_sd2
 
 from render.branches import evaluations, rows
+from render.cost import planned_rows
 from render.diffusion import Diffusion, frames_at_once, open_diffusion, rounded
+from render.early import REMEMBERED_ROWS, FirstRows
 from render.errors import ConfigError, NonFiniteFrames, OutOfMemory
 from render.families import FAMILIES, STABLE_DIFFUSION, ModelSource
-from render.plan import FrameSpec, Recipe
+from render.plan import FrameSpec, PlannedFrame, Recipe
 
 # diffusers hands tensors to numpy in ways that numpy 2 asks torch to change
 
@@ -199,14 +203,14 @@ def test_single_prompt_is_the_stock_pipelines_picture(folders, opened, scheduler
 
 @pytest.mark.parametrize("name", SCHEDULERS)
 @pytest.mark.parametrize("model", ["sd1", "sd2"])
-def test_every_scheduler_runs_and_costs_what_was_planned(opened, model, name):
+def test_every_scheduler_runs_and_costs_what_was_planned(folders, model, name):
     scheduler, steps = SCHEDULERS[name], 4
-    diffusion = opened(model, scheduler, steps)
+    diffusion = open_tiny(folders[model], scheduler, steps)
     specs = [spec([(START, 1.0)]), spec(between(0.3)), spec(between(0.3), guidance=1.0)]
-    before = diffusion.rows
     frames = render(diffusion, *specs)
-    planned = evaluations(scheduler, steps) * sum(rows(s, "noise", STABLE_DIFFUSION) for s in specs)
-    assert diffusion.rows - before == planned
+    assert diffusion.rows == planned(diffusion.recipe, *specs)
+    calls = evaluations(scheduler, steps)
+    assert diffusion.rows == (2 + 3 + 2) * calls - 4  # first "", start and end are computed once
     assert all(frame.shape == (SIDE, SIDE, 3) and frame.dtype == np.uint8 for frame in frames)
     assert min(frame.std() for frame in frames) > 5
 
@@ -294,11 +298,36 @@ def test_own_guidance_and_negative_of_each_frame_show(opened):
 )
 def test_rows_computed_are_rows_planned(opened, frame, blend):
     diffusion = opened(blend=blend)
+    diffusion.denoiser.first = FirstRows()
     before = diffusion.rows, diffusion.padded_rows
     render(diffusion, frame)
     needed = rows(frame, blend, STABLE_DIFFUSION)
-    assert diffusion.rows - before[0] == 4 * needed
+    assert diffusion.rows - before[0] == 4 * needed == planned(diffusion.recipe, frame)
     assert diffusion.padded_rows - before[1] == 4 * (-needed % (12 if blend == "noise" else 8))
+
+
+def planned(recipe, *specs):
+    """Rows that a plan says these frames take."""
+    frames = [PlannedFrame(0, Fraction(0), frame, "") for frame in specs]
+    return planned_rows(frames, recipe, recipe.scheduler, STABLE_DIFFUSION)
+
+
+@pytest.mark.parametrize("blend", ["noise", "embedding"])
+@pytest.mark.parametrize("rows_per_call", [12, None])
+def test_rows_of_the_first_evaluation_are_computed_once(folders, blend, rows_per_call):
+    diffusion = open_tiny(folders["sd1"], blend=blend)
+    diffusion.denoiser.rows_per_call = rows_per_call
+    film = [spec(between(k / 4), ((1 + k // 3, 1.0),)) for k in range(5)]
+    alone = [render(diffusion, frame)[0] for frame in film]
+    assert diffusion.rows == planned(diffusion.recipe, *film)
+    each = sum(4 * rows(frame, blend, STABLE_DIFFUSION) for frame in film)
+    assert diffusion.rows == each - {"noise": 5 + 2, "embedding": 2 + 1}[blend]
+    fresh = open_tiny(folders["sd1"], blend=blend)
+    fresh.denoiser.rows_per_call = rows_per_call
+    assert equal(alone, render(fresh, *film))
+    assert fresh.rows == diffusion.rows
+    diffusion.close()
+    fresh.close()
 
 
 def test_each_text_is_encoded_once(folders):
@@ -324,10 +353,11 @@ def test_the_number_of_frames_does_not_change_what_is_kept(opened):
     diffusion = opened()
     render(diffusion, *FILM)
     kept = len(diffusion.denoiser.texts)
-    for seed in range(5):
-        render(diffusion, spec(between(seed / 5), ((seed, 1.0),)))
+    for seed in range(30):
+        render(diffusion, spec(between(seed / 30), ((seed, 1.0),)))
     assert len(diffusion.denoiser.texts) == kept
-    assert len(diffusion.denoiser.calls) == 1
+    assert len(diffusion.denoiser.calls) <= 2  # layouts, with and without guidance
+    assert len(diffusion.denoiser.first.rows) <= REMEMBERED_ROWS
 
 
 def test_batch_is_fixed_by_device_and_size():

@@ -13,12 +13,12 @@ PACKAGE = Path(__file__).resolve().parent.parent / "render"
 # The order of the flow. A file imports files above its own row, or earlier in its row.
 TABLE = """
     words errors values easing files ours emphasis
-    config parsing documents
-    timeline families schedulers singlefile models checkpoint images control parts loras memory fit
-    devices
+    config parsing documents shortcuts
+    timeline anchors families schedulers singlefile models checkpoint images control parts loras
+    memory fit devices
     plan branches
     lock signals store tokens cost
-    noise starts blend assemble residuals pipeline adapters diffusion
+    noise starts leaves early blend assemble residuals pipeline adapters diffusion
     formats ffmpeg encode
     progress sheet report
     prompts film rendering survey record work
@@ -29,7 +29,8 @@ TABLE = """
 ORDER = TABLE.split()
 HEAVY = {"torch", "diffusers", "transformers"}
 WITH_TORCH = {
-    "noise", "starts", "blend", "assemble", "residuals", "pipeline", "adapters", "diffusion",
+    "noise", "starts", "leaves", "early", "blend", "assemble", "residuals", "pipeline", "adapters",
+    "diffusion",
 }  # fmt: skip
 ALONE = {
     "hydra": {"__main__"},

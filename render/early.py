@@ -1,0 +1,82 @@
+"""Predictions that frames share: first rows of equal latents, and early ones between anchors.
+
+Frames with one seed begin with the same latents, so the rows of their first evaluation are equal
+and are computed once. Farther on they part slowly: with `sampling.anchors` the early evaluations
+are done at a few times only, and the frames between two of these take the blend of their
+predictions. A deterministic solver is linear in noise and predictions, so for frames of one seed
+this is the blend of the anchors' latents, and what a solver remembers of earlier steps is right.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping, Sequence
+
+import torch
+
+from render.leaves import weighted_sum
+from render.timeline import FrameSpec
+
+REMEMBERED_ROWS = 64  # so that memory stays flat where every frame has noise of its own
+
+
+class FirstRows:
+    """The latest rows of first evaluations, by what their latents are made of and their texts."""
+
+    def __init__(self) -> None:
+        self.rows: OrderedDict[Hashable, torch.Tensor] = OrderedDict()
+
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether the row is there; asking keeps it among the latest."""
+        if key in self.rows:
+            self.rows.move_to_end(key)
+        return key in self.rows
+
+    def __getitem__(self, key: Hashable) -> torch.Tensor:
+        """The row's prediction."""
+        return self.rows[key]
+
+    def keep(self, found: Mapping[Hashable, torch.Tensor]) -> None:
+        """Remember predictions, and forget the oldest for them."""
+        self.rows.update(found)
+        while len(self.rows) > REMEMBERED_ROWS:
+            self.rows.popitem(last=False)
+
+
+class Anchors:
+    """Early predictions of the frames that others take theirs from.
+
+    Args:
+        evaluations: how many of each schedule are early.
+        remembered: anchors whose predictions are kept, the latest ones.
+    """
+
+    def __init__(self, evaluations: int, remembered: int) -> None:
+        self.evaluations, self.remembered = evaluations, remembered
+        self.known: OrderedDict[FrameSpec, tuple[torch.Tensor, ...]] = OrderedDict()
+
+    def of(self, spec: FrameSpec) -> tuple[tuple[FrameSpec, float], ...]:
+        """Whose early predictions a frame takes: its anchors', or its own if they are known."""
+        return spec.early or (((spec, 1.0),) if spec in self.known else ())
+
+    def missing(self, specs: Sequence[FrameSpec]) -> list[FrameSpec]:
+        """Anchors of these frames that are not known, each once."""
+        wanted = {anchor: None for spec in specs for anchor, _ in spec.early}
+        for anchor in wanted:
+            if anchor in self.known:
+                self.known.move_to_end(anchor)
+        return [anchor for anchor in wanted if anchor not in self.known]
+
+    def keep(self, specs: Sequence[FrameSpec], predictions: Sequence[torch.Tensor]) -> None:
+        """Remember frames' predictions (frames, …), an evaluation each."""
+        for place, spec in enumerate(specs):
+            self.known[spec] = tuple(together[place] for together in predictions)
+        while len(self.known) > self.remembered:
+            self.known.popitem(last=False)
+
+    def given(self, spec: FrameSpec) -> list[torch.Tensor]:
+        """A frame's early predictions: sum w_a x_a over its anchors, in float32."""
+        shares = self.of(spec)
+        each = [self.known[anchor] for anchor, _ in shares]
+        weights = [weight for _, weight in shares]
+        return [weighted_sum(together, weights) for together in zip(*each, strict=True)]

@@ -1,0 +1,99 @@
+"""Nested arguments of a denoiser: which of their leaves follow the rows, taken out and put back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+Path = tuple[str | int, ...]
+Leaves = dict[Path, Any]
+"""Tensors, and lists with one element a row, by the path to them."""
+
+LISTED = -1  # in place of an axis: a list with one element a row
+
+
+def row_axes(one: Any, two: Any, path: Path = ()) -> dict[Path, int]:
+    """What follows the number of rows in nested arguments, and on which axis.
+
+    Found by comparing a recording with one row to one with two: where a tensor's shapes differ or
+    a list's lengths do (LISTED).
+    """
+    if isinstance(one, torch.Tensor):
+        sizes = enumerate(zip(one.shape, two.shape, strict=True))
+        differing = [axis for axis, (single, double) in sizes if single != double]
+        return {path: differing[0]} if differing else {}
+    if isinstance(one, Mapping):
+        pairs = [(key, one[key], two[key]) for key in one]
+    elif isinstance(one, list | tuple):
+        if len(one) != len(two):
+            return {path: LISTED}
+        pairs = [(place, *both) for place, both in enumerate(zip(one, two, strict=True))]
+    else:
+        return {}
+    return {
+        found: axis
+        for key, single, double in pairs
+        for found, axis in row_axes(single, double, (*path, key)).items()
+    }
+
+
+def at(tree: Any, path: Path) -> Any:
+    """What stands at a path."""
+    for key in path:
+        tree = tree[key]
+    return tree
+
+
+def with_leaves(tree: Any, new: Leaves, path: Path = ()) -> Any:
+    """The same nest with what stands at the paths of `new` replaced."""
+    if path in new:
+        return new[path]
+    if isinstance(tree, Mapping):
+        return {key: with_leaves(value, new, (*path, key)) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return type(tree)(
+            with_leaves(value, new, (*path, index)) for index, value in enumerate(tree)
+        )
+    return tree
+
+
+def picked(leaf: Any, axis: int, owners: torch.Tensor) -> Any:
+    """The rows that the owners' states are in."""
+    if axis == LISTED:
+        return [leaf[owner] for owner in owners.tolist()]
+    return leaf.index_select(axis, owners.to(leaf.device))
+
+
+def joined(leaves: Sequence[Any], axis: int) -> Any:
+    """One-row leaves as one of all rows."""
+    if axis == LISTED:
+        return [element for leaf in leaves for element in leaf]
+    return torch.cat(list(leaves), dim=axis)
+
+
+def shapes(leaf: Any) -> Any:
+    """What two rows must have in common to be computed in one call."""
+    if isinstance(leaf, torch.Tensor):
+        return tuple(leaf.shape)
+    return tuple(shapes(element) for element in leaf) if isinstance(leaf, list | tuple) else None
+
+
+def blended(conditionings: Sequence[Leaves], weights: Sequence[float]) -> Leaves:
+    """Weighted sum of texts' conditionings in float32; a single one is returned as it is."""
+    if len(conditionings) == 1:
+        return conditionings[0]
+    return {
+        path: weighted_sum([c[path].float() for c in conditionings], weights).to(tensor.dtype)
+        for path, tensor in conditionings[0].items()
+    }
+
+
+def weighted_sum(tensors: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
+    """sum w_i x_i over the weights that are not zero, in the given order."""
+    terms = [w * x for w, x in zip(weights, tensors, strict=True) if w != 0]
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
