@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from render.branches import Branches, Mix, Text, Weights, unguided
+from render.deepcache import DeepCache
 from render.early import FirstRows
 from render.families import classifier_free
 from render.leaves import (
@@ -113,6 +114,10 @@ class BlendedDenoiser:
 
     Attributes:
         unguided_rows_per_call: the same for evaluations without guidance, which have fewer rows.
+        deep: where the deep blocks' features are kept, if they are computed at every n-th
+            evaluation (`deep_every`) only. First rows, which frames share, don't count.
+        rows: computed so far; apart from them `padded_rows`, which only filled calls, and
+            `shallow_rows`, on deep features of an evaluation before.
         kept: the predictions (frames, …) of the first evaluations, as many as were to be kept.
     """
 
@@ -127,8 +132,7 @@ class BlendedDenoiser:
         self.state = state
         self.rows_per_call = self.unguided_rows_per_call = rows_per_call
         self.guide = combine
-        self.rows = 0
-        self.padded_rows = 0
+        self.rows = self.padded_rows = self.shallow_rows = 0
         self.axes: dict[Path, int] = {}
         self.texts: OrderedDict[Text, Leaves] = OrderedDict()
         self.frames: Sequence[Branches] | None = None
@@ -142,6 +146,9 @@ class BlendedDenoiser:
         self.on_call: Callable[[], None] = lambda: None
         self.on_loras: Callable[[Weights], None] = lambda weights: None
         self.residuals: Callable[[Mapping[str, Any], torch.Tensor], Mapping[str, Any]] | None = None
+        self.deep: DeepCache | None = None
+        self.deep_every = 1
+        self.since_whole = 0
         self.stock_forward: Callable[..., Any] = denoiser.forward
         self.signature = inspect.signature(denoiser.forward)
         denoiser.forward = self.forward
@@ -197,7 +204,9 @@ class BlendedDenoiser:
             plan: what of the evaluations need not be computed.
         """
         self.frames, self.own, self.plan = frames, own or {}, plan or Evaluations()
-        self.number, self.kept, self.calls = 0, [], {}
+        self.number, self.kept, self.calls, self.since_whole = 0, [], {}, 0
+        if self.deep:
+            self.deep.features.clear()
         needed = {text for frame in frames for row in frame.rows for text, _ in row}
         while len(self.texts) > max(REMEMBERED_TEXTS, len(needed)):
             self.texts.popitem(last=False)
@@ -281,7 +290,10 @@ class BlendedDenoiser:
         else:
             if guided not in self.calls:
                 self.calls[guided] = self.lay_out(frames, rows, size)
-            predictions = self.run(self.calls[guided], arguments)
+                self.since_whole = 0
+            shallow = self.since_whole % self.deep_every > 0
+            self.since_whole += 1
+            predictions = self.run(self.calls[guided], arguments, shallow)
         return self.combine(frames, predictions)
 
     def begun(
@@ -305,8 +317,14 @@ class BlendedDenoiser:
         known |= found
         return {row: known[key] for row, key in keys.items()}
 
-    def run(self, calls: Sequence[Call], arguments: Mapping[str, Any]) -> dict[Row, torch.Tensor]:
-        """The rows' predictions in float32."""
+    def run(
+        self, calls: Sequence[Call], arguments: Mapping[str, Any], shallow: bool = False
+    ) -> dict[Row, torch.Tensor]:
+        """The rows' predictions in float32.
+
+        Args:
+            shallow: on the deep features of an evaluation before.
+        """
         own = {path: axis for path, axis in self.axes.items() if self.is_state(path)}
         predictions: dict[Row, torch.Tensor] = {}
         for call in calls:
@@ -317,12 +335,18 @@ class BlendedDenoiser:
             given = with_leaves(arguments, state | call.conditioning)
             if self.residuals:  # a ControlNet's, for these very rows
                 given |= self.residuals(given, call.owners)
+            if self.deep:
+                filling = [call.rows[-1]] * (len(call.owners) - len(call.rows))
+                self.deep.rows, self.deep.shallow = [*call.rows, *filling], shallow
             output = self.stock_forward(**given)[0]
             self.listed, self.dtype = isinstance(output, list), output[0].dtype
             for row, prediction in zip(call.rows, output, strict=False):  # the rest is padding
                 predictions[row] = prediction.float()
-            self.rows += len(call.rows)
-            self.padded_rows += len(call.owners) - len(call.rows)
+            if shallow:
+                self.shallow_rows += len(call.rows)
+            else:
+                self.rows += len(call.rows)
+                self.padded_rows += len(call.owners) - len(call.rows)
         return predictions
 
     def combine(

@@ -211,6 +211,7 @@ class SamplingConfig(Frozen):
     guidance_interval: tuple[Part, Part] | None = None
     anchors: Annotated[StrictInt, Field(ge=0, le=1000)] | None = None
     early_steps: Part | None = None
+    deep_cache: Annotated[StrictInt, Field(ge=1, le=100)] | None = None
     every: Annotated[StrictInt, Field(ge=1, le=1000)] | None = None
     fewer_steps: Annotated[Number, Field(gt=0, le=1)] | None = None
     shrink: Annotated[StrictInt, Field(ge=1, le=8)] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from render.branches import beginning, branches, calls_of, unguided
@@ -63,16 +64,35 @@ def evaluated(
     """
     frame = branches(spec, recipe.blend, family)
     guided = recipe.shortcuts.guided(total, total - own.stop if spec.start else 0)
-    with_guidance = len(range(max(own.start, guided.start), min(own.stop, guided.stop)))
-    without = len(own) - with_guidance
     rows, fewer = frame.rows, unguided(frame).rows
-    count = with_guidance * len(rows) + without * len(fewer)
     begin = beginning(spec, family)
-    if own.start == 0 and own.stop and begin is not None:
+    count = 0
+    if own and own.start == 0 and begin is not None:
         first = {(begin, row) for row in (rows if 0 in guided else fewer)}
-        count -= len(first & known)
+        count = len(first - known)
         known |= first
-    return count
+        own = own[1:]
+    with_guidance, without = whole_evaluations(own, guided, recipe.shortcuts.deep_cache)
+    return count + with_guidance * len(rows) + without * len(fewer)
+
+
+@lru_cache
+def whole_evaluations(own: range, guided: range, deep_every: int) -> tuple[int, int]:
+    """How many of a frame's own evaluations compute the whole denoiser, with guidance and without.
+
+    Every n-th does, counted anew when guidance begins or ends for the first time.
+    """
+    counted = {True: 0, False: 0}
+    seen: set[bool] = set()
+    passed = 0
+    for number in own:
+        inside = number in guided
+        if inside not in seen:
+            seen.add(inside)
+            passed = 0
+        counted[inside] += passed % deep_every == 0
+        passed += 1
+    return counted[True], counted[False]
 
 
 def kind(recipe: Recipe, device: str) -> str:

@@ -23,6 +23,7 @@ from render.assemble import first_line
 from render.blend import BlendedDenoiser, Enough, Evaluations
 from render.branches import Branches, Text, beginning, branches, steps_done
 from render.config import ComputeConfig
+from render.deepcache import DeepCache
 from render.early import Anchors
 from render.emphasis import has_weights
 from render.errors import NonFiniteFrames, OutOfMemory
@@ -120,6 +121,9 @@ class Diffusion:
         self.denoiser.unguided_rows_per_call = self.rows_per_call(guided=False)
         self.denoiser.on_loras = self.adapters.apply
         self.denoiser.residuals = self.residuals = residuals
+        if recipe.shortcuts.deep_cache > 1:
+            self.denoiser.deep = DeepCache(self.denoiser.denoiser)
+            self.denoiser.deep_every = recipe.shortcuts.deep_cache
         early = recipe.shortcuts.evaluations(self.evaluations(recipe.steps))
         self.anchors = Anchors(early, ANCHORS_PER_FRAME * self.batch)
         # The pipeline encodes its prompt in every call; the placeholder is encoded only once.

@@ -28,6 +28,7 @@ from render.parts import with_parts
 from render.plan import FramePlan, Recipe, make_plan, make_recipe
 from render.prompts import negative_warnings, revision_warnings, weight_mistakes
 from render.schedulers import kind_mistake, noising_mistake
+from render.shortcuts import shortcuts
 from render.store import STORE_NAME
 from render.timeline import Timeline, resolve
 
@@ -189,7 +190,26 @@ def family_mistakes(config: RunConfig, model: Model, locate: Locate) -> list[Mis
         settings = {**model.scheduler_config, **written.options}
         wrong = kind_mistake(class_name, settings, family)
         found += [Mistake("scheduler", wrong)] if wrong else []
+    found += shortcut_mistakes(config, family)
     return found + image_mistakes(config, class_name, family, locate)
+
+
+def shortcut_mistakes(config: RunConfig, family: Family) -> list[Mistake]:
+    """Keys of `sampling` that would save nothing, or can't be followed."""
+    taken, found = shortcuts(config.sampling), []
+    control = config.model.controlnet
+    if taken.deep_cache > 1 and (family.denoiser != "unet" or control):
+        why = "a ControlNet adds to the layers between" if control else "this model has no U-Net"
+        found.append(Mistake("sampling.deep_cache", f"{why}; leave it out"))
+    if config.sampling.guidance_interval and not family.guidance.negatives:
+        what = "this model leads away from nothing, so there is no row to save; leave it out"
+        found.append(Mistake("sampling.guidance_interval", what))
+    if taken.anchors and control and control.image.is_dir():
+        what = (
+            "each frame follows a picture of its own, which no anchor has; use sampling.anchors=0"
+        )
+        found.append(Mistake("sampling.anchors", what))
+    return found
 
 
 def image_mistakes(

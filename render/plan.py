@@ -165,11 +165,17 @@ def make_plan(
         if taken.anchors and not spec.start:
             spec = replace(spec, early=early(timeline, rendered, taken.anchors))
         if control:
-            spec = replace(spec, control=followed(control, index, len(times)))
+            spec = following(spec, followed(control, index, len(times)))
         digest = frame_digest(shared, spec, guidance, loras or {})
         frames.append(PlannedFrame(index, time, spec, digest))
     warnings = (*grid_warnings(timeline, fps), *noise_warnings(timeline, recipe, scheduler))
     return FramePlan(fps, recipe, tuple(frames), warnings, loras or {})
+
+
+def following(spec: FrameSpec, control: str) -> FrameSpec:
+    """The spec with a picture that a ControlNet follows; its anchors follow the same."""
+    anchors = tuple((replace(anchor, control=control), weight) for anchor, weight in spec.early)
+    return replace(spec, control=control, early=anchors)
 
 
 def recipe_bytes(recipe: Recipe) -> bytes:

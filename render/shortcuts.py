@@ -24,6 +24,8 @@ class Shortcuts:
     times only. 0: at every frame."""
     early_steps: float = 0.5
     """Which part of the steps is early."""
+    deep_cache: int = 1
+    """A U-Net's deep blocks are computed at every n-th evaluation only (Ma et al. 2023)."""
     every: int = 1
     """Only every n-th frame is rendered, and shown n times."""
     fewer_steps: float = 1.0
@@ -47,6 +49,8 @@ class Shortcuts:
             told["guidance_interval"] = list(self.guidance_interval)
         if self.anchors:
             told["early_steps"] = self.early_steps
+        if self.deep_cache > 1:
+            told["deep_cache"] = self.deep_cache
         if self.shrink > 1:
             told["shrink"] = self.shrink
         return told
