@@ -1,5 +1,8 @@
 """Every family's frames against its own stock pipeline, on tiny random models."""
 
+from dataclasses import replace
+from fractions import Fraction
+
 import diffusers
 import numpy as np
 import pytest
@@ -9,9 +12,12 @@ from pictures import difference, equal, render
 from tiny_families import BUILDERS, SIDE, SIDES
 
 from render.branches import evaluations, rows
+from render.cost import planned_rows
 from render.diffusion import open_diffusion
+from render.early import FirstRows
 from render.families import FAMILIES, ModelSource
-from render.plan import FrameSpec, Recipe
+from render.plan import FrameSpec, PlannedFrame, Recipe
+from render.shortcuts import Shortcuts
 
 pytestmark = pytest.mark.filterwarnings("ignore:`FluxPosEmbed`:FutureWarning")  # by Chroma
 
@@ -188,11 +194,32 @@ def test_noise_of_the_steps_is_the_frames_own(opened, name, scheduler, options):
 @every_family
 def test_rows_computed_are_rows_planned(opened, name):
     diffusion = opened(name)
-    before = diffusion.rows
+    before, diffusion.denoiser.first = diffusion.rows, FirstRows()
     render(diffusion, *film(diffusion))
-    planned = sum(rows(frame, "noise", diffusion.family) for frame in film(diffusion))
     scheduler = type(diffusion.pipeline.scheduler).__name__
-    assert diffusion.rows - before == evaluations(scheduler, STEPS) * planned
+    frames = [PlannedFrame(0, Fraction(0), frame, "") for frame in film(diffusion)]
+    planned = planned_rows(frames, diffusion.recipe, scheduler, diffusion.family)
+    assert diffusion.rows - before == planned
+    each = [rows(frame, "noise", diffusion.family) for frame in film(diffusion)]
+    calls = evaluations(scheduler, STEPS)
+    assert (calls - 1) * sum(each) + max(each) <= planned <= calls * sum(each)
+
+
+@every_family
+def test_frames_between_anchors_are_the_same_alone_and_together(family_folder, name):
+    side, source = SIDES.get(name, SIDE), ModelSource(family_folder(name), None, None, None, None)
+    left_out = Shortcuts(anchors=1, early_steps=0.6)
+    recipe = Recipe("tiny", "model", {}, STEPS, side, side, "float32", "noise", shortcuts=left_out)
+    start, end = spec(CASTLE), spec(FOREST)
+    anchors = ((start, 0.25), (end, 0.75))
+    frames = [start, replace(spec(*between(0.75)), early=anchors), spec(*between(0.75)), end]
+    diffusion = open_diffusion(source, recipe, "cpu")
+    pictures = render(diffusion, *frames)
+    assert difference(pictures[1], pictures[2]) > 0
+    for frame, picture in zip(frames, pictures, strict=True):
+        diffusion.anchors.known.clear()
+        assert equal([picture], render(diffusion, frame))
+    diffusion.close()
 
 
 @every_family

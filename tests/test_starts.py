@@ -1,6 +1,7 @@
 """Frames that start from pictures, against the stock image-to-image pipelines, on tiny models."""
 
 import hashlib
+from fractions import Fraction
 
 import diffusers
 import numpy as np
@@ -14,10 +15,12 @@ from tiny_families import SIDE as FAMILY_SIDE
 from tiny_models import SIDE, save_tiny_sd2
 
 from render.branches import calls_of, rows, steps_done
+from render.cost import planned_rows
 from render.diffusion import open_diffusion
+from render.early import FirstRows
 from render.errors import ConfigError
 from render.families import ModelSource
-from render.plan import FrameSpec, Recipe
+from render.plan import FrameSpec, PlannedFrame, Recipe
 from render.starts import strength_for
 from render.storybook.painter import paint
 from render.storybook.scene import Scene
@@ -245,14 +248,18 @@ def test_a_frame_alone_is_the_frame_among_others(opened, pictures, name, schedul
 @pytest.mark.parametrize("name", ["sd1", "flux"])
 def test_rows_computed_are_rows_planned(opened, pictures, name):
     diffusion, frames, told = opened(name), film(*pictures), []
-    before = diffusion.rows
+    before, diffusion.denoiser.first = diffusion.rows, FirstRows()
     diffusion.render(frames, lambda done, total: told.append((done, total)))
     scheduler = type(diffusion.pipeline.scheduler).__name__
-    planned = sum(
+    planned = [PlannedFrame(0, Fraction(0), frame, "") for frame in frames]
+    of = diffusion.recipe, scheduler, diffusion.family
+    assert diffusion.rows - before == planned_rows(planned, *of)
+    each = [
         calls_of(f, scheduler, STEPS, {}, diffusion.family) * rows(f, "noise", diffusion.family)
         for f in frames
-    )
-    assert diffusion.rows - before == planned
+    ]
+    shared = [rows(f, "noise", diffusion.family) for f in frames if not f.start]
+    assert sum(each) - sum(shared) <= planned_rows(planned, *of) <= sum(each)
     assert told == [(done, len(told)) for done in range(1, len(told) + 1)]
 
 
