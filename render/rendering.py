@@ -1,4 +1,4 @@
-"""The loop that renders what is missing: batches through the model, each frame stored at once.
+"""The loop that renders what is missing: batches through the model, each handed on at once.
 
 What goes wrong with one frame stays with that frame: a picture that is not finite is not tried
 again, a passing error is tried twice more, too little memory halves the batch, and many failures
@@ -38,8 +38,7 @@ def render_frames(
     frames: Sequence[PlannedFrame],
     begin: Callable[[Sequence[PlannedFrame]], None],
     on_step: Callable[[int, int], None],
-    done: Callable[[PlannedFrame, Picture], None],
-    finished: Callable[[int], None],
+    done: Callable[[Sequence[tuple[PlannedFrame, Picture]]], None],
     failed: Callable[[Failure], None],
     on_notice: Callable[[str], None],
 ) -> None:
@@ -48,8 +47,8 @@ def render_frames(
     Args:
         begin: told which frames are in work now.
         on_step: told (evaluations done, of how many) for the frames in work.
-        done: takes each finished picture (and stores it) before anything else is said or begun.
-        finished: told how many frames of a batch those were.
+        done: takes the finished pictures of a batch before anything else is said or begun. None
+            of them is kept here.
         failed: told of each frame that could not be rendered.
         on_notice: told of tries again and of halved batches, a line each.
 
@@ -67,13 +66,11 @@ def render_frames(
                 raise no_memory(part[0], error, failed) from error
             halve(diffusion, on_notice)
             continue
+        done([(f, pictures.pop(f.digest)) for f in part if f.digest in pictures])
         for frame in part:
-            if frame.digest in pictures:
-                done(frame, pictures[frame.digest])
-            else:
+            if frame.digest in causes:
                 failed(Failure(frame, causes[frame.digest]))
-        finished(len(pictures))
-        in_a_row = 0 if pictures else in_a_row + len(part)
+        in_a_row = in_a_row + len(part) if len(causes) == len(part) else 0
         if in_a_row >= FAILURES_IN_A_ROW:
             cause = f"{in_a_row} frames in a row failed, the rest was not tried"
             raise FramesFailed(f"{cause}; the last: {causes[part[-1].digest]}")

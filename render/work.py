@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import render
 from render import cost, store
+from render.behind import behind
 from render.encode import encode
 from render.errors import FramesFailed, RenderError
 from render.ffmpeg import ffmpeg_version
@@ -20,6 +22,7 @@ from render.film import Film
 from render.formats import suffix, video_digest
 from render.ours import make_way, set_aside
 from render.plan import FrameSpec, PlannedFrame
+from render.progress import Progress
 from render.record import (
     Content,
     Phases,
@@ -45,7 +48,7 @@ class Work:
 
     Attributes:
         verdicts: this run's frames (its shard's) with their states before work started.
-        rendered: digests of the pictures that this run rendered.
+        rendered: digests of the pictures that this run rendered and stored.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Work:
             self.places[verdict.frame.digest].append(verdict.frame)
         self.failures: list[Failure] = []
         self.rendered: set[str] = set()
+        self.unsaid: deque[str] = deque()
         self.rows = self.padded_rows = 0
         self.videos: dict[str, Any] = {}
         self.video_kept = False
@@ -75,19 +79,19 @@ class Work:
             there = {v.frame.digest for v in verdicts if v.stored or v.in_place}
             for verdict in verdicts:
                 if verdict.frame.digest in there and not verdict.in_place:
-                    self.show_one(verdict.frame)
+                    self.show_one(verdict.frame, self.reporter.warn)
                     touched.add(self.film.frames)
             self.make_lasting(touched)
             store.drop_beyond(self.film.store, self.film.frames, len(self.film.plan.frames))
 
-    def show_one(self, frame: PlannedFrame) -> None:
+    def show_one(self, frame: PlannedFrame, say: Callable[[str], None]) -> None:
         """Let frames/ show a stored frame, unless something that is not ours stands there."""
         if frame.index not in self.foreign:
             make_folder(self.film.frames)
-            store.show(self.film.store, frame, self.film.frames, self.reporter.warn)
+            store.show(self.film.store, frame, self.film.frames, say)
 
     def render(self) -> None:
-        """Render the missing frames; each is in the store and shown before the next batch.
+        """Render the missing frames; each is stored and shown while the next ones are rendered.
 
         Raises:
             FramesFailed: so many that the rest was not tried.
@@ -129,26 +133,43 @@ class Work:
         with self.reporter.progress("render", len(self.missing)) as bar:
 
             def begin(part: Sequence[PlannedFrame]) -> None:
+                self.catch_up(bar)
                 bar.now(len(part), in_words(part[0].spec))
 
-            render_frames(
-                diffusion,
-                self.missing,
-                begin,
-                bar.step,
-                self.keep,
-                bar.finish,
-                self.failures.append,
-                self.reporter.warn,
-            )
+            def step(done: int, total: int) -> None:
+                self.catch_up(bar)
+                bar.step(done, total)
 
-    def keep(self, frame: PlannedFrame, pixels: Any) -> None:
-        """Store a finished picture and show it wherever the film has it."""
-        store.commit(self.film.store, frame, pixels, self.reporter.warn)
+            try:
+                with behind(self.keep, partial(self.phases.measured, "write")) as keeper:
+                    render_frames(
+                        diffusion,
+                        self.missing,
+                        begin,
+                        step,
+                        keeper.put,
+                        self.failures.append,
+                        self.reporter.warn,
+                    )
+            finally:
+                self.catch_up(bar)
+
+    def keep(self, finished: tuple[PlannedFrame, Any]) -> None:
+        """Store a finished picture and show it wherever the film has it; in a thread of its own,
+        which leaves what there is to say to the main one."""
+        frame, pixels = finished
+        store.commit(self.film.store, frame, pixels, self.unsaid.append)
         self.rendered.add(frame.digest)
         for same in self.places[frame.digest]:
-            self.show_one(same)
+            self.show_one(same, self.unsaid.append)
         self.make_lasting({self.film.frames})
+
+    def catch_up(self, bar: Progress) -> None:
+        """Say and count what was kept meanwhile."""
+        while self.unsaid:
+            self.reporter.warn(self.unsaid.popleft())
+        if news := len(self.rendered) - bar.done:
+            bar.finish(news)
 
     def make_lasting(self, folders: set[Path]) -> None:
         """See to it that new names in these folders outlast a power cut."""

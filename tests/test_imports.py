@@ -21,7 +21,7 @@ TABLE = """
     noise starts leaves deepcache early blend assemble residuals pipeline adapters diffusion
     formats ffmpeg encode
     progress sheet report
-    prompts film rendering survey record work
+    prompts film rendering behind survey record work
     run
     commandline
     __main__

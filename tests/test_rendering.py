@@ -41,7 +41,6 @@ class Watch:
 
     def __init__(self):
         self.begun, self.steps, self.done, self.failed, self.notices = [], [], [], [], []
-        self.finished = []  # (how many, how many had been handed on by then)
 
     def run(self, diffusion, planned):
         render_frames(
@@ -49,12 +48,15 @@ class Watch:
             planned,
             lambda part: self.begun.append(len(part)),
             lambda done, total: self.steps.append((done, total)),
-            lambda frame, _: self.done.append(frame.index),
-            lambda count: self.finished.append((count, len(self.done))),
+            self.take,
             lambda failure: self.failed.append((failure.frame.index, failure.cause)),
             self.notices.append,
         )
         return self
+
+    def take(self, finished):
+        assert all(picture is PICTURE for _, picture in finished)
+        self.done += [frame.index for frame, _ in finished]
 
 
 def test_frames_come_in_order_and_each_is_handed_on_before_the_next_batch():
@@ -66,7 +68,6 @@ def test_frames_come_in_order_and_each_is_handed_on_before_the_next_batch():
     assert stored_before_call == [[], [0, 1], [0, 1, 2, 3]]
     assert watch.done == [0, 1, 2, 3, 4]
     assert watch.begun == [2, 2, 1]
-    assert watch.finished == [(2, 2), (2, 4), (1, 5)]
     assert watch.steps == [(1, 1)] * 3
     assert not watch.failed
     assert not watch.notices

@@ -127,7 +127,7 @@ def test_more_failures_than_the_summary_shows_are_all_in_run_json(site):
 
 
 def test_a_killed_run_is_continued(film):
-    assert film.render(*CALL, batch=2, killed=["p5"]).code == -9
+    assert film.start(*CALL, batch=2, seconds=0.5, killed=["p5"]).wait().code == -9
     there = indexes(film)
     assert there == [0, 1, 2, 3]
     before = film.pictures("film")
@@ -139,7 +139,7 @@ def test_a_killed_run_is_continued(film):
 
 def test_when_a_shard_is_killed_the_others_go_on(film):
     halves = [(*CALL, "compute.batch=1", f"shard={k}/2") for k in range(2)]
-    faults = ({"killed": ["p4"]}, {"seconds": 0.3})
+    faults = ({"seconds": 0.3, "killed": ["p4"]}, {"seconds": 0.3})
     first, second = (film.start(*half, **f) for half, f in zip(halves, faults, strict=True))
     assert first.wait().code == -9
     ended = second.wait()

@@ -1,0 +1,105 @@
+"""Work that is done behind the back of whoever asks for it: in order, by one thread.
+
+So pictures are compressed, written and synced while the next ones are denoised. What waits is
+bounded, and nothing that was handed on is lost: not by an error elsewhere, nor by a signal unless
+the work itself hangs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+Piece = TypeVar("Piece")
+Waiting = Callable[[], AbstractContextManager[object]]
+
+ROOM = 2  # batches that may be undone at a time
+GRACE_S = 3.0  # that a signal waits for what is undone
+
+
+class Behind(Generic[Piece]):
+    """One thread that does pieces of work.
+
+    The queues are those that a signal in the midst of a call leaves whole.
+
+    Args:
+        do: what is done with a piece, in the thread; after its first error nothing more is done.
+        waiting: entered whenever the asking side waits for this one.
+        room: batches of pieces that may be undone; a further one waits for the first of them.
+    """
+
+    def __init__(
+        self, do: Callable[[Piece], None], waiting: Waiting = nullcontext, room: int = ROOM
+    ) -> None:
+        self.do, self.waiting = do, waiting
+        self.error: BaseException | None = None
+        self.undone: SimpleQueue[list[Piece] | None] = SimpleQueue()
+        self.room: SimpleQueue[None] = SimpleQueue()
+        self.ended: SimpleQueue[None] = SimpleQueue()
+        for _ in range(room):
+            self.room.put(None)
+        # A daemon, so that a hung disk does not keep an interrupted run from ending.
+        threading.Thread(target=self.work, name="behind", daemon=True).start()
+
+    def work(self) -> None:
+        """The thread: batch after batch until there is None; no piece is kept once it is done."""
+        while (pieces := self.undone.get()) is not None:
+            try:
+                while pieces and self.error is None:
+                    self.do(pieces.pop(0))
+            except BaseException as error:  # whatever it is, the asking side must not wait for ever
+                self.error = error
+            self.room.put(None)
+        self.ended.put(None)
+
+    def put(self, pieces: Sequence[Piece]) -> None:
+        """Have a batch done after those before it.
+
+        Raises:
+            The first error of what was done so far.
+        """
+        try:
+            with self.waiting():
+                self.room.get()
+        finally:
+            self.undone.put(list(pieces))  # when a signal ended the waiting, too
+        self.check()
+
+    def finish(self, seconds: float | None = None) -> None:
+        """Let all that is undone be done, but wait no longer than that; nothing may follow."""
+        self.undone.put(None)
+        with suppress(Empty), self.waiting():
+            self.ended.get(timeout=seconds)
+            self.ended.put(None)  # for whoever asks again
+
+    def check(self) -> None:
+        """Raise the first error of what was done so far."""
+        if self.error is not None:
+            raise self.error
+
+
+@contextmanager
+def behind(
+    do: Callable[[Piece], None], waiting: Waiting = nullcontext, room: int = ROOM
+) -> Iterator[Behind[Piece]]:
+    """A thread for the block; however the block ends, what was handed on is done first.
+
+    Raises:
+        The first error of what was done, in place of the block's own, before which it came.
+    """
+    thread = Behind(do, waiting, room)
+    try:
+        try:
+            yield thread
+        except Exception:
+            thread.finish()
+            thread.check()
+            raise
+        thread.finish()
+    except KeyboardInterrupt:
+        thread.finish(GRACE_S)
+        raise
+    thread.check()

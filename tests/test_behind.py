@@ -1,0 +1,141 @@
+"""The thread that works behind the asking one's back: in order, bounded, and losing nothing."""
+
+import os
+import signal
+import threading
+import time
+import weakref
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from test_rendering import StandIn, frames
+
+import render.behind
+from render.behind import ROOM, behind
+from render.errors import DiskFull, FramesFailed
+from render.rendering import render_frames
+
+DEADLINE_S = 60
+
+
+def ignored(*_):
+    pass
+
+
+def hand_on(do, *batches, end=None, **options):
+    """A block that hands on batches, and then ends well or with an error."""
+    with behind(do, **options) as thread:
+        for pieces in batches:
+            thread.put(pieces)
+        if end:
+            raise end
+
+
+def test_pieces_are_done_in_order_by_one_other_thread():
+    done = []
+    hand_on(lambda piece: done.append((piece, threading.get_ident())), "ab", "", "cde")
+    assert "".join(piece for piece, _ in done) == "abcde"
+    assert len({ident for _, ident in done} - {threading.get_ident()}) == 1
+
+
+def test_the_asking_side_goes_on_meanwhile():
+    go_on, done = threading.Event(), []
+    with behind(lambda piece: go_on.wait(DEADLINE_S) and done.append(piece)) as thread:
+        thread.put("ab")
+        thread.put("c")
+        assert not done
+        go_on.set()
+    assert done == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("error", [DiskFull("no room"), OSError(5, "Input/output error", "x.png")])
+def test_an_error_is_raised_when_more_is_handed_on_and_nothing_more_is_tried(error):
+    tried = []
+
+    def do(piece):
+        tried.append(piece)
+        if piece == "b":
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        hand_on(do, *["abc"] * (ROOM + 1), end=AssertionError("not reached"))
+    assert raised.value is error
+    assert tried == ["a", "b"]
+
+
+@pytest.mark.parametrize("own", [None, FramesFailed("8 frames in a row failed")])
+def test_an_error_of_what_came_last_is_raised_at_the_end_in_place_of_the_blocks_own(own):
+    def do(piece):
+        raise DiskFull("no room")
+
+    with pytest.raises(DiskFull):
+        hand_on(do, "a", end=own)
+
+
+@pytest.mark.parametrize("error", [FramesFailed("8 frames in a row failed"), KeyboardInterrupt()])
+def test_what_was_handed_on_is_done_when_the_block_ends_badly(error):
+    done = []
+
+    def do(piece):
+        time.sleep(0.05)
+        done.append(piece)
+
+    with pytest.raises(type(error)):
+        hand_on(do, "ab", "c", end=error)
+    assert done == ["a", "b", "c"]
+
+
+def test_a_signal_while_there_is_no_room_loses_nothing():
+    waits, done = [], []
+
+    @contextmanager
+    def waiting():
+        waits.append("for room, or for the end")
+        yield
+
+    def do(piece):
+        while len(waits) < 2:
+            time.sleep(0.001)
+        if piece == "a":
+            os.kill(os.getpid(), signal.SIGINT)
+        done.append(piece)
+
+    with pytest.raises(KeyboardInterrupt):
+        hand_on(do, "ab", "cd", waiting=waiting, room=1)
+    assert done == ["a", "b", "c", "d"]
+
+
+def test_a_signal_does_not_wait_for_work_that_hangs(monkeypatch):
+    monkeypatch.setattr(render.behind, "GRACE_S", 0.05)
+    end_of_test, done = threading.Event(), []
+
+    def do(piece):
+        end_of_test.wait(DEADLINE_S)
+        done.append(piece)
+
+    with pytest.raises(KeyboardInterrupt):
+        hand_on(do, "a", end=KeyboardInterrupt())
+    assert not done
+    end_of_test.set()
+
+
+@pytest.mark.parametrize("count", [40, 160])
+def test_as_many_pictures_are_alive_however_long_the_film_is(count):
+    made, alive, kept = [], [], []
+
+    class Model(StandIn):
+        def render(self, specs, on_step):
+            pictures = [np.zeros((8, 8, 3), np.uint8) for _ in specs]
+            made.extend(map(weakref.ref, pictures))
+            return pictures
+
+    def keep(finished):
+        time.sleep(0.001)  # slower than the model
+        alive.append(sum(picture() is not None for picture in made))
+        kept.append(finished[0].index)
+
+    with behind(keep) as keeper:
+        render_frames(Model(4), frames(count), ignored, ignored, keeper.put, ignored, ignored)
+    assert kept == list(range(count))
+    assert max(alive) <= 4 * (ROOM + 1)
