@@ -1,0 +1,84 @@
+"""The product's own path for the benchmarks: overrides as one types them, to a run and its record.
+
+Nothing here imports torch until a film is rendered, so that a parent of measured processes stays
+small.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from importlib.metadata import version
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from PIL import Image
+
+from render.__main__ import plain_config
+from render.commandline import PACKAGE, bundled_configs, forgiving
+from render.film import Film, open_film
+from render.run import run
+from render.store import frame_path
+
+Picture = npt.NDArray[np.uint8]
+Composed = dict[str, Any]
+
+
+def composed(
+    overrides: Sequence[str], keyframes: Sequence[dict[str, Any]], root: Path, name: str
+) -> Composed:
+    """What the command line would compose of these overrides, with a timeline of one's own.
+
+    Raises:
+        HydraException: no such choice.
+    """
+    OmegaConf.register_new_resolver("package", lambda part: str(PACKAGE / part), replace=True)
+    typed = ["timeline=city", "output=frames", f"root={root}", f"name={name}", *overrides]
+    with initialize_config_dir(config_dir=str(bundled_configs()), version_base="1.3"):
+        content = plain_config(compose("render", overrides=forgiving(typed)))
+    return content | {"timeline": {"name": name, "keyframes": list(keyframes)}}
+
+
+def declared(content: Composed) -> Film:
+    """The film, resolved but not rendered; raises ConfigError with everything that is wrong."""
+    return open_film(content, "", str)
+
+
+def rendered(content: Composed) -> dict[str, Any]:
+    """Render what is missing, as the command does, and return its run.json; silent."""
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+        run(content)
+    told: dict[str, Any] = json.loads((folder_of(content) / "run.json").read_text())
+    return told
+
+
+def folder_of(content: Composed) -> Path:
+    """Where a run's files are."""
+    return Path(content["root"]) / content["name"]
+
+
+def pictures(film: Film) -> dict[float, Picture]:
+    """The film's pictures by their time in seconds; one that is shown for longer, by its first."""
+    found, before = {}, ""
+    for frame in film.plan.frames:
+        if frame.digest != before:
+            with Image.open(frame_path(film.frames, frame.index)) as image:
+                found[round(float(frame.time), 6)] = np.asarray(image.convert("RGB"))
+        before = frame.digest
+    return found
+
+
+def machine(*libraries: str) -> Iterator[str]:
+    """What a measurement was made on, a line each."""
+    load = ", ".join(f"{part:.1f}" for part in os.getloadavg())
+    yield f"{platform.platform()}, {os.cpu_count()} cores, load {load}"
+    told = ", ".join(f"{name} {version(name)}" for name in libraries)
+    yield f"Python {platform.python_version()}, {told}"

@@ -1,0 +1,85 @@
+"""The segment that speed.py renders in every way, and what a way and its turn are. No torch here:
+the process that lets the others take turns stays small."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from product import Picture, composed
+
+KEPT = Path("outputs/.bench/speed")
+PROMPTS = ("a small town", "a castle by the sea")
+SEED = 1
+GUIDANCE = 7.5
+FPS = 12
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What all ways render: the frames of a segment between two prompts on one noise."""
+
+    model: tuple[str, ...]
+    """Overrides that choose the model."""
+    folder: Path
+    frames: int
+    """Of the segment, both ends included."""
+    references: tuple[int, ...]
+    """Those of them that the origin and the stock pipeline render."""
+    steps: int
+    device: str
+
+    def weight(self, frame: int) -> float:
+        """Of the second prompt."""
+        return frame / (self.frames - 1) if self.frames > 1 else 0.5
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to render: `origin`, `stock` or `ours` with these overrides."""
+
+    name: str
+    kind: str
+    overrides: tuple[str, ...] = ()
+    dtype: str = "float32"
+    blend: str = "noise"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one rendering took; seconds and rows are a frame's."""
+
+    seconds: float
+    inside: float
+    """Seconds in the denoiser and the decoder."""
+    rows: float
+    gflop: float
+    matmul: float
+    """GFLOP/s of a large matrix product in the way's dtype, right after."""
+    memory: float
+    """GiB that the way's process (or its GPU) ever held."""
+    dtype: str
+    pictures: Mapping[int, Picture]
+    """By their place in the segment."""
+
+
+def content(way: Way, asked: Asked) -> dict[str, Any]:
+    """The run that a way of ours is, as the command line composes it."""
+    ends = [
+        {"at": "0f", "prompt": PROMPTS[0], "seed": SEED},
+        {"at": f"{asked.frames - 1}f", "prompt": PROMPTS[1], "seed": SEED},
+    ]
+    half = [{"at": 0, "prompt": dict.fromkeys(PROMPTS, 0.5), "seed": SEED}]
+    overrides = [
+        *asked.model,
+        "scheduler=lms",
+        f"scheduler.steps={asked.steps}",
+        f"sampling.guidance={GUIDANCE}",
+        f"output.fps={FPS}",
+        f"compute.device={asked.device}",
+        *way.overrides,
+    ]
+    root = KEPT / "".join(letter if letter.isalnum() else "-" for letter in way.name)
+    return composed(overrides, ends if asked.frames > 1 else half, root, "film")

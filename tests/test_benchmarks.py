@@ -1,0 +1,157 @@
+"""The benchmarks measure what they say, on pictures whose figures are known."""
+
+import itertools
+
+import likeness
+import numpy as np
+import pytest
+import quality
+import speed
+from growth import Point, line
+
+from render.storybook.scene import Scene
+
+SIDE = 64
+
+
+def texture(seed):
+    return np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+
+
+def grey(value):
+    return np.full((SIDE, SIDE, 3), value, np.uint8)
+
+
+def dissolve(frames):
+    """From one texture to another."""
+    weights = np.linspace(0, 1, frames)[:, None, None, None]
+    return list(((1 - weights) * texture(1) + weights * texture(2)).round().astype(np.uint8))
+
+
+def scroll(frames, pixels=1):
+    """A texture that moves and stays as sharp as it is."""
+    return [np.roll(texture(1), frame * pixels, axis=1) for frame in range(frames)]
+
+
+def brightening(levels):
+    """Greys whose light, and not whose value, is as given."""
+    return [grey(round(255 * level ** (1 / 2.2))) for level in levels]
+
+
+def test_psnr_is_that_of_the_mean_error_over_all_pictures():
+    shown, truth = [grey(100), grey(100)], [grey(100), grey(106)]
+    assert likeness.psnr(shown, truth) == pytest.approx(10 * np.log10(255**2 / 18))
+    assert likeness.worst_psnr(shown, truth) == pytest.approx(20 * np.log10(255 / 6))
+    assert likeness.psnr(truth, truth) == np.inf
+
+
+def test_a_picture_is_most_similar_to_itself():
+    one = texture(1)
+    noisy = np.clip(one + np.random.default_rng(0).normal(0, 40, one.shape), 0, 255)
+    assert likeness.ssim(one, one) == pytest.approx(1)
+    assert 0.2 < likeness.ssim(one, noisy.astype(np.uint8)) < 0.95
+    assert likeness.ssim(one, texture(2)) < 0.2
+
+
+def test_a_dissolve_is_dull_between_its_ends_and_a_movement_is_not():
+    assert likeness.dip(dissolve(13)) < likeness.DIP
+    assert likeness.dip(scroll(13)) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [([2, 2, 2, 2], 0), ([0, 0, 0, 1], 0.75), ([0, 0], 0), ([1, 3], 0.25)]
+)
+def test_gini_is_nothing_for_equal_shares(values, expected):
+    assert likeness.gini(np.array(values, float)) == pytest.approx(expected)
+
+
+def test_equal_steps_are_smooth_and_a_jump_is_found():
+    even = brightening(np.linspace(0.2, 0.8, 13))
+    jumping = brightening([*np.linspace(0.2, 0.3, 6), *np.linspace(0.7, 0.8, 7)])
+    assert likeness.smoothness(even) > 0.97
+    assert likeness.largest_step(even) < 1.3
+    assert likeness.smoothness(jumping) < 0.5
+    assert likeness.largest_step(jumping) > 4
+
+
+def test_the_nearest_picture_is_found_through_noise():
+    known = [texture(seed) for seed in range(5)]
+    asked = [np.clip(k + 10.0, 0, 255).astype(np.uint8) for k in known[::-1]]
+    assert likeness.nearest(asked, known).tolist() == [4, 3, 2, 1, 0]
+
+
+def test_the_front_holds_what_nothing_cheaper_equals():
+    points = [(0.5, 30.0), (0.2, 20.0), (0.3, 19.0), (0.9, 30.0), (0.5, 25.0)]
+    assert quality.front(points) == [(0.2, 20.0), (0.5, 30.0)]
+
+
+def test_a_line_through_points_on_a_line_explains_them():
+    points = [Point(n, 3 * n - 4, 0.5 * n + 2, 600.0) for n in (10, 100, 1000)]
+    assert line(points, "rows") == pytest.approx((3, -4, 1))
+    assert line(points, "seconds") == pytest.approx((0.5, 2, 1))
+    assert line(points, "memory") == pytest.approx((0, 600, 1), abs=1e-6)
+
+
+def test_twenty_pairs_are_varied_and_always_the_same():
+    films = list(quality.prompt_films(5))
+    pairs = [(a, b) for film in films for a, b in itertools.pairwise(film)]
+    assert len(pairs) == 20
+    assert all(a["prompt"] != b["prompt"] for a, b in pairs)
+    assert sum(a["seed"] != b["seed"] for a, b in pairs) == 4
+    assert films == list(quality.prompt_films(5))
+
+
+def test_a_changed_scene_is_one_that_the_grammar_has():
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        scene = quality.changed(Scene("town", biome="desert"), rng)
+        assert not (scene.forest and scene.biome == "desert")
+
+
+def film_of(pictures, fps):
+    return {round(number / fps, 6): picture for number, picture in enumerate(pictures)}
+
+
+def judged(films):
+    """`films` by setting, `exact` among them, as they are judged; each took a second."""
+    took = {name: [quality.Record([], "", 10, 1.0)] for name in films}
+    return {
+        name: quality.judged(name, took, [film], [films["exact"]]) for name, film in films.items()
+    }
+
+
+def test_a_setting_is_judged_by_its_own_frames_enlarged():
+    shown = scroll(quality.SEGMENTS * quality.FPS + 1)
+    small = [likeness.resized(picture, (SIDE // 2, SIDE // 2)) for picture in shown]
+    films = {
+        "exact": film_of(shown, 12),
+        "fewer": film_of(shown[::3], 4),
+        "smaller": film_of(small, 12),
+        "dull": film_of([grey(p.mean()) for p in shown], 12),
+    }
+    rows = judged(films)
+    assert (rows["fewer"].psnr, rows["fewer"].fps) == (np.inf, 4)
+    assert rows["fewer"].smooth == rows["fewer"].exact_smooth
+    assert 10 < rows["smaller"].psnr < 40
+    assert rows["smaller"].size == (SIDE // 2, SIDE // 2)
+    assert rows["smaller"].own_pair == 1
+    assert rows["dull"].faults == quality.SEGMENTS
+    assert rows["exact"].faults == 0
+
+
+def test_every_way_is_in_the_table_of_speed(tiny_sd1, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    few = ["--frames=1", "--steps=2", "--rounds=1", "--reference-frames=1", "--one-process"]
+    ways = ["--ways", "noise blend", "embedding blend", "three"]
+    measured = speed.main([str(tiny_sd1), *few, *ways, "--add", "three", "scheduler.steps=3"])
+    told = capsys.readouterr().out
+    rows = {one.way.name: one.median("rows") for one in measured}
+    assert rows == {
+        speed.ORIGIN: 6,
+        speed.STOCK: 4,
+        "noise blend, float32": 6,
+        "embedding blend, float32": 4,
+        "three, float32": 9,
+    }
+    assert [line.split(" | ")[0][2:] for line in told.splitlines()[-5:]] == list(rows)
+    assert "equal" in told  # the noise blend's picture is the origin's
