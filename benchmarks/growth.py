@@ -27,12 +27,12 @@ from product import machine
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 KEPT = Path("outputs/.bench/growth")
+SAID = "stderr.txt"
 PLACES = (
     "a small town", "a castle by the sea", "a modern city at night", "a forest in winter",
     "a sprawling cityscape", "a desert at sunset", "a lake in autumn", "mountains at dawn",
 )  # fmt: skip
 LENGTHS = (10, 31, 100, 310, 1000)  # the keyframes of four prompts lie on whole frames
-PROMPTS = range(1, 9)
 HELD = 20  # frames in which several prompts meet
 
 
@@ -43,6 +43,8 @@ class Point:
     asked: int
     rows: int
     seconds: float
+    cpu: float
+    """Seconds of all cores, which a machine that others use too disturbs less."""
     memory: float
     """MiB, the most that the process ever held."""
 
@@ -58,11 +60,12 @@ def main() -> None:
         for frames in LENGTHS
         if frames <= asked.most
     ]
-    by_prompts = [point("prompts", prompts, meeting(prompts), asked) for prompts in PROMPTS]
+    most = range(1, asked.prompts + 1)
+    by_prompts = [point("prompts", prompts, meeting(prompts), asked) for prompts in most]
     for what, points in (("frames", by_frames), (f"prompts in {HELD} frames", by_prompts)):
         print("\n".join(table(what, points)), flush=True)
     if asked.plot:
-        draw(by_frames, by_prompts, asked.plot)
+        draw(by_frames, by_prompts, "cpu" if asked.cpu else "seconds", asked.plot)
     shutil.rmtree(KEPT, ignore_errors=True)
 
 
@@ -70,7 +73,9 @@ def arguments() -> argparse.Namespace:
     """How far to go."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--most", type=int, default=LENGTHS[-1], help="frames of the longest film")
+    parser.add_argument("--prompts", type=int, default=len(PLACES), help="most that meet")
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--cpu", action="store_true", help="draw seconds of CPU")
     parser.add_argument("--plot", type=Path, help="where to draw: docs/growth.webp")
     parser.add_argument("--set", nargs="*", default=[], help="overrides for all films")
     return parser.parse_args()
@@ -84,10 +89,9 @@ def long_film(frames: int) -> list[dict[str, Any]]:
 
 def meeting(prompts: int) -> list[dict[str, Any]]:
     """Twenty frames of the same prompts together; the guidance makes each another picture."""
-    mixture = dict.fromkeys(PLACES[:prompts], 1.0)
     return [
-        {"at": "0f", "prompt": mixture, "seed": 1, "guidance": 6},
-        {"at": f"{HELD - 1}f", "prompt": mixture, "guidance": 8},
+        {"at": "0f", "prompt": dict.fromkeys(PLACES[:prompts], 1.0), "seed": 1, "guidance": 6},
+        {"at": f"{HELD - 1}f", "prompt": dict.fromkeys(PLACES[:prompts], 1.0), "guidance": 8},
     ]
 
 
@@ -104,10 +108,11 @@ def point(
     status, usage = ended(folder, f"timeline={name}", f"scheduler.steps={asked.steps}", *asked.set)
     seconds = time.perf_counter() - began
     if status:
-        sys.exit(f"{name}: exit code {status}; see {folder / 'outputs' / name / 'render.log'}")
+        sys.exit(f"{name}: exit code {status}; see {folder / SAID}")
     told = json.loads((folder / "outputs" / name / "run.json").read_text())
+    cpu = usage.ru_utime + usage.ru_stime
     unit = 2**20 if sys.platform == "darwin" else 2**10
-    found = Point(amount, told["rows"], seconds, usage.ru_maxrss / unit)
+    found = Point(amount, told["rows"], seconds, cpu, usage.ru_maxrss / unit)
     print(f"  {name}: {seconds:.1f} s, {found.rows} rows, {found.memory:.0f} MiB", flush=True)
     return found
 
@@ -115,14 +120,15 @@ def point(
 def ended(folder: Path, *arguments: str) -> tuple[int, Any]:
     """Exit code and resources of a command that ran in a folder. This process must stay small:
     what a child holds counts from before it becomes another program."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "render", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    _, status, usage = os.wait4(process.pid, 0)
+    with (folder / SAID).open("w") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "render", *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return process.returncode, usage
 
@@ -139,29 +145,31 @@ def line(points: Sequence[Point], what: str) -> tuple[float, float, float]:
 
 def table(what: str, points: Sequence[Point]) -> Iterator[str]:
     """Markdown: the points, and the lines through them."""
-    yield f"\n| {what} | rows | seconds | peak memory |"
-    yield "|---|---|---|---|"
+    yield f"\n| {what} | rows | seconds | seconds of CPU | peak memory |"
+    yield "|---|---|---|---|---|"
     for p in points:
-        yield f"| {p.asked:,} | {p.rows:,} | {p.seconds:.1f} | {p.memory:.0f} MiB |"
-    rows, seconds, memory = (line(points, name) for name in ("rows", "seconds", "memory"))
+        yield f"| {p.asked:,} | {p.rows:,} | {p.seconds:.1f} | {p.cpu:.1f} | {p.memory:.0f} MiB |"
+    rows, seconds, cpu, memory = (line(points, w) for w in ("rows", "seconds", "cpu", "memory"))
     yield (
-        f"| a line: each costs | {rows[0]:.2f} | {seconds[0]:.4f} | {memory[0]:.3f} MiB |\n"
-        f"| before the first | {rows[1]:.0f} | {seconds[1]:.1f} | {memory[1]:.0f} MiB |\n"
-        f"| R² | {rows[2]:.4f} | {seconds[2]:.4f} | {memory[2]:.2f} |"
+        f"| each more | {rows[0]:.2f} | {seconds[0]:.4f} | {cpu[0]:.4f} | {memory[0]:.3f} MiB |\n"
+        f"| to begin with | {rows[1]:.0f} | {seconds[1]:.1f} | {cpu[1]:.1f} "
+        f"| {memory[1]:.0f} MiB |\n"
+        f"| R² | {rows[2]:.4f} | {seconds[2]:.4f} | {cpu[2]:.4f} | |"
     )
 
 
-def draw(by_frames: Sequence[Point], by_prompts: Sequence[Point], target: Path) -> None:
-    """Seconds and memory against frames and against prompts."""
+def draw(by_frames: Sequence[Point], by_prompts: Sequence[Point], clock: str, target: Path) -> None:
+    """Seconds (of the wall or of all cores) and memory against frames and against prompts."""
     drawn, both = figure(columns=2, height=4.0)
+    label = "seconds of CPU" if clock == "cpu" else "seconds"
     titles = ("frames between four prompts", f"prompts that meet in each of {HELD} frames")
     for axes, points, title in zip(both, (by_frames, by_prompts), titles, strict=True):
         amounts = [p.asked for p in points]
-        slope, start, fit = line(points, "seconds")
+        slope, start, fit = line(points, clock)
         ends = np.array([0, max(amounts)])
         axes.plot(ends, start + slope * ends, color=BLUE, alpha=0.35, linewidth=5)
-        axes.scatter(amounts, [p.seconds for p in points], color=BLUE, zorder=3)
-        axes.set(xlabel=title, ylabel="seconds", title=f"R² {fit:.4f}", xlim=(0, None))
+        axes.scatter(amounts, [getattr(p, clock) for p in points], color=BLUE, zorder=3)
+        axes.set(xlabel=title, ylabel=label, title=f"R² {fit:.4f}", xlim=(0, None))
         axes.set_ylim(0, None)
         axes.yaxis.label.set_color(BLUE)
         right = axes.twinx()

@@ -86,7 +86,7 @@ def test_the_front_holds_what_nothing_cheaper_equals():
 
 
 def test_a_line_through_points_on_a_line_explains_them():
-    points = [Point(n, 3 * n - 4, 0.5 * n + 2, 600.0) for n in (10, 100, 1000)]
+    points = [Point(n, 3 * n - 4, 0.5 * n + 2, n, 600.0) for n in (10, 100, 1000)]
     assert line(points, "rows") == pytest.approx((3, -4, 1))
     assert line(points, "seconds") == pytest.approx((0.5, 2, 1))
     assert line(points, "memory") == pytest.approx((0, 600, 1), abs=1e-6)
