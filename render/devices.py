@@ -42,7 +42,8 @@ def missing(device: str, why: str) -> ConfigError:
 def choose_dtype(
     compute: ComputeConfig, model: ModelConfig, device: str, half: str = "float16"
 ) -> str:
-    """`compute.dtype`, else the model's, else `half` on CUDA and float32 elsewhere.
+    """`compute.dtype`, else the model's, else `half` on CUDA, bfloat16 on a CPU that is faster in
+    it, and float32 elsewhere.
 
     Args:
         half: the 16-bit dtype that the model's family was made for.
@@ -54,7 +55,25 @@ def choose_dtype(
     if named == "float16" and device == "cpu":
         what = "float16 is about 100 times slower on a CPU; use float32 or bfloat16"
         raise ConfigError([Mistake("compute.dtype", what)])
-    return named if named != "auto" else half if device.startswith("cuda") else "float32"
+    if named != "auto":
+        return named
+    if device == "cpu":
+        return "bfloat16" if gains_by_bfloat16() else "float32"
+    return half if device.startswith("cuda") else "float32"
+
+
+def gains_by_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the CPU multiplies bfloat16 faster than float32.
+
+    It does by matrix units (AMX) and on AMD since Zen 4. Intel's AVX512-BF16 alone does not: half
+    of float32's speed was measured (benchmarks/RESULTS.md).
+    """
+    try:
+        told = cpuinfo.read_text()
+    except OSError:
+        return False
+    flags = set(told.partition("\nflags")[2].partition("\n")[0].split())
+    return "amx_bf16" in flags or ("AuthenticAMD" in told and "avx512_bf16" in flags)
 
 
 def cuda_devices() -> int:

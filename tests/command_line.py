@@ -36,7 +36,9 @@ class Place:
     model: Path
 
     def arguments(self, *more):
-        return [f"model.path={self.model}", "model=local", "model.steps=2", "output.fps=4", *more]
+        # The dtype by name, since some CPUs gain by bfloat16.
+        tiny = [f"model.path={self.model}", "model=local", "model.steps=2", "model.dtype=float32"]
+        return [*tiny, "output.fps=4", *more]
 
     def timeline(self, name, keyframes, **more):
         """Write configs/timeline/NAME.yaml; keyframes as dicts or as the file's own text."""

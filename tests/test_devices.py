@@ -5,7 +5,13 @@ import torch
 
 from render import devices
 from render.config import ComputeConfig, ModelConfig
-from render.devices import choose_device, choose_dtype, cuda_devices, torch_build
+from render.devices import (
+    choose_device,
+    choose_dtype,
+    cuda_devices,
+    gains_by_bfloat16,
+    torch_build,
+)
 from render.errors import ConfigError
 
 
@@ -57,7 +63,10 @@ def test_a_device_that_is_not_there_is_told(machine, device, cuda):
         ("float16", "auto", "mps", "float16"),
     ],
 )
-def test_the_dtype_is_the_askers_then_the_models_then_the_devices(asked, models, device, chosen):
+def test_the_dtype_is_the_askers_then_the_models_then_the_devices(
+    monkeypatch, asked, models, device, chosen
+):
+    monkeypatch.setattr(devices, "gains_by_bfloat16", lambda: False)
     assert choose_dtype(ComputeConfig(dtype=asked), model(models), device) == chosen
 
 
@@ -69,3 +78,25 @@ def test_half_precision_is_refused_on_a_cpu():
 def test_what_is_said_of_torch_is_what_torch_says():
     assert torch_build("cuda") == torch.version.cuda
     assert cuda_devices() == torch.cuda.device_count()
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "gains"),
+    [
+        ("AuthenticAMD", "fma avx512f avx512_bf16", True),
+        ("AuthenticAMD", "fma avx2", False),
+        ("GenuineIntel", "fma avx512f avx512_bf16", False),
+        ("GenuineIntel", "fma avx512_bf16 amx_bf16 amx_tile", True),
+        ("GenuineIntel", "xamx_bf16", False),
+    ],
+)
+def test_bfloat16_is_taken_on_a_cpu_that_is_faster_in_it(
+    monkeypatch, tmp_path, vendor, flags, gains
+):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t\t: {flags}\nbugs\t: x\n")
+    assert gains_by_bfloat16(cpuinfo) is gains
+    assert not gains_by_bfloat16(tmp_path / "none")
+    monkeypatch.setattr(devices, "gains_by_bfloat16", lambda: gains)
+    chosen = choose_dtype(ComputeConfig(), model(), "cpu")
+    assert chosen == ("bfloat16" if gains else "float32")

@@ -18,7 +18,8 @@ TABLE = """
     memory fit devices
     plan branches
     lock signals store tokens cost
-    noise starts leaves deepcache early blend assemble residuals pipeline adapters diffusion
+    noise starts leaves deepcache early blend assemble attention residuals pipeline adapters
+    diffusion
     formats ffmpeg encode
     progress sheet report
     prompts film rendering behind survey record work
@@ -29,8 +30,8 @@ TABLE = """
 ORDER = TABLE.split()
 HEAVY = {"torch", "diffusers", "transformers"}
 WITH_TORCH = {
-    "noise", "starts", "leaves", "deepcache", "early", "blend", "assemble", "residuals", "pipeline",
-    "adapters", "diffusion",
+    "noise", "starts", "leaves", "deepcache", "early", "blend", "assemble", "attention",
+    "residuals", "pipeline", "adapters", "diffusion",
 }  # fmt: skip
 ALONE = {
     "hydra": {"__main__"},
