@@ -40,7 +40,7 @@ Picture = npt.NDArray[np.uint8]
 PLACEHOLDER = ""  # the frames' call needs a prompt; every row of it is replaced
 ROWS_PER_FRAME = {"noise": 3, "embedding": 2}
 """Of the usual frame: two prompts or their blend, and what guidance leads away from."""
-ANCHORS_PER_FRAME = 2  # of a batch, whose early predictions are remembered
+ANCHORS_PER_FRAME = 3  # of a batch, whose early predictions are remembered
 REMEMBERED_ANSWERS = 8  # of the text encoders; the frames' placeholder is asked for every time
 FRAMES = {"cpu": 4, "mps": 4, "cuda": 8}
 LATENTS_ON_CPU = 64 * 64  # latent pixels of a batch: a slow model commits frame by frame
@@ -134,6 +134,10 @@ class Diffusion:
             again = self.starts.pipeline
             again.encode_prompt = asked(again.encode_prompt)
 
+    def expect(self, specs: Sequence[FrameSpec]) -> None:
+        """Tell which frames are coming, in order; what they share can then be done together."""
+        self.anchors.expect(specs)
+
     def set_batch(self, frames: int) -> None:
         """Render so many frames at a time from now on; on a GPU with fewer rows a call."""
         self.batch = frames
@@ -183,7 +187,7 @@ class Diffusion:
             NonFiniteFrames: some pictures are not finite; it holds the others.
             OutOfMemory: fewer frames at a time may fit.
         """
-        anchors = self.anchors.missing(specs)
+        anchors = self.anchors.missing(specs, self.batch)
         groups: dict[tuple[bool, int, bool], list[int]] = {}  # frames that share a call
         for place, spec in enumerate(specs):
             steps = steps_done(spec, self.recipe.steps, self.family)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import islice
 
 import torch
 
@@ -54,18 +55,35 @@ class Anchors:
     def __init__(self, evaluations: int, remembered: int) -> None:
         self.evaluations, self.remembered = evaluations, remembered
         self.known: OrderedDict[FrameSpec, tuple[torch.Tensor, ...]] = OrderedDict()
+        self.coming: dict[FrameSpec, int] = {}
+        self.order: list[FrameSpec] = []
 
     def of(self, spec: FrameSpec) -> tuple[tuple[FrameSpec, float], ...]:
         """Whose early predictions a frame takes: its anchors', or its own if they are known."""
         return spec.early or (((spec, 1.0),) if spec in self.known else ())
 
-    def missing(self, specs: Sequence[FrameSpec]) -> list[FrameSpec]:
-        """Anchors of these frames that are not known, each once."""
-        wanted = {anchor: None for spec in specs for anchor, _ in spec.early}
+    def expect(self, specs: Sequence[FrameSpec]) -> None:
+        """Tell which frames are coming, so that anchors can be done together."""
+        wanted = dict.fromkeys(anchor for spec in specs for anchor, _ in spec.early)
+        self.coming = {anchor: place for place, anchor in enumerate(wanted)}
+        self.order = list(wanted)
+
+    def missing(self, specs: Sequence[FrameSpec], fill: int) -> list[FrameSpec]:
+        """Anchors of these frames that are not known, each once, and some that come next.
+
+        Args:
+            fill: how many are done together.
+        """
+        wanted = dict.fromkeys(anchor for spec in specs for anchor, _ in spec.early)
         for anchor in wanted:
             if anchor in self.known:
                 self.known.move_to_end(anchor)
-        return [anchor for anchor in wanted if anchor not in self.known]
+        found = [anchor for anchor in wanted if anchor not in self.known]
+        if found and len(found) % fill:
+            following = self.order[self.coming.get(found[-1], len(self.order)) + 1 :]
+            new = (a for a in following if a not in self.known and a not in wanted)
+            found += islice(new, fill - len(found) % fill)
+        return found
 
     def keep(self, specs: Sequence[FrameSpec], predictions: Sequence[torch.Tensor]) -> None:
         """Remember frames' predictions (frames, …), an evaluation each."""

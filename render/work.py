@@ -130,6 +130,7 @@ class Work:
 
     def render_with(self, diffusion: Diffusion) -> None:
         """All missing frames through the model, with progress."""
+        diffusion.expect([frame.spec for frame in self.missing])
         with self.reporter.progress("render", len(self.missing)) as bar:
 
             def begin(part: Sequence[PlannedFrame]) -> None:

@@ -254,6 +254,21 @@ def test_rows_computed_are_rows_planned(folder, taken, blend):
     diffusion.close()
 
 
+def test_anchors_that_come_next_fill_the_batch_and_change_nothing(folder):
+    frames = specs(film(A, B, C), 6, anchors=3)
+    foresighted, plain = (opened(folder, anchors=3) for _ in range(2))
+    foresighted.expect(frames)
+    begun = []
+    begin = foresighted.begin_anchors
+    foresighted.begin_anchors = lambda part: (begun.append(len(part)), begin(part))[1]
+    pairs = [[render(one, frame)[0] for frame in frames] for one in (foresighted, plain)]
+    assert begun == [4, 3]
+    assert all(np.array_equal(one, other) for one, other in zip(*pairs, strict=True))
+    assert foresighted.rows == plain.rows
+    foresighted.close()
+    plain.close()
+
+
 def test_outside_of_the_interval_there_is_no_guidance(folder):
     plain = Plain(folder)
     diffusion = opened(folder, guidance_interval=(0.34, 0.67))
