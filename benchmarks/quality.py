@@ -53,6 +53,8 @@ SETTINGS: dict[str, list[str]] = {
     "6 anchors for .3": ["sampling.anchors=6", "sampling.early_steps=0.3"],
     "4 anchors for .5": ["sampling.anchors=4", "sampling.early_steps=0.5"],
     "3 anchors for .3": ["sampling.anchors=3", "sampling.early_steps=0.3"],
+    "deep cache 2": ["sampling.deep_cache=2"],
+    "deep cache 3": ["sampling.deep_cache=3"],
     ".8 of the steps": ["sampling.fewer_steps=0.8"],
     ".6 of the steps": ["sampling.fewer_steps=0.6"],
     "half the size": ["sampling.shrink=2"],

@@ -52,6 +52,8 @@ class Turn:
     """What one rendering took; seconds and rows are a frame's."""
 
     seconds: float
+    cpu: float
+    """Seconds of all cores, which a machine that others use too disturbs less."""
     inside: float
     """Seconds in the denoiser and the decoder."""
     rows: float
@@ -81,5 +83,5 @@ def content(way: Way, asked: Asked) -> dict[str, Any]:
         f"compute.device={asked.device}",
         *way.overrides,
     ]
-    root = KEPT / "".join(letter if letter.isalnum() else "-" for letter in way.name)
-    return composed(overrides, ends if asked.frames > 1 else half, root, "film")
+    name = "".join(letter if letter.isalnum() else "-" for letter in way.name)
+    return composed(overrides, ends if asked.frames > 1 else half, KEPT, name)

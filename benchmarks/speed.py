@@ -8,12 +8,13 @@ this project the whole segment, since its frames share work, the origin and the 
 --reference-frames of it, since theirs do not. Each way has a process of its own, one at work at a
 time, and they take turns; a large model, or a single round, leaves only one of them in memory.
 
-Printed are medians of seconds a frame, their ratios, the denoiser's rows a frame, the share of the
-time inside denoiser and decoder, the arithmetic done a second against a matrix product measured
-beside it in the same dtype, the peak memory of the way's process, and how far the pictures are from
-the origin's (noise blends) or the stock pipeline's (embedding blends). Ours are whole runs through
-the product's own path, from overrides to PNG files; only loading is left out. Ways that this
-machine or this version lacks are named and left out.
+Printed are medians of seconds a frame and their ratios, seconds of all cores, the denoiser's rows a
+frame, the share of the time inside denoiser and decoder, the arithmetic done a second (a row is a
+row, also where a deep cache leaves out part of it) against a matrix product measured beside it in
+the same dtype, the peak memory of the way's process, and how far the pictures are from the origin's
+(noise blends) or the stock pipeline's (embedding blends). Ours are whole runs through the product's
+own path, from overrides to PNG files; only loading is left out. Ways that this machine or this
+version lacks are named and left out.
 """
 
 from __future__ import annotations
@@ -221,7 +222,8 @@ def take_turn(
     one.process = one.process or start(one.way, asked)
     turn = one.process.turn()
     one.turns.append(turn)
-    told = f"{turn.seconds:.3f} s and {turn.rows:.1f} rows a frame, {turn.memory:.2f} GiB"
+    speed = f"{turn.seconds:.3f} s ({turn.cpu:.3f} of CPU), {turn.rows:.1f} rows a frame"
+    told = f"{speed}, {turn.memory:.2f} GiB"
     print(f"  round {number}: {one.way.name}: {told}", flush=True)
     if not stay:
         one.process.end()
@@ -235,15 +237,19 @@ def table(measured: Sequence[Measured], rounds: int) -> Iterator[str]:
     peaks = {one.way.dtype: one.median("matmul") for one in measured}
     told = ", ".join(f"{peak:.0f} GFLOP/s in {dtype}" for dtype, peak in peaks.items())
     yield f"\na matrix product: {told}; medians of {rounds}\n"
-    yield "| way | s a frame | × origin | × stock | rows | inside | of a matmul | memory | PSNR |"
-    yield "|---|" + "---|" * 8
+    yield (
+        "| way | s a frame | × origin | × stock | CPU s a frame | rows | inside | of a matmul "
+        "| memory | PSNR |"
+    )
+    yield "|---|" + "---|" * 9
     for one in measured:
         seconds = one.median("seconds")
         of_peak = one.median("gflop") / seconds / one.median("matmul")
         reference = stock if one.way.blend == "embedding" else origin
         yield (
             f"| {one.way.name} | {seconds:.3f} | {origin.median('seconds') / seconds:.2f} "
-            f"| {stock.median('seconds') / seconds:.2f} | {one.median('rows'):.1f} "
+            f"| {stock.median('seconds') / seconds:.2f} | {one.median('cpu'):.3f} "
+            f"| {one.median('rows'):.1f} "
             f"| {one.median('inside') / seconds:.1%} | {of_peak:.0%} "
             f"| {max(turn.memory for turn in one.turns):.2f} GiB | {closeness(one, reference)} |"
         )

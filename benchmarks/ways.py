@@ -17,7 +17,7 @@ import numpy as np
 import torch
 import transformers
 from product import Picture, declared, pictures, rendered
-from segment import FPS, GUIDANCE, PROMPTS, SEED, Asked, Turn, Way, content
+from segment import FPS, GUIDANCE, KEPT, PROMPTS, SEED, Asked, Turn, Way, content
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -39,6 +39,13 @@ class Clock:
     def __init__(self) -> None:
         self.spans: list[tuple[Any, Any]] = []
         self.rows = 0
+        self.cpu_from = self.cpu_to = time.process_time()
+
+    def begin(self) -> None:
+        """Count from now on."""
+        self.spans.clear()
+        self.rows = 0
+        self.cpu_from = self.cpu_to = time.process_time()
 
     def around(self, owner: Any, name: str, counted: bool = False) -> None:
         """Watch a method of an object from now on; `counted`: its calls' rows."""
@@ -50,6 +57,7 @@ class Clock:
                 return stock(*args, **kwargs)
             finally:
                 self.spans.append((start, moment()))
+                self.cpu_to = time.process_time()
                 if counted:
                     self.rows += (kwargs.get("sample") if not args else args[0]).shape[0]
 
@@ -108,8 +116,7 @@ def opened(way: Way, asked: Asked) -> Callable[[], Turn]:
     render_frame = make(stock, asked.steps)
 
     def take_turn() -> Turn:
-        clock.spans.clear()
-        clock.rows = 0
+        clock.begin()
         synchronize()
         start = time.perf_counter()
         made = {frame: render_frame(asked.weight(frame)) for frame in asked.references}
@@ -138,7 +145,9 @@ def turn(
     a_row, a_decoding = work(asked.folder, side)
     gflop = (rows * a_row + decoded * a_decoding) / frames
     peak = matmul_peak(getattr(torch, dtype), asked.device)
-    return Turn(seconds / frames, inside / frames, rows / frames, gflop, peak, memory, dtype, made)
+    cpu = (clock.cpu_to - clock.cpu_from) / frames
+    per_frame = (seconds / frames, cpu, inside / frames, rows / frames, gflop)
+    return Turn(*per_frame, peak, memory, dtype, made)
 
 
 def origin(stock: Any, steps: int) -> Callable[[float], Picture]:
@@ -187,7 +196,7 @@ def ours(way: Way, asked: Asked) -> Callable[[], Turn]:
     film = declared(film_content)
 
     def take_turn() -> Turn:
-        for png in Path(film_content["root"]).rglob("*.png"):
+        for png in KEPT.rglob("*.png"):  # also another way's, whose pictures may be the same
             png.unlink()
         gc.collect()
         clock = Clock()
@@ -211,6 +220,7 @@ def watched_opening(clock: Clock) -> Iterator[None]:
 
     def opened(*args: Any, **kwargs: Any) -> Any:
         diffusion = stock(*args, **kwargs)
+        clock.begin()
         clock.around(diffusion.denoiser, "stock_forward")
         clock.around(diffusion.pipeline.vae, "decode")
         return diffusion

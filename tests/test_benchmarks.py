@@ -8,6 +8,7 @@ import pytest
 import quality
 import speed
 from growth import Point, line
+from product import composed, declared
 
 from render.storybook.scene import Scene
 
@@ -90,6 +91,12 @@ def test_a_line_through_points_on_a_line_explains_them():
     assert line(points, "rows") == pytest.approx((3, -4, 1))
     assert line(points, "seconds") == pytest.approx((0.5, 2, 1))
     assert line(points, "memory") == pytest.approx((0, 600, 1), abs=1e-6)
+
+
+@pytest.mark.parametrize("setting", quality.SETTINGS)
+def test_every_setting_is_one_that_there_is(setting, tmp_path):
+    (film,) = quality.prompt_films(1)
+    declared(composed(quality.SETTINGS[setting], film, tmp_path, "film"))
 
 
 def test_twenty_pairs_are_varied_and_always_the_same():
