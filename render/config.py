@@ -254,6 +254,7 @@ class ComputeConfig(Frozen):
     offload: Literal["none", "model", "sequential"] = "none"
     vae_tiling: StrictBool = False
     quantised: Literal["none", "int8"] = "none"
+    engine: Literal["torch", "compiled", "openvino"] = "torch"
 
     @field_validator("device")
     @classmethod

@@ -49,11 +49,11 @@ def choose_dtype(
         half: the 16-bit dtype that the model's family was made for.
 
     Raises:
-        ConfigError: float16 on a CPU, which has no arithmetic for it.
+        ConfigError: float16 on a CPU, where torch has hardly any arithmetic for it.
     """
     named = compute.dtype if compute.dtype != "auto" else model.dtype
-    if named == "float16" and device == "cpu":
-        what = "float16 is about 100 times slower on a CPU; use float32 or bfloat16"
+    if named == "float16" and device == "cpu" and compute.engine != "openvino":
+        what = "float16 is slow on a CPU; use float32 or bfloat16, or compute=openvino"
         raise ConfigError([Mistake("compute.dtype", what)])
     if named != "auto":
         return named

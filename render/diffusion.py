@@ -22,7 +22,9 @@ from render.adapters import Adapters
 from render.assemble import first_line
 from render.blend import BlendedDenoiser, Enough, Evaluations
 from render.branches import Branches, Text, beginning, branches, steps_done
+from render.compiled import compile_networks
 from render.config import ComputeConfig
+from render.converted import convert_networks
 from render.deepcache import DeepCache
 from render.early import Anchors
 from render.emphasis import has_weights
@@ -55,6 +57,7 @@ def open_diffusion(
     compute: ComputeConfig | None = None,
     images: Mapping[str, Path] | None = None,
     loras: Sequence[Lora] = (),
+    on_notice: Callable[[str], None] = lambda notice: None,
 ) -> Diffusion:
     """Load a model for a recipe.
 
@@ -68,6 +71,7 @@ def open_diffusion(
         images: where the pictures lie that frames start from or follow, by the sha256 of their
             files.
         loras: those that frames may name.
+        on_notice: told what an engine takes long for, a line each.
 
     Raises:
         ConfigError: the model, its scheduler, a LoRA or the device can't be used; one line a
@@ -78,9 +82,11 @@ def open_diffusion(
         pipeline, family = load_pipeline(source, recipe, device, compute)
         adapters = Adapters(pipeline, family, loras)
         residuals = load_residuals(source, recipe, device, images or {})
-        return Diffusion(
+        diffusion = Diffusion(
             pipeline, family, recipe, device, batch, on_text, images, adapters, residuals
         )
+        diffusion.start_engine((compute or ComputeConfig()).engine, on_notice)
+    return diffusion
 
 
 class Diffusion:
@@ -137,6 +143,14 @@ class Diffusion:
     def expect(self, specs: Sequence[FrameSpec]) -> None:
         """Tell which frames are coming, in order; what they share can then be done together."""
         self.anchors.expect(specs)
+
+    def start_engine(self, engine: str, on_notice: Callable[[str], None]) -> None:
+        """Let another engine than torch as it is compute the denoiser and the decoder."""
+        if engine == "compiled":
+            compile_networks(self.pipeline, self.family, self.denoiser, self.kind, on_notice)
+        elif engine == "openvino":
+            recorded = [self.record(Text(PLACEHOLDER), rows) for rows in (1, 2)]
+            convert_networks(self.pipeline, self.denoiser, self.recipe, recorded, on_notice)
 
     def set_batch(self, frames: int) -> None:
         """Render so many frames at a time from now on; on a GPU with fewer rows a call."""

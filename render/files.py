@@ -10,7 +10,7 @@ import shutil
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -55,6 +55,24 @@ def replacing(target: Path) -> Iterator[Path]:
     sync_folder(target.parent)
 
 
+@contextmanager
+def folder_replacing(target: Path) -> Iterator[Path]:
+    """A folder to fill with files; it takes the target's name if the block ends well, else it
+    goes. One that another process put there meanwhile stays."""
+    temp = temp_beside(target)
+    temp.mkdir()
+    try:
+        yield temp
+        for file in temp.iterdir():
+            sync(file)
+        sync_folder(temp)
+        with suppress(FileExistsError):  # as a folder with content is told on most systems
+            temp.rename(target)
+    finally:
+        shutil.rmtree(temp, ignore_errors=True)
+    sync_folder(target.parent)
+
+
 def write_whole(target: Path, content: bytes) -> None:
     """The content under the target's name, whole and lasting, or not at all."""
     with room_for(target, len(content)), replacing(target) as temp:
@@ -95,16 +113,26 @@ def free_bytes(target: Path) -> int:
 
 def sweep(folder: Path) -> int:
     """Removes temp files of this machine's ended processes; returns how many."""
-    stale = [
-        Path(entry.path)
-        for entry in os.scandir(folder)
-        if (parts := TEMP.fullmatch(entry.name))
-        and entry.is_file(follow_symlinks=False)
-        and not in_use(int(parts[1]), parts[2])
-    ]
-    for temp in stale:
+    temps = [Path(entry.path) for entry in stale(folder) if entry.is_file(follow_symlinks=False)]
+    for temp in temps:
         temp.unlink(missing_ok=True)
-    return len(stale)
+    return len(temps)
+
+
+def sweep_folders(folder: Path) -> None:
+    """Removes what `folder_replacing` left behind when its process ended in it."""
+    for entry in stale(folder):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def stale(folder: Path) -> list[os.DirEntry[str]]:
+    """What has the name of a temp file of an ended process of this machine."""
+    return [
+        entry
+        for entry in os.scandir(folder)
+        if (parts := TEMP.fullmatch(entry.name)) and not in_use(int(parts[1]), parts[2])
+    ]
 
 
 def in_use(pid: int, mark: str) -> bool:

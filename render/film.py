@@ -16,6 +16,7 @@ from render.checkpoint import check_index, check_model
 from render.config import ModelConfig, RunConfig
 from render.control import Pictures, followed_pictures
 from render.devices import choose_device, choose_dtype
+from render.engines import engine_mistakes
 from render.errors import ConfigError, Mistake
 from render.families import FAMILIES, Family
 from render.formats import audio_mistake, rate_mistake
@@ -124,6 +125,7 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     mistakes += family_mistakes(config, model, locate) if model else []
     mistakes += weight_mistakes(config, model, locate) if model else []
     mistakes += memory_mistakes(config.compute, place, model) if model else []
+    mistakes += engine_mistakes(config, place, model) if model else []
     for key, wrong in (("audio", audio_mistake), ("fps", rate_mistake)):
         if what := wrong(config.output):
             mistakes.append(Mistake(f"output.{key}", what))

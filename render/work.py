@@ -15,6 +15,7 @@ import render
 from render import cost, store
 from render.behind import behind
 from render.encode import encode
+from render.engines import keep_compiled
 from render.errors import FramesFailed, RenderError
 from render.ffmpeg import ffmpeg_version
 from render.files import make_folder, sync_folder
@@ -112,6 +113,8 @@ class Work:
 
     def load(self) -> Diffusion:
         """The model, opened on the run's device."""
+        if self.film.config.compute.engine == "compiled":
+            keep_compiled()
         from render.diffusion import open_diffusion  # torch, only now
 
         film, batch = self.film, self.film.config.compute.batch
@@ -126,6 +129,7 @@ class Work:
                 compute=film.config.compute,
                 images=film.images,
                 loras=[lora for lora in film.loras if lora.name in at_work],
+                on_notice=self.reporter.say,
             )
 
     def render_with(self, diffusion: Diffusion) -> None:

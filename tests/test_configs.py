@@ -44,7 +44,7 @@ def test_the_groups_are_those_of_the_contract():
     assert set(named.split()) <= set(choices("scheduler"))
     named = "mp4 webm av1 prores gif webp apng frames"
     assert set(choices("output")) == set(named.split())
-    assert set(choices("compute")) == {"auto", "cpu", "cuda", "mps", "little_memory"}
+    assert set(choices("compute")) == {"auto", "cpu", "cuda", "mps", "little_memory", "openvino"}
     named = "city city_two city_seeds seasons everything"
     assert set(named.split()) <= set(choices("timeline"))
 

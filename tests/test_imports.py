@@ -15,11 +15,11 @@ TABLE = """
     words errors values easing files ours emphasis
     config parsing documents shortcuts
     timeline anchors families schedulers singlefile models checkpoint images control parts loras
-    memory fit devices
+    memory fit devices engines
     plan branches
     lock signals store tokens cost
     noise starts leaves deepcache early blend assemble attention residuals pipeline adapters
-    diffusion
+    compiled converted diffusion
     formats ffmpeg encode
     progress sheet report
     prompts film rendering behind survey record work
@@ -31,7 +31,7 @@ ORDER = TABLE.split()
 HEAVY = {"torch", "diffusers", "transformers"}
 WITH_TORCH = {
     "noise", "starts", "leaves", "deepcache", "early", "blend", "assemble", "attention",
-    "residuals", "pipeline", "adapters", "diffusion",
+    "residuals", "pipeline", "adapters", "compiled", "converted", "diffusion",
 }  # fmt: skip
 ALONE = {
     "hydra": {"__main__"},
@@ -41,6 +41,7 @@ ALONE = {
     "rich": {"progress", "report"},
     "tokenizers": {"tokens"},
     "compel": {"emphasis"},
+    "openvino": {"converted"},
     "fcntl": {"lock"},
 }
 

@@ -1,0 +1,237 @@
+"""The OpenVINO engine: a network converted once, kept in the user's cache, computed by OpenVINO.
+
+A network is converted as a function of the tensors in its arguments, traced with those that the
+pipeline itself makes; any number of rows fits, and any length of the texts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+
+from render.assemble import first_line
+from render.blend import BlendedDenoiser
+from render.engines import KEY, OTHERWISE, cache_folder
+from render.errors import ConfigError, Mistake
+from render.files import folder_replacing, make_folder, sweep_folders
+from render.leaves import Path as Place
+from render.leaves import at, row_axes, with_leaves
+from render.plan import Recipe
+
+PRECISION = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+CAPABILITY = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
+"""What OpenVINO says of a CPU that computes in that dtype."""
+IR_NAME = "network.xml"
+
+Notice = Callable[[str], None]
+
+
+def convert_networks(
+    pipeline: Any,
+    denoiser: BlendedDenoiser,
+    recipe: Recipe,
+    recorded: Sequence[Mapping[str, Any]],
+    on_notice: Notice,
+) -> None:
+    """Let OpenVINO compute the denoiser's rows and the VAE's decoding; their weights in torch are
+    freed.
+
+    Args:
+        recorded: the denoiser's arguments with one row, and with two.
+        on_notice: told, in a line, of what takes long or differs from what was asked for.
+
+    Raises:
+        ConfigError: a network can't be converted.
+    """
+    stock, (one, two) = denoiser.stock_forward, recorded
+    net = Network("denoiser", denoiser.denoiser, lambda **given: stock(**given)[0], two)
+    rows = computed(net, free_axes(one, two, denoiser), recipe, on_notice)
+    denoiser.stock_forward = lambda **given: (rows(given),)
+
+    vae = pipeline.vae
+    if recipe.dtype == "float16" and hasattr(pipeline, "upcast_vae") and vae.config.force_upcast:
+        vae.decoder.to(torch.float32)  # as the pipeline does, since it overflows
+    decode = vae.decoder.forward
+    latents = two["sample"].new_zeros(1, vae.config.latent_channels, *two["sample"].shape[2:])
+    net = Network("decoder", vae.decoder, lambda latents: decode(latents), {"latents": latents})
+    picture = computed(net, {}, recipe, on_notice)
+    vae.decoder.forward = lambda latents: picture({"latents": latents})
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network as it is called: `call` gives one tensor for arguments like these."""
+
+    name: str
+    module: torch.nn.Module
+    call: Callable[..., torch.Tensor]
+    arguments: Mapping[str, Any]
+
+    @property
+    def dtype(self) -> str:
+        """Of its weights."""
+        return str(next(self.module.parameters()).dtype).removeprefix("torch.")
+
+
+def free_axes(
+    one: Mapping[str, Any], two: Mapping[str, Any], denoiser: BlendedDenoiser
+) -> dict[Place, set[int]]:
+    """Axes that change from call to call: the rows', and in what stems from texts their length."""
+    axes = {path: {axis} for path, axis in row_axes(one, two).items()}
+    for path, free in axes.items():
+        if not denoiser.is_state(path):
+            free |= set(range(at(two, path).ndim - 1))
+    return axes
+
+
+def places(tree: Any, path: Place = ()) -> Iterator[Place]:
+    """Paths of all tensors in nested arguments."""
+    if isinstance(tree, torch.Tensor):
+        yield path
+    elif isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from places(value, (*path, key))
+    elif isinstance(tree, list | tuple):
+        for key, value in enumerate(tree):
+            yield from places(value, (*path, key))
+
+
+class OfTensors(torch.nn.Module):
+    """A network as a function of float32 tensors alone; all else is as it was recorded."""
+
+    def __init__(self, net: Network) -> None:
+        super().__init__()
+        self.module = net.module  # whose weights a trace looks for here
+        self.call, self.arguments = net.call, net.arguments
+        self.paths = list(places(net.arguments))
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        given = {
+            path: tensor.to(at(self.arguments, path).dtype)
+            for path, tensor in zip(self.paths, tensors, strict=True)
+        }
+        return self.call(**with_leaves(self.arguments, given)).float()
+
+
+def computed(
+    net: Network, free: Mapping[Place, set[int]], recipe: Recipe, on_notice: Notice
+) -> Callable[[Mapping[str, Any]], torch.Tensor]:
+    """The network by OpenVINO: arguments like the recorded ones to its tensor."""
+    import openvino
+
+    core, paths = openvino.Core(), list(places(net.arguments))
+    settings = how_to_compute(core, net, on_notice)
+    request = core.compile_model(kept(core, net, free, recipe, on_notice), "CPU", settings)
+    request = request.create_infer_request()
+    net.module.to("meta")
+
+    def compute(given: Mapping[str, Any]) -> torch.Tensor:
+        tensors = [at(given, path) for path in paths]
+        arrays = [tensor.float().contiguous().numpy() for tensor in tensors]
+        request.infer(dict(enumerate(arrays)), share_inputs=True)
+        output = torch.from_numpy(request.get_output_tensor(0).data.copy())
+        return output.to(tensors[0].dtype)
+
+    return compute
+
+
+def how_to_compute(core: Any, net: Network, on_notice: Notice) -> dict[str, Any]:
+    """OpenVINO's settings: torch's threads, one call at a time, the weights' dtype if the CPU
+    computes in it."""
+    dtype = net.dtype
+    if CAPABILITY[dtype] not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        on_notice(f"this CPU does not compute in {dtype}; the {net.name} computes in float32")
+        dtype = "float32"
+    return {
+        "INFERENCE_PRECISION_HINT": PRECISION[dtype],
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,  # runs beside each other would share the first cores
+    }
+
+
+def kept(
+    core: Any, net: Network, free: Mapping[Place, set[int]], recipe: Recipe, on_notice: Notice
+) -> Any:
+    """The converted network, from the cache or made and put there."""
+    folder = cache_folder() / "openvino" / key_of(net, recipe)
+    with suppress(RuntimeError):  # is not there, or was damaged
+        return core.read_model(folder / IR_NAME)
+    on_notice(
+        f"converting the {net.name} for OpenVINO, once; up to minutes. It is kept in {folder}"
+    )
+    model = converted(net, free)
+    try:
+        make_folder(folder.parent)
+        sweep_folders(folder.parent)
+        shutil.rmtree(folder, ignore_errors=True)
+        with folder_replacing(folder) as fresh:
+            save(model, fresh / IR_NAME)
+        return core.read_model(folder / IR_NAME)  # from the file, as it is mapped into memory
+    except (OSError, RuntimeError) as error:
+        on_notice(f"{folder} can't be written ({first_line(error)}); the next run converts again")
+        return model
+
+
+def key_of(net: Network, recipe: Recipe) -> str:
+    """What a converted network depends on."""
+    import openvino
+
+    told = {
+        "model": recipe.model,
+        "network": net.name,
+        "arguments": [
+            ["/".join(map(str, path)), list(at(net.arguments, path).shape)]
+            for path in places(net.arguments)
+        ],
+        "dtype": net.dtype,
+        "versions": [openvino.__version__, torch.__version__, diffusers.__version__],
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def converted(net: Network, free: Mapping[Place, set[int]]) -> Any:
+    """The network as an OpenVINO model.
+
+    Raises:
+        ConfigError: it can't be converted.
+    """
+    import openvino
+
+    wrapped = OfTensors(net).eval()
+    example = tuple(at(net.arguments, path).float() for path in wrapped.paths)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a trace's, of checks that hold for all rows
+            model = openvino.convert_model(wrapped, example_input=example)
+        shapes = {
+            model.inputs[place]: [
+                -1 if axis in free.get(path, ()) else length for axis, length in enumerate(shape)
+            ]
+            for place, (path, shape) in enumerate(
+                zip(wrapped.paths, (tensor.shape for tensor in example), strict=True)
+            )
+        }
+        model.reshape(shapes)
+    except Exception as error:  # of the trace or of OpenVINO, which have no common base
+        what = f"OpenVINO can't convert this {net.name} ({first_line(error)[:200]}); {OTHERWISE}"
+        raise ConfigError([Mistake(KEY, what)]) from error
+    return model
+
+
+def save(model: Any, file: Path) -> None:
+    """Write the model with its weights as they are."""
+    import openvino
+
+    openvino.save_model(model, file, compress_to_fp16=False)

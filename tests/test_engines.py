@@ -1,0 +1,288 @@
+"""Engines: refused at plan time with a way out, no part of the identity, and the same pictures."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from films import composed
+from tiny_models import SIDE
+
+from render import engines
+from render.compiled import compile_networks
+from render.config import ComputeConfig, ModelConfig
+from render.converted import Network, how_to_compute, kept
+from render.diffusion import open_diffusion
+from render.engines import cache_folder, changed_weights, compiler_mistakes, openvino_mistakes
+from render.errors import ConfigError
+from render.families import FAMILIES, ModelSource
+from render.files import HOST
+from render.film import open_film
+from render.plan import FrameSpec, Recipe
+
+
+@pytest.fixture
+def film(tiny_sd1, tmp_path, monkeypatch):
+    """The film of the tiny model with such keys of `compute`, where every package is installed."""
+    monkeypatch.setattr(engines, "find_spec", lambda name: name)
+
+    def film(**compute):
+        changes = {f"compute.{key}": value for key, value in compute.items()}
+        return open_film(composed(tiny_sd1, tmp_path / "out", changes), "", str)
+
+    return film
+
+
+def lines_of(mistakes):
+    return [str(mistake) for mistake in mistakes]
+
+
+# --- what a plan says ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["compiled", "openvino"])
+def test_an_engine_is_no_part_of_the_identity(film, engine):
+    assert film(engine=engine).plan.digest == film().plan.digest
+
+
+def test_a_package_that_is_not_there_is_told_with_the_way_out(place, monkeypatch):
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    ended = place.render("+timeline=t", "mode=plan", "compute=openvino")
+    assert ended.code == 2
+    (line,) = ended.err.splitlines()
+    told = "render: compute.engine: openvino needs a package that is not here"
+    assert line == f"{told}: pip install 'render[openvino]'"
+
+
+@pytest.mark.parametrize("device", ["cuda:1", "mps"])
+def test_openvino_is_for_the_cpu(film, device):
+    (line,) = lines_of(openvino_mistakes(device, film().model))
+    told = f"compute.engine: openvino computes on the CPU, but this run is on {device}"
+    assert line == f"{told}; use compute=openvino or compute.engine=torch"
+
+
+def test_openvino_is_for_u_nets(film):
+    model = replace(film().model, family=FAMILIES["FluxPipeline"])
+    (line,) = lines_of(openvino_mistakes("cpu", model))
+    told = "compute.engine: openvino computes U-Nets, but FluxPipeline has a transformer"
+    assert line == f"{told}; use compute.engine=torch"
+
+
+@pytest.mark.parametrize("engine", ["compiled", "openvino"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("loras", [{"path": "paint.safetensors"}]),
+        ("controlnet", {"path": "edges", "image": "a.png"}),
+    ],
+)
+def test_what_changes_a_network_later_is_refused(engine, key, value):
+    written = ModelConfig.model_validate(
+        {"name": "tiny", "path": "model", "steps": 4, "guidance": 7.5, key: value}
+    )
+    (line,) = lines_of(changed_weights(engine, written))
+    assert line.startswith(f"model.{key}: {engine} ")
+    assert "use compute.engine=torch" in line
+
+
+@pytest.mark.parametrize("engine", ["compiled", "openvino"])
+@pytest.mark.parametrize(("key", "value"), [("quantised", "int8"), ("vae_tiling", True)])
+def test_what_takes_networks_apart_is_refused(film, monkeypatch, engine, key, value):
+    monkeypatch.setattr("render.memory.find_spec", lambda name: name)
+    with pytest.raises(ConfigError) as error:
+        film(engine=engine, **{key: value})
+    told = f"compute.{key}: {engine} computes whole networks in place"
+    assert str(error.value) == f"{told}; use compute.engine=torch with it"
+
+
+@pytest.mark.parametrize(("device", "language"), [("cpu", "C++"), ("cuda:1", "C")])
+def test_a_compiler_that_is_not_there_is_told(monkeypatch, device, language):
+    monkeypatch.setattr(engines, "find_spec", lambda name: name)
+    monkeypatch.setattr(engines.shutil, "which", lambda name: None)
+    (line,) = lines_of(compiler_mistakes(device))
+    assert line.startswith(f"compute.engine: compiled needs a {language} compiler on a ")
+    assert line.endswith("or use compute.engine=torch")
+
+
+def test_headers_that_are_not_there_are_told(monkeypatch, tmp_path):
+    monkeypatch.setattr(engines.shutil, "which", lambda name: name)
+    monkeypatch.setattr(engines.sysconfig, "get_path", lambda name: str(tmp_path))
+    (line,) = lines_of(compiler_mistakes("cpu"))
+    assert "Python.h is not here; install python3-dev, or use compute.engine=torch" in line
+
+
+def test_compiled_needs_triton_on_a_gpu_and_is_not_for_apples(monkeypatch):
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    monkeypatch.setattr(engines.shutil, "which", lambda name: name)
+    assert "pip install triton" in lines_of(compiler_mistakes("cuda"))[0]
+    assert "but this run is on mps" in lines_of(compiler_mistakes("mps"))[0]
+
+
+@pytest.mark.parametrize(
+    ("asked", "folder"), [("/var/c", "/var/c/render"), ("", "/h/.cache/render"), ("c", None)]
+)
+def test_the_cache_is_where_the_user_keeps_caches(monkeypatch, asked, folder):
+    monkeypatch.setenv("XDG_CACHE_HOME", asked)
+    monkeypatch.setenv("HOME", "/h")
+    assert cache_folder() == Path(folder or "/h/.cache/render")  # a relative one is to be ignored
+
+
+# --- pictures ------------------------------------------------------------------------------------
+
+
+def opened(folder, side=SIDE, said=None, **compute):
+    recipe = Recipe(f"tiny {folder}", "model", {}, 2, side, side, "float32", "noise")
+    source = ModelSource(folder, None, None, None, None)
+    config = ComputeConfig.model_validate(compute)
+    notices = said if said is not None else []
+    return open_diffusion(source, recipe, "cpu", compute=config, on_notice=notices.append)
+
+
+def spec(place):
+    """Frames of two rows, of three and of four."""
+    texts = ["a castle", "a forest", "a lake"][: place + 1]
+    prompts = tuple((text, 1 / len(texts)) for text in texts)
+    return FrameSpec(prompts, (("", 1.0),), ((1, 1.0),), 3.0)
+
+
+def pictures(diffusion, *batches):
+    """Of frames by their places, a batch at a time."""
+    return np.stack(
+        [
+            picture.astype(int)
+            for batch in batches
+            for picture in diffusion.render([spec(place) for place in batch], lambda *_: None)
+        ]
+    )
+
+
+CONVERTING = ["converting the denoiser", "converting the decoder"]
+
+
+@pytest.fixture(scope="module")
+def kept_here(tmp_path_factory):
+    """A cache of this file's own."""
+    pytest.importorskip("openvino")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.mark.parametrize("name", ["sd1", pytest.param("sdxl", marks=pytest.mark.slow)])
+def test_openvino_paints_what_torch_paints_and_converts_once(
+    tiny_sd1, family_folder, kept_here, name
+):
+    folder, side = (tiny_sd1, SIDE) if name == "sd1" else (family_folder(name), 16)
+    torchs = pictures(opened(folder, side), [0, 1, 2])
+    first, second = [], []
+    diffusion = opened(folder, side, first, engine="openvino")
+    assert np.abs(pictures(diffusion, [0, 1, 2]) - torchs).max() <= 1
+    assert ["converting the denoiser" in first[0], "converting the decoder" in first[1]] == [
+        True
+    ] * 2
+    again = opened(folder, side, second, engine="openvino")
+    again.denoiser.rows_per_call = None  # as for large frames: calls of two rows, three and four
+    assert np.abs(pictures(again, [0, 1, 2]) - torchs).max() <= 1
+    assert second == []
+
+
+@pytest.fixture
+def doubling(tmp_path, monkeypatch):
+    """Converts a network of one layer that doubles; gives its answer to 1 and what was said."""
+    openvino = pytest.importorskip("openvino")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    layer = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(layer.weight, 2.0)
+    recipe = Recipe("a layer", "model", {}, 1, 8, 8, "float32", "noise")
+
+    def doubled(call=layer.forward):
+        said = []
+        net = Network("denoiser", layer, call, {"input": torch.ones(2, 1)})
+        model = kept(openvino.Core(), net, {("input",): {0}}, recipe, said.append)
+        answer = openvino.compile_model(model, "CPU")([np.ones((5, 1), np.float32)])[0]
+        assert answer.tolist() == [[2.0]] * 5
+        return said
+
+    return doubled
+
+
+def test_a_damaged_network_is_converted_again(doubling, tmp_path):
+    assert len(doubling()) == 1
+    (file,) = (tmp_path / "cache").rglob("network.xml")
+    file.write_text(file.read_text()[:100])
+    assert len(doubling()) == 1
+    assert doubling() == []
+
+
+def test_a_cache_that_cant_be_written_is_told_and_no_obstacle(doubling, tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    _, line = doubling()
+    assert "can't be written" in line
+    assert line.endswith("; the next run converts again")
+
+
+def test_what_was_left_of_a_conversion_goes(doubling, tmp_path, monkeypatch):
+    monkeypatch.setattr("render.files.in_use", lambda pid, mark: False)
+    left = tmp_path / "cache" / "render" / "openvino" / f".x.{HOST}-1-{'0' * 16}.tmp"
+    left.mkdir(parents=True)
+    doubling()
+    assert not left.exists()
+
+
+def test_a_network_that_cant_be_converted_is_told_in_a_line(doubling):
+    def failing(input):  # noqa: A002
+        raise RuntimeError("no such operator\nand much more")
+
+    with pytest.raises(ConfigError) as error:
+        doubling(failing)
+    (line,) = str(error.value).splitlines()
+    assert line.startswith("compute.engine: OpenVINO can't convert this denoiser (")
+    assert line.endswith("; use compute.engine=torch")
+
+
+@pytest.mark.parametrize(
+    ("capable", "hint"), [(["FP32", "FP16"], "f16"), (["FP32", "BF16"], "f32")]
+)
+def test_a_dtype_that_the_cpu_does_not_compute_in_is_told(capable, hint):
+    class Core:
+        def get_property(self, device, name):
+            return capable
+
+    said = []
+    net = Network("decoder", torch.nn.Linear(1, 1).half(), torch.nn.Identity(), {})
+    assert how_to_compute(Core(), net, said.append)["INFERENCE_PRECISION_HINT"] == hint
+    assert len(said) == (hint == "f32")
+
+
+def test_compiled_paints_what_torch_paints_and_other_batches_compile_nothing_new(tiny_sd1):
+    diffusion = opened(tiny_sd1)
+    torchs = pictures(diffusion, [0, 1, 2])
+    compiled(diffusion)
+    assert np.abs(pictures(diffusion, [0, 1, 2]) - torchs).max() <= 1
+    before = graphs()
+    pictures(diffusion, [0], [1, 2], [2, 1, 0])
+    assert graphs() == before > 0
+
+
+@pytest.mark.slow
+def test_of_a_transformer_its_blocks_are_compiled(family_folder):
+    diffusion = opened(family_folder("sd3"), 16)
+    torchs = pictures(diffusion, [0, 1, 2])
+    stock = diffusion.denoiser.stock_forward
+    compiled(diffusion)
+    assert np.abs(pictures(diffusion, [0, 1, 2]) - torchs).max() <= 1
+    assert diffusion.denoiser.stock_forward == stock
+    assert graphs() > 0
+
+
+def compiled(diffusion):
+    """Let torch.compile trace the networks, without a compiler."""
+    torch._dynamo.utils.counters.clear()
+    pipeline, family, denoiser = diffusion.pipeline, diffusion.family, diffusion.denoiser
+    compile_networks(pipeline, family, denoiser, "cpu", lambda _: None, backend="eager")
+
+
+def graphs():
+    """How many graphs torch.compile has made."""
+    return torch._dynamo.utils.counters["stats"]["unique_graphs"]
