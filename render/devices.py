@@ -53,7 +53,7 @@ def choose_dtype(
     """
     named = compute.dtype if compute.dtype != "auto" else model.dtype
     if named == "float16" and device == "cpu" and compute.engine != "openvino":
-        what = "float16 is slow on a CPU; use float32 or bfloat16, or compute=openvino"
+        what = "float16 is slow on a CPU; use float32 or bfloat16"
         raise ConfigError([Mistake("compute.dtype", what)])
     if named != "auto":
         return named

@@ -75,6 +75,11 @@ def test_half_precision_is_refused_on_a_cpu():
         choose_dtype(ComputeConfig(dtype="float16"), model(), "cpu")
 
 
+def test_openvino_takes_half_precision_on_a_cpu():
+    compute = ComputeConfig(dtype="float16", engine="openvino")
+    assert choose_dtype(compute, model(), "cpu") == "float16"
+
+
 def test_what_is_said_of_torch_is_what_torch_says():
     assert torch_build("cuda") == torch.version.cuda
     assert cuda_devices() == torch.cuda.device_count()

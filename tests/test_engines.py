@@ -96,6 +96,17 @@ def test_what_takes_networks_apart_is_refused(film, monkeypatch, engine, key, va
     assert str(error.value) == f"{told}; use compute.engine=torch with it"
 
 
+@pytest.mark.parametrize("engine", ["compiled", "openvino"])
+def test_deep_features_apart_are_refused(tiny_sd1, tmp_path, monkeypatch, engine):
+    monkeypatch.setattr(engines, "find_spec", lambda name: name)
+    changes = {"compute.engine": engine, "sampling.deep_cache": 2}
+    with pytest.raises(ConfigError) as error:
+        open_film(composed(tiny_sd1, tmp_path / "out", changes), "", str)
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(f"sampling.deep_cache: {engine} computes whole networks")
+    assert line.endswith("; use sampling.deep_cache=1, or use compute.engine=torch")
+
+
 @pytest.mark.parametrize(("device", "language"), [("cpu", "C++"), ("cuda:1", "C")])
 def test_a_compiler_that_is_not_there_is_told(monkeypatch, device, language):
     monkeypatch.setattr(engines, "find_spec", lambda name: name)
