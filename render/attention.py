@@ -25,6 +25,16 @@ def use_chunks(denoiser: Any) -> None:
     )
 
 
+def use_whole(denoiser: Any) -> None:
+    """Undo `use_chunks`: an engine that traces a network would take its loops for fixed."""
+    denoiser.set_attn_processor(
+        {
+            name: AttnProcessor2_0() if type(used) is ChunkedAttention else used
+            for name, used in denoiser.attn_processors.items()
+        }
+    )
+
+
 def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """softmax(q k^T / sqrt(d)) v of (rows, heads, tokens, d) each (Vaswani et al. 2017, eq. 1)."""
     scaled, out = q * q.shape[-1] ** -0.5, torch.empty_like(q)

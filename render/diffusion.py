@@ -20,6 +20,7 @@ import torch
 
 from render.adapters import Adapters
 from render.assemble import first_line
+from render.attention import use_whole
 from render.blend import BlendedDenoiser, Enough, Evaluations
 from render.branches import Branches, Text, beginning, branches, steps_done
 from render.compiled import compile_networks
@@ -146,6 +147,8 @@ class Diffusion:
 
     def start_engine(self, engine: str, on_notice: Callable[[str], None]) -> None:
         """Let another engine than torch as it is compute the denoiser and the decoder."""
+        if engine != "torch" and self.family.denoiser == "unet":
+            use_whole(self.denoiser.denoiser)
         if engine == "compiled":
             compile_networks(self.pipeline, self.family, self.denoiser, self.kind, on_notice)
         elif engine == "openvino":

@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers.models.attention_processor import AttnProcessor2_0
 from films import composed
 from tiny_models import SIDE
 
 from render import engines
+from render.attention import ChunkedAttention
 from render.compiled import compile_networks
 from render.config import ComputeConfig, ModelConfig
 from render.converted import Network, how_to_compute, kept
@@ -142,8 +144,8 @@ def test_the_cache_is_where_the_user_keeps_caches(monkeypatch, asked, folder):
 # --- pictures ------------------------------------------------------------------------------------
 
 
-def opened(folder, side=SIDE, said=None, **compute):
-    recipe = Recipe(f"tiny {folder}", "model", {}, 2, side, side, "float32", "noise")
+def opened(folder, side=SIDE, said=None, dtype="float32", **compute):
+    recipe = Recipe(f"tiny {folder}", "model", {}, 2, side, side, dtype, "noise")
     source = ModelSource(folder, None, None, None, None)
     config = ComputeConfig.model_validate(compute)
     notices = said if said is not None else []
@@ -285,6 +287,17 @@ def test_of_a_transformer_its_blocks_are_compiled(family_folder):
     assert np.abs(pictures(diffusion, [0, 1, 2]) - torchs).max() <= 1
     assert diffusion.denoiser.stock_forward == stock
     assert graphs() > 0
+
+
+def test_no_loop_over_rows_is_traced_in_16_bits(tiny_sd1, monkeypatch):
+    monkeypatch.setattr("render.diffusion.compile_networks", lambda *_: None)
+
+    def processors(engine):
+        unet = opened(tiny_sd1, dtype="bfloat16", engine=engine).pipeline.unet
+        return {type(used) for used in unet.attn_processors.values()}
+
+    assert processors("torch") == {ChunkedAttention}
+    assert processors("compiled") == {AttnProcessor2_0}
 
 
 def compiled(diffusion):
