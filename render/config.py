@@ -44,7 +44,7 @@ Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 Format = Literal["mp4", "webm", "av1", "prores", "gif", "webp", "apng", "frames"]
 
 MAX_SIDE = 16_384
-MAX_BATCH = 1024
+MOST = 1024  # frames a call, threads
 NAME_PATTERN = re.compile(r"[^\W_][\w .,=+@()-]{0,99}", re.ASCII)
 
 
@@ -251,6 +251,7 @@ class ComputeConfig(Frozen):
     device: StrictStr = "auto"
     dtype: Dtype = "auto"
     batch: int | Literal["auto"] = "auto"
+    threads: int | Literal["auto"] = "auto"
     offload: Literal["none", "model", "sequential"] = "none"
     vae_tiling: StrictBool = False
     quantised: Literal["none", "int8"] = "none"
@@ -264,14 +265,14 @@ class ComputeConfig(Frozen):
             raise mistake(f"{shown(device)} is not known; known: auto, cpu, mps, cuda or cuda:1 …")
         return device
 
-    @field_validator("batch", mode="before")
+    @field_validator("batch", "threads", mode="before")
     @classmethod
-    def counts_frames(cls, batch: object) -> object:
-        """Frames a denoiser call, or `auto`."""
-        whole = isinstance(batch, int) and not isinstance(batch, bool) and 1 <= batch <= MAX_BATCH
-        if batch != "auto" and not whole:
-            raise mistake(f"a whole number from 1 to {MAX_BATCH} or auto, not {shown(batch)}")
-        return batch
+    def counts(cls, value: object) -> object:
+        """Frames a denoiser call, or threads; or `auto`."""
+        whole = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST
+        if value != "auto" and not whole:
+            raise mistake(f"a whole number from 1 to {MOST} or auto, not {shown(value)}")
+        return value
 
 
 When = Annotated[Moment, BeforeValidator(moment)]

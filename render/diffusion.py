@@ -37,6 +37,7 @@ from render.pipeline import load_pipeline
 from render.plan import FrameSpec, Recipe
 from render.residuals import Residuals, load_residuals
 from render.starts import Starts
+from render.threads import threads_for
 
 Picture = npt.NDArray[np.uint8]
 
@@ -68,7 +69,7 @@ def open_diffusion(
         device: `cpu`, `cuda`, `cuda:1` or `mps`.
         batch: frames a call, or None for a number that is always the same on such a device.
         on_text: told (done, total) while the texts of a batch of frames are encoded.
-        compute: what it says of little memory.
+        compute: what it says of little memory and of threads.
         images: where the pictures lie that frames start from or follow, by the sha256 of their
             files.
         loras: those that frames may name.
@@ -79,6 +80,8 @@ def open_diffusion(
             reason.
         OutOfMemory: the model does not fit.
     """
+    if compute and (threads := threads_for(compute.threads)):
+        torch.set_num_threads(threads)
     with out_of_memory():
         pipeline, family = load_pipeline(source, recipe, device, compute)
         adapters = Adapters(pipeline, family, loras)

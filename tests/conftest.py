@@ -1,6 +1,10 @@
 """Fixtures that several test files share."""
 
+import os
+
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run beside each other on few cores
 
 
 @pytest.fixture(scope="session")

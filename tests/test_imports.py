@@ -16,7 +16,7 @@ TABLE = """
     config parsing documents shortcuts
     timeline anchors families schedulers singlefile models checkpoint images control parts loras
     memory fit devices engines
-    plan branches
+    threads plan branches
     lock signals store tokens cost
     noise starts leaves deepcache early blend assemble attention residuals pipeline adapters
     compiled converted diffusion
