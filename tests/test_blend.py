@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from render.blend import BlendedDenoiser, combined
+from render.blend import BlendedDenoiser, Evaluations, combined
 from render.branches import Text, branches
 from render.families import STABLE_DIFFUSION, beyond_the_prompt, classifier_free, length_kept
 from render.leaves import LISTED, row_axes, with_leaves
@@ -110,6 +110,25 @@ def test_a_frames_rows_can_be_a_call_of_their_own(toy):
     run(toy, torch.zeros(len(FRAMES), 4))
     assert toy.calls == [len(of.rows) for of in FRAMES]
     assert denoiser.padded_rows == 0
+
+
+@pytest.mark.parametrize(("rows_per_call", "sizes"), [(None, [1] * 4), (3, [3, 3]), (1, [1] * 4)])
+def test_first_rows_of_frames_that_begin_alike_are_computed_once(toy, rows_per_call, sizes):
+    """Rows of no constant call are calls of their own: which are known must not change them."""
+    denoiser = patched(toy, rows_per_call)
+    frames = [FRAMES[1], FRAMES[2]]
+    denoiser.prepare(frames, plan=Evaluations(begins=["one seed", "one seed"]))
+    samples = torch.ones(2, 4)
+    first = run(toy, samples)
+    assert toy.calls == sizes
+    run(toy, samples)
+    assert denoiser.rows == 4 + 3 + 4
+    denoiser.prepare(frames[:1], plan=Evaluations(begins=["one seed"]))
+    assert torch.equal(run(toy, samples[:1]), first[:1])
+    assert denoiser.rows == 4 + 3 + 4
+    denoiser.prepare(frames[:1], plan=Evaluations(begins=["another seed"]))
+    run(toy, samples[:1])
+    assert denoiser.rows == 4 + 3 + 4 + 3
 
 
 def test_recording_computes_nothing(toy):
