@@ -51,6 +51,7 @@ SETTINGS: dict[str, list[str]] = {
     "guidance to .6": ["sampling.guidance_interval=[0,0.6]"],
     "guidance .1 to .8": ["sampling.guidance_interval=[0.1,0.8]"],
     "6 anchors for .3": ["sampling.anchors=6", "sampling.early_steps=0.3"],
+    "6 anchors for all": ["sampling.anchors=6", "sampling.early_steps=1"],
     "4 anchors for .5": ["sampling.anchors=4", "sampling.early_steps=0.5"],
     "3 anchors for .3": ["sampling.anchors=3", "sampling.early_steps=0.3"],
     "deep cache 2": ["sampling.deep_cache=2"],
