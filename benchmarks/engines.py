@@ -21,7 +21,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from speed import GUIDANCE, MADE, PROMPTS, SEEDS, STORYBOOK, make_sd15, psnr, synchronize
+from likeness import psnr
+from segment import GUIDANCE, PROMPTS, SEED
+from speed import MADE, STORYBOOK
+from ways import make_sd15, synchronize
 
 from render.branches import Text
 from render.config import ComputeConfig
@@ -109,7 +112,7 @@ def frames(diffusion: Diffusion, count: int) -> npt.NDArray[Any]:
     """Whole frames between two prompts, together."""
     weights = [(k + 1) / (count + 1) for k in range(count)]
     specs = [
-        FrameSpec(((PROMPTS[0], 1 - t), (PROMPTS[1], t)), (("", 1.0),), SEEDS, GUIDANCE)
+        FrameSpec(((PROMPTS[0], 1 - t), (PROMPTS[1], t)), (("", 1.0),), ((SEED, 1.0),), GUIDANCE)
         for t in weights
     ]
     return np.stack(diffusion.render(specs, lambda *_: None))

@@ -10,6 +10,7 @@ import speed
 from growth import Point, line
 from product import composed, declared
 
+from render.errors import ConfigError
 from render.storybook.scene import Scene
 
 SIDE = 64
@@ -97,6 +98,15 @@ def test_a_line_through_points_on_a_line_explains_them():
 def test_every_setting_is_one_that_there_is(setting, tmp_path):
     (film,) = quality.prompt_films(1)
     declared(composed(quality.SETTINGS[setting], film, tmp_path, "film"))
+
+
+@pytest.mark.parametrize("way", speed.OURS)
+def test_a_way_of_ours_lacks_at_most_a_library(way, tmp_path):
+    (film,) = quality.prompt_films(1)
+    try:
+        declared(composed(speed.OURS[way], film, tmp_path, "film"))
+    except ConfigError as error:
+        assert "unknown key" not in str(error)  # noqa: PT017
 
 
 def test_twenty_pairs_are_varied_and_always_the_same():
