@@ -37,15 +37,14 @@ from render.pipeline import load_pipeline
 from render.plan import FrameSpec, Recipe
 from render.residuals import Residuals, load_residuals
 from render.starts import Starts
+from render.texts import PLACEHOLDER, Placeholder, let_go, overheard, texts_of
 from render.threads import threads_for
 
 Picture = npt.NDArray[np.uint8]
 
-PLACEHOLDER = ""  # the frames' call needs a prompt; every row of it is replaced
 ROWS_PER_FRAME = {"noise": 3, "embedding": 2}
 """Of the usual frame: two prompts or their blend, and what guidance leads away from."""
 ANCHORS_PER_FRAME = 3  # of a batch, whose early predictions are remembered
-REMEMBERED_ANSWERS = 8  # of the text encoders; the frames' placeholder is asked for every time
 FRAMES = {"cpu": 4, "mps": 4, "cuda": 8}
 LATENTS_ON_CPU = 64 * 64  # latent pixels of a batch: a slow model commits frame by frame
 
@@ -68,7 +67,7 @@ def open_diffusion(
         recipe: what all frames share.
         device: `cpu`, `cuda`, `cuda:1` or `mps`.
         batch: frames a call, or None for a number that is always the same on such a device.
-        on_text: told (done, total) while the texts of a batch of frames are encoded.
+        on_text: told (done, total) while texts are encoded.
         compute: what it says of little memory and of threads.
         images: where the pictures lie that frames start from or follow, by the sha256 of their
             files.
@@ -89,6 +88,7 @@ def open_diffusion(
         diffusion = Diffusion(
             pipeline, family, recipe, device, batch, on_text, images, adapters, residuals
         )
+        diffusion.readers_may_go = compute is None or compute.offload == "none"
         diffusion.start_engine((compute or ComputeConfig()).engine, on_notice)
     return diffusion
 
@@ -99,7 +99,11 @@ class Diffusion:
     Attributes:
         batch: frames to give `render` at a time.
         rows: denoiser rows computed so far, and in `padded_rows` those that only filled calls.
+        readers_may_go: whether the text encoders are freed when all texts that are expected are
+            encoded; those that LoRAs change never are.
     """
+
+    placeholder: Placeholder
 
     def __init__(
         self,
@@ -136,17 +140,15 @@ class Diffusion:
             self.denoiser.deep_every = recipe.shortcuts.deep_cache
         early = recipe.shortcuts.evaluations(self.evaluations(recipe.steps))
         self.anchors = Anchors(early, ANCHORS_PER_FRAME * self.batch)
-        # The pipeline encodes its prompt in every call; the placeholder is encoded only once.
-        asked = functools.partial(remembering, state=lambda: self.adapters.applied)
-        pipeline.encode_prompt = asked(pipeline.encode_prompt)
         self.starts = Starts(pipeline, family, recipe, images) if images else None
-        if self.starts:
-            again = self.starts.pipeline
-            again.encode_prompt = asked(again.encode_prompt)
+        self.expected: frozenset[Text] = frozenset()
+        self.readers_may_go = True
 
     def expect(self, specs: Sequence[FrameSpec]) -> None:
-        """Tell which frames are coming, in order; what they share can then be done together."""
+        """Tell which frames are coming, in order, and all of them: what they share can then be done
+        together, and their texts are encoded before the first of them."""
         self.anchors.expect(specs)
+        self.expected = texts_of(specs, self.branches)
 
     def start_engine(self, engine: str, on_notice: Callable[[str], None]) -> None:
         """Let another engine than torch as it is compute the denoiser and the decoder."""
@@ -240,16 +242,26 @@ class Diffusion:
         return {guidance.argument: guidance.value(self.pipeline, scales)}
 
     def encode_texts(self, frames: Sequence[Branches]) -> None:
-        """Let the pipeline encode each new text alone, and record what reaches the denoiser."""
+        """Let the pipeline encode each new text alone, and record what reaches the denoiser; the
+        first time all texts that are expected."""
+        if not self.denoiser.axes:
+            self.learn_rows()
         texts = {text for frame in frames for row in frame.rows for text, _ in row}
-        new = sorted(text for text in texts if not self.denoiser.knows(text))
+        new = sorted(t for t in texts | self.expected if not self.denoiser.knows(t))
         for done, text in enumerate(new, start=1):
-            recorded = self.record(text, 1)
-            if not self.denoiser.axes:
-                self.denoiser.learn_axes(recorded, self.record(text, 2))
-            self.denoiser.learn_text(text, recorded)
+            self.denoiser.learn_text(text, self.record(text, 1))
             if self.on_text:
                 self.on_text(done, len(new))
+        if self.expected and self.readers_may_go and not self.adapters.reading:
+            let_go([self.pipeline, *([self.starts.pipeline] if self.starts else [])])
+        self.expected = frozenset()
+
+    def learn_rows(self) -> None:
+        """Learn from the placeholder, for one picture and for two, what follows the rows."""
+        with overheard(self.pipeline) as answers:
+            one, two = (self.record(Text(PLACEHOLDER), pictures) for pictures in (1, 2))
+        self.denoiser.learn_axes(one, two)
+        self.placeholder = Placeholder(*answers)
 
     def record(self, text: Text, pictures: int) -> dict[str, Any]:
         """What reaches the denoiser when the pipeline is called with a text."""
@@ -262,6 +274,10 @@ class Diffusion:
             given = self.family.negative(self.pipeline, text.words)
         noise = torch.zeros(pictures, *self.noise_shape[1:])
         return self.denoiser.record(lambda: self.call_pipeline(given, noise, None))
+
+    def branches(self, spec: FrameSpec) -> Branches:
+        """The rows of one frame."""
+        return branches(spec, self.recipe.blend, self.family, self.adapters.reading)
 
     def begin_anchors(self, anchors: Sequence[FrameSpec]) -> None:
         """Do the early evaluations of frames that others take theirs from."""
@@ -279,21 +295,21 @@ class Diffusion:
         Args:
             last: evaluations after which it ends, by raising Enough; None: as many as it takes.
         """
-        blend, reading = self.recipe.blend, self.adapters.reading
-        frames = [branches(spec, blend, self.family, reading) for spec in specs]
+        frames = [self.branches(spec) for spec in specs]
         self.encode_texts(frames)
         self.denoiser.prepare(frames, self.scales(frames), self.way(specs, steps, last))
         if self.residuals:
             self.residuals.follow([spec.control for spec in specs])
         noise = torch.cat([self.noise(spec) for spec in specs])
         generators = [step_generator(spec.seeds, self.noise_shape) for spec in specs]
-        self.adapters.apply(())  # in which the placeholder is remembered
         with own_generators(self.pipeline.scheduler, generators):
             pictures: npt.NDArray[np.float32]
             if self.starts and specs[0].start:
-                pictures = self.starts.call(PLACEHOLDER, specs, noise, steps)
+                with self.placeholder.standing_in(self.starts.pipeline):
+                    pictures = self.starts.call(PLACEHOLDER, specs, noise, steps)
             else:
-                pictures = self.call_pipeline({"prompt": PLACEHOLDER}, noise, generators)
+                with self.placeholder.standing_in(self.pipeline):
+                    pictures = self.call_pipeline({"prompt": PLACEHOLDER}, noise, generators)
         return pictures
 
     def way(self, specs: Sequence[FrameSpec], steps: int, last: int | None) -> Evaluations:
@@ -356,25 +372,6 @@ def step_counter(on_step: Callable[[int, int], None], total: int) -> Callable[[]
         on_step(done, total)
 
     return count
-
-
-def remembering(
-    encode: Callable[..., Any], state: Callable[[], object] = lambda: None
-) -> Callable[..., Any]:
-    """A text encoding that answers the same question twice, in the same state, with one answer."""
-    asked: dict[str, Any] = {}
-
-    def encoded(*args: Any, **kwargs: Any) -> Any:
-        if any(isinstance(value, torch.Tensor) for value in (*args, *kwargs.values())):
-            return encode(*args, **kwargs)  # is encoded already
-        question = repr((args, kwargs, state()))
-        if question not in asked:
-            while len(asked) >= REMEMBERED_ANSWERS:
-                del asked[next(iter(asked))]
-            asked[question] = encode(*args, **kwargs)
-        return asked[question]
-
-    return encoded
 
 
 @contextmanager

@@ -136,15 +136,24 @@ class Work:
         """All missing frames through the model, with progress."""
         diffusion.expect([frame.spec for frame in self.missing])
         with self.reporter.progress("render", len(self.missing)) as bar:
+            words = ""
 
             def begin(part: Sequence[PlannedFrame]) -> None:
+                nonlocal words
+                words = in_words(part[0].spec)
                 self.catch_up(bar)
-                bar.now(len(part), in_words(part[0].spec))
+                bar.now(len(part), words)
+
+            def read(done: int, total: int) -> None:
+                told = f"{done} of {total} texts encoded"
+                bar.now(bar.in_work, words if done == total else told)
+                bar.tell_if_due()
 
             def step(done: int, total: int) -> None:
                 self.catch_up(bar)
                 bar.step(done, total)
 
+            diffusion.on_text = read
             try:
                 with behind(self.keep, partial(self.phases.measured, "write")) as keeper:
                     render_frames(

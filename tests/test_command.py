@@ -151,9 +151,21 @@ def test_a_run_leaves_what_the_contract_names(place):
     assert told["frames"] == {"planned": 5, "kept": 0, "rendered": 5, "failed": 0}
     assert told["rows"] > 0
     assert told["device"] == "cpu"
-    assert set(told["seconds"]) >= {"check", "load", "render", "encode", "sheet", "total"}
+    assert set(told["seconds"]) >= {
+        *("check", "load", "render", "write", "encode", "sheet", "total")
+    }
     assert set(told["versions"]) >= {"render", "torch", "diffusers", "python"}
     assert {path.name for path in place.folder.iterdir()} == {"configs", "outputs"}
+
+
+def test_progress_tells_of_texts_before_the_first_frame_and_of_frames_that_are_stored(
+    place, monkeypatch
+):
+    monkeypatch.setattr("render.progress.LONGEST_S", 0.0)
+    told = place.render("+timeline=t", "compute.batch=2").err
+    assert "render 0/5: 1 of 3 texts encoded" in told
+    assert told.index("2 of 3 texts encoded") < told.index("render 5/5")
+    assert told.count("render 5/5") == 1
 
 
 def test_a_keyframes_frame_is_the_plain_picture_of_its_prompt(place):

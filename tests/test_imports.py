@@ -18,7 +18,7 @@ TABLE = """
     memory fit devices engines
     threads plan branches
     lock signals store tokens cost
-    noise starts leaves deepcache early blend assemble attention residuals pipeline adapters
+    noise starts leaves deepcache early blend texts assemble attention residuals pipeline adapters
     compiled converted diffusion
     formats ffmpeg encode
     progress sheet report
@@ -30,7 +30,7 @@ TABLE = """
 ORDER = TABLE.split()
 HEAVY = {"torch", "diffusers", "transformers"}
 WITH_TORCH = {
-    "noise", "starts", "leaves", "deepcache", "early", "blend", "assemble", "attention",
+    "noise", "starts", "leaves", "deepcache", "early", "blend", "texts", "assemble", "attention",
     "residuals", "pipeline", "adapters", "compiled", "converted", "diffusion",
 }  # fmt: skip
 ALONE = {
