@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -58,10 +58,17 @@ def test_an_error_is_raised_when_more_is_handed_on_and_nothing_more_is_tried(err
         if piece == "b":
             raise error
 
+    waits = []
+
+    def waiting():
+        waits.append("for room, or for the end")
+        return nullcontext()
+
     with pytest.raises(type(error)) as raised:
-        hand_on(do, *["abc"] * (ROOM + 1), end=AssertionError("not reached"))
+        hand_on(do, *["abc"] * 50, waiting=waiting)
     assert raised.value is error
     assert tried == ["a", "b"]
+    assert len(waits) <= ROOM + 2  # nothing more was handed on
 
 
 @pytest.mark.parametrize("own", [None, FramesFailed("8 frames in a row failed")])
