@@ -127,6 +127,7 @@ def test_the_placeholders_answer_has_as_many_rows_as_are_asked_for():
     made = Placeholder(answered(1), answered(2)).answer(5)
     for part, wanted in zip(made, answered(5), strict=True):
         assert type(part) is type(wanted)
+        assert wanted is None or len(part) == len(wanted)
         assert wanted is None or all(map(torch.equal, part, wanted))
 
 
