@@ -133,7 +133,7 @@ def computed(
     settings = how_to_compute(core, net, on_notice)
     request = core.compile_model(kept(core, net, free, recipe, on_notice), "CPU", settings)
     request = request.create_infer_request()
-    net.module.to("meta")
+    free_weights(net.module)
 
     def compute(given: Mapping[str, Any]) -> torch.Tensor:
         tensors = [at(given, path) for path in paths]
@@ -143,6 +143,15 @@ def computed(
         return output.to(tensors[0].dtype)
 
     return compute
+
+
+def free_weights(module: torch.nn.Module) -> None:
+    """Let a network's weights go. The pipeline still asks where it is and in which dtype, and is
+    told so by the first parameter."""
+    dtype = next(module.parameters()).dtype
+    module.to("meta")
+    nothing = torch.nn.Parameter(torch.empty(0, dtype=dtype), requires_grad=False)
+    module.register_parameter("nothing", nothing)
 
 
 def how_to_compute(core: Any, net: Network, on_notice: Notice) -> dict[str, Any]:

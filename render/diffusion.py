@@ -148,7 +148,8 @@ class Diffusion:
         """Tell which frames are coming, in order, and all of them: what they share can then be done
         together, and their texts are encoded before the first of them."""
         self.anchors.expect(specs)
-        self.expected = texts_of(specs, self.branches)
+        anchors = [anchor for spec in specs for anchor, _ in spec.early]
+        self.expected = texts_of([*specs, *anchors], self.branches)
 
     def start_engine(self, engine: str, on_notice: Callable[[str], None]) -> None:
         """Let another engine than torch as it is compute the denoiser and the decoder."""
