@@ -285,7 +285,8 @@ class Diffusion:
         count = self.anchors.evaluations
         with suppress(Enough):
             self.denoise_and_decode(anchors, self.recipe.steps, last=count)
-        self.anchors.keep(anchors, self.denoiser.kept)
+        noise = torch.cat([self.noise(spec) for spec in anchors])
+        self.anchors.keep(anchors, noise, self.denoiser.kept)
 
     def denoise_and_decode(
         self, specs: Sequence[FrameSpec], steps: int, last: int | None = None

@@ -3,8 +3,9 @@
 Frames with one seed begin with the same latents, so the rows of their first evaluation are equal
 and are computed once. Farther on they part slowly: with `sampling.anchors` the early evaluations
 are done at a few times only, and the frames between two of these take the blend of their
-predictions. A deterministic solver is linear in noise and predictions, so for frames of one seed
-this is the blend of the anchors' latents, and what a solver remembers of earlier steps is right.
+predictions, with the weights that slerp the anchors' noise. A deterministic solver is linear in
+noise and predictions, so this is the slerp of the anchors' latents (a lerp where the seed stays),
+and what a solver remembers of earlier steps is right.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 import torch
 
 from render.leaves import weighted_sum
+from render.noise import slerp_weights
 from render.timeline import FrameSpec
 
 REMEMBERED_ROWS = 64  # so that memory stays flat where every frame has noise of its own
@@ -44,6 +47,13 @@ class FirstRows:
             self.rows.popitem(last=False)
 
 
+class Early(NamedTuple):
+    """A frame's noise (C, h, w) and the predictions of its first evaluations."""
+
+    noise: torch.Tensor
+    predictions: tuple[torch.Tensor, ...]
+
+
 class Anchors:
     """Early predictions of the frames that others take theirs from.
 
@@ -54,7 +64,7 @@ class Anchors:
 
     def __init__(self, evaluations: int, remembered: int) -> None:
         self.evaluations, self.remembered = evaluations, remembered
-        self.known: OrderedDict[FrameSpec, tuple[torch.Tensor, ...]] = OrderedDict()
+        self.known: OrderedDict[FrameSpec, Early] = OrderedDict()
         self.coming: dict[FrameSpec, int] = {}
         self.order: list[FrameSpec] = []
 
@@ -85,16 +95,23 @@ class Anchors:
             found += islice(new, fill - len(found) % fill)
         return found
 
-    def keep(self, specs: Sequence[FrameSpec], predictions: Sequence[torch.Tensor]) -> None:
-        """Remember frames' predictions (frames, …), an evaluation each."""
+    def keep(
+        self, specs: Sequence[FrameSpec], noise: torch.Tensor, predictions: Sequence[torch.Tensor]
+    ) -> None:
+        """Remember frames' noise (frames, C, h, w) and predictions (frames, …), an evaluation
+        each."""
         for place, spec in enumerate(specs):
-            self.known[spec] = tuple(together[place] for together in predictions)
+            early = tuple(together[place] for together in predictions)
+            self.known[spec] = Early(noise[place], early)
         while len(self.known) > self.remembered:
             self.known.popitem(last=False)
 
     def given(self, spec: FrameSpec) -> list[torch.Tensor]:
-        """A frame's early predictions: sum w_a x_a over its anchors, in float32."""
+        """A frame's early predictions: sum c_a x_a over its anchors, in float32."""
         shares = self.of(spec)
         each = [self.known[anchor] for anchor, _ in shares]
         weights = [weight for _, weight in shares]
-        return [weighted_sum(together, weights) for together in zip(*each, strict=True)]
+        if len(each) == 2:
+            weights = list(slerp_weights(each[0].noise, each[1].noise, weights[1]))
+        predictions = zip(*(one.predictions for one in each), strict=True)
+        return [weighted_sum(together, weights) for together in predictions]

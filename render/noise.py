@@ -39,19 +39,22 @@ def merged(seeds: Seeds) -> dict[int, float]:
     return {seed: weights[seed] for seed in sorted(weights) if weights[seed] != 0}
 
 
-def slerp(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:
-    """Spherical interpolation of two samples, each taken as one flat vector (Shoemake 1985).
-
-    (sin((1 - t) omega) a + sin(t omega) b) / sin omega with omega the angle between a and b;
-    a lerp where they are parallel. Computed in float64, returned in the dtype of `a`.
-    """
-    x, y = a.double(), b.double()
-    cosine = torch.dot(x.flatten(), y.flatten()) / (x.norm() * y.norm())
+def slerp_weights(a: torch.Tensor, b: torch.Tensor, t: float) -> tuple[float, float]:
+    """The weights of two samples, each one flat vector, at `t` between them (Shoemake 1985):
+    sin((1 - t) omega) / sin omega and sin(t omega) / sin omega with omega the angle between a and
+    b; 1 - t and t where they are parallel."""
+    x, y = a.double().flatten(), b.double().flatten()
+    cosine = torch.dot(x, y) / (x.norm() * y.norm())
     omega = torch.acos(cosine.clamp(-1, 1)).item()
     if math.sin(omega) < PARALLEL:
-        return torch.lerp(x, y, t).to(a.dtype)
-    start, end = math.sin((1 - t) * omega), math.sin(t * omega)
-    return ((start * x + end * y) / math.sin(omega)).to(a.dtype)
+        return 1 - t, t
+    return math.sin((1 - t) * omega) / math.sin(omega), math.sin(t * omega) / math.sin(omega)
+
+
+def slerp(a: torch.Tensor, b: torch.Tensor, t: float) -> torch.Tensor:
+    """Spherical interpolation of two samples, in float64, returned in the dtype of `a`."""
+    start, end = slerp_weights(a, b, t)
+    return (start * a.double() + end * b.double()).to(a.dtype)
 
 
 def unit_variance_sum(noises: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:

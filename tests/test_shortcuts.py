@@ -17,7 +17,7 @@ from render.diffusion import open_diffusion
 from render.errors import ConfigError
 from render.families import STABLE_DIFFUSION, ModelSource
 from render.film import open_film
-from render.noise import starting_noise
+from render.noise import slerp_weights, starting_noise
 from render.plan import FrameSpec, PlannedFrame, Recipe, make_plan
 from render.shortcuts import NONE, PRESETS, Shortcuts, shortcuts
 from render.timeline import Keyframe, Timeline, values_at
@@ -203,16 +203,18 @@ class Plain:
         return (pixels * 255).round().astype("uint8")
 
 
-def test_a_frame_between_anchors_goes_on_from_the_blend_of_their_latents(folder):
+@pytest.mark.parametrize("other", [B, shown(("a forest", 1.0), seeds=((7, 1.0),))])
+def test_a_frame_between_anchors_goes_on_from_their_latents_slerped(folder, other):
     plain = Plain(folder)
     diffusion = opened(folder, anchors=1, early_steps=0.5)
-    frames = specs(film(A, B), 4, anchors=1)
+    frames = specs(film(A, other), 4, anchors=1)
     pictures = render(diffusion, *frames)
-    start, end = (plain.latents(spec, 3) for spec in (A, B))
+    start, end = (plain.latents(spec, 3) for spec in (A, other))
+    noise = [starting_noise(spec.seeds, (1, 4, SIDE // 8, SIDE // 8)) for spec in (A, other)]
     for share, spec, picture in zip((0.25, 0.5, 0.75), frames[1:], pictures[1:], strict=False):
-        blended = (1 - share) * start + share * end
-        wanted = plain.picture(plain.latents(spec, slice(3, None), blended))
-        assert largest_difference(picture, wanted) <= 1
+        before, after = slerp_weights(*noise, share)
+        wanted = plain.latents(spec, slice(3, None), before * start + after * end)
+        assert largest_difference(picture, plain.picture(wanted)) <= 1
     diffusion.close()
 
 
