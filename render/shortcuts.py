@@ -60,8 +60,8 @@ NONE = Shortcuts()
 
 PRESETS: Mapping[str, Shortcuts] = {
     "exact": NONE,
-    "balanced": Shortcuts(anchors=6, early_steps=0.5),
-    "draft": Shortcuts(every=3, fewer_steps=0.6, shrink=2),
+    "balanced": Shortcuts(anchors=6, early_steps=1.0),
+    "draft": Shortcuts(anchors=2, early_steps=1.0, every=4),
 }
 
 
