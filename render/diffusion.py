@@ -11,6 +11,7 @@ import gc
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import torch
 from render.adapters import Adapters
 from render.assemble import first_line
 from render.attention import use_whole
+from render.batches import frames_at_once, frames_for_gpu
 from render.blend import BlendedDenoiser, Enough, Evaluations
 from render.branches import Branches, Text, beginning, branches, steps_done
 from render.compiled import compile_networks
@@ -45,8 +47,6 @@ Picture = npt.NDArray[np.uint8]
 ROWS_PER_FRAME = {"noise": 3, "embedding": 2}
 """Of the usual frame: two prompts or their blend, and what guidance leads away from."""
 ANCHORS_PER_FRAME = 3  # of a batch, whose early predictions are remembered
-FRAMES = {"cpu": 4, "mps": 4, "cuda": 8}
-LATENTS_ON_CPU = 64 * 64  # latent pixels of a batch: a slow model commits frame by frame
 
 
 def open_diffusion(
@@ -89,6 +89,8 @@ def open_diffusion(
             pipeline, family, recipe, device, batch, on_text, images, adapters, residuals
         )
         diffusion.readers_may_go = compute is None or compute.offload == "none"
+        if batch is None and diffusion.kind == "cuda" and diffusion.readers_may_go:
+            diffusion.fill_gpu()  # parts that wait in main memory can't be measured so
         diffusion.start_engine((compute or ComputeConfig()).engine, on_notice)
     return diffusion
 
@@ -166,6 +168,15 @@ class Diffusion:
         self.batch = frames
         self.denoiser.rows_per_call = self.rows_per_call()
         self.denoiser.unguided_rows_per_call = self.rows_per_call(guided=False)
+
+    def fill_gpu(self) -> None:
+        """Render as many frames at a time as the GPU's memory has room for."""
+        recorded = [self.record(Text(PLACEHOLDER), rows) for rows in (1, 2)]
+        with torch.inference_mode():
+            calls = [partial(self.denoiser.stock_forward, **given) for given in recorded]
+            rows = ROWS_PER_FRAME[self.recipe.blend]
+            self.set_batch(frames_for_gpu(self.device, calls, rows))
+        self.anchors.remembered = ANCHORS_PER_FRAME * self.batch
 
     def rows_per_call(self, guided: bool = True) -> int | None:
         """Rows of every call of the denoiser, on a CPU whatever the batch.
@@ -393,13 +404,6 @@ def own_generators(scheduler: Any, generators: list[torch.Generator]) -> Iterato
         yield
     finally:
         del scheduler.step
-
-
-def frames_at_once(kind: str, noise_shape: Sequence[int]) -> int:
-    """Frames a batch when none are asked for: fixed by the kind of device and the frame's size."""
-    if kind != "cpu":
-        return FRAMES[kind]
-    return max(1, min(FRAMES[kind], LATENTS_ON_CPU // (noise_shape[-1] * noise_shape[-2])))
 
 
 def rounded(pictures: npt.NDArray[np.float32]) -> list[Picture]:

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import BETAS, SIDE, save_tiny_sd1, save_tiny_sd2
 
+from render.batches import frames_at_once, frames_that_fit
 from render.branches import evaluations, rows
 from render.cost import planned_rows
-from render.diffusion import Diffusion, frames_at_once, open_diffusion, rounded
+from render.diffusion import Diffusion, open_diffusion, rounded
 from render.early import REMEMBERED_ROWS, FirstRows
 from render.errors import ConfigError, NonFiniteFrames, OutOfMemory
 from render.families import FAMILIES, STABLE_DIFFUSION, ModelSource
@@ -364,7 +365,52 @@ def test_batch_is_fixed_by_device_and_size():
     assert frames_at_once("cpu", (1, 4, 32, 32)) == 4
     assert frames_at_once("cpu", (1, 4, 64, 64)) == 1
     assert frames_at_once("cpu", (1, 4, 128, 128)) == 1
-    assert frames_at_once("cuda", (1, 4, 64, 64)) == 8
+
+
+GB = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("total", "weights", "one", "two", "rows", "frames"),
+    [
+        (24 * GB, 2 * GB, GB, 3 * GB // 2, 3, 8),  # 17.2 GB are left, 34.4 rows of half a GB
+        (24 * GB, 2 * GB, GB, 3 * GB // 2, 2, 16),
+        (8 * GB, 5 * GB, GB, 2 * GB, 3, 1),
+        (4 * GB, 5 * GB, GB, 2 * GB, 3, 1),
+        (140 * GB, 2 * GB, GB // 10, GB // 5, 3, 64),
+        (24 * GB, 2 * GB, GB, GB, 3, 8),  # an allocator that shows no difference
+    ],
+)
+def test_a_gpus_batch_is_the_power_of_two_that_fits(total, weights, one, two, rows, frames):
+    assert frames_that_fit(total, weights, one, two, rows) == frames
+
+
+def test_a_gpus_batch_is_measured_and_not_what_happens_to_be_free(folders, monkeypatch):
+    """With a GPU's answers in the CPU's place; the denoiser really is called."""
+    told = iter([2 * GB, 2 * GB, 2 * GB])
+    peaks = iter([3 * GB, 7 * GB // 2])
+    memory = type("Properties", (), {"total_memory": 24 * GB})
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: memory)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: next(told))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: next(peaks))
+    for name in ("reset_peak_memory_stats", "synchronize"):
+        monkeypatch.setattr(torch.cuda, name, lambda device: None)
+    diffusion = open_tiny(folders["sd1"])
+    rows = []
+    stock = diffusion.denoiser.stock_forward
+    diffusion.denoiser.stock_forward = lambda **given: (
+        rows.append(len(given["sample"])),
+        stock(**given),
+    )[1]
+    diffusion.fill_gpu()
+    assert rows == [1, 2]
+    assert diffusion.batch == 8
+    assert equal(render(diffusion, *FILM), render(diffusion, *FILM))
+    diffusion.close()
+
+
+def test_batch_of_other_gpus_is_fixed():
+    assert frames_at_once("mps", (1, 4, 64, 64)) == 4
 
 
 def test_rows_of_a_call_follow_the_size_on_a_cpu_and_the_batch_elsewhere(folders):

@@ -18,8 +18,8 @@ TABLE = """
     memory fit devices engines
     threads plan branches
     lock signals store tokens cost
-    noise starts leaves deepcache early blend texts assemble attention residuals pipeline adapters
-    compiled converted diffusion
+    noise batches starts leaves deepcache early blend texts assemble attention residuals pipeline
+    adapters compiled converted diffusion
     formats ffmpeg encode
     progress sheet report
     prompts film rendering behind survey record work
@@ -30,8 +30,8 @@ TABLE = """
 ORDER = TABLE.split()
 HEAVY = {"torch", "diffusers", "transformers"}
 WITH_TORCH = {
-    "noise", "starts", "leaves", "deepcache", "early", "blend", "texts", "assemble", "attention",
-    "residuals", "pipeline", "adapters", "compiled", "converted", "diffusion",
+    "noise", "batches", "starts", "leaves", "deepcache", "early", "blend", "texts", "assemble",
+    "attention", "residuals", "pipeline", "adapters", "compiled", "converted", "diffusion",
 }  # fmt: skip
 ALONE = {
     "hydra": {"__main__"},
