@@ -66,7 +66,7 @@ def test_mistakes_of_form_and_of_meaning_are_told_in_one_go(model, tmp_path):
     assert told[0] == "at output.fsp: unknown key; did you mean 'fps'?"
     assert told[1] == "at timeline.keyframes.1.sede: unknown key; did you mean 'seed'?"
     assert told[2].startswith("at timeline.keyframes.2.at: 2 s comes after 3 s")
-    assert told[3].startswith("compute.dtype: float16 is about 100 times slower")
+    assert told[3].startswith("compute.dtype: float16 is slow on a CPU; use float32")
     assert told[4].startswith("output.width: 100 is no multiple of 8")
     assert told[5].startswith("scheduler.use_karas_sigmas: LMSDiscreteScheduler has no such option")
     assert told[6].startswith("output.audio: ")
