@@ -56,7 +56,7 @@ SETTINGS: dict[str, list[str]] = {
     ".6 of the steps": ["sampling.fewer_steps=0.6"],
     "every 3rd frame": ["sampling.every=3"],
     "half the size": ["sampling.shrink=2"],
-    "DPM-Solver++, 6 steps": ["scheduler=dpmpp_2m", "scheduler.steps=6"],
+    "dpmpp_2m in 6 steps": ["scheduler=dpmpp_2m", "scheduler.steps=6"],
 }
 """Overrides by what they are called in tables and plot. PSNR of frames that a setting only shows
 longer is not asked: a setting is judged by the frames that it renders."""
