@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,7 @@ def computed(
     net: Network, free: Mapping[Place, set[int]], recipe: Recipe, on_notice: Notice
 ) -> Callable[[Mapping[str, Any]], torch.Tensor]:
     """The network by OpenVINO: arguments like the recorded ones to its tensor."""
-    import openvino
-
-    core, paths = openvino.Core(), list(places(net.arguments))
+    core, paths = the_core(), list(places(net.arguments))
     settings = how_to_compute(core, net, on_notice)
     request = core.compile_model(kept(core, net, free, recipe, on_notice), "CPU", settings)
     request = request.create_infer_request()
@@ -143,6 +142,19 @@ def computed(
         return output.to(tensors[0].dtype)
 
     return compute
+
+
+@cache
+def the_core() -> Any:
+    """OpenVINO itself; one for the process, that lasts as long.
+
+    The first network that a core computes lays an alternate stack for signals under the thread,
+    and the core's end puts back the one it found: when several end out of turn that is freed
+    memory, and the next signal is a segmentation fault (OpenVINO 2026.4).
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def free_weights(module: torch.nn.Module) -> None:

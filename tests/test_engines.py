@@ -1,5 +1,8 @@
 """Engines: refused at plan time with a way out, no part of the identity, and the same pictures."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +17,7 @@ from render import engines
 from render.attention import ChunkedAttention
 from render.compiled import compile_networks
 from render.config import ComputeConfig, ModelConfig
-from render.converted import Network, how_to_compute, kept
+from render.converted import Network, how_to_compute, kept, the_core
 from render.diffusion import open_diffusion
 from render.engines import cache_folder, changed_weights, compiler_mistakes, openvino_mistakes
 from render.errors import ConfigError
@@ -204,7 +207,7 @@ def test_openvino_paints_what_torch_paints_and_converts_once(
 @pytest.fixture
 def doubling(tmp_path, monkeypatch):
     """Converts a network of one layer that doubles; gives its answer to 1 and what was said."""
-    openvino = pytest.importorskip("openvino")
+    pytest.importorskip("openvino")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     layer = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(layer.weight, 2.0)
@@ -213,8 +216,8 @@ def doubling(tmp_path, monkeypatch):
     def doubled(call=layer.forward):
         said = []
         net = Network("denoiser", layer, call, {"input": torch.ones(2, 1)})
-        model = kept(openvino.Core(), net, {("input",): {0}}, recipe, said.append)
-        answer = openvino.compile_model(model, "CPU")([np.ones((5, 1), np.float32)])[0]
+        model = kept(the_core(), net, {("input",): {0}}, recipe, said.append)
+        answer = the_core().compile_model(model, "CPU")([np.ones((5, 1), np.float32)])[0]
         assert answer.tolist() == [[2.0]] * 5
         return said
 
@@ -242,6 +245,33 @@ def test_what_was_left_of_a_conversion_goes(doubling, tmp_path, monkeypatch):
     left.mkdir(parents=True)
     doubling()
     assert not left.exists()
+
+
+TWO_NETWORKS_THEN_A_SIGNAL = """
+import os, signal, sys, torch
+from render.converted import Network, computed
+from render.plan import Recipe
+
+def opened(name):
+    layer = torch.nn.Linear(1, 1)
+    net = Network(name, layer, layer.forward, {"input": torch.ones(2, 1)})
+    recipe = Recipe("a layer", "model", {}, 1, 8, 8, "float32", "noise")
+    return computed(net, {}, recipe, lambda _: None)
+
+first, second = opened("first"), opened("second")
+del first
+del second
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_a_signal_after_networks_were_let_go_is_handled(tmp_path):
+    """In a process of its own: a segmentation fault would end this one."""
+    pytest.importorskip("openvino")
+    asked = [sys.executable, "-c", TWO_NETWORKS_THEN_A_SIGNAL]
+    caches = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    assert subprocess.run(asked, env=caches, check=False).returncode == 7
 
 
 def test_a_network_that_cant_be_converted_is_told_in_a_line(doubling):
