@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,6 +161,15 @@ class BlendedDenoiser:
         self.calls.clear()
         self.kept.clear()
         self.first = FirstRows()
+
+    @contextmanager
+    def standing_aside(self) -> Iterator[None]:
+        """The denoiser as the pipeline knows it, inside of the block."""
+        self.denoiser.__dict__.pop("forward")
+        try:
+            yield
+        finally:
+            self.denoiser.forward = self.forward
 
     def record(self, call: Callable[[], object]) -> dict[str, Any]:
         """The arguments that reach the denoiser when `call` runs the pipeline; it ends there."""

@@ -257,6 +257,11 @@ class ComputeConfig(Frozen):
     quantised: Literal["none", "int8"] = "none"
     engine: Literal["torch", "compiled", "openvino"] = "torch"
 
+    @property
+    def loaded(self) -> Literal["none", "int8"]:
+        """What the denoiser's weights are loaded in; OpenVINO quantises what it converts."""
+        return "none" if self.engine == "openvino" else self.quantised
+
     @field_validator("device")
     @classmethod
     def names_a_device(cls, device: str) -> str:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ import torch
 
 from render.assemble import first_line
 from render.blend import BlendedDenoiser
+from render.calibrated import calls_of, in_8_bits
 from render.engines import KEY, OTHERWISE, cache_folder
 from render.errors import ConfigError, Mistake
 from render.files import folder_replacing, make_folder, sweep_folders
@@ -43,19 +46,32 @@ def convert_networks(
     recipe: Recipe,
     recorded: Sequence[Mapping[str, Any]],
     on_notice: Notice,
+    quantised: bool = False,
 ) -> None:
     """Let OpenVINO compute the denoiser's rows and the VAE's decoding; their weights in torch are
     freed.
 
     Args:
         recorded: the denoiser's arguments with one row, and with two.
+        quantised: compute the denoiser in 8 bits.
         on_notice: told, in a line, of what takes long or differs from what was asked for.
 
     Raises:
         ConfigError: a network can't be converted.
     """
     stock, (one, two) = denoiser.stock_forward, recorded
-    net = Network("denoiser", denoiser.denoiser, lambda **given: stock(**given)[0], two)
+
+    def calls() -> list[dict[str, Any]]:
+        with denoiser.standing_aside():
+            return calls_of(pipeline, recipe.height, recipe.width)
+
+    net = Network(
+        "denoiser",
+        denoiser.denoiser,
+        lambda **given: stock(**given)[0],
+        two,
+        calls if quantised else None,
+    )
     rows = computed(net, free_axes(one, two, denoiser), recipe, on_notice)
     denoiser.stock_forward = lambda **given: (rows(given),)
 
@@ -77,6 +93,8 @@ class Network:
     module: torch.nn.Module
     call: Callable[..., torch.Tensor]
     arguments: Mapping[str, Any]
+    calls: Callable[[], Sequence[Mapping[str, Any]]] | None = None
+    """Arguments of calls by which it is put in 8 bits; None: it stays in its dtype."""
 
     @property
     def dtype(self) -> str:
@@ -135,26 +153,36 @@ def computed(
     free_weights(net.module)
 
     def compute(given: Mapping[str, Any]) -> torch.Tensor:
-        tensors = [at(given, path) for path in paths]
-        arrays = [tensor.float().contiguous().numpy() for tensor in tensors]
-        request.infer(dict(enumerate(arrays)), share_inputs=True)
+        request.infer(arrays(paths, given), share_inputs=True)
         output = torch.from_numpy(request.get_output_tensor(0).data.copy())
-        return output.to(tensors[0].dtype)
+        return output.to(at(given, paths[0]).dtype)
 
     return compute
 
 
+def arrays(paths: Sequence[Place], given: Mapping[str, Any]) -> dict[int, Any]:
+    """The tensors in the arguments as OpenVINO takes them: float32, by the places of its inputs."""
+    return {place: at(given, path).float().contiguous().numpy() for place, path in enumerate(paths)}
+
+
+def openvino_alone() -> Any:
+    """The package without its telemetry: neither it nor NNCF tells its makers of conversions, as
+    both do by default. It can't be imported from now on, which they allow for."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
 @cache
 def the_core() -> Any:
-    """OpenVINO itself; one for the process, that lasts as long.
+    """OpenVINO's core; one for the process, that lasts as long.
 
     The first network that a core computes lays an alternate stack for signals under the thread,
     and the core's end puts back the one it found: when several end out of turn that is freed
     memory, and the next signal is a segmentation fault (OpenVINO 2026.4).
     """
-    import openvino
-
-    return openvino.Core()
+    return openvino_alone().Core()
 
 
 def free_weights(module: torch.nn.Module) -> None:
@@ -189,10 +217,14 @@ def kept(
     folder = cache_folder() / "openvino" / key_of(net, recipe)
     with suppress(RuntimeError):  # is not there, or was damaged
         return core.read_model(folder / IR_NAME)
+    how, long = ("", "minutes") if net.calls is None else (" in 8 bits", "half an hour")
     on_notice(
-        f"converting the {net.name} for OpenVINO, once; up to minutes. It is kept in {folder}"
+        f"converting the {net.name} for OpenVINO{how}, once; up to {long}. It is kept in {folder}"
     )
     model = converted(net, free)
+    if net.calls is not None:
+        paths = list(places(net.arguments))
+        model = in_8_bits(model, [arrays(paths, given) for given in net.calls()])
     try:
         make_folder(folder.parent)
         sweep_folders(folder.parent)
@@ -207,8 +239,6 @@ def kept(
 
 def key_of(net: Network, recipe: Recipe) -> str:
     """What a converted network depends on."""
-    import openvino
-
     told = {
         "model": recipe.model,
         "network": net.name,
@@ -217,8 +247,10 @@ def key_of(net: Network, recipe: Recipe) -> str:
             for path in places(net.arguments)
         ],
         "dtype": net.dtype,
-        "versions": [openvino.__version__, torch.__version__, diffusers.__version__],
+        "versions": [openvino_alone().__version__, torch.__version__, diffusers.__version__],
     }
+    if net.calls is not None:
+        told["int8"] = f"nncf {version('nncf')}"
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -228,14 +260,12 @@ def converted(net: Network, free: Mapping[Place, set[int]]) -> Any:
     Raises:
         ConfigError: it can't be converted.
     """
-    import openvino
-
     wrapped = OfTensors(net).eval()
     example = tuple(at(net.arguments, path).float() for path in wrapped.paths)
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a trace's, of checks that hold for all rows
-            model = openvino.convert_model(wrapped, example_input=example)
+            model = openvino_alone().convert_model(wrapped, example_input=example)
         shapes = {
             model.inputs[place]: [
                 -1 if axis in free.get(path, ()) else length for axis, length in enumerate(shape)
@@ -253,6 +283,4 @@ def converted(net: Network, free: Mapping[Place, set[int]]) -> Any:
 
 def save(model: Any, file: Path) -> None:
     """Write the model with its weights as they are."""
-    import openvino
-
-    openvino.save_model(model, file, compress_to_fp16=False)
+    openvino_alone().save_model(model, file, compress_to_fp16=False)

@@ -91,7 +91,7 @@ def open_diffusion(
         diffusion.readers_may_go = compute is None or compute.offload == "none"
         if batch is None and diffusion.kind == "cuda" and diffusion.readers_may_go:
             diffusion.fill_gpu()  # parts that wait in main memory can't be measured so
-        diffusion.start_engine((compute or ComputeConfig()).engine, on_notice)
+        diffusion.start_engine(compute or ComputeConfig(), on_notice)
     return diffusion
 
 
@@ -153,15 +153,19 @@ class Diffusion:
         anchors = [anchor for spec in specs for anchor, _ in spec.early]
         self.expected = texts_of([*specs, *anchors], self.branches)
 
-    def start_engine(self, engine: str, on_notice: Callable[[str], None]) -> None:
+    def start_engine(self, compute: ComputeConfig, on_notice: Callable[[str], None]) -> None:
         """Let another engine than torch as it is compute the denoiser and the decoder."""
+        engine = compute.engine
         if engine != "torch" and self.family.denoiser == "unet":
             use_whole(self.denoiser.denoiser)
         if engine == "compiled":
             compile_networks(self.pipeline, self.family, self.denoiser, self.kind, on_notice)
         elif engine == "openvino":
             recorded = [self.record(Text(PLACEHOLDER), rows) for rows in (1, 2)]
-            convert_networks(self.pipeline, self.denoiser, self.recipe, recorded, on_notice)
+            quantised = compute.quantised != "none"
+            convert_networks(
+                self.pipeline, self.denoiser, self.recipe, recorded, on_notice, quantised
+            )
 
     def set_batch(self, frames: int) -> None:
         """Render so many frames at a time from now on; on a GPU with fewer rows a call."""

@@ -31,8 +31,13 @@ def engine_mistakes(config: RunConfig, device: str, model: Model) -> Iterator[Mi
     if compute.engine == "torch":
         return
     yield from changed_weights(compute.engine, config.model)
-    for key, usual in (("offload", "none"), ("quantised", "none"), ("vae_tiling", False)):
-        if getattr(compute, key) != usual:
+    refused = {
+        "offload": compute.offload != "none",
+        "quantised": compute.loaded != "none",
+        "vae_tiling": compute.vae_tiling,
+    }
+    for key, asked in refused.items():
+        if asked:
             what = f"{compute.engine} computes whole networks in place; {OTHERWISE} with it"
             yield Mistake(f"compute.{key}", what)
     if shortcuts(config.sampling).deep_cache > 1:
@@ -40,6 +45,9 @@ def engine_mistakes(config: RunConfig, device: str, model: Model) -> Iterator[Mi
         yield Mistake("sampling.deep_cache", f"{what}; use sampling.deep_cache=1, or {OTHERWISE}")
     if compute.engine == "openvino":
         yield from openvino_mistakes(device, model)
+        if compute.quantised != "none" and find_spec("nncf") is None:
+            what = "int8 with openvino needs nncf, which is not here"
+            yield Mistake("compute.quantised", f"{what}: pip install 'render[openvino]'")
     else:
         yield from compiler_mistakes(device)
 

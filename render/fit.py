@@ -48,7 +48,7 @@ def check_fits(
         ConfigError: with the figures, and what would make it fit.
     """
     counts = weight_counts(source, folder, family)
-    needs = need_of(counts, family, dtype, compute.quantised)
+    needs = need_of(counts, family, dtype, compute.loaded)
     main = free_memory()
     if main is not None and needs.total > main:
         ways = ways_out(counts, family, dtype, compute, source, main)
@@ -87,8 +87,8 @@ def ways_out(
     free: int,
 ) -> list[str]:
     """What of dtype and quantising makes it fit, with what it then takes; a smaller model does."""
-    tries = [("compute.dtype=bfloat16", "bfloat16", compute.quantised)] if BYTES[dtype] > 2 else []
-    if compute.quantised == "none" and source.file is None:
+    tries = [("compute.dtype=bfloat16", "bfloat16", compute.loaded)] if BYTES[dtype] > 2 else []
+    if compute.quantised == "none" and compute.engine == "torch" and source.file is None:
         tries.append(("compute.quantised=int8", dtype, "int8"))
         if BYTES[dtype] > 2:
             tries.append(("both", "bfloat16", "int8"))

@@ -13,9 +13,10 @@ from render.models import Model
 
 def with_memory(model: Model, compute: ComputeConfig) -> Model:
     """The model as it is loaded: what of that changes pixels is part of its identity."""
+    by = ":openvino" if compute.engine == "openvino" else ""  # activations as well
     marks = [
         *(["vae_tiling"] if compute.vae_tiling else ()),
-        *([f"quantised:{compute.quantised}"] if compute.quantised != "none" else ()),
+        *([f"quantised:{compute.quantised}{by}"] if compute.quantised != "none" else ()),
     ]
     return replace(model, identity=" ".join([model.identity, *marks]))
 
@@ -30,7 +31,7 @@ def memory_mistakes(compute: ComputeConfig, device: str, model: Model) -> Iterat
             )
             yield Mistake("compute.offload", what)
         yield from lacking("compute.offload", "accelerate")
-    if compute.quantised != "none":
+    if compute.loaded != "none":
         yield from lacking("compute.quantised", "torchao", "accelerate")
         if model.source.file is not None:
             what = "diffusers quantises no single files while it loads them; give a folder"

@@ -57,7 +57,7 @@ def load_pipeline(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of the libraries to one another
             dtype = getattr(torch, recipe.dtype)
-            pipeline = assembled(source, folder, family, dtype, compute.quantised)
+            pipeline = assembled(source, folder, family, dtype, compute.loaded)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
         raise unusable(source, f"can't be loaded: {first_line(error)}") from error
     index = read_json(folder / "model_index.json")

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import EulerDiscreteScheduler
 from diffusers.models.attention_processor import AttnProcessor2_0
 from films import composed
 from tiny_models import SIDE
 
 from render import engines
 from render.attention import ChunkedAttention
+from render.calibrated import PROMPTS, STEPS, calls_of
 from render.compiled import compile_networks
 from render.config import ComputeConfig, ModelConfig
 from render.converted import Network, how_to_compute, kept, the_core
@@ -60,6 +62,23 @@ def test_a_package_that_is_not_there_is_told_with_the_way_out(place, monkeypatch
     assert line == f"{told}: pip install 'render[openvino]'"
 
 
+def test_8_bits_are_of_another_identity_with_each_engine(film, monkeypatch):
+    monkeypatch.setattr("render.memory.find_spec", lambda name: name)
+    models = [
+        film(quantised="int8", engine=engine).plan.recipe.model for engine in ("torch", "openvino")
+    ]
+    plain = film().plan.recipe.model
+    assert models == [f"{plain} quantised:int8", f"{plain} quantised:int8:openvino"]
+
+
+def test_8_bits_with_openvino_need_nncf(film, monkeypatch):
+    monkeypatch.setattr(engines, "find_spec", lambda name: None if name == "nncf" else name)
+    with pytest.raises(ConfigError) as error:
+        film(engine="openvino", quantised="int8")
+    told = "compute.quantised: int8 with openvino needs nncf, which is not here"
+    assert str(error.value) == f"{told}: pip install 'render[openvino]'"
+
+
 @pytest.mark.parametrize("device", ["cuda:1", "mps"])
 def test_openvino_is_for_the_cpu(film, device):
     (line,) = lines_of(openvino_mistakes(device, film().model))
@@ -91,8 +110,14 @@ def test_what_changes_a_network_later_is_refused(engine, key, value):
     assert "use compute.engine=torch" in line
 
 
-@pytest.mark.parametrize("engine", ["compiled", "openvino"])
-@pytest.mark.parametrize(("key", "value"), [("quantised", "int8"), ("vae_tiling", True)])
+@pytest.mark.parametrize(
+    ("engine", "key", "value"),
+    [
+        ("compiled", "quantised", "int8"),
+        ("compiled", "vae_tiling", True),
+        ("openvino", "vae_tiling", True),
+    ],
+)
 def test_what_takes_networks_apart_is_refused(film, monkeypatch, engine, key, value):
     monkeypatch.setattr("render.memory.find_spec", lambda name: name)
     with pytest.raises(ConfigError) as error:
@@ -204,6 +229,34 @@ def test_openvino_paints_what_torch_paints_and_converts_once(
     assert second == []
 
 
+def test_8_bits_are_other_pixels_of_the_same_picture_and_chosen_once(tiny_sd1, kept_here):
+    pytest.importorskip("nncf")
+    first, second = [], []
+    torchs = pictures(opened(tiny_sd1), [0, 1, 2])
+    quantised = {"engine": "openvino", "quantised": "int8"}
+    ours = pictures(opened(tiny_sd1, said=first, **quantised), [0, 1, 2])
+    assert 0 < np.abs(ours - torchs).mean() < 10
+    assert "converting the denoiser for OpenVINO in 8 bits, once" in first[0]
+    again = opened(tiny_sd1, said=second, **quantised)
+    assert second == []
+    assert np.array_equal(pictures(again, [0, 1, 2]), ours)
+
+
+def test_the_scales_of_8_bits_do_not_depend_on_the_films_scheduler(tiny_sd1):
+    pipeline = opened(tiny_sd1).pipeline
+    pipeline.unet.__dict__.pop("forward")  # as the pipeline knows it
+    film = pipeline.scheduler
+    calls = calls_of(pipeline, SIDE, SIDE)
+    assert pipeline.scheduler is film
+    assert len(calls) == len(PROMPTS) * STEPS
+    assert {call["sample"].shape[0] for call in calls} == {2}
+    assert len({float(call["timestep"]) for call in calls}) == STEPS
+    pipeline.scheduler = EulerDiscreteScheduler.from_config(film.config)
+    others = calls_of(pipeline, SIDE, SIDE)
+    same = [torch.equal(a["sample"], b["sample"]) for a, b in zip(calls, others, strict=True)]
+    assert all(same)
+
+
 @pytest.fixture
 def doubling(tmp_path, monkeypatch):
     """Converts a network of one layer that doubles; gives its answer to 1 and what was said."""
@@ -262,16 +315,19 @@ first, second = opened("first"), opened("second")
 del first
 del second
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+print("telemetry:", sys.modules["openvino_telemetry"], flush=True)
 os.kill(os.getpid(), signal.SIGTERM)
 """
 
 
-def test_a_signal_after_networks_were_let_go_is_handled(tmp_path):
+def test_a_signal_after_networks_were_let_go_is_handled_and_nobody_was_told(tmp_path):
     """In a process of its own: a segmentation fault would end this one."""
     pytest.importorskip("openvino")
     asked = [sys.executable, "-c", TWO_NETWORKS_THEN_A_SIGNAL]
     caches = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
-    assert subprocess.run(asked, env=caches, check=False).returncode == 7
+    ended = subprocess.run(asked, env=caches, check=False, stdout=subprocess.PIPE, text=True)
+    assert ended.returncode == 7
+    assert ended.stdout.endswith("telemetry: None\n")
 
 
 def test_a_network_that_cant_be_converted_is_told_in_a_line(doubling):

@@ -19,7 +19,7 @@ TABLE = """
     threads plan branches
     lock signals store tokens cost
     noise batches starts leaves deepcache early blend texts assemble attention residuals pipeline
-    adapters compiled converted diffusion
+    adapters compiled calibrated converted diffusion
     formats ffmpeg encode
     progress sheet report
     prompts film rendering behind survey record work
@@ -31,7 +31,8 @@ ORDER = TABLE.split()
 HEAVY = {"torch", "diffusers", "transformers"}
 WITH_TORCH = {
     "noise", "batches", "starts", "leaves", "deepcache", "early", "blend", "texts", "assemble",
-    "attention", "residuals", "pipeline", "adapters", "compiled", "converted", "diffusion",
+    "attention", "residuals", "pipeline", "adapters", "compiled", "calibrated",
+    "converted", "diffusion",
 }  # fmt: skip
 ALONE = {
     "hydra": {"__main__"},
@@ -42,6 +43,7 @@ ALONE = {
     "tokenizers": {"tokens"},
     "compel": {"emphasis"},
     "openvino": {"converted"},
+    "nncf": {"calibrated"},
     "fcntl": {"lock"},
 }
 
