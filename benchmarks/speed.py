@@ -48,6 +48,18 @@ OURS: dict[str, list[str]] = {
     "embedding blend, openvino": ["compute.engine=openvino", "sampling.blend=embedding"],
     "balanced, openvino": ["compute.engine=openvino", "sampling.speed=balanced"],
     "draft, openvino": ["compute.engine=openvino", "sampling.speed=draft"],
+    "noise blend, int8": ["compute.engine=openvino", "compute.quantised=int8"],
+    "embedding blend, int8": [
+        "compute.engine=openvino",
+        "compute.quantised=int8",
+        "sampling.blend=embedding",
+    ],
+    "balanced, int8": [
+        "compute.engine=openvino",
+        "compute.quantised=int8",
+        "sampling.speed=balanced",
+    ],
+    "draft, int8": ["compute.engine=openvino", "compute.quantised=int8", "sampling.speed=draft"],
 }
 """Ways of ours: a line each."""
 

@@ -1,6 +1,6 @@
-"""A converted U-Net in 8 bits, weights and activations: NNCF's post-training quantisation.
+"""Converted networks in 8 bits, weights and activations: NNCF's post-training quantisation.
 
-Its scales are chosen by what reaches the network while the stock pipeline paints a few pictures,
+Its scales are chosen by what reaches the networks while the stock pipeline paints a few pictures,
 which are always the same for a model and a size: what a film shows has no say in it.
 """
 
@@ -21,40 +21,62 @@ from numpy.typing import NDArray
 PROMPTS = (
     "a castle on a green hill under a blue sky",
     "a portrait of an old woman by the window of a small kitchen",
+    "a city street at night in the rain",
+    "snow on mountains behind a lake at sunrise",
 )
 STEPS = 5  # of a picture; from pure noise to hardly any
 GUIDANCE = 7.5
 SCHEDULE = {"timestep_spacing": "trailing", "clip_sample": False}
+SPARED = {
+    "denoiser": "conv_in|conv_out|conv_shortcut|time_emb|up_blocks\\.{last}\\..*conv2",
+    "decoder": "conv_out",
+}
+"""Layers that stay in floating point: cheap ones whose rounding is seen at once."""
 
 Arrays = Mapping[int, NDArray[Any]]
 """A network's inputs by their places."""
+Calls = list[dict[str, Any]]
+"""A network's arguments, call by call."""
 
 
-def calls_of(pipeline: Any, height: int, width: int) -> list[dict[str, Any]]:
-    """The arguments of the U-Net's calls, of two rows each (with a prompt and without), in every
-    step of the pictures; the scheduler of the film is not asked."""
-    unet, calls = pipeline.unet, []
-    signature = inspect.signature(unet.forward)
+def recorded_calls(pipeline: Any, height: int, width: int) -> tuple[Calls, Calls]:
+    """What reaches the U-Net, of two rows each (with a prompt and without), and the VAE's decoder,
+    while the stock pipeline paints its pictures; the scheduler of the film is not asked."""
+    unet, decoder = pipeline.unet, pipeline.vae.decoder
+    with (
+        torch.inference_mode(),
+        scheduled(pipeline),
+        recording(unet) as rows,
+        recording(decoder) as latents,
+    ):
+        for number, prompt in enumerate(PROMPTS):
+            pipeline(
+                prompt,
+                height=height,
+                width=width,
+                num_inference_steps=STEPS,
+                guidance_scale=GUIDANCE,
+                generator=torch.Generator().manual_seed(number),
+                output_type="np",
+            )
+    return rows, latents
 
-    def keep(_: object, given: tuple[Any, ...], named: dict[str, Any]) -> None:
-        calls.append(signature.bind(*given, **named).arguments)
 
-    hook = unet.register_forward_pre_hook(keep, with_kwargs=True)
+@contextmanager
+def recording(network: torch.nn.Module) -> Iterator[Calls]:
+    """The arguments of a network's calls inside of the block."""
+    calls: Calls = []
+    signature = inspect.signature(type(network).forward)
+
+    def keep(network: object, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        arguments = dict(signature.bind(network, *given, **named).arguments)
+        calls.append({key: value for key, value in arguments.items() if key != "self"})
+
+    hook = network.register_forward_pre_hook(keep, with_kwargs=True)
     try:
-        with torch.inference_mode(), scheduled(pipeline):
-            for number, prompt in enumerate(PROMPTS):
-                pipeline(
-                    prompt,
-                    height=height,
-                    width=width,
-                    num_inference_steps=STEPS,
-                    guidance_scale=GUIDANCE,
-                    generator=torch.Generator().manual_seed(number),
-                    output_type="latent",
-                )
+        yield calls
     finally:
         hook.remove()
-    return calls
 
 
 @contextmanager
@@ -68,21 +90,42 @@ def scheduled(pipeline: Any) -> Iterator[None]:
         pipeline.scheduler = film
 
 
-def in_8_bits(model: Any, inputs: Sequence[Arrays]) -> Any:
+def in_8_bits(model: Any, name: str, network: torch.nn.Module, inputs: Sequence[Arrays]) -> Any:
     """The OpenVINO model with integers of 8 bits in place of floats, where that is faster.
 
     Args:
+        name: `denoiser` or `decoder`.
+        network: what the model was converted from.
         inputs: what the scales of its activations are chosen by.
 
-    Source: Xiao et al. 2023, SmoothQuant, and Jacob et al. 2018, as NNCF has them.
+    Source: Jacob et al. 2018, Quantization and Training of Neural Networks, as NNCF has it.
     """
     import nncf
 
     nncf.set_log_level(logging.ERROR)
-    data = nncf.Dataset(list(inputs))
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        shown = sys.stderr if sys.stderr.isatty() else nowhere  # its progress bars
-        with redirect_stdout(shown):
-            return nncf.quantize(
-                model, data, subset_size=len(inputs), model_type=nncf.ModelType.TRANSFORMER
-            )
+    unsmoothed = nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1)  # gained nothing
+    with quiet():
+        return nncf.quantize(
+            model,
+            nncf.Dataset(list(inputs)),
+            subset_size=len(inputs),
+            model_type=nncf.ModelType.TRANSFORMER if name == "denoiser" else None,
+            ignored_scope=nncf.IgnoredScope(patterns=[spared(name, network)]),
+            advanced_parameters=nncf.AdvancedQuantizationParameters(smooth_quant_alphas=unsmoothed),
+        )
+
+
+def spared(name: str, network: torch.nn.Module) -> str:
+    """The layers that stay as they are, as a pattern of their names."""
+    last = len(network.up_blocks) - 1  # type: ignore[arg-type]
+    return f".*({SPARED[name].format(last=last)}).*"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Show NNCF's progress on a terminal, and nothing of it on stdout or in a log."""
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        redirect_stdout(sys.stderr if sys.stderr.isatty() else nowhere),
+    ):
+        yield

@@ -24,7 +24,7 @@ import torch
 
 from render.assemble import first_line
 from render.blend import BlendedDenoiser
-from render.calibrated import calls_of, in_8_bits
+from render.calibrated import Calls, in_8_bits, recorded_calls
 from render.engines import KEY, OTHERWISE, cache_folder
 from render.errors import ConfigError, Mistake
 from render.files import folder_replacing, make_folder, sweep_folders
@@ -53,7 +53,7 @@ def convert_networks(
 
     Args:
         recorded: the denoiser's arguments with one row, and with two.
-        quantised: compute the denoiser in 8 bits.
+        quantised: compute both in 8 bits.
         on_notice: told, in a line, of what takes long or differs from what was asked for.
 
     Raises:
@@ -61,28 +61,25 @@ def convert_networks(
     """
     stock, (one, two) = denoiser.stock_forward, recorded
 
-    def calls() -> list[dict[str, Any]]:
+    @cache
+    def painted() -> tuple[Calls, Calls]:
         with denoiser.standing_aside():
-            return calls_of(pipeline, recipe.height, recipe.width)
-
-    net = Network(
-        "denoiser",
-        denoiser.denoiser,
-        lambda **given: stock(**given)[0],
-        two,
-        calls if quantised else None,
-    )
-    rows = computed(net, free_axes(one, two, denoiser), recipe, on_notice)
-    denoiser.stock_forward = lambda **given: (rows(given),)
+            return recorded_calls(pipeline, recipe.height, recipe.width)
 
     vae = pipeline.vae
     if recipe.dtype == "float16" and hasattr(pipeline, "upcast_vae") and vae.config.force_upcast:
         vae.decoder.to(torch.float32)  # as the pipeline does, since it overflows
     decode = vae.decoder.forward
     latents = two["sample"].new_zeros(1, vae.config.latent_channels, *two["sample"].shape[2:])
-    net = Network("decoder", vae.decoder, lambda latents: decode(latents), {"latents": latents})
+    calls = (lambda: painted()[1]) if quantised else None
+    net = Network("decoder", vae.decoder, lambda sample: decode(sample), {"sample": latents}, calls)
     picture = computed(net, {}, recipe, on_notice)
-    vae.decoder.forward = lambda latents: picture({"latents": latents})
+    vae.decoder.forward = lambda sample: picture({"sample": sample})
+
+    calls = (lambda: painted()[0]) if quantised else None
+    net = Network("denoiser", denoiser.denoiser, lambda **given: stock(**given)[0], two, calls)
+    rows = computed(net, free_axes(one, two, denoiser), recipe, on_notice)
+    denoiser.stock_forward = lambda **given: (rows(given),)
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ class Network:
     module: torch.nn.Module
     call: Callable[..., torch.Tensor]
     arguments: Mapping[str, Any]
-    calls: Callable[[], Sequence[Mapping[str, Any]]] | None = None
+    calls: Callable[[], Calls] | None = None
     """Arguments of calls by which it is put in 8 bits; None: it stays in its dtype."""
 
     @property
@@ -224,7 +221,8 @@ def kept(
     model = converted(net, free)
     if net.calls is not None:
         paths = list(places(net.arguments))
-        model = in_8_bits(model, [arrays(paths, given) for given in net.calls()])
+        inputs = [arrays(paths, given) for given in net.calls()]
+        model = in_8_bits(model, net.name, net.module, inputs)
     try:
         make_folder(folder.parent)
         sweep_folders(folder.parent)

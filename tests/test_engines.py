@@ -16,7 +16,7 @@ from tiny_models import SIDE
 
 from render import engines
 from render.attention import ChunkedAttention
-from render.calibrated import PROMPTS, STEPS, calls_of
+from render.calibrated import PROMPTS, STEPS, recorded_calls
 from render.compiled import compile_networks
 from render.config import ComputeConfig, ModelConfig
 from render.converted import Network, how_to_compute, kept, the_core
@@ -198,7 +198,7 @@ def pictures(diffusion, *batches):
     )
 
 
-CONVERTING = ["converting the denoiser", "converting the decoder"]
+CONVERTING = ["converting the decoder", "converting the denoiser"]
 
 
 @pytest.fixture(scope="module")
@@ -219,9 +219,7 @@ def test_openvino_paints_what_torch_paints_and_converts_once(
     first, second = [], []
     diffusion = opened(folder, side, first, engine="openvino")
     assert np.abs(pictures(diffusion, [0, 1, 2]) - torchs).max() <= 1
-    assert ["converting the denoiser" in first[0], "converting the decoder" in first[1]] == [
-        True
-    ] * 2
+    assert [line.partition(" for ")[0] for line in first] == CONVERTING
     again = opened(folder, side, second, engine="openvino")
     again.expect([spec(place) for place in [0, 1, 2]])  # lets the text encoders go, too
     again.denoiser.rows_per_call = None  # as for large frames: calls of two rows, three and four
@@ -235,8 +233,11 @@ def test_8_bits_are_other_pixels_of_the_same_picture_and_chosen_once(tiny_sd1, k
     torchs = pictures(opened(tiny_sd1), [0, 1, 2])
     quantised = {"engine": "openvino", "quantised": "int8"}
     ours = pictures(opened(tiny_sd1, said=first, **quantised), [0, 1, 2])
-    assert 0 < np.abs(ours - torchs).mean() < 10
-    assert "converting the denoiser for OpenVINO in 8 bits, once" in first[0]
+    likeness = np.corrcoef(ours.ravel(), torchs.ravel())[0, 1]
+    assert 0.5 < likeness < 1  # random weights take rounding badly; another picture would be at 0
+    assert [line.partition(", once")[0] for line in first] == [
+        f"{network} for OpenVINO in 8 bits" for network in CONVERTING
+    ]
     again = opened(tiny_sd1, said=second, **quantised)
     assert second == []
     assert np.array_equal(pictures(again, [0, 1, 2]), ours)
@@ -246,13 +247,14 @@ def test_the_scales_of_8_bits_do_not_depend_on_the_films_scheduler(tiny_sd1):
     pipeline = opened(tiny_sd1).pipeline
     pipeline.unet.__dict__.pop("forward")  # as the pipeline knows it
     film = pipeline.scheduler
-    calls = calls_of(pipeline, SIDE, SIDE)
+    calls, latents = recorded_calls(pipeline, SIDE, SIDE)
     assert pipeline.scheduler is film
+    assert [len(call["sample"]) for call in latents] == [1] * len(PROMPTS)
     assert len(calls) == len(PROMPTS) * STEPS
     assert {call["sample"].shape[0] for call in calls} == {2}
     assert len({float(call["timestep"]) for call in calls}) == STEPS
     pipeline.scheduler = EulerDiscreteScheduler.from_config(film.config)
-    others = calls_of(pipeline, SIDE, SIDE)
+    others, _ = recorded_calls(pipeline, SIDE, SIDE)
     same = [torch.equal(a["sample"], b["sample"]) for a, b in zip(calls, others, strict=True)]
     assert all(same)
 
