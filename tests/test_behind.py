@@ -93,6 +93,15 @@ def test_what_was_handed_on_is_done_when_the_block_ends_badly(error):
     assert done == ["a", "b", "c"]
 
 
+@pytest.fixture
+def interruptible_here():
+    """Ctrl-C is Python's KeyboardInterrupt, also in a shell's background job, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible_here")
 def test_a_signal_while_there_is_no_room_loses_nothing():
     waits, done = [], []
 
