@@ -26,7 +26,14 @@ PROMPTS = (
 )
 STEPS = 5  # of a picture; from pure noise to hardly any
 GUIDANCE = 7.5
-SCHEDULE = {"timestep_spacing": "trailing", "clip_sample": False}
+SCHEDULE = {
+    "timestep_spacing": "trailing",
+    "clip_sample": False,
+    "thresholding": False,
+    "rescale_betas_zero_snr": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 0,
+}
 SPARED = {
     "denoiser": "conv_in|conv_out|conv_shortcut|time_emb|up_blocks\\.{last}\\..*conv2",
     "decoder": "conv_out",
@@ -88,6 +95,17 @@ def scheduled(pipeline: Any) -> Iterator[None]:
         yield
     finally:
         pipeline.scheduler = film
+
+
+def chosen_by(options: Mapping[str, Any]) -> list[Any]:
+    """What the scales depend on besides the model and its size.
+
+    Args:
+        options: the film's own of the scheduler; betas among them would be the calibration's too.
+    """
+    takes = inspect.signature(DDIMScheduler.__init__).parameters
+    shared = {key: options[key] for key in options if key in takes and key not in SCHEDULE}
+    return [PROMPTS, STEPS, GUIDANCE, SCHEDULE, SPARED, shared]
 
 
 def in_8_bits(model: Any, name: str, network: torch.nn.Module, inputs: Sequence[Arrays]) -> Any:

@@ -24,7 +24,7 @@ import torch
 
 from render.assemble import first_line
 from render.blend import BlendedDenoiser
-from render.calibrated import Calls, in_8_bits, recorded_calls
+from render.calibrated import Calls, chosen_by, in_8_bits, recorded_calls
 from render.engines import KEY, OTHERWISE, cache_folder
 from render.errors import ConfigError, Mistake
 from render.files import folder_replacing, make_folder, sweep_folders
@@ -57,7 +57,7 @@ def convert_networks(
         on_notice: told, in a line, of what takes long or differs from what was asked for.
 
     Raises:
-        ConfigError: a network can't be converted.
+        ConfigError: a network can't be converted, or not put in 8 bits.
     """
     stock, (one, two) = denoiser.stock_forward, recorded
 
@@ -220,9 +220,7 @@ def kept(
     )
     model = converted(net, free)
     if net.calls is not None:
-        paths = list(places(net.arguments))
-        inputs = [arrays(paths, given) for given in net.calls()]
-        model = in_8_bits(model, net.name, net.module, inputs)
+        model = quantised_by(net.calls(), model, net)
     try:
         make_folder(folder.parent)
         sweep_folders(folder.parent)
@@ -233,6 +231,22 @@ def kept(
     except (OSError, RuntimeError) as error:
         on_notice(f"{folder} can't be written ({first_line(error)}); the next run converts again")
         return model
+
+
+def quantised_by(calls: Calls, model: Any, net: Network) -> Any:
+    """The converted network in 8 bits.
+
+    Raises:
+        ConfigError: NNCF can't.
+    """
+    paths = list(places(net.arguments))
+    inputs = [arrays(paths, given) for given in calls]
+    try:
+        return in_8_bits(model, net.name, net.module, inputs)
+    except Exception as error:  # of NNCF or of OpenVINO, which have no common base
+        what = f"NNCF can't put this {net.name} in 8 bits ({first_line(error)[:200]})"
+        way_out = "use compute.quantised=none"
+        raise ConfigError([Mistake("compute.quantised", f"{what}; {way_out}")]) from error
 
 
 def key_of(net: Network, recipe: Recipe) -> str:
@@ -248,7 +262,7 @@ def key_of(net: Network, recipe: Recipe) -> str:
         "versions": [openvino_alone().__version__, torch.__version__, diffusers.__version__],
     }
     if net.calls is not None:
-        told["int8"] = f"nncf {version('nncf')}"
+        told["int8"] = [version("nncf"), *chosen_by(recipe.scheduler_options)]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -47,7 +47,7 @@ def engine_mistakes(config: RunConfig, device: str, model: Model) -> Iterator[Mi
         yield from openvino_mistakes(device, model)
         if compute.quantised != "none" and find_spec("nncf") is None:
             what = "int8 with openvino needs nncf, which is not here"
-            yield Mistake("compute.quantised", f"{what}: pip install 'render[openvino]'")
+            yield Mistake("compute.quantised", f"{what}: pip install nncf")
     else:
         yield from compiler_mistakes(device)
 
@@ -64,7 +64,7 @@ def changed_weights(engine: str, written: ModelConfig) -> Iterator[Mistake]:
 def openvino_mistakes(device: str, model: Model) -> Iterator[Mistake]:
     """OpenVINO here is for CPUs and U-Nets, and an optional package."""
     if find_spec("openvino") is None:
-        what = "openvino needs a package that is not here: pip install 'render[openvino]'"
+        what = "openvino needs a package that is not here: pip install openvino"
         yield Mistake(KEY, what)
     if device != "cpu":
         what = f"openvino computes on the CPU, but this run is on {device}"

@@ -16,10 +16,10 @@ from tiny_models import SIDE
 
 from render import engines
 from render.attention import ChunkedAttention
-from render.calibrated import PROMPTS, STEPS, recorded_calls
+from render.calibrated import PROMPTS, STEPS, chosen_by, recorded_calls
 from render.compiled import compile_networks
 from render.config import ComputeConfig, ModelConfig
-from render.converted import Network, how_to_compute, kept, the_core
+from render.converted import Network, how_to_compute, kept, quantised_by, the_core
 from render.diffusion import open_diffusion
 from render.engines import cache_folder, changed_weights, compiler_mistakes, openvino_mistakes
 from render.errors import ConfigError
@@ -59,7 +59,7 @@ def test_a_package_that_is_not_there_is_told_with_the_way_out(place, monkeypatch
     assert ended.code == 2
     (line,) = ended.err.splitlines()
     told = "render: compute.engine: openvino needs a package that is not here"
-    assert line == f"{told}: pip install 'render[openvino]'"
+    assert line == f"{told}: pip install openvino"
 
 
 def test_8_bits_are_of_another_identity_with_each_engine(film, monkeypatch):
@@ -76,7 +76,7 @@ def test_8_bits_with_openvino_need_nncf(film, monkeypatch):
     with pytest.raises(ConfigError) as error:
         film(engine="openvino", quantised="int8")
     told = "compute.quantised: int8 with openvino needs nncf, which is not here"
-    assert str(error.value) == f"{told}: pip install 'render[openvino]'"
+    assert str(error.value) == f"{told}: pip install nncf"
 
 
 @pytest.mark.parametrize("device", ["cuda:1", "mps"])
@@ -257,6 +257,23 @@ def test_the_scales_of_8_bits_do_not_depend_on_the_films_scheduler(tiny_sd1):
     others, _ = recorded_calls(pipeline, SIDE, SIDE)
     same = [torch.equal(a["sample"], b["sample"]) for a, b in zip(calls, others, strict=True)]
     assert all(same)
+
+
+def test_a_network_that_cant_be_put_in_8_bits_is_told_in_a_line(monkeypatch):
+    def failing(*_):
+        raise ValueError("no layer to quantise\nand much more")
+
+    monkeypatch.setattr("render.converted.in_8_bits", failing)
+    net = Network("decoder", torch.nn.Linear(1, 1), torch.nn.Identity(), {})
+    with pytest.raises(ConfigError) as error:
+        quantised_by([], None, net)
+    told = "compute.quantised: NNCF can't put this decoder in 8 bits (no layer to quantise)"
+    assert str(error.value) == f"{told}; use compute.quantised=none"
+
+
+def test_scales_that_were_chosen_by_other_betas_are_others():
+    assert chosen_by({"use_karras_sigmas": True, "steps_offset": 1}) == chosen_by({})
+    assert chosen_by({"beta_start": 0.001}) != chosen_by({})
 
 
 @pytest.fixture
