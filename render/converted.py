@@ -12,7 +12,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -36,6 +36,7 @@ PRECISION = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 CAPABILITY = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
 """What OpenVINO says of a CPU that computes in that dtype."""
 IR_NAME = "network.xml"
+CONVERSION = 2  # raised by hand when the same network would be converted otherwise
 
 Notice = Callable[[str], None]
 
@@ -123,7 +124,7 @@ def places(tree: Any, path: Place = ()) -> Iterator[Place]:
 
 
 class OfTensors(torch.nn.Module):
-    """A network as a function of float32 tensors alone; all else is as it was recorded."""
+    """A network in float32 as a function of tensors alone; all else is as it was recorded."""
 
     def __init__(self, net: Network) -> None:
         super().__init__()
@@ -132,11 +133,24 @@ class OfTensors(torch.nn.Module):
         self.paths = list(places(net.arguments))
 
     def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        recorded = [at(self.arguments, path) for path in self.paths]
         given = {
-            path: tensor.to(at(self.arguments, path).dtype)
-            for path, tensor in zip(self.paths, tensors, strict=True)
+            path: tensor if like.is_floating_point() else tensor.to(like.dtype)
+            for path, tensor, like in zip(self.paths, tensors, recorded, strict=True)
         }
         return self.call(**with_leaves(self.arguments, given)).float()
+
+
+@contextmanager
+def in_float32(module: torch.nn.Module) -> Iterator[None]:
+    """A network in float32 inside of the block: OpenVINO reads weights in bfloat16 wrongly and
+    ends with a segmentation fault when it writes large ones (2026.4)."""
+    dtype = next(module.parameters()).dtype
+    module.float()
+    try:
+        yield
+    finally:
+        module.to(dtype)  # what was widened comes back as it was
 
 
 def computed(
@@ -259,6 +273,7 @@ def key_of(net: Network, recipe: Recipe) -> str:
             for path in places(net.arguments)
         ],
         "dtype": net.dtype,
+        "conversion": CONVERSION,
         "versions": [openvino_alone().__version__, torch.__version__, diffusers.__version__],
     }
     if net.calls is not None:
@@ -275,7 +290,7 @@ def converted(net: Network, free: Mapping[Place, set[int]]) -> Any:
     wrapped = OfTensors(net).eval()
     example = tuple(at(net.arguments, path).float() for path in wrapped.paths)
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), in_float32(net.module), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a trace's, of checks that hold for all rows
             model = openvino_alone().convert_model(wrapped, example_input=example)
         shapes = {

@@ -227,6 +227,13 @@ def test_openvino_paints_what_torch_paints_and_converts_once(
     assert second == []
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_openvino_reads_weights_of_16_bits(tiny_sd1, kept_here, dtype):
+    torchs = pictures(opened(tiny_sd1), [0, 1, 2])
+    ours = pictures(opened(tiny_sd1, dtype=dtype, engine="openvino"), [0, 1, 2])
+    assert np.corrcoef(ours.ravel(), torchs.ravel())[0, 1] > 0.95
+
+
 def test_8_bits_are_other_pixels_of_the_same_picture_and_chosen_once(tiny_sd1, kept_here):
     pytest.importorskip("nncf")
     first, second = [], []
