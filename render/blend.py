@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,7 @@ from render.leaves import (
     weighted_sum,
     with_leaves,
 )
+from render.prefix import SharedPrefix
 
 Combine = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
 Row = tuple[int, Mix]
@@ -117,6 +118,7 @@ class BlendedDenoiser:
         unguided_rows_per_call: the same for evaluations without guidance, which have fewer rows.
         deep: where the deep blocks' features are kept, if they are computed at every n-th
             evaluation (`deep_every`) only. First rows, which frames share, don't count.
+        prefix: the layers that a frame's rows have in common, if they are computed once.
         rows: computed so far; apart from them `padded_rows`, which only filled calls, and
             `shallow_rows`, on deep features of an evaluation before.
         kept: the predictions (frames, …) of the first evaluations, as many as were to be kept.
@@ -148,6 +150,7 @@ class BlendedDenoiser:
         self.on_loras: Callable[[Weights], None] = lambda weights: None
         self.residuals: Callable[[Mapping[str, Any], torch.Tensor], Mapping[str, Any]] | None = None
         self.deep: DeepCache | None = None
+        self.prefix: SharedPrefix | None = None
         self.deep_every = 1
         self.since_whole = 0
         self.stock_forward: Callable[..., Any] = denoiser.forward
@@ -348,7 +351,8 @@ class BlendedDenoiser:
             if self.deep:
                 filling = [call.rows[-1]] * (len(call.owners) - len(call.rows))
                 self.deep.rows, self.deep.shallow = [*call.rows, *filling], shallow
-            output = self.stock_forward(**given)[0]
+            with self.prefix.among(call.owners) if self.prefix else nullcontext():
+                output = self.stock_forward(**given)[0]
             self.listed, self.dtype = isinstance(output, list), output[0].dtype
             for row, prediction in zip(call.rows, output, strict=False):  # the rest is padding
                 predictions[row] = prediction.float()

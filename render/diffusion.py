@@ -37,10 +37,12 @@ from render.loras import Lora
 from render.noise import starting_noise, step_generator
 from render.pipeline import load_pipeline
 from render.plan import FrameSpec, Recipe
+from render.prefix import SharedPrefix
 from render.residuals import Residuals, load_residuals
 from render.starts import Starts
 from render.texts import PLACEHOLDER, Placeholder, let_go, overheard, texts_of
 from render.threads import threads_for
+from render.upsampling import merge_upsampling
 
 Picture = npt.NDArray[np.uint8]
 
@@ -83,6 +85,9 @@ def open_diffusion(
         torch.set_num_threads(threads)
     with out_of_memory():
         pipeline, family = load_pipeline(source, recipe, device, compute)
+        if device == "cpu" and (compute is None or compute.offload == "none"):
+            latents = family.noise_shape(pipeline, recipe.height, recipe.width)
+            merge_upsampling(pipeline, latents, family.denoiser == "unet" and not loras)
         adapters = Adapters(pipeline, family, loras)
         residuals = load_residuals(source, recipe, device, images or {})
         diffusion = Diffusion(
@@ -154,8 +159,11 @@ class Diffusion:
         self.expected = texts_of([*specs, *anchors], self.branches)
 
     def start_engine(self, compute: ComputeConfig, on_notice: Callable[[str], None]) -> None:
-        """Let another engine than torch as it is compute the denoiser and the decoder."""
+        """Let another engine than torch as it is compute the denoiser and the decoder; torch
+        computes what a frame's rows have in common once."""
         engine = compute.engine
+        if engine == "torch" and self.family.denoiser == "unet" and compute.offload == "none":
+            self.denoiser.prefix = SharedPrefix(self.denoiser.denoiser, self.frames_per_call())
         if engine != "torch" and self.family.denoiser == "unet":
             use_whole(self.denoiser.denoiser)
         if engine == "compiled":
@@ -172,6 +180,8 @@ class Diffusion:
         self.batch = frames
         self.denoiser.rows_per_call = self.rows_per_call()
         self.denoiser.unguided_rows_per_call = self.rows_per_call(guided=False)
+        if self.denoiser.prefix:
+            self.denoiser.prefix.frames_per_call = self.frames_per_call()
 
     def fill_gpu(self) -> None:
         """Render as many frames at a time as the GPU's memory has room for."""
@@ -195,8 +205,12 @@ class Diffusion:
             return a_frame * self.batch
         if self.family.denoiser != "unet":
             return 1
-        frames = frames_at_once(self.kind, self.noise_shape)
+        frames = self.frames_per_call()
         return a_frame * frames if frames > 1 else None
+
+    def frames_per_call(self) -> int:
+        """Frames whose rows usually share a call, on a CPU whatever the batch."""
+        return frames_at_once(self.kind, self.noise_shape) if self.kind == "cpu" else self.batch
 
     @property
     def rows(self) -> int:

@@ -18,8 +18,8 @@ TABLE = """
     memory fit devices engines
     threads plan branches
     lock signals store tokens cost
-    noise batches starts leaves deepcache early blend texts assemble attention residuals pipeline
-    adapters compiled calibrated converted diffusion
+    noise batches starts leaves deepcache early prefix blend texts assemble attention upsampling
+    residuals pipeline adapters compiled calibrated converted diffusion
     formats ffmpeg encode
     progress sheet report
     prompts film rendering behind survey record work
@@ -30,9 +30,9 @@ TABLE = """
 ORDER = TABLE.split()
 HEAVY = {"torch", "diffusers", "transformers"}
 WITH_TORCH = {
-    "noise", "batches", "starts", "leaves", "deepcache", "early", "blend", "texts", "assemble",
-    "attention", "residuals", "pipeline", "adapters", "compiled", "calibrated",
-    "converted", "diffusion",
+    "noise", "batches", "starts", "leaves", "deepcache", "early", "prefix", "blend", "texts",
+    "assemble", "attention", "upsampling", "residuals", "pipeline", "adapters", "compiled",
+    "calibrated", "converted", "diffusion",
 }  # fmt: skip
 ALONE = {
     "hydra": {"__main__"},

@@ -1,0 +1,96 @@
+"""A U-Net's layers before the first cross-attention, once for all rows of a frame.
+
+The rows of a frame differ in their texts alone, and no text has reached these layers yet: their
+answers are equal, so one row of each frame is computed and the others are copies. In Stable
+Diffusion 1.5 that is the first block's first layers, its largest self-attention among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from torch import nn
+
+
+class SharedPrefix:
+    """The layers of a U-Net that no text reaches, patched.
+
+    Args:
+        unet: its layers' `forward` is replaced on the instances.
+        frames_per_call: rows of every call of these layers (or all that there are), the last one
+            padded, so that a frame's pixels do not depend on how many others it is rendered with.
+    """
+
+    def __init__(self, unet: Any, frames_per_call: int) -> None:
+        self.frames_per_call = frames_per_call
+        self.owners: list[int] = []
+        for layer in layers_before_texts(unet):
+            layer.forward = self.shared(layer.forward)
+
+    @contextmanager
+    def among(self, owners: torch.Tensor) -> Iterator[None]:
+        """Inside of the block, rows of one owner have the prefix in common."""
+        self.owners = owners.tolist()
+        try:
+            yield
+        finally:
+            self.owners = []
+
+    def shared(self, stock: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        """A layer's `forward` that computes one row an owner."""
+
+        def forward(*args: Any, **named: Any) -> torch.Tensor:
+            if not self.owners:
+                return stock(*args, **named)
+            rows, each = len(self.owners), {}
+            firsts = {owner: self.owners.index(owner) for owner in self.owners}
+            size = min(self.frames_per_call, rows)
+            for start in range(0, len(firsts), size):
+                some = list(firsts.items())[start : start + size]
+                places = [row for _, row in some]
+                places += [places[-1]] * (size - len(places))
+                given = [rows_of(value, places, rows) for value in args]
+                options = {key: rows_of(value, places, rows) for key, value in named.items()}
+                answer = stock(*given, **options)
+                each |= {owner: answer[place : place + 1] for place, (owner, _) in enumerate(some)}
+            return torch.cat([each[owner] for owner in self.owners])  # channels stay last
+
+        return forward
+
+
+def rows_of(value: Any, places: Sequence[int], rows: int) -> Any:
+    """Those rows of a layer's argument; what has no rows as it is."""
+    if isinstance(value, torch.Tensor) and value.ndim > 1 and value.shape[0] == rows:
+        return torch.cat([value[place : place + 1] for place in places])
+    return value
+
+
+def layers_before_texts(unet: Any) -> Iterator[nn.Module]:
+    """Layers that see latents and the time alone, in order. In models that add a text to the time
+    (Stable Diffusion XL) or ask for a class there are none worth the name."""
+    told = (unet.config.addition_embed_type, unet.config.class_embed_type)
+    if any(kind is not None for kind in told):
+        return
+    yield unet.conv_in
+    for block in unet.down_blocks:
+        attentions = getattr(block, "attentions", None)
+        if attentions is not None:
+            yield block.resnets[0]
+            yield from before_texts(attentions[0])
+            return
+        yield from block.resnets
+        yield from block.downsamplers or ()
+
+
+def before_texts(transformer: nn.Module) -> Iterator[nn.Module]:
+    """The layers of a transformer up to its first cross-attention, if it is of the usual kind."""
+    if isinstance(transformer, Transformer2DModel):
+        first = transformer.transformer_blocks[0]
+        usual = isinstance(first, BasicTransformerBlock) and first.norm_type == "layer_norm"
+        if usual and not first.only_cross_attention:
+            yield from (transformer.norm, transformer.proj_in, first.norm1, first.attn1)

@@ -1,0 +1,89 @@
+"""Merged upsampling, against doubling and convolving."""
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+from diffusers.models.upsampling import Upsample2D
+from tiny_loras import save_tiny_lora
+from tiny_models import SIDE, save_tiny_sd1, tiny_denoiser
+
+from render.diffusion import open_diffusion
+from render.families import ModelSource
+from render.loras import Lora
+from render.plan import Recipe
+from render.upsampling import doubles_everywhere, merge_layers, transposed
+
+
+def upsamplers(network):
+    return [layer for layer in network.modules() if isinstance(layer, Upsample2D)]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(1, 1), (4, 6), (5, 3)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_one_convolution_is_the_doubling_and_the_other(size, bias):
+    conv = torch.nn.Conv2d(3, 5, 3, padding=1, bias=bias).double()
+    picture = torch.randn(2, 3, *size).double()
+    doubled = torch.nn.functional.interpolate(picture, scale_factor=2.0, mode="nearest")
+    merged = transposed(conv)
+    torch.testing.assert_close(merged(picture), conv(doubled), rtol=1e-6, atol=1e-6)
+    assert (merged.bias is not None) == bias
+
+
+@torch.no_grad()
+def test_a_unet_predicts_the_same():
+    unet = tiny_denoiser()
+    given = torch.randn(2, 4, 16, 24), 500, torch.randn(2, 16, 32)
+    stock = unet(*given).sample
+    merge_layers(unet)
+    assert all(layer.use_conv_transpose for layer in upsamplers(unet))
+    torch.testing.assert_close(unet(*given).sample, stock, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_decoder_decodes_the_same():
+    kinds = {"down_block_types": ("DownEncoderBlock2D",) * 3}
+    kinds["up_block_types"] = ("UpDecoderBlock2D",) * 3
+    vae = AutoencoderKL(block_out_channels=(8, 8, 16), norm_num_groups=4, **kinds)
+    latents = torch.randn(1, 4, 7, 5)
+    stock = vae.decode(latents).sample
+    merge_layers(vae.decoder)
+    assert len(upsamplers(vae.decoder)) == 2
+    torch.testing.assert_close(vae.decode(latents).sample, stock, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "given", [{"use_conv": False}, {"use_conv": True, "kernel_size": 1, "padding": 0},
+              {"use_conv": True, "interpolate": False}, {"use_conv": True, "norm_type": "ln_norm",
+              "eps": 1e-6, "elementwise_affine": True}],
+)  # fmt: skip
+@torch.no_grad()
+def test_layers_of_another_kind_stay(given):
+    layer, picture = Upsample2D(4, **given), torch.randn(1, 4, 3, 3)
+    stock = layer(picture)
+    merge_layers(layer)
+    torch.testing.assert_close(layer(picture), stock, rtol=0, atol=0)
+    assert not layer.use_conv_transpose
+
+
+def test_a_unet_that_meets_odd_sides_keeps_its_layers():
+    unet = tiny_denoiser()
+    halvings = len(upsamplers(unet))
+    assert doubles_everywhere(unet, (1, 4, 2**halvings, 3 * 2**halvings))
+    assert not doubles_everywhere(unet, (1, 4, 2**halvings, 3 * 2**halvings - 1))
+
+
+@pytest.mark.parametrize("with_lora", [False, True])
+def test_a_cpu_computes_so_what_no_lora_changes(tmp_path, with_lora):
+    folder = save_tiny_sd1(tmp_path / "sd1")
+    file = save_tiny_lora(folder, tmp_path / "paint.safetensors", 1) if with_lora else None
+    loras = [Lora("paint", "model.loras.0", "sha256:1", file)] if file else []
+    source = ModelSource(folder, None, None, None, None)
+    recipe = Recipe("tiny", "model", {}, 2, SIDE, SIDE, "float32", "noise")
+    diffusion = open_diffusion(source, recipe, "cpu", loras=loras)
+    merged = [
+        {layer.use_conv_transpose for layer in upsamplers(network)}
+        for network in (diffusion.pipeline.vae.decoder, diffusion.pipeline.unet)
+    ]
+    assert merged == [{True}, {not with_lora}]
+    diffusion.close()
