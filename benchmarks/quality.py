@@ -55,6 +55,7 @@ SETTINGS: dict[str, list[str]] = {
     "deep cache 2": ["sampling.deep_cache=2"],
     ".6 of the steps": ["sampling.fewer_steps=0.6"],
     "every 3rd frame": ["sampling.every=3"],
+    "bfloat16": ["compute.dtype=bfloat16"],
     "int8": ["compute.engine=openvino", "compute.quantised=int8"],
     "half the size": ["sampling.shrink=2"],
     "dpmpp_2m in 6 steps": ["scheduler=dpmpp_2m", "scheduler.steps=6"],

@@ -47,18 +47,18 @@ class SharedPrefix:
         def forward(*args: Any, **named: Any) -> torch.Tensor:
             if not self.owners:
                 return stock(*args, **named)
-            rows, each = len(self.owners), {}
+            answers: list[torch.Tensor] = []
+            rows = len(self.owners)
             firsts = {owner: self.owners.index(owner) for owner in self.owners}
             size = min(self.frames_per_call, rows)
             for start in range(0, len(firsts), size):
-                some = list(firsts.items())[start : start + size]
-                places = [row for _, row in some]
+                places = list(firsts.values())[start : start + size]
                 places += [places[-1]] * (size - len(places))
                 given = [rows_of(value, places, rows) for value in args]
                 options = {key: rows_of(value, places, rows) for key, value in named.items()}
-                answer = stock(*given, **options)
-                each |= {owner: answer[place : place + 1] for place, (owner, _) in enumerate(some)}
-            return torch.cat([each[owner] for owner in self.owners])  # channels stay last
+                answers += stock(*given, **options).split(1)
+            of = dict(zip(firsts, answers, strict=False))  # the rest is padding
+            return torch.cat([of[owner] for owner in self.owners])  # channels stay last
 
         return forward
 
