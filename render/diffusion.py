@@ -84,11 +84,11 @@ def open_diffusion(
     if compute and (threads := threads_for(compute.threads)):
         torch.set_num_threads(threads)
     with out_of_memory():
-        pipeline, family = load_pipeline(source, recipe, device, compute)
+        pipeline, family = load_pipeline(source, recipe, device, compute, bool(loras))
+        adapters = Adapters(pipeline, family, loras)
         if device == "cpu" and (compute is None or compute.offload == "none"):
             latents = family.noise_shape(pipeline, recipe.height, recipe.width)
-            merge_upsampling(pipeline, latents, family.denoiser == "unet" and not loras)
-        adapters = Adapters(pipeline, family, loras)
+            merge_upsampling(pipeline, latents, family.denoiser == "unet")  # what no LoRA changes
         residuals = load_residuals(source, recipe, device, images or {})
         diffusion = Diffusion(
             pipeline, family, recipe, device, batch, on_text, images, adapters, residuals
@@ -162,7 +162,7 @@ class Diffusion:
         """Let another engine than torch as it is compute the denoiser and the decoder; torch
         computes what a frame's rows have in common once."""
         engine = compute.engine
-        if engine == "torch" and self.family.denoiser == "unet" and compute.offload == "none":
+        if engine == "torch" and self.family.denoiser == "unet":
             self.denoiser.prefix = SharedPrefix(self.denoiser.denoiser, self.frames_per_call())
         if engine != "torch" and self.family.denoiser == "unet":
             use_whole(self.denoiser.denoiser)

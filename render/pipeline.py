@@ -29,6 +29,7 @@ from render.fit import check_fits
 from render.models import read_json
 from render.parts import reading_whole, skipping
 from render.plan import Recipe
+from render.upsampling import merge_upsampling
 
 HUB_TIMEOUT_S = 10
 LATENT_DEFAULTS = {"clip_sample": False, "skip_prk_steps": True}
@@ -38,9 +39,16 @@ METHOD_KEYS = {"algorithm_type", "solver_type"}
 
 
 def load_pipeline(
-    source: ModelSource, recipe: Recipe, device: str, compute: ComputeConfig | None = None
+    source: ModelSource,
+    recipe: Recipe,
+    device: str,
+    compute: ComputeConfig | None = None,
+    changes: bool = False,
 ) -> tuple[Any, Family]:
     """The stock pipeline of a model on a device, with the recipe's scheduler and dtype.
+
+    Args:
+        changes: whether LoRAs will change the denoiser's layers.
 
     Raises:
         ConfigError: the model is missing, unsafe, broken, too big or of an unknown family, or the
@@ -66,7 +74,11 @@ def load_pipeline(
     pipeline.scheduler = make_scheduler(pipeline.scheduler, recipe)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.vae.decoder.register_forward_hook(keep_overflow)
-    if family.denoiser == "unet" and recipe.dtype != "float32":
+    unet = family.denoiser == "unet"
+    if device == "cpu":
+        latents = family.noise_shape(pipeline, recipe.height, recipe.width)
+        merge_upsampling(pipeline, latents, unet and not changes)
+    if unet and recipe.dtype != "float32":
         lay_out_for_16_bits(pipeline, device)
     return placed(pipeline, device, compute), family
 

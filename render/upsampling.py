@@ -18,11 +18,11 @@ from torch.nn.functional import pad
 
 
 def merge_upsampling(pipeline: Any, latents: Sequence[int], unet_too: bool) -> None:
-    """Let the decoder's upsampling layers compute so, and the U-Net's.
+    """Let the decoder's upsampling layers compute so, and the U-Net's; not those that LoRAs change.
 
     Args:
         latents: shape (…, h, w).
-        unet_too: whether the pipeline has a U-Net whose layers nothing changes later, as LoRAs do.
+        unet_too: whether the pipeline has a U-Net whose layers nothing will change from now on.
     """
     merge_layers(pipeline.vae.decoder)
     if unet_too and doubles_everywhere(pipeline.unet, latents):

@@ -417,6 +417,7 @@ def compiled(diffusion):
     """Let torch.compile trace the networks, without a compiler."""
     torch._dynamo.utils.counters.clear()
     pipeline, family, denoiser = diffusion.pipeline, diffusion.family, diffusion.denoiser
+    denoiser.prefix = None  # as with that engine from the beginning
     compile_networks(pipeline, family, denoiser, "cpu", lambda _: None, backend="eager")
 
 

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, StableDiffusionPipeline
 from diffusers.models.upsampling import Upsample2D
-from tiny_loras import save_tiny_lora
-from tiny_models import SIDE, save_tiny_sd1, tiny_denoiser
+from tiny_loras import lora_layers
+from tiny_models import SIDE, tiny_denoiser
 
+from render.config import ComputeConfig
 from render.diffusion import open_diffusion
 from render.families import ModelSource
 from render.loras import Lora
@@ -73,17 +74,27 @@ def test_a_unet_that_meets_odd_sides_keeps_its_layers():
     assert not doubles_everywhere(unet, (1, 4, 2**halvings, 3 * 2**halvings - 1))
 
 
-@pytest.mark.parametrize("with_lora", [False, True])
-def test_a_cpu_computes_so_what_no_lora_changes(tmp_path, with_lora):
-    folder = save_tiny_sd1(tmp_path / "sd1")
-    file = save_tiny_lora(folder, tmp_path / "paint.safetensors", 1) if with_lora else None
-    loras = [Lora("paint", "model.loras.0", "sha256:1", file)] if file else []
+def merged_in(*networks):
+    return [{layer.use_conv_transpose for layer in upsamplers(network)} for network in networks]
+
+
+def opened(folder, loras=(), **compute):
     source = ModelSource(folder, None, None, None, None)
     recipe = Recipe("tiny", "model", {}, 2, SIDE, SIDE, "float32", "noise")
-    diffusion = open_diffusion(source, recipe, "cpu", loras=loras)
-    merged = [
-        {layer.use_conv_transpose for layer in upsamplers(network)}
-        for network in (diffusion.pipeline.vae.decoder, diffusion.pipeline.unet)
-    ]
-    assert merged == [{True}, {not with_lora}]
-    diffusion.close()
+    config = ComputeConfig.model_validate(compute)
+    return open_diffusion(source, recipe, "cpu", loras=loras, compute=config)
+
+
+@pytest.mark.parametrize("offload", ["none", "model", "sequential"])
+def test_a_cpu_computes_so(tiny_sd1, offload):
+    pipeline = opened(tiny_sd1, offload=offload).pipeline
+    assert merged_in(pipeline.vae.decoder, pipeline.unet) == [{True}, {True}]
+
+
+@pytest.mark.parametrize(("wanted", "merged"), [("to_q", True), ("upsamplers.0.conv", False)])
+def test_layers_that_a_lora_changes_stay(tiny_sd1, tmp_path, wanted, merged):
+    layers = lora_layers(tiny_denoiser(), [wanted], 1)
+    file = tmp_path / "paint.safetensors"
+    StableDiffusionPipeline.save_lora_weights(tmp_path, layers, weight_name=file.name)
+    pipeline = opened(tiny_sd1, [Lora("paint", "model.loras.0", "sha256:1", file)]).pipeline
+    assert merged_in(pipeline.vae.decoder, pipeline.unet) == [{True}, {merged}]
