@@ -4,9 +4,11 @@ import json
 import shutil
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from render import fit
+from render.assemble import assembled
 from render.config import ComputeConfig
 from render.errors import ConfigError
 from render.families import FAMILIES, ModelSource
@@ -49,8 +51,7 @@ def counts(tiny_sd1):
 
 
 def test_the_headers_tell_what_is_loaded(tiny_sd1, counts):
-    recipe = Recipe("tiny", "model", {}, 2, 64, 64, "float32", "noise")
-    pipeline, _ = load_pipeline(source(tiny_sd1), recipe, "cpu")
+    pipeline = assembled(source(tiny_sd1), tiny_sd1, SD, torch.float32)
     parts = ("unet", "vae", "text_encoder")
     real = {part: sum(w.numel() for w in getattr(pipeline, part).parameters()) for part in parts}
     assert {part: counts[part] for part in parts} == real
