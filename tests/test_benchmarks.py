@@ -171,4 +171,6 @@ def test_every_way_is_in_the_table_of_speed(tiny_sd1, tmp_path, monkeypatch, cap
         "other, float32": 6,
     }
     assert [line.split(" | ")[0][2:] for line in told.splitlines()[-4:]] == list(rows)
-    assert "equal" in told  # the noise blend's picture is the origin's
+    (ours,) = [line.strip(" |") for line in told.splitlines() if line.startswith("| noise blend")]
+    closeness = ours.rpartition("| ")[2].removesuffix(" dB")
+    assert closeness == "equal" or float(closeness) > 60  # the picture is the origin's
