@@ -86,7 +86,7 @@ def open_diffusion(
     with out_of_memory():
         pipeline, family = load_pipeline(source, recipe, device, compute, bool(loras))
         adapters = Adapters(pipeline, family, loras)
-        if device == "cpu" and (compute is None or compute.offload == "none"):
+        if loras and device == "cpu" and (compute is None or compute.offload == "none"):
             latents = family.noise_shape(pipeline, recipe.height, recipe.width)
             merge_upsampling(pipeline, latents, family.denoiser == "unet")  # what no LoRA changes
         residuals = load_residuals(source, recipe, device, images or {})
