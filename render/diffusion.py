@@ -33,6 +33,8 @@ from render.early import Anchors
 from render.emphasis import has_weights
 from render.errors import NonFiniteFrames, OutOfMemory
 from render.families import Family, ModelSource
+from render.fit import whole_memory
+from render.heap import keep_freed
 from render.loras import Lora
 from render.noise import starting_noise, step_generator
 from render.pipeline import load_pipeline
@@ -43,11 +45,13 @@ from render.starts import Starts
 from render.texts import PLACEHOLDER, Placeholder, let_go, overheard, texts_of
 from render.threads import threads_for
 from render.upsampling import merge_upsampling
+from render.winograd import use_tiles
 
 Picture = npt.NDArray[np.uint8]
 
 ROWS_PER_FRAME = {"noise": 3, "embedding": 2}
 """Of the usual frame: two prompts or their blend, and what guidance leads away from."""
+MEMORY_FOR_TILES = 0.2  # of the whole: what weights for tiles may take more than their layers did
 ANCHORS_PER_FRAME = 3  # of a batch, whose early predictions are remembered
 
 
@@ -97,6 +101,8 @@ def open_diffusion(
         if batch is None and diffusion.kind == "cuda" and diffusion.readers_may_go:
             diffusion.fill_gpu()  # parts that wait in main memory can't be measured so
         diffusion.start_engine(compute or ComputeConfig(), on_notice)
+    if diffusion.kind == "cpu":
+        keep_freed()  # after loading, so that text encoders' memory is given back
     return diffusion
 
 
@@ -160,10 +166,18 @@ class Diffusion:
 
     def start_engine(self, compute: ComputeConfig, on_notice: Callable[[str], None]) -> None:
         """Let another engine than torch as it is compute the denoiser and the decoder; torch
-        computes what a frame's rows have in common once."""
+        computes what a frame's rows have in common once, and large pictures in tiles."""
         engine = compute.engine
         if engine == "torch" and self.family.denoiser == "unet":
             self.denoiser.prefix = SharedPrefix(self.denoiser.denoiser, self.frames_per_call())
+        if engine == "torch" and self.convolves_in_tiles(compute):
+            unet = self.family.denoiser == "unet" and not self.adapters.adapters
+            use_tiles(
+                self.denoiser.denoiser if unet else None,
+                self.pipeline.vae,
+                self.noise_shape,
+                int(MEMORY_FOR_TILES * whole_memory()),
+            )
         if engine != "torch" and self.family.denoiser == "unet":
             use_whole(self.denoiser.denoiser)
         if engine == "compiled":
@@ -174,6 +188,12 @@ class Diffusion:
             convert_networks(
                 self.pipeline, self.denoiser, self.recipe, recorded, on_notice, quantised
             )
+
+    def convolves_in_tiles(self, compute: ComputeConfig) -> bool:
+        """Whether layers may convolve in tiles: on a CPU, where a frame's rows are a call of their
+        own, since a row's last bits hang on its place in a product."""
+        alone = self.kind == "cpu" and self.frames_per_call() == 1
+        return alone and compute.offload == "none"
 
     def set_batch(self, frames: int) -> None:
         """Render so many frames at a time from now on; on a GPU with fewer rows a call."""

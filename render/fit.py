@@ -7,8 +7,10 @@ is not counted: too many frames at a time halve themselves (rendering.py).
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import safetensors
@@ -23,6 +25,7 @@ from render.singlefile import HELD
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 WITHOUT_VARIANT = ("model", "pytorch_model", "diffusion_pytorch_model")
 COPIES = "model_ema."  # a training's running mean, which is not loaded
+UNTOLD = 8 << 30  # what a machine that does not tell is taken for
 CGROUPS = (  # version 2, then 1: folder, limit, use, and the prefix of what can be given back
     ("sys/fs/cgroup", "memory.max", "memory.current", ""),
     ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
@@ -172,20 +175,36 @@ def free_memory(root: Path = Path("/")) -> int | None:
     return max(0, min([host, *cgroup_free(root)]))
 
 
+def whole_memory(root: Path = Path("/")) -> int:
+    """Bytes of main memory that the machine has, or the container that this process is in."""
+    try:
+        host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        host = UNTOLD
+    return min([host, *(limit for limit, *_ in limits(root))])
+
+
 def cgroup_free(root: Path) -> Iterator[int]:
     """What is left under the limit of each control group that this process is in."""
+    for most, group, use, prefix in limits(root):
+        try:
+            used = int((group / use).read_text(encoding="ascii"))
+            lines = (group / "memory.stat").read_text(encoding="ascii").splitlines()
+        except (OSError, ValueError):
+            continue
+        stat = {key: int(value) for key, value in map(str.split, lines)}
+        cached = ("active_file", "inactive_file")  # of files, and given back when needed
+        yield most - used + sum(stat.get(prefix + key, 0) for key in cached)
+
+
+def limits(root: Path) -> Iterator[tuple[int, Path, str, str]]:
+    """The limit in bytes of each control group that has one, its folder, and where its use and what
+    can be given back is told."""
     for base, limit, use, prefix in CGROUPS:
         top = root / base
         for group in {top, *groups_of(root, top)}:
-            try:
-                most = int((group / limit).read_text(encoding="ascii"))
-                used = int((group / use).read_text(encoding="ascii"))
-                lines = (group / "memory.stat").read_text(encoding="ascii").splitlines()
-            except (OSError, ValueError):
-                continue  # no such group, or no limit ("max")
-            stat = {key: int(value) for key, value in map(str.split, lines)}
-            cached = ("active_file", "inactive_file")  # of files, and given back when needed
-            yield most - used + sum(stat.get(prefix + key, 0) for key in cached)
+            with suppress(OSError, ValueError):  # no such group, or no limit ("max")
+                yield int((group / limit).read_text(encoding="ascii")), group, use, prefix
 
 
 def groups_of(root: Path, top: Path) -> Iterator[Path]:

@@ -1,6 +1,7 @@
 """A model that is too big for the memory says so before it is loaded, with what would fit."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -12,7 +13,7 @@ from render.assemble import assembled
 from render.config import ComputeConfig
 from render.errors import ConfigError
 from render.families import FAMILIES, ModelSource
-from render.fit import check_fits, free_memory, weight_counts
+from render.fit import UNTOLD, check_fits, free_memory, weight_counts, whole_memory
 from render.pipeline import load_pipeline
 from render.plan import Recipe
 
@@ -176,3 +177,14 @@ def test_a_containers_limit_counts(root, place):
 def test_an_older_containers_limit_counts(root):
     group(root, "memory", 5000, 3000, "total_active_file 1\ntotal_inactive_file 2\n", version=1)
     assert free_memory(root) == 2003
+
+
+def test_the_whole_is_the_machines_or_the_containers(root, monkeypatch):
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    group(root, ".", "max", 7)
+    assert whole_memory(root) == pages
+    group(root, "a", 5000, 3000)
+    group(root, "other", 10, 3)
+    assert whole_memory(root) == 5000
+    monkeypatch.delattr(os, "sysconf")
+    assert (whole_memory(root), whole_memory(root / "none")) == (5000, UNTOLD)

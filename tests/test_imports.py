@@ -15,11 +15,11 @@ TABLE = """
     words errors values easing files ours emphasis
     config parsing documents shortcuts
     timeline anchors families schedulers singlefile models checkpoint images control parts loras
-    memory fit devices engines
+    memory fit devices engines heap
     threads plan branches
     lock signals store tokens cost
     noise batches starts leaves deepcache early prefix blend texts assemble attention upsampling
-    residuals pipeline adapters compiled calibrated converted diffusion
+    winograd residuals pipeline adapters compiled calibrated converted diffusion
     formats ffmpeg encode
     progress sheet report
     prompts film rendering behind survey record work
@@ -31,8 +31,8 @@ ORDER = TABLE.split()
 HEAVY = {"torch", "diffusers", "transformers"}
 WITH_TORCH = {
     "noise", "batches", "starts", "leaves", "deepcache", "early", "prefix", "blend", "texts",
-    "assemble", "attention", "upsampling", "residuals", "pipeline", "adapters", "compiled",
-    "calibrated", "converted", "diffusion",
+    "assemble", "attention", "upsampling", "winograd", "residuals", "pipeline", "adapters",
+    "compiled", "calibrated", "converted", "diffusion",
 }  # fmt: skip
 ALONE = {
     "hydra": {"__main__"},

@@ -1,0 +1,177 @@
+"""Convolving in tiles, against the stock convolution."""
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from tiny_loras import lora_layers
+from tiny_models import SIDE, tiny_denoiser
+from torch import nn
+
+from render import batches, winograd
+from render.config import ComputeConfig
+from render.diffusion import open_diffusion
+from render.families import ModelSource
+from render.loras import Lora
+from render.plan import Recipe
+from render.winograd import WinogradConv2d, strips, tile_for, use_tiles
+
+KINDS = {
+    "down_block_types": ("DownEncoderBlock2D",) * 2,
+    "up_block_types": ("UpDecoderBlock2D",) * 2,
+}
+PLENTY = 1 << 40
+
+
+def tiled(network):
+    return [layer for layer in network.modules() if isinstance(layer, WinogradConv2d)]
+
+
+def plain(network):
+    found = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+    return [layer for layer in found if winograd.is_plain(layer)]
+
+
+@pytest.fixture
+def thin(monkeypatch):
+    """Tiles for layers as thin as tiny models have them."""
+    monkeypatch.setattr(winograd, "CHANNELS", 1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("tile", [2, 4])
+@pytest.mark.parametrize("size", [(1, 1), (4, 8), (5, 3), (9, 22)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_tiles_are_the_convolution(tile, size, bias):
+    conv = nn.Conv2d(3, 5, 3, padding=1, bias=bias).double()
+    picture = torch.randn(2, 3, *size).double()
+    tiles = WinogradConv2d(conv.float(), tile)
+    torch.testing.assert_close(
+        tiles(picture.float()).double(), conv.double()(picture), rtol=1e-4, atol=1e-5
+    )
+    assert (tiles.bias is not None) == bias
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("dtype", "tile", "error"), [("float32", 4, 2e-5), ("float32", 2, 3e-6),
+                                                      ("bfloat16", 2, 0.02)])  # fmt: skip
+def test_their_rounding_is_small(dtype, tile, error):
+    conv = nn.Conv2d(64, 64, 3, padding=1)
+    picture = torch.randn(1, 64, 16, 16)
+    exact = conv.double()(picture.double())
+    tiles = WinogradConv2d(conv.to(getattr(torch, dtype)), tile)
+    off = tiles(picture.to(getattr(torch, dtype))).double() - exact
+    assert off.std() < error * exact.std()
+
+
+@pytest.mark.parametrize(
+    ("count", "down", "across"), [(1, 1, 1), (3, 16, 16), (3, 8, 8), (2, 16, 32), (1, 3, 700)]
+)
+def test_strips_cover_every_tile_once(count, down, across):
+    seen = torch.zeros(count, down, across)
+    for some in strips(count, down, across):
+        part = seen[some]
+        part += 1
+        assert 0 < part.numel() <= max(winograd.TILES, across)
+    assert bool((seen == 1).all())
+
+
+@torch.no_grad()
+def test_a_picture_in_strips_is_the_picture_in_one(monkeypatch):
+    conv = nn.Conv2d(8, 8, 3, padding=1)
+    picture = torch.randn(3, 8, 12, 20)
+    for tiles in (1, 7, 31):
+        monkeypatch.setattr(winograd, "TILES", tiles)
+        torch.testing.assert_close(
+            WinogradConv2d(conv, 4)(picture), conv(picture), rtol=1e-4, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    ("channels", "sides", "dtype", "tile"),
+    [
+        ((320, 320), (64, 64), torch.float32, 4),
+        ((320, 320), (64, 64), torch.bfloat16, 2),
+        ((1280, 1280), (16, 16), torch.float32, 2),
+        ((256, 256), (256, 256), torch.float32, 4),
+        ((128, 128), (512, 512), torch.float32, None),
+        ((640, 4), (64, 64), torch.float32, None),
+    ],
+)
+def test_layers_with_many_channels_gain(channels, sides, dtype, tile):
+    conv = nn.Conv2d(*channels, 3, padding=1, device="meta", dtype=dtype)
+    assert tile_for(conv, *sides) == tile
+
+
+@pytest.mark.parametrize(
+    "given", [{"stride": 2}, {"padding": 0}, {"dilation": 2}, {"groups": 2}, {"kernel_size": 1},
+              {"padding_mode": "reflect"}],
+)  # fmt: skip
+def test_other_convolutions_stay(given, thin):
+    layers = nn.ModuleList([nn.Conv2d(4, 4, **{"kernel_size": 3, "padding": 1, **given})])
+    assert list(winograd.convolutions(layers)) == []
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("sides", [(16, 24), (9, 15)])
+def test_a_unet_and_a_decoder_paint_the_same(sides, thin):
+    unet = tiny_denoiser()
+    vae = AutoencoderKL(block_out_channels=(8, 16), norm_num_groups=4, **KINDS)
+    given, latents = (
+        (torch.randn(2, 4, *sides), 500, torch.randn(2, 16, 32)),
+        torch.randn(1, 4, *sides),
+    )
+    stock, decoded = unet(*given).sample, vae.decode(latents).sample
+    before = len(plain(unet)), len(plain(vae.decoder)), len(plain(vae.encoder))
+    use_tiles(unet, vae, latents.shape, PLENTY)
+    assert len(tiled(unet)) > 6
+    assert len(tiled(vae.decoder)) > 6
+    assert not tiled(vae.encoder)
+    after = len(plain(unet)), len(plain(vae.decoder)), len(plain(vae.encoder))
+    assert after == (before[0] - len(tiled(unet)), before[1] - len(tiled(vae.decoder)), before[2])
+    torch.testing.assert_close(unet(*given).sample, stock, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(vae.decode(latents).sample, decoded, rtol=1e-3, atol=1e-4)
+
+
+def test_the_largest_pictures_come_first_where_room_is_short(thin):
+    vae = AutoencoderKL(block_out_channels=(8, 16), norm_num_groups=4, **KINDS)
+    use_tiles(None, vae, (1, 4, 8, 8), 0)
+    assert not tiled(vae)
+    large = vae.decoder.up_blocks[1].resnets
+    needed = sum(conv.weight.nbytes * 7 // 9 for conv in plain(large))  # 16 points of 9 weights
+    use_tiles(None, vae, (1, 4, 8, 8), needed)
+    assert not plain(large)
+    assert tiled(vae) == tiled(large)
+
+
+def opened(folder, loras=(), **compute):
+    source = ModelSource(folder, None, None, None, None)
+    recipe = Recipe("tiny", "model", {}, 2, SIDE, SIDE, "float32", "noise")
+    config = ComputeConfig.model_validate(compute)
+    return open_diffusion(source, recipe, "cpu", loras=loras, compute=config)
+
+
+@pytest.mark.parametrize(
+    ("alone", "compute", "unet", "decoder"),
+    [
+        (True, {}, True, True),
+        (False, {}, False, False),  # a row's bits would hang on its frame's place in the call
+        (True, {"offload": "model"}, False, False),
+    ],
+)
+def test_where_a_frame_is_a_call_of_its_own(
+    tiny_sd1, thin, monkeypatch, alone, compute, unet, decoder
+):
+    monkeypatch.setattr(batches, "LATENTS_ON_CPU", 1 if alone else PLENTY)
+    pipeline = opened(tiny_sd1, **compute).pipeline
+    assert bool(tiled(pipeline.unet)) == unet
+    assert bool(tiled(pipeline.vae.decoder)) == decoder
+
+
+def test_layers_that_loras_may_change_stay(tiny_sd1, tmp_path, thin, monkeypatch):
+    monkeypatch.setattr(batches, "LATENTS_ON_CPU", 1)
+    layers = lora_layers(tiny_denoiser(), ["to_q"], 1)
+    file = tmp_path / "paint.safetensors"
+    StableDiffusionPipeline.save_lora_weights(tmp_path, layers, weight_name=file.name)
+    pipeline = opened(tiny_sd1, [Lora("paint", "model.loras.0", "sha256:1", file)]).pipeline
+    assert not tiled(pipeline.unet)
+    assert tiled(pipeline.vae.decoder)
