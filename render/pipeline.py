@@ -78,17 +78,18 @@ def load_pipeline(
     if device == "cpu":
         latents = family.noise_shape(pipeline, recipe.height, recipe.width)
         merge_upsampling(pipeline, latents, unet and not changes)
-    if unet and recipe.dtype != "float32":
-        lay_out_for_16_bits(pipeline, device)
+    if unet and (device == "cpu" or recipe.dtype != "float32"):
+        channels_last(pipeline)
+    if unet and device == "cpu" and recipe.dtype != "float32":
+        use_chunks(pipeline.unet)
     return placed(pipeline, device, compute), family
 
 
-def lay_out_for_16_bits(pipeline: Any, device: str) -> None:
-    """Channels last, and attention in chunks on a CPU: both gain in 16 bits only."""
+def channels_last(pipeline: Any) -> None:
+    """Lay U-Net and VAE out as convolutions compute fastest: everywhere on a CPU, on a GPU in 16
+    bits."""
     for net in (pipeline.unet, pipeline.vae):
         net.to(memory_format=torch.channels_last)
-    if device == "cpu":
-        use_chunks(pipeline.unet)
 
 
 def gpu_free(device: str) -> int | None:
