@@ -28,8 +28,9 @@ from ways import make_sd15, synchronize
 
 from render.branches import Text
 from render.config import ComputeConfig
-from render.diffusion import Diffusion, open_diffusion
+from render.diffusion import Diffusion
 from render.families import ModelSource
+from render.loading import open_diffusion
 from render.plan import FrameSpec, Recipe
 
 Work = Callable[[Diffusion], npt.NDArray[Any]]

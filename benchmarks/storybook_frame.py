@@ -18,8 +18,9 @@ import diffusers
 import torch
 
 import render.storybook
-from render.diffusion import Diffusion, open_diffusion
+from render.diffusion import Diffusion
 from render.families import ModelSource
+from render.loading import open_diffusion
 from render.plan import FrameSpec, Recipe
 
 WEIGHTS = Path(render.storybook.__file__).parent / "weights"

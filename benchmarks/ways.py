@@ -21,7 +21,7 @@ from segment import FPS, GUIDANCE, KEPT, PROMPTS, SEED, Asked, Turn, Way, conten
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-import render.diffusion
+import render.loading
 import render.storybook
 from render.noise import starting_noise
 
@@ -216,7 +216,7 @@ def ours(way: Way, asked: Asked) -> Callable[[], Turn]:
 @contextmanager
 def watched_opening(clock: Clock) -> Iterator[None]:
     """Watch the networks of the model that a run opens."""
-    stock = render.diffusion.open_diffusion
+    stock = render.loading.open_diffusion
 
     def opened(*args: Any, **kwargs: Any) -> Any:
         diffusion = stock(*args, **kwargs)
@@ -225,11 +225,11 @@ def watched_opening(clock: Clock) -> Iterator[None]:
         clock.around(diffusion.pipeline.vae, "decode")
         return diffusion
 
-    render.diffusion.open_diffusion = opened
+    render.loading.open_diffusion = opened
     try:
         yield
     finally:
-        render.diffusion.open_diffusion = stock
+        render.loading.open_diffusion = stock
 
 
 @torch.no_grad()

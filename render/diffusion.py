@@ -11,7 +11,6 @@ import gc
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,89 +20,25 @@ import torch
 
 from render.adapters import Adapters
 from render.assemble import first_line
-from render.attention import use_whole
-from render.batches import frames_at_once, frames_for_gpu
+from render.batches import frames_at_once
 from render.blend import BlendedDenoiser, Enough, Evaluations
 from render.branches import Branches, Text, beginning, branches, steps_done
-from render.compiled import compile_networks
-from render.config import ComputeConfig
-from render.converted import convert_networks
 from render.deepcache import DeepCache
 from render.early import Anchors
 from render.emphasis import has_weights
 from render.errors import NonFiniteFrames, OutOfMemory
-from render.families import Family, ModelSource
-from render.fit import whole_memory
-from render.heap import keep_freed
-from render.loras import Lora
+from render.families import Family
 from render.noise import starting_noise, step_generator
-from render.pipeline import load_pipeline
 from render.plan import FrameSpec, Recipe
-from render.prefix import SharedPrefix
-from render.residuals import Residuals, load_residuals
+from render.residuals import Residuals
 from render.starts import Starts
 from render.texts import PLACEHOLDER, Placeholder, let_go, overheard, texts_of
-from render.threads import threads_for
-from render.upsampling import merge_upsampling
-from render.winograd import use_tiles
 
 Picture = npt.NDArray[np.uint8]
 
 ROWS_PER_FRAME = {"noise": 3, "embedding": 2}
 """Of the usual frame: two prompts or their blend, and what guidance leads away from."""
-MEMORY_FOR_TILES = 0.2  # of the whole: what weights for tiles may take more than their layers did
 ANCHORS_PER_FRAME = 3  # of a batch, whose early predictions are remembered
-
-
-def open_diffusion(
-    source: ModelSource,
-    recipe: Recipe,
-    device: str,
-    batch: int | None = None,
-    on_text: Callable[[int, int], None] | None = None,
-    compute: ComputeConfig | None = None,
-    images: Mapping[str, Path] | None = None,
-    loras: Sequence[Lora] = (),
-    on_notice: Callable[[str], None] = lambda notice: None,
-) -> Diffusion:
-    """Load a model for a recipe.
-
-    Args:
-        source: where the weights are.
-        recipe: what all frames share.
-        device: `cpu`, `cuda`, `cuda:1` or `mps`.
-        batch: frames a call, or None for a number that is always the same on such a device.
-        on_text: told (done, total) while texts are encoded.
-        compute: what it says of little memory and of threads.
-        images: where the pictures lie that frames start from or follow, by the sha256 of their
-            files.
-        loras: those that frames may name.
-        on_notice: told what an engine takes long for, a line each.
-
-    Raises:
-        ConfigError: the model, its scheduler, a LoRA or the device can't be used; one line a
-            reason.
-        OutOfMemory: the model does not fit.
-    """
-    if compute and (threads := threads_for(compute.threads)):
-        torch.set_num_threads(threads)
-    with out_of_memory():
-        pipeline, family = load_pipeline(source, recipe, device, compute, bool(loras))
-        adapters = Adapters(pipeline, family, loras)
-        if loras and device == "cpu" and (compute is None or compute.offload == "none"):
-            latents = family.noise_shape(pipeline, recipe.height, recipe.width)
-            merge_upsampling(pipeline, latents, family.denoiser == "unet")  # what no LoRA changes
-        residuals = load_residuals(source, recipe, device, images or {})
-        diffusion = Diffusion(
-            pipeline, family, recipe, device, batch, on_text, images, adapters, residuals
-        )
-        diffusion.readers_may_go = compute is None or compute.offload == "none"
-        if batch is None and diffusion.kind == "cuda" and diffusion.readers_may_go:
-            diffusion.fill_gpu()  # parts that wait in main memory can't be measured so
-        diffusion.start_engine(compute or ComputeConfig(), on_notice)
-    if diffusion.kind == "cpu":
-        keep_freed()  # after loading, so that text encoders' memory is given back
-    return diffusion
 
 
 class Diffusion:
@@ -164,37 +99,6 @@ class Diffusion:
         anchors = [anchor for spec in specs for anchor, _ in spec.early]
         self.expected = texts_of([*specs, *anchors], self.branches)
 
-    def start_engine(self, compute: ComputeConfig, on_notice: Callable[[str], None]) -> None:
-        """Let another engine than torch as it is compute the denoiser and the decoder; torch
-        computes what a frame's rows have in common once, and large pictures in tiles."""
-        engine = compute.engine
-        if engine == "torch" and self.family.denoiser == "unet":
-            self.denoiser.prefix = SharedPrefix(self.denoiser.denoiser, self.frames_per_call())
-        if engine == "torch" and self.convolves_in_tiles(compute):
-            unet = self.family.denoiser == "unet" and not self.adapters.adapters
-            use_tiles(
-                self.denoiser.denoiser if unet else None,
-                self.pipeline.vae,
-                self.noise_shape,
-                int(MEMORY_FOR_TILES * whole_memory()),
-            )
-        if engine != "torch" and self.family.denoiser == "unet":
-            use_whole(self.denoiser.denoiser)
-        if engine == "compiled":
-            compile_networks(self.pipeline, self.family, self.denoiser, self.kind, on_notice)
-        elif engine == "openvino":
-            recorded = [self.record(Text(PLACEHOLDER), rows) for rows in (1, 2)]
-            quantised = compute.quantised != "none"
-            convert_networks(
-                self.pipeline, self.denoiser, self.recipe, recorded, on_notice, quantised
-            )
-
-    def convolves_in_tiles(self, compute: ComputeConfig) -> bool:
-        """Whether layers may convolve in tiles: on a CPU, where a frame's rows are a call of their
-        own, since a row's last bits hang on its place in a product."""
-        alone = self.kind == "cpu" and self.frames_per_call() == 1
-        return alone and compute.offload == "none"
-
     def set_batch(self, frames: int) -> None:
         """Render so many frames at a time from now on; on a GPU with fewer rows a call."""
         self.batch = frames
@@ -202,15 +106,6 @@ class Diffusion:
         self.denoiser.unguided_rows_per_call = self.rows_per_call(guided=False)
         if self.denoiser.prefix:
             self.denoiser.prefix.frames_per_call = self.frames_per_call()
-
-    def fill_gpu(self) -> None:
-        """Render as many frames at a time as the GPU's memory has room for."""
-        recorded = [self.record(Text(PLACEHOLDER), rows) for rows in (1, 2)]
-        with torch.inference_mode():
-            calls = [partial(self.denoiser.stock_forward, **given) for given in recorded]
-            rows = ROWS_PER_FRAME[self.recipe.blend]
-            self.set_batch(frames_for_gpu(self.device, calls, rows))
-        self.anchors.remembered = ANCHORS_PER_FRAME * self.batch
 
     def rows_per_call(self, guided: bool = True) -> int | None:
         """Rows of every call of the denoiser, on a CPU whatever the batch.
@@ -268,14 +163,14 @@ class Diffusion:
         total = sum(self.evaluations(steps) for _, steps, _ in groups)
         parts = [anchors[k : k + self.batch] for k in range(0, len(anchors), self.batch)]
         self.denoiser.on_call = step_counter(on_step, total + len(parts) * self.anchors.evaluations)
-        pictures: dict[int, npt.NDArray[np.float32]] = {}
+        pictures: dict[int, torch.Tensor] = {}
         with out_of_memory(), torch.inference_mode():
             for part in parts:
                 self.begin_anchors(part)
             for (_, steps, _), places in groups.items():
                 alike = self.denoise_and_decode([specs[place] for place in places], steps)
                 pictures |= zip(places, alike, strict=True)
-        return rounded(np.stack([pictures[place] for place in range(len(specs))]))
+            return rounded(torch.stack([pictures[place] for place in range(len(specs))]))
 
     def evaluations(self, steps: int) -> int:
         """How often the denoiser is called in the last steps of the schedule; once at least."""
@@ -339,8 +234,8 @@ class Diffusion:
 
     def denoise_and_decode(
         self, specs: Sequence[FrameSpec], steps: int, last: int | None = None
-    ) -> npt.NDArray[np.float32]:
-        """The pictures (B, H, W, 3) in 0..1 of frames that do equally many steps; all of them
+    ) -> torch.Tensor:
+        """The pictures (B, 3, H, W) in 0..1 of frames that do equally many steps; all of them
         start from pictures, or none; all of them take early predictions from anchors, or none.
 
         Args:
@@ -354,7 +249,7 @@ class Diffusion:
         noise = torch.cat([self.noise(spec) for spec in specs])
         generators = [step_generator(spec.seeds, self.noise_shape) for spec in specs]
         with own_generators(self.pipeline.scheduler, generators):
-            pictures: npt.NDArray[np.float32]
+            pictures: torch.Tensor
             if self.starts and specs[0].start:
                 with self.placeholder.standing_in(self.starts.pipeline):
                     pictures = self.starts.call(PLACEHOLDER, specs, noise, steps)
@@ -399,7 +294,7 @@ class Diffusion:
             height=self.recipe.height,
             width=self.recipe.width,
             num_inference_steps=self.recipe.steps,
-            output_type="np",
+            output_type="pt",
             **{**self.family.call, **given},
         ).images
 
@@ -444,19 +339,20 @@ def own_generators(scheduler: Any, generators: list[torch.Generator]) -> Iterato
         del scheduler.step
 
 
-def rounded(pictures: npt.NDArray[np.float32]) -> list[Picture]:
-    """Pictures (B, H, W, 3) in 0..1 to one uint8 picture each, rounded as diffusers does.
+def rounded(pictures: torch.Tensor) -> list[Picture]:
+    """Pictures (B, 3, H, W) in 0..1 to one uint8 picture (H, W, 3) each, rounded as diffusers does;
+    on their device, so that a quarter of the bytes leaves a GPU.
 
     Raises:
         NonFiniteFrames: some are NaN or infinite.
     """
-    finite = [bool(np.isfinite(picture).all()) for picture in pictures]
+    finite = torch.isfinite(pictures).flatten(1).all(1).tolist()
+    levels = pictures.float().mul(255).round().to(torch.uint8)
+    shown = list(levels.permute(0, 2, 3, 1).contiguous().cpu().numpy())
     if all(finite):
-        return [(picture * 255).round().astype(np.uint8) for picture in pictures]
-    good = {
-        place: rounded(picture[None])[0] for place, picture in enumerate(pictures) if finite[place]
-    }
-    raise NonFiniteFrames(tuple(p for p, ok in enumerate(finite) if not ok), good)
+        return shown
+    bad = tuple(place for place, ok in enumerate(finite) if not ok)
+    raise NonFiniteFrames(bad, {k: each for k, each in enumerate(shown) if finite[k]})
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -226,4 +227,6 @@ def make_scheduler(own: Any, recipe: Recipe) -> Any:
     except (ValueError, TypeError, NotImplementedError, ImportError, IndexError) as error:
         what = f"{chosen.__name__} with {recipe.steps} steps: {first_line(error)}"
         raise ConfigError([Mistake("scheduler", what)]) from error
+    if hasattr(scheduler, "get_lms_coefficient"):  # integrals over sigmas, the same for all frames
+        scheduler.get_lms_coefficient = cache(scheduler.get_lms_coefficient)
     return scheduler

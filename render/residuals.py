@@ -16,6 +16,7 @@ from diffusers import ControlNetModel
 from diffusers.image_processor import VaeImageProcessor
 
 from render.assemble import fitting
+from render.attention import use_chunks
 from render.families import ModelSource
 from render.images import known_picture
 from render.plan import Recipe
@@ -87,4 +88,9 @@ def load_residuals(
         net = ControlNetModel.from_pretrained(
             path, dtype=dtype, use_safetensors=True, local_files_only=True
         )
-        return Residuals(net.to(device).eval(), scale, recipe, images)
+    net = net.to(device).eval()
+    if device == "cpu" or dtype != torch.float32:
+        net.to(memory_format=torch.channels_last)
+    if device == "cpu" and dtype != torch.float32:
+        use_chunks(net)
+    return Residuals(net, scale, recipe, images)

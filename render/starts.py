@@ -68,7 +68,7 @@ class Starts:
         return self.known[digest]
 
     def call(self, prompt: str, specs: Sequence[FrameSpec], noise: torch.Tensor, steps: int) -> Any:
-        """The pictures (B, H, W, 3) in 0..1 of frames that do equally many steps.
+        """The pictures (B, 3, H, W) in 0..1 of frames that do equally many steps.
 
         Args:
             noise: (B, C, h, w), float32; each frame's own.
@@ -85,7 +85,7 @@ class Starts:
                 strength=strength_for(max(steps, 1), self.recipe.steps, self.family),
                 num_images_per_prompt=len(specs),
                 num_inference_steps=self.recipe.steps,
-                output_type="np",
+                output_type="pt",
                 callback_on_step_end=None if steps else self.back_to(latents),
                 **{name: value for name, value in size.items() if name in takes},
                 **self.family.call,

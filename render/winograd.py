@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import torch
@@ -67,16 +68,16 @@ PIXELS = 32 * 32  # of a picture that the larger tiles gain by; fewer wait for t
 Sides = tuple[int, int]
 
 
-def use_tiles(unet: Any, vae: Any, latents: Sequence[int], room: int) -> None:
+def use_tiles(networks: Sequence[Any], vae: Any, latents: Sequence[int], room: int) -> None:
     """Let the layers that gain by it convolve in tiles, those of the largest pictures first.
 
     Args:
-        unet: None: there is none, or its layers are to stay.
+        networks: a U-Net and its ControlNet, those of them that there are and that nothing changes.
         latents: shape (…, h, w).
         room: bytes by which the weights may grow.
     """
     sides = (latents[-2], latents[-1])
-    found = [*(of_unet(unet, sides) if unet else ()), *of_decoder(vae, sides)]
+    found = [*chain.from_iterable(of_unet(net, sides) for net in networks), *of_decoder(vae, sides)]
     for layers, (height, width) in sorted(found, key=lambda each: -each[1][0] * each[1][1]):
         for parent, name, conv in convolutions(layers):
             tile = tile_for(conv, height, width)
@@ -87,14 +88,15 @@ def use_tiles(unet: Any, vae: Any, latents: Sequence[int], room: int) -> None:
 
 
 def of_unet(unet: Any, sides: Sides) -> Iterator[tuple[nn.Module, Sides]]:
-    """The residual layers of a U-Net's blocks, and the sides of the pictures that they see."""
+    """The residual layers of the blocks of a U-Net or a ControlNet, and the sides of the pictures
+    that they see."""
     for block in unet.down_blocks:
         yield block.resnets, sides
         if block.downsamplers is not None:
             sides = (-(-sides[0] // 2), -(-sides[1] // 2))
     if unet.mid_block is not None:
         yield unet.mid_block.resnets, sides
-    for block in unet.up_blocks:
+    for block in getattr(unet, "up_blocks", ()):  # a ControlNet has none
         yield block.resnets, sides
         if block.upsamplers is not None:
             sides = (2 * sides[0], 2 * sides[1])

@@ -115,7 +115,7 @@ class Work:
         """The model, opened on the run's device."""
         if self.film.config.compute.engine == "compiled":
             keep_compiled()
-        from render.diffusion import open_diffusion  # torch, only now
+        from render.loading import open_diffusion  # torch, only now
 
         film, batch = self.film, self.film.config.compute.batch
         at_work = {name for frame in self.missing for name, _ in frame.spec.loras}

@@ -6,8 +6,8 @@ from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from tiny_models import SIDE, save_tiny_sd1, tiny_denoiser
 
 from render.attention import QUERIES, ChunkedAttention, attention, use_chunks
-from render.diffusion import open_diffusion
 from render.families import ModelSource
+from render.loading import open_diffusion
 from render.plan import Recipe
 
 

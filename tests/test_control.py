@@ -13,11 +13,13 @@ from safetensors.torch import load_file, save_file
 from tiny_families import SIDE as FAMILY_SIDE
 from tiny_models import SIDE
 
-from render.diffusion import open_diffusion
+from render.attention import ChunkedAttention
 from render.errors import ConfigError
 from render.families import ModelSource
 from render.film import open_film
+from render.loading import open_diffusion
 from render.plan import FrameSpec, Recipe
+from render.residuals import load_residuals
 
 CASTLE, FOREST = "a red castle at night", "a green forest with many little birds"
 STEPS, SCALE, STRENGTH = 4, 3.0, 0.8
@@ -123,6 +125,17 @@ def stock_picture(folder, net, family, picture, side, text=CASTLE):
             width=side,
         ).images[0]
     )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_it_is_laid_out_as_the_denoiser_is(net_of, dtype):
+    source = ModelSource(None, None, None, None, None, controlnet=(net_of("sd1"), STRENGTH))
+    recipe = Recipe("tiny", "model", {}, 2, SIDE, SIDE, dtype, "noise")
+    net = load_residuals(source, recipe, "cpu", {}).net
+    chunked = {type(processor) is ChunkedAttention for processor in net.attn_processors.values()}
+    assert chunked == {dtype == "bfloat16"}
+    convolution = net.down_blocks[0].resnets[0].conv1.weight
+    assert convolution.is_contiguous(memory_format=torch.channels_last)
 
 
 @both

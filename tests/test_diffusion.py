@@ -13,10 +13,11 @@ from tiny_models import BETAS, SIDE, save_tiny_sd1, save_tiny_sd2
 from render.batches import frames_at_once, frames_that_fit
 from render.branches import evaluations, rows
 from render.cost import planned_rows
-from render.diffusion import Diffusion, open_diffusion, rounded
+from render.diffusion import Diffusion, rounded
 from render.early import REMEMBERED_ROWS, FirstRows
 from render.errors import ConfigError, NonFiniteFrames, OutOfMemory
 from render.families import FAMILIES, STABLE_DIFFUSION, ModelSource
+from render.loading import fill_gpu, open_diffusion
 from render.plan import FrameSpec, PlannedFrame, Recipe
 
 # diffusers hands tensors to numpy in ways that numpy 2 asks torch to change
@@ -226,6 +227,23 @@ FILM = [
 ]
 
 
+def test_coefficients_are_integrated_once(folders, monkeypatch):
+    counted = []
+    stock = diffusers.LMSDiscreteScheduler.get_lms_coefficient
+
+    def integrate(*given):
+        counted.append(given[1:])
+        return stock(*given)
+
+    monkeypatch.setattr(diffusers.LMSDiscreteScheduler, "get_lms_coefficient", integrate)
+    diffusion = open_tiny(folders["sd1"], steps=5)
+    first = render(diffusion, FILM[0])
+    assert len(counted) == len(set(counted)) == 1 + 2 + 3 + 4 + 4  # of the orders that grow to 4
+    render(diffusion, *FILM[1:])
+    assert equal(first, render(diffusion, FILM[0]))
+    assert len(counted) == 14
+
+
 @pytest.mark.parametrize("blend", ["noise", "embedding"])
 @pytest.mark.parametrize("scheduler", [LMS, "DPMSolverMultistepScheduler", *STOCHASTIC])
 def test_a_frame_does_not_depend_on_its_neighbours(opened, scheduler, blend):
@@ -402,7 +420,7 @@ def test_a_gpus_batch_is_measured_and_not_what_happens_to_be_free(folders, monke
         rows.append(len(given["sample"])),
         stock(**given),
     )[1]
-    diffusion.fill_gpu()
+    fill_gpu(diffusion)
     assert rows == [1, 2]
     assert diffusion.batch == 8
     assert equal(render(diffusion, *FILM), render(diffusion, *FILM))
@@ -498,12 +516,14 @@ def test_a_picture_that_overflows_is_told_before_it_is_clamped(folders, value):
 
 def test_infinite_pictures_are_not_finite_either():
     with pytest.raises(NonFiniteFrames):
-        rounded(np.full((1, 2, 2, 3), np.inf, np.float32))
+        rounded(torch.full((1, 3, 2, 2), torch.inf))
 
 
 def test_pictures_are_rounded_and_not_cut():
-    values = np.array([0.0, 0.499, 0.999], np.float32).reshape(1, 1, 1, 3)
-    assert rounded(values)[0].ravel().tolist() == [0, 127, 255]
+    values = torch.tensor([0.0, 0.499, 0.999]).view(1, 3, 1, 1)
+    (picture,) = rounded(values)
+    assert picture.shape == (1, 1, 3)
+    assert picture.ravel().tolist() == [0, 127, 255]
 
 
 @pytest.mark.parametrize(

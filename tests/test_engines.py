@@ -20,12 +20,12 @@ from render.calibrated import PROMPTS, STEPS, chosen_by, recorded_calls
 from render.compiled import compile_networks
 from render.config import ComputeConfig, ModelConfig
 from render.converted import Network, how_to_compute, kept, quantised_by, the_core
-from render.diffusion import open_diffusion
 from render.engines import cache_folder, changed_weights, compiler_mistakes, openvino_mistakes
 from render.errors import ConfigError
 from render.families import FAMILIES, ModelSource
 from render.files import HOST
 from render.film import open_film
+from render.loading import open_diffusion
 from render.plan import FrameSpec, Recipe
 
 
@@ -403,7 +403,7 @@ def test_of_a_transformer_its_blocks_are_compiled(family_folder):
 
 
 def test_no_loop_over_rows_is_traced_in_16_bits(tiny_sd1, monkeypatch):
-    monkeypatch.setattr("render.diffusion.compile_networks", lambda *_: None)
+    monkeypatch.setattr("render.loading.compile_networks", lambda *_: None)
 
     def processors(engine):
         unet = opened(tiny_sd1, dtype="bfloat16", engine=engine).pipeline.unet

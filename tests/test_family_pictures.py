@@ -13,9 +13,9 @@ from tiny_families import BUILDERS, SIDE, SIDES
 
 from render.branches import evaluations, rows
 from render.cost import planned_rows
-from render.diffusion import open_diffusion
 from render.early import FirstRows
 from render.families import FAMILIES, ModelSource
+from render.loading import open_diffusion
 from render.plan import FrameSpec, PlannedFrame, Recipe
 from render.shortcuts import Shortcuts
 

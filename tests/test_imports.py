@@ -19,7 +19,7 @@ TABLE = """
     threads plan branches
     lock signals store tokens cost
     noise batches starts leaves deepcache early prefix blend texts assemble attention upsampling
-    winograd residuals pipeline adapters compiled calibrated converted diffusion
+    winograd residuals pipeline adapters compiled calibrated converted diffusion loading
     formats ffmpeg encode
     progress sheet report
     prompts film rendering behind survey record work
@@ -32,7 +32,7 @@ HEAVY = {"torch", "diffusers", "transformers"}
 WITH_TORCH = {
     "noise", "batches", "starts", "leaves", "deepcache", "early", "prefix", "blend", "texts",
     "assemble", "attention", "upsampling", "winograd", "residuals", "pipeline", "adapters",
-    "compiled", "calibrated", "converted", "diffusion",
+    "compiled", "calibrated", "converted", "diffusion", "loading",
 }  # fmt: skip
 ALONE = {
     "hydra": {"__main__"},

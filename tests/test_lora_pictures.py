@@ -12,9 +12,9 @@ from tiny_families import SIDE
 from tiny_loras import as_kohya_writes, save_tiny_lora
 from tiny_models import SIDE as SD_SIDE
 
-from render.diffusion import open_diffusion
 from render.errors import ConfigError
 from render.families import FAMILIES, ModelSource
+from render.loading import open_diffusion
 from render.loras import Lora
 from render.plan import FrameSpec, Recipe
 

@@ -7,10 +7,10 @@ from films import composed
 
 from render import memory
 from render.config import ComputeConfig
-from render.diffusion import open_diffusion
 from render.errors import ConfigError
 from render.families import ModelSource
 from render.film import open_film
+from render.loading import open_diffusion
 from render.plan import FrameSpec, Recipe
 
 SIDE = 64

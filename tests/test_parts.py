@@ -11,10 +11,10 @@ from films import composed
 from safetensors.torch import load_file, save_file
 from single_files import autoencoder
 
-from render.diffusion import open_diffusion
 from render.errors import ConfigError
 from render.families import FAMILIES
 from render.film import open_film
+from render.loading import open_diffusion
 from render.parsing import parse
 from render.parts import LEARNS_WORDS, SKIPS_CLIP
 from render.plan import FrameSpec

@@ -13,10 +13,10 @@ from tiny_models import SIDE, save_tiny_sd1
 from render.anchors import early, held
 from render.config import SamplingConfig
 from render.cost import planned_rows
-from render.diffusion import open_diffusion
 from render.errors import ConfigError
 from render.families import STABLE_DIFFUSION, ModelSource
 from render.film import open_film
+from render.loading import open_diffusion
 from render.noise import slerp_weights, starting_noise
 from render.plan import FrameSpec, PlannedFrame, Recipe, make_plan
 from render.shortcuts import NONE, PRESETS, Shortcuts, shortcuts

@@ -14,9 +14,9 @@ from single_files import save_single_file
 from tiny_models import randomised
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-from render.diffusion import open_diffusion
 from render.errors import ConfigError
 from render.film import open_film
+from render.loading import open_diffusion
 from render.plan import FrameSpec
 
 CASTLE = "a red castle at night"

@@ -16,10 +16,10 @@ from tiny_models import SIDE, save_tiny_sd2
 
 from render.branches import calls_of, rows, steps_done
 from render.cost import planned_rows
-from render.diffusion import open_diffusion
 from render.early import FirstRows
 from render.errors import ConfigError
 from render.families import ModelSource
+from render.loading import open_diffusion
 from render.plan import FrameSpec, PlannedFrame, Recipe
 from render.starts import strength_for
 from render.storybook.painter import paint

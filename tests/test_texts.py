@@ -13,8 +13,8 @@ from tiny_families import BUILDERS, SIDE, SIDES
 from tiny_loras import save_tiny_lora
 
 from render.branches import Text
-from render.diffusion import open_diffusion
 from render.families import ModelSource
+from render.loading import open_diffusion
 from render.loras import Lora
 from render.plan import FrameSpec, Recipe
 from render.texts import Placeholder, texts_of

@@ -8,8 +8,8 @@ from tiny_loras import lora_layers
 from tiny_models import SIDE, tiny_denoiser
 
 from render.config import ComputeConfig
-from render.diffusion import open_diffusion
 from render.families import ModelSource
+from render.loading import open_diffusion
 from render.loras import Lora
 from render.plan import Recipe
 from render.upsampling import doubles_everywhere, merge_layers, transposed

@@ -8,8 +8,8 @@ import pytest
 import torch
 from pictures import difference, render
 
-from render.diffusion import open_diffusion
 from render.families import ModelSource
+from render.loading import open_diffusion
 from render.plan import FrameSpec, Recipe
 
 SIDE, STEPS, SCALE = 16, 3, 3.0

@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline
+from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionPipeline
 from tiny_loras import lora_layers
 from tiny_models import SIDE, tiny_denoiser
 from torch import nn
 
 from render import batches, winograd
 from render.config import ComputeConfig
-from render.diffusion import open_diffusion
 from render.families import ModelSource
+from render.loading import open_diffusion
 from render.loras import Lora
 from render.plan import Recipe
 from render.winograd import WinogradConv2d, strips, tile_for, use_tiles
@@ -122,7 +122,7 @@ def test_a_unet_and_a_decoder_paint_the_same(sides, thin):
     )
     stock, decoded = unet(*given).sample, vae.decode(latents).sample
     before = len(plain(unet)), len(plain(vae.decoder)), len(plain(vae.encoder))
-    use_tiles(unet, vae, latents.shape, PLENTY)
+    use_tiles([unet], vae, latents.shape, PLENTY)
     assert len(tiled(unet)) > 6
     assert len(tiled(vae.decoder)) > 6
     assert not tiled(vae.encoder)
@@ -132,13 +132,28 @@ def test_a_unet_and_a_decoder_paint_the_same(sides, thin):
     torch.testing.assert_close(vae.decode(latents).sample, decoded, rtol=1e-3, atol=1e-4)
 
 
+@torch.no_grad()
+def test_a_controlnet_adds_the_same(thin):
+    net, vae = ControlNetModel.from_unet(tiny_denoiser()), AutoencoderKL()
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.normal_(layer.weight, std=0.1)  # new ones add nothing
+    latents, hint = torch.randn(1, 4, 16, 16), torch.randn(1, 3, 128, 128)
+    given = latents, 500, torch.randn(1, 16, 32), hint
+    down, middle = net(*given, return_dict=False)
+    use_tiles([net], vae, latents.shape, PLENTY)
+    assert tiled(net)
+    tiled_down, tiled_middle = net(*given, return_dict=False)
+    torch.testing.assert_close([*tiled_down, tiled_middle], [*down, middle], rtol=1e-3, atol=1e-4)
+
+
 def test_the_largest_pictures_come_first_where_room_is_short(thin):
     vae = AutoencoderKL(block_out_channels=(8, 16), norm_num_groups=4, **KINDS)
-    use_tiles(None, vae, (1, 4, 8, 8), 0)
+    use_tiles([], vae, (1, 4, 8, 8), 0)
     assert not tiled(vae)
     large = vae.decoder.up_blocks[1].resnets
     needed = sum(conv.weight.nbytes * 7 // 9 for conv in plain(large))  # 16 points of 9 weights
-    use_tiles(None, vae, (1, 4, 8, 8), needed)
+    use_tiles([], vae, (1, 4, 8, 8), needed)
     assert not plain(large)
     assert tiled(vae) == tiled(large)
 

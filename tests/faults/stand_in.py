@@ -123,8 +123,8 @@ class StandIn:
 
 
 def without_a_model(faults: Faults) -> types.ModuleType:
-    """What stands for `render.diffusion`; torch is never imported."""
-    module = types.ModuleType("render.diffusion")
+    """What stands for `render.loading`; torch is never imported."""
+    module = types.ModuleType("render.loading")
 
     def open_diffusion(source, recipe, device, batch=None, on_text=None, **more):
         return StandIn(recipe, batch, faults)
@@ -140,7 +140,7 @@ def prepare(faults: Faults) -> None:
     if faults.patience:
         be_impatient(faults.patience)
     if faults.model != "real":
-        sys.modules["render.diffusion"] = without_a_model(faults)
+        sys.modules["render.loading"] = without_a_model(faults)
     if faults.calls or faults.fail_call or faults.call_seconds:
         FileCalls(
             faults.under,

@@ -1,0 +1,133 @@
+"""A model loaded for a recipe: pipeline, LoRAs, ControlNet, frames a batch and engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from render.adapters import Adapters
+from render.attention import use_whole
+from render.batches import frames_for_gpu
+from render.branches import Text
+from render.compiled import compile_networks
+from render.config import ComputeConfig
+from render.converted import convert_networks
+from render.diffusion import ANCHORS_PER_FRAME, ROWS_PER_FRAME, Diffusion, out_of_memory
+from render.families import ModelSource
+from render.fit import whole_memory
+from render.heap import keep_freed
+from render.loras import Lora
+from render.pipeline import load_pipeline
+from render.plan import Recipe
+from render.prefix import SharedPrefix
+from render.residuals import load_residuals
+from render.texts import PLACEHOLDER
+from render.threads import threads_for
+from render.upsampling import merge_upsampling
+from render.winograd import use_tiles
+
+MEMORY_FOR_TILES = 0.2  # of the whole: what weights for tiles may take more than their layers did
+
+
+def open_diffusion(
+    source: ModelSource,
+    recipe: Recipe,
+    device: str,
+    batch: int | None = None,
+    on_text: Callable[[int, int], None] | None = None,
+    compute: ComputeConfig | None = None,
+    images: Mapping[str, Path] | None = None,
+    loras: Sequence[Lora] = (),
+    on_notice: Callable[[str], None] = lambda notice: None,
+) -> Diffusion:
+    """Load a model for a recipe.
+
+    Args:
+        source: where the weights are.
+        recipe: what all frames share.
+        device: `cpu`, `cuda`, `cuda:1` or `mps`.
+        batch: frames a call, or None for a number that is always the same on such a device.
+        on_text: told (done, total) while texts are encoded.
+        compute: what it says of little memory and of threads.
+        images: where the pictures lie that frames start from or follow, by the sha256 of their
+            files.
+        loras: those that frames may name.
+        on_notice: told what an engine takes long for, a line each.
+
+    Raises:
+        ConfigError: the model, its scheduler, a LoRA or the device can't be used; one line a
+            reason.
+        OutOfMemory: the model does not fit.
+    """
+    if compute and (threads := threads_for(compute.threads)):
+        torch.set_num_threads(threads)
+    with out_of_memory():
+        pipeline, family = load_pipeline(source, recipe, device, compute, bool(loras))
+        adapters = Adapters(pipeline, family, loras)
+        if loras and device == "cpu" and (compute is None or compute.offload == "none"):
+            latents = family.noise_shape(pipeline, recipe.height, recipe.width)
+            merge_upsampling(pipeline, latents, family.denoiser == "unet")  # what no LoRA changes
+        residuals = load_residuals(source, recipe, device, images or {})
+        diffusion = Diffusion(
+            pipeline, family, recipe, device, batch, on_text, images, adapters, residuals
+        )
+        diffusion.readers_may_go = compute is None or compute.offload == "none"
+        if batch is None and diffusion.kind == "cuda" and diffusion.readers_may_go:
+            fill_gpu(diffusion)  # parts that wait in main memory can't be measured so
+        start_engine(diffusion, compute or ComputeConfig(), on_notice)
+    if diffusion.kind == "cpu":
+        keep_freed()  # after loading, so that text encoders' memory is given back
+    return diffusion
+
+
+def fill_gpu(diffusion: Diffusion) -> None:
+    """Render as many frames at a time as the GPU's memory has room for."""
+    recorded = [diffusion.record(Text(PLACEHOLDER), rows) for rows in (1, 2)]
+    with torch.inference_mode():
+        calls = [partial(diffusion.denoiser.stock_forward, **given) for given in recorded]
+        rows = ROWS_PER_FRAME[diffusion.recipe.blend]
+        diffusion.set_batch(frames_for_gpu(diffusion.device, calls, rows))
+    diffusion.anchors.remembered = ANCHORS_PER_FRAME * diffusion.batch
+
+
+def start_engine(
+    diffusion: Diffusion, compute: ComputeConfig, on_notice: Callable[[str], None]
+) -> None:
+    """Let the engine that is asked for compute the denoiser and the decoder."""
+    unet = diffusion.family.denoiser == "unet"
+    if compute.engine == "torch":
+        save_products(diffusion, compute)
+        return
+    if unet:
+        use_whole(diffusion.denoiser.denoiser)
+    if compute.engine == "compiled":
+        compile_networks(
+            diffusion.pipeline, diffusion.family, diffusion.denoiser, diffusion.kind, on_notice
+        )
+        return
+    recorded = [diffusion.record(Text(PLACEHOLDER), rows) for rows in (1, 2)]
+    quantised = compute.quantised != "none"
+    convert_networks(
+        diffusion.pipeline, diffusion.denoiser, diffusion.recipe, recorded, on_notice, quantised
+    )
+
+
+def save_products(diffusion: Diffusion, compute: ComputeConfig) -> None:
+    """Let torch compute what a frame's rows have in common once, and large pictures in tiles.
+
+    These only on a CPU where a frame's rows are a call of their own, since a row's last bits hang
+    on its place in a product; and not where parts wait elsewhere.
+    """
+    unet = diffusion.denoiser.denoiser if diffusion.family.denoiser == "unet" else None
+    if unet:
+        diffusion.denoiser.prefix = SharedPrefix(unet, diffusion.frames_per_call())
+    alone = diffusion.kind == "cpu" and diffusion.frames_per_call() == 1
+    if alone and compute.offload == "none":
+        networks = [unet] if unet and not diffusion.adapters.adapters else []
+        if diffusion.residuals:
+            networks.append(diffusion.residuals.net)
+        room = int(MEMORY_FOR_TILES * whole_memory())
+        use_tiles(networks, diffusion.pipeline.vae, diffusion.noise_shape, room)
