@@ -48,10 +48,10 @@ class DeepCache:
         return forward
 
     def keep(self, _: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
-        """Remember what reaches the last layer from below, a row (C, h, w) each."""
+        """Remember what reaches the last layer from below, a row (1, C, h, w) each."""
         if not self.shallow:
             deep = given[0][:, : -self.channels]
-            self.features |= zip(self.rows, deep, strict=True)
+            self.features |= zip(self.rows, deep.split(1), strict=True)
 
     def last_block(
         self,
@@ -70,7 +70,7 @@ class DeepCache:
                 hidden_states, res_hidden_states_tuple, temb, **kwargs
             )
             return whole
-        deep = torch.stack([self.features[row] for row in self.rows])
+        deep = torch.cat([self.features[row] for row in self.rows])  # channels stay last
         joined = torch.cat([deep, res_hidden_states_tuple[0]], dim=1)
         shown: torch.Tensor = self.last.resnets[-1](joined, temb)
         if attentions is None:
