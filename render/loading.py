@@ -29,7 +29,8 @@ from render.threads import threads_for
 from render.upsampling import merge_upsampling
 from render.winograd import use_tiles
 
-MEMORY_FOR_TILES = 0.2  # of the whole: what weights for tiles may take more than their layers did
+FOR_TILES = 0.2  # of the whole memory: what weights for tiles may take more than their layers did
+FOR_WEIGHTS = 0.75  # of it: all weights with those for tiles; the rest is for pictures and others
 
 
 def open_diffusion(
@@ -129,5 +130,19 @@ def save_products(diffusion: Diffusion, compute: ComputeConfig) -> None:
         networks = [unet] if unet and not diffusion.adapters.adapters else []
         if diffusion.residuals:
             networks.append(diffusion.residuals.net)
-        room = int(MEMORY_FOR_TILES * whole_memory())
+        room = room_for_tiles(diffusion)
         use_tiles(networks, diffusion.pipeline.vae, diffusion.noise_shape, room)
+
+
+def room_for_tiles(diffusion: Diffusion) -> int:
+    """Bytes by which weights may grow: by the model and the whole memory, and not by what happens
+    to be free, since tiles have a say in a picture's last bits."""
+    parts = [*diffusion.pipeline.components.values(), getattr(diffusion.residuals, "net", None)]
+    loaded = sum(
+        weight.nbytes
+        for part in parts
+        if isinstance(part, torch.nn.Module)
+        for weight in part.parameters()
+    )
+    whole = whole_memory()
+    return max(0, int(min(FOR_TILES * whole, FOR_WEIGHTS * whole - loaded)))

@@ -21,12 +21,12 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 from transformers.utils import logging as transformers_logging
 
 from render.assemble import assembled, first_line, placed, unusable
-from render.attention import use_chunks
 from render.checkpoint import LIBRARIES, check_index, check_model, components, folder_mistakes
 from render.config import ComputeConfig
 from render.errors import ConfigError, Mistake
 from render.families import Family, ModelSource, family_of
 from render.fit import check_fits
+from render.layout import lay_out, lay_out_denoiser
 from render.models import read_json
 from render.parts import reading_whole, skipping
 from render.plan import Recipe
@@ -79,18 +79,10 @@ def load_pipeline(
     if device == "cpu":
         latents = family.noise_shape(pipeline, recipe.height, recipe.width)
         merge_upsampling(pipeline, latents, unet and not changes)
-    if unet and (device == "cpu" or recipe.dtype != "float32"):
-        channels_last(pipeline)
-    if unet and device == "cpu" and recipe.dtype != "float32":
-        use_chunks(pipeline.unet)
+    if unet:
+        lay_out_denoiser(pipeline.unet, device)
+        lay_out(pipeline.vae, device)
     return placed(pipeline, device, compute), family
-
-
-def channels_last(pipeline: Any) -> None:
-    """Lay U-Net and VAE out as convolutions compute fastest: everywhere on a CPU, on a GPU in 16
-    bits."""
-    for net in (pipeline.unet, pipeline.vae):
-        net.to(memory_format=torch.channels_last)
 
 
 def gpu_free(device: str) -> int | None:

@@ -16,9 +16,9 @@ from diffusers import ControlNetModel
 from diffusers.image_processor import VaeImageProcessor
 
 from render.assemble import fitting
-from render.attention import use_chunks
 from render.families import ModelSource
 from render.images import known_picture
+from render.layout import lay_out_denoiser
 from render.plan import Recipe
 
 
@@ -89,8 +89,5 @@ def load_residuals(
             path, dtype=dtype, use_safetensors=True, local_files_only=True
         )
     net = net.to(device).eval()
-    if device == "cpu" or dtype != torch.float32:
-        net.to(memory_format=torch.channels_last)
-    if device == "cpu" and dtype != torch.float32:
-        use_chunks(net)
+    lay_out_denoiser(net, device)
     return Residuals(net, scale, recipe, images)

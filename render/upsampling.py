@@ -9,7 +9,7 @@ Stable Diffusion 1.5's U-Net, a seventh of its decoder.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from diffusers.models.upsampling import Upsample2D
@@ -46,8 +46,12 @@ def doubles_everywhere(unet: Any, latents: Sequence[int]) -> bool:
 
 def is_plain(layer: Upsample2D) -> bool:
     """Whether the layer doubles both sides and convolves with 3 x 3 weights."""
-    conv = getattr(layer, "conv", None)
-    if not isinstance(conv, nn.Conv2d) or not layer.interpolate:
+    return bool(layer.interpolate) and keeps_size(getattr(layer, "conv", None))
+
+
+def keeps_size(conv: nn.Module | None) -> TypeGuard[nn.Conv2d]:
+    """Whether a layer is a plain convolution of 3 x 3 weights that keeps a picture's size."""
+    if type(conv) is not nn.Conv2d or conv.padding_mode != "zeros":
         return False
     same_size = (conv.kernel_size, conv.stride, conv.padding) == ((3, 3), (1, 1), (1, 1))
     return same_size and conv.dilation == (1, 1) and conv.groups == 1

@@ -20,6 +20,14 @@ from diffusers import AutoencoderKL
 from torch import nn
 from torch.nn.functional import pad
 
+from render.upsampling import keeps_size
+
+TILES = 256  # of a product: what they grow into stays in the caches
+CHANNELS = 256  # fewer are not worth the two changes of basis
+PIXELS = 32 * 32  # of a picture that the larger tiles gain by; fewer wait for the weights
+
+Sides = tuple[int, int]
+
 # Of F(2, 3) and F(4, 3): what a tile of inputs, of weights and of products is multiplied by, in
 # each direction (the paper's B^T, G and A^T).
 MATRICES = {
@@ -60,13 +68,6 @@ def both_ways(tile: int, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
     """The three matrices for tiles of both directions at once (Kronecker products)."""
     one = [torch.tensor(rows, dtype=torch.float64) for rows in MATRICES[tile]]
     return tuple(torch.kron(matrix, matrix).to(dtype) for matrix in one)
-
-
-TILES = 256  # of a product: what they grow into stays in the caches
-CHANNELS = 256  # fewer are not worth the two changes of basis
-PIXELS = 32 * 32  # of a picture that the larger tiles gain by; fewer wait for the weights
-
-Sides = tuple[int, int]
 
 
 def use_tiles(networks: Sequence[Any], vae: Any, latents: Sequence[int], room: int) -> None:
@@ -117,7 +118,7 @@ def convolutions(layers: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Conv2d]
     """The plain convolutions in a network, with their parents and their names there."""
     for parent in list(layers.modules()):
         for name, layer in list(parent.named_children()):
-            if isinstance(layer, nn.Conv2d) and is_plain(layer):
+            if keeps_size(layer):
                 yield parent, name, layer
 
 
@@ -185,11 +186,3 @@ def tile_for(conv: nn.Conv2d, height: int, width: int) -> int | None:
     if 2 / (1 / conv.in_channels + 1 / conv.out_channels) < CHANNELS:
         return None
     return 4 if conv.weight.dtype == torch.float32 and height * width >= PIXELS else 2
-
-
-def is_plain(conv: nn.Conv2d) -> bool:
-    """Whether a layer is a convolution of 3 x 3 that keeps a picture's size."""
-    if type(conv) is not nn.Conv2d or conv.padding_mode != "zeros":
-        return False
-    same_size = (conv.kernel_size, conv.stride, conv.padding) == ((3, 3), (1, 1), (1, 1))
-    return same_size and conv.dilation == (1, 1) and conv.groups == 1

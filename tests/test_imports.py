@@ -18,8 +18,8 @@ TABLE = """
     memory fit devices engines heap
     threads plan branches
     lock signals store tokens cost
-    noise batches starts leaves deepcache early prefix blend texts assemble attention upsampling
-    winograd residuals pipeline adapters compiled calibrated converted diffusion loading
+    noise batches starts leaves deepcache early prefix blend texts assemble attention layout
+    upsampling winograd residuals pipeline adapters compiled calibrated converted diffusion loading
     formats ffmpeg encode
     progress sheet report
     prompts film rendering behind survey record work
@@ -31,8 +31,8 @@ ORDER = TABLE.split()
 HEAVY = {"torch", "diffusers", "transformers"}
 WITH_TORCH = {
     "noise", "batches", "starts", "leaves", "deepcache", "early", "prefix", "blend", "texts",
-    "assemble", "attention", "upsampling", "winograd", "residuals", "pipeline", "adapters",
-    "compiled", "calibrated", "converted", "diffusion", "loading",
+    "assemble", "attention", "layout", "upsampling", "winograd", "residuals", "pipeline",
+    "adapters", "compiled", "calibrated", "converted", "diffusion", "loading",
 }  # fmt: skip
 ALONE = {
     "hydra": {"__main__"},

@@ -1,18 +1,21 @@
 """Convolving in tiles, against the stock convolution."""
 
+import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, StableDiffusionPipeline
+from pictures import difference, render
 from tiny_loras import lora_layers
 from tiny_models import SIDE, tiny_denoiser
 from torch import nn
 
-from render import batches, winograd
+from render import batches, loading, winograd
 from render.config import ComputeConfig
 from render.families import ModelSource
 from render.loading import open_diffusion
 from render.loras import Lora
-from render.plan import Recipe
+from render.plan import FrameSpec, Recipe
+from render.upsampling import keeps_size
 from render.winograd import WinogradConv2d, strips, tile_for, use_tiles
 
 KINDS = {
@@ -28,7 +31,7 @@ def tiled(network):
 
 def plain(network):
     found = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
-    return [layer for layer in found if winograd.is_plain(layer)]
+    return [layer for layer in found if keeps_size(layer)]
 
 
 @pytest.fixture
@@ -158,9 +161,9 @@ def test_the_largest_pictures_come_first_where_room_is_short(thin):
     assert tiled(vae) == tiled(large)
 
 
-def opened(folder, loras=(), **compute):
+def opened(folder, loras=(), blend="noise", **compute):
     source = ModelSource(folder, None, None, None, None)
-    recipe = Recipe("tiny", "model", {}, 2, SIDE, SIDE, "float32", "noise")
+    recipe = Recipe("tiny", "model", {}, 2, SIDE, SIDE, "float32", blend)
     config = ComputeConfig.model_validate(compute)
     return open_diffusion(source, recipe, "cpu", loras=loras, compute=config)
 
@@ -180,6 +183,49 @@ def test_where_a_frame_is_a_call_of_its_own(
     pipeline = opened(tiny_sd1, **compute).pipeline
     assert bool(tiled(pipeline.unet)) == unet
     assert bool(tiled(pipeline.vae.decoder)) == decoder
+
+
+def shown(text, weight=1.0, other="a castle"):
+    prompts = ((text, weight), (other, 1 - weight)) if weight < 1 else ((text, 1.0),)
+    return FrameSpec(prompts, (("", 1.0),), ((1, 1.0),), 7.5)
+
+
+FILM = [shown("a town"), shown("a town", 0.7), shown("a town", 0.3), shown("a castle")]
+
+
+@pytest.mark.parametrize("blend", ["noise", "embedding"])
+def test_frames_are_the_same_in_any_batch_and_those_without_tiles(
+    tiny_sd1, thin, monkeypatch, blend
+):
+    monkeypatch.setattr(batches, "LATENTS_ON_CPU", 1)
+    diffusion = opened(tiny_sd1, blend=blend)
+    together = render(diffusion, *FILM)
+    assert tiled(diffusion.pipeline.unet)
+    assert tiled(diffusion.pipeline.vae.decoder)
+    for frame, picture in zip(FILM, together, strict=True):
+        assert np.array_equal(render(diffusion, frame)[0], picture)
+    monkeypatch.setattr(winograd, "CHANNELS", 1 << 20)
+    stock = opened(tiny_sd1, blend=blend)
+    assert not tiled(stock.pipeline.unet)
+    assert max(map(difference, together, render(stock, *FILM))) <= 1
+
+
+@pytest.mark.parametrize(
+    ("gibibytes", "taken", "room"), [(100, 10, 20), (100, 60, 15), (100, 80, 0)]
+)
+def test_weights_for_tiles_leave_room_for_others(tiny_sd1, monkeypatch, gibibytes, taken, room):
+    diffusion = opened(tiny_sd1)
+    loaded = sum(
+        weight.nbytes
+        for part in (
+            diffusion.pipeline.unet,
+            diffusion.pipeline.vae,
+            diffusion.pipeline.text_encoder,
+        )
+        for weight in part.parameters()
+    )
+    monkeypatch.setattr(loading, "whole_memory", lambda: loaded * gibibytes / taken)
+    assert loading.room_for_tiles(diffusion) == pytest.approx(loaded * room / taken, abs=2)
 
 
 def test_layers_that_loras_may_change_stay(tiny_sd1, tmp_path, thin, monkeypatch):
