@@ -116,7 +116,7 @@ def frames(diffusion: Diffusion, count: int) -> npt.NDArray[Any]:
         FrameSpec(((PROMPTS[0], 1 - t), (PROMPTS[1], t)), (("", 1.0),), ((SEED, 1.0),), GUIDANCE)
         for t in weights
     ]
-    return np.stack(diffusion.render(specs, lambda *_: None))
+    return np.stack(diffusion.render(specs, lambda *_: None).all())
 
 
 def measure(name: str, work: Work, opened: dict[str, Diffusion], rounds: int) -> None:

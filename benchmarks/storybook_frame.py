@@ -62,7 +62,7 @@ def seconds_a_frame(diffusion: Diffusion, rows: int) -> float:
     """Of four frames rendered together in calls of so many rows."""
     diffusion.denoiser.rows_per_call = rows
     start = time.perf_counter()
-    diffusion.render(SPECS, lambda done, total: None)
+    diffusion.render(SPECS, lambda done, total: None).all()
     return (time.perf_counter() - start) / len(SPECS)
 
 

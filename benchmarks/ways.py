@@ -299,6 +299,7 @@ def told_machine() -> str:
 def make_sd15(folder: Path) -> None:
     """Stable Diffusion 1.5's exact networks with random weights, in float16 (2 GB)."""
     torch.manual_seed(0)
+    torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = CLIPTokenizer.from_pretrained(STORYBOOK / "tokenizer", model_max_length=77)
     text = CLIPTextConfig(
         vocab_size=49408,

@@ -1,4 +1,5 @@
-"""Work that is done behind the back of whoever asks for it: in order, by one thread.
+"""Work that is done behind the back of whoever asks for it: in order, by one thread, for which
+others may prepare it.
 
 So pictures are compressed, written and synced while the next ones are denoised. What waits is
 bounded, and nothing that was handed on is lost: not by an error elsewhere, nor by a signal unless
@@ -10,31 +11,43 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from multiprocessing.pool import ThreadPool
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 Piece = TypeVar("Piece")
+Prepared = TypeVar("Prepared")
 Waiting = Callable[[], AbstractContextManager[object]]
 
 ROOM = 2  # batches that may be undone at a time
 GRACE_S = 3.0  # that a signal waits for what is undone
 
 
-class Behind(Generic[Piece]):
+class Behind(Generic[Piece, Prepared]):
     """One thread that does pieces of work.
 
     The queues are those that a signal in the midst of a call leaves whole.
 
     Args:
-        do: what is done with a piece, in the thread; after its first error nothing more is done.
+        prepare: what is done with a piece first; it needs no order.
+        do: what is done with what came of it, in order, in the thread; after the first error of
+            either nothing more is done.
         waiting: entered whenever the asking side waits for this one.
         room: batches of pieces that may be undone; a further one waits for the first of them.
+        at_once: pieces of a batch that are prepared at a time; 1: by the thread itself.
     """
 
     def __init__(
-        self, do: Callable[[Piece], None], waiting: Waiting = nullcontext, room: int = ROOM
+        self,
+        prepare: Callable[[Piece], Prepared],
+        do: Callable[[Prepared], None],
+        waiting: Waiting = nullcontext,
+        room: int = ROOM,
+        at_once: int = 1,
     ) -> None:
-        self.do, self.waiting = do, waiting
+        self.prepare, self.do, self.waiting = prepare, do, waiting
+        # Daemons like the thread itself.
+        self.preparers = ThreadPool(at_once) if at_once > 1 else None
         self.error: BaseException | None = None
         self.undone: SimpleQueue[list[Piece] | None] = SimpleQueue()
         self.room: SimpleQueue[None] = SimpleQueue()
@@ -48,12 +61,26 @@ class Behind(Generic[Piece]):
         """The thread: batch after batch until there is None; no piece is kept once it is done."""
         while (pieces := self.undone.get()) is not None:
             try:
-                while pieces and self.error is None:
-                    self.do(pieces.pop(0))
+                if self.error is None:
+                    for prepared in self.prepared(pieces):
+                        self.do(prepared)
             except BaseException as error:  # whatever it is, the asking side must not wait for ever
                 self.error = error
             self.room.put(None)
+        if self.preparers:
+            self.preparers.terminate()
         self.ended.put(None)
+
+    def prepared(self, pieces: list[Piece]) -> Iterator[Prepared]:
+        """A batch's pieces prepared, in order; this empties it."""
+        if self.preparers is None:
+            while pieces:
+                yield self.prepare(pieces.pop(0))
+        else:
+            waiting = [self.preparers.apply_async(self.prepare, (piece,)) for piece in pieces]
+            pieces.clear()
+            while waiting:
+                yield waiting.pop(0).get()
 
     def put(self, pieces: Sequence[Piece]) -> None:
         """Have a batch done after those before it.
@@ -83,14 +110,18 @@ class Behind(Generic[Piece]):
 
 @contextmanager
 def behind(
-    do: Callable[[Piece], None], waiting: Waiting = nullcontext, room: int = ROOM
-) -> Iterator[Behind[Piece]]:
+    prepare: Callable[[Piece], Prepared],
+    do: Callable[[Prepared], None],
+    waiting: Waiting = nullcontext,
+    room: int = ROOM,
+    at_once: int = 1,
+) -> Iterator[Behind[Piece, Prepared]]:
     """A thread for the block; however the block ends, what was handed on is done first.
 
     Raises:
         The first error of what was done, in place of the block's own, before which it came.
     """
-    thread = Behind(do, waiting, room)
+    thread = Behind(prepare, do, waiting, room, at_once)
     try:
         try:
             yield thread

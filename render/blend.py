@@ -40,6 +40,7 @@ from render.leaves import (
 from render.prefix import SharedPrefix
 
 Combine = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
+Residual = Callable[[Mapping[str, Any], tuple[int, ...]], Mapping[str, Any]]
 Row = tuple[int, Mix]
 """A row by the frame whose state it takes and by its texts."""
 
@@ -76,7 +77,7 @@ class Call:
     one more often than once to fill the call), their conditioning and their LoRAs."""
 
     rows: Sequence[Row]
-    owners: torch.Tensor
+    owners: tuple[int, ...]
     conditioning: Leaves
     loras: Weights = ()
 
@@ -148,7 +149,7 @@ class BlendedDenoiser:
         self.listed, self.dtype = False, torch.float32  # what it answers with
         self.on_call: Callable[[], None] = lambda: None
         self.on_loras: Callable[[Weights], None] = lambda weights: None
-        self.residuals: Callable[[Mapping[str, Any], torch.Tensor], Mapping[str, Any]] | None = None
+        self.residuals: Residual | None = None
         self.deep: DeepCache | None = None
         self.prefix: SharedPrefix | None = None
         self.deep_every = 1
@@ -270,7 +271,7 @@ class BlendedDenoiser:
             path: joined([mixes[place][path] for place in padded], self.axes[path])
             for path in mixes[places[0]]
         }
-        owners = torch.tensor([rows[place][0] for place in padded])
+        owners = tuple(rows[place][0] for place in padded)
         return Call([rows[place] for place in places], owners, conditioning, loras)
 
     def forward(self, *args: Any, **kwargs: Any) -> tuple[Any]:

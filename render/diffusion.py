@@ -14,11 +14,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from render.adapters import Adapters
+from render.arriving import Arriving
 from render.assemble import first_line
 from render.batches import frames_at_once
 from render.blend import BlendedDenoiser, Enough, Evaluations
@@ -26,15 +25,13 @@ from render.branches import Branches, Text, beginning, branches, steps_done
 from render.deepcache import DeepCache
 from render.early import Anchors
 from render.emphasis import has_weights
-from render.errors import NonFiniteFrames, OutOfMemory
+from render.errors import OutOfMemory
 from render.families import Family
 from render.noise import starting_noise, step_generator
 from render.plan import FrameSpec, Recipe
 from render.residuals import Residuals
 from render.starts import Starts
 from render.texts import PLACEHOLDER, Placeholder, let_go, overheard, texts_of
-
-Picture = npt.NDArray[np.uint8]
 
 ROWS_PER_FRAME = {"noise": 3, "embedding": 2}
 """Of the usual frame: two prompts or their blend, and what guidance leads away from."""
@@ -137,10 +134,10 @@ class Diffusion:
         """Rows computed so far only to fill calls."""
         return self.denoiser.padded_rows
 
-    def render(
-        self, specs: Sequence[FrameSpec], on_step: Callable[[int, int], None]
-    ) -> list[Picture]:
+    def render(self, specs: Sequence[FrameSpec], on_step: Callable[[int, int], None]) -> Arriving:
         """Render frames together; each comes out as it would alone.
+
+        A GPU may still be at them when this returns, and be given more.
 
         Args:
             specs: at most `batch` of them keep to the memory that was planned.
@@ -151,7 +148,6 @@ class Diffusion:
             A picture (height, width, 3) a spec.
 
         Raises:
-            NonFiniteFrames: some pictures are not finite; it holds the others.
             OutOfMemory: fewer frames at a time may fit.
         """
         anchors = self.anchors.missing(specs, self.batch)
@@ -339,20 +335,28 @@ def own_generators(scheduler: Any, generators: list[torch.Generator]) -> Iterato
         del scheduler.step
 
 
-def rounded(pictures: torch.Tensor) -> list[Picture]:
-    """Pictures (B, 3, H, W) in 0..1 to one uint8 picture (H, W, 3) each, rounded as diffusers does;
-    on their device, so that a quarter of the bytes leaves a GPU.
+def rounded(pictures: torch.Tensor) -> Arriving:
+    """Pictures (B, 3, H, W) in 0..1 as uint8 pictures (H, W, 3), rounded as diffusers does.
 
-    Raises:
-        NonFiniteFrames: some are NaN or infinite.
+    That is done on their device, so that a quarter of the bytes leaves a GPU, and nothing here
+    waits for them.
     """
-    finite = torch.isfinite(pictures).flatten(1).all(1).tolist()
+    finite = to_main_memory(torch.isfinite(pictures).flatten(1).all(1))
     levels = pictures.float().mul(255).round().to(torch.uint8)
-    shown = list(levels.permute(0, 2, 3, 1).contiguous().cpu().numpy())
-    if all(finite):
-        return shown
-    bad = tuple(place for place, ok in enumerate(finite) if not ok)
-    raise NonFiniteFrames(bad, {k: each for k, each in enumerate(shown) if finite[k]})
+    shown = to_main_memory(levels.permute(0, 2, 3, 1).contiguous())
+    event = None
+    if pictures.is_cuda:
+        event = torch.cuda.Event()
+        event.record()
+    return Arriving(list(shown.numpy()), finite.numpy(), event)
+
+
+def to_main_memory(tensor: torch.Tensor) -> torch.Tensor:
+    """The same there; from a GPU into pinned memory, where it arrives later."""
+    if not tensor.is_cuda:
+        return tensor.cpu()
+    there = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return there.copy_(tensor, non_blocking=True)
 
 
 @contextmanager

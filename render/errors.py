@@ -61,6 +61,12 @@ class FramesFailed(RenderError):
     exit_code = 3
 
 
+NOT_FINITE = (
+    "the model gave a picture that is not finite; use compute.dtype=float32, "
+    "or another guidance or scheduler"
+)
+
+
 class NonFiniteFrames(FramesFailed):
     """Pictures of a batch that are NaN or infinite; rendering them again gives the same.
 
@@ -72,10 +78,7 @@ class NonFiniteFrames(FramesFailed):
     def __init__(self, places: tuple[int, ...], good: Mapping[int, NDArray[np.uint8]]) -> None:
         self.places = places
         self.good = good
-        super().__init__(
-            "the model gave a picture that is not finite; use compute.dtype=float32, "
-            "or another guidance or scheduler"
-        )
+        super().__init__(NOT_FINITE)
 
 
 class OutOfMemory(FramesFailed):

@@ -10,9 +10,15 @@ from render.attention import use_chunks
 
 
 def lay_out(net: Any, device: str) -> None:
-    """Lay a U-Net, a ControlNet or a VAE out as convolutions compute fastest: channels last
-    everywhere on a CPU, on a GPU in 16 bits."""
-    if device == "cpu" or net.dtype != torch.float32:
+    """Lay a U-Net, a ControlNet or a VAE out as torch computes it fastest: channels last on a CPU,
+    and not on a GPU, where its group norms put channels first again (compiled ones don't)."""
+    if device == "cpu":
+        put_channels_last(net)
+
+
+def put_channels_last(net: Any) -> None:
+    """Lay a network of pictures out so; one of videos has no such layout."""
+    if all(weight.ndim < 5 for weight in net.parameters()):
         net.to(memory_format=torch.channels_last)
 
 
@@ -21,3 +27,11 @@ def lay_out_denoiser(net: Any, device: str) -> None:
     lay_out(net, device)
     if device == "cpu" and net.dtype != torch.float32:
         use_chunks(net)
+
+
+def multiply_as_declared(dtype: str) -> None:
+    """Let a GPU multiply float32 as what it is where it is the film's dtype, and not as TF32, which
+    is torch's default for convolutions and has the digits of float16."""
+    exactly = dtype == "float32"
+    torch.backends.cudnn.allow_tf32 = not exactly
+    torch.backends.cuda.matmul.allow_tf32 = not exactly

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -59,11 +60,17 @@ def with_leaves(tree: Any, new: Leaves, path: Path = ()) -> Any:
     return tree
 
 
-def picked(leaf: Any, axis: int, owners: torch.Tensor) -> Any:
+def picked(leaf: Any, axis: int, owners: tuple[int, ...]) -> Any:
     """The rows that the owners' states are in."""
     if axis == LISTED:
-        return [leaf[owner] for owner in owners.tolist()]
-    return leaf.index_select(axis, owners.to(leaf.device))
+        return [leaf[owner] for owner in owners]
+    return leaf.index_select(axis, index_on(leaf.device, owners))
+
+
+@lru_cache(maxsize=64)
+def index_on(device: torch.device, places: tuple[int, ...]) -> torch.Tensor:
+    """Places as a tensor there; kept, since a copy to a GPU waits for all that it has to do."""
+    return torch.tensor(places, device=device)
 
 
 def joined(leaves: Sequence[Any], axis: int) -> Any:

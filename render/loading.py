@@ -19,6 +19,7 @@ from render.diffusion import ANCHORS_PER_FRAME, ROWS_PER_FRAME, Diffusion, out_o
 from render.families import ModelSource
 from render.fit import whole_memory
 from render.heap import keep_freed
+from render.layout import multiply_as_declared
 from render.loras import Lora
 from render.pipeline import load_pipeline
 from render.plan import Recipe
@@ -65,6 +66,7 @@ def open_diffusion(
     """
     if compute and (threads := threads_for(compute.threads)):
         torch.set_num_threads(threads)
+    multiply_as_declared(recipe.dtype)
     with out_of_memory():
         pipeline, family = load_pipeline(source, recipe, device, compute, bool(loras))
         adapters = Adapters(pipeline, family, loras)
@@ -90,7 +92,7 @@ def fill_gpu(diffusion: Diffusion) -> None:
     with torch.inference_mode():
         calls = [partial(diffusion.denoiser.stock_forward, **given) for given in recorded]
         rows = ROWS_PER_FRAME[diffusion.recipe.blend]
-        diffusion.set_batch(frames_for_gpu(diffusion.device, calls, rows))
+        diffusion.set_batch(frames_for_gpu(diffusion.device, calls, rows, diffusion.noise_shape))
     diffusion.anchors.remembered = ANCHORS_PER_FRAME * diffusion.batch
 
 

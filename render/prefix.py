@@ -28,18 +28,18 @@ class SharedPrefix:
 
     def __init__(self, unet: Any, frames_per_call: int) -> None:
         self.frames_per_call = frames_per_call
-        self.owners: list[int] = []
+        self.owners: tuple[int, ...] = ()
         for layer in layers_before_texts(unet):
             layer.forward = self.shared(layer.forward)
 
     @contextmanager
-    def among(self, owners: torch.Tensor) -> Iterator[None]:
+    def among(self, owners: tuple[int, ...]) -> Iterator[None]:
         """Inside of the block, rows of one owner have the prefix in common."""
-        self.owners = owners.tolist()
+        self.owners = owners
         try:
             yield
         finally:
-            self.owners = []
+            self.owners = ()
 
     def shared(self, stock: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         """A layer's `forward` that computes one row an owner."""

@@ -1,5 +1,7 @@
 """The loop that renders what is missing: batches through the model, each handed on at once.
 
+A GPU may still be at a batch when the next one is begun; what became of it is told then.
+
 What goes wrong with one frame stays with that frame: a picture that is not finite is not tried
 again, a passing error is tried twice more, too little memory halves the batch, and many failures
 in a row end the run. Whatever was finished stays.
@@ -9,20 +11,53 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from render.errors import FramesFailed, NonFiniteFrames, OutOfMemory
+from render.errors import NOT_FINITE, FramesFailed, OutOfMemory
 from render.plan import PlannedFrame
 
 if TYPE_CHECKING:
+    from render.arriving import Arriving, Picture
     from render.diffusion import Diffusion
 
 TRIES = 3  # of a frame whose error may pass
 PASSING = (RuntimeError, OSError)
 FAILURES_IN_A_ROW = 8  # frames; then something is wrong with all of them
 
-Picture = Any  # numpy's uint8 array (height, width, 3)
-Rendered = tuple[dict[str, Picture], dict[str, str]]  # pictures and causes of failure by digest
+Awaited = Callable[[], "Picture | None"]
+"""Waits for a picture; None if nothing came of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A frame that was tried: its place among pictures that are there or arrive, or the error."""
+
+    frame: PlannedFrame
+    pictures: Arriving | None
+    place: int = 0
+    error: str = ""
+
+    def ready(self) -> bool:
+        """Whether nothing has to be waited for."""
+        return self.pictures is None or self.pictures.ready()
+
+    def picture(self) -> Picture | None:
+        """The picture, once it is there; None if nothing came of it."""
+        return self.outcome()[0]
+
+    def cause(self) -> str:
+        """Why there is no picture, once that is known; empty if there is one."""
+        return self.outcome()[1]
+
+    def outcome(self) -> tuple[Picture | None, str]:
+        """Both; a GPU tells its own errors only when it is waited for."""
+        if self.pictures is None:
+            return None, self.error
+        try:
+            picture = self.pictures.picture(self.place)
+        except PASSING as error:
+            return None, told_as(error)
+        return picture, NOT_FINITE if picture is None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +73,7 @@ def render_frames(
     frames: Sequence[PlannedFrame],
     begin: Callable[[Sequence[PlannedFrame]], None],
     on_step: Callable[[int, int], None],
-    done: Callable[[Sequence[tuple[PlannedFrame, Picture]]], None],
+    done: Callable[[Sequence[tuple[PlannedFrame, Awaited]]], None],
     failed: Callable[[Failure], None],
     on_notice: Callable[[str], None],
 ) -> None:
@@ -47,34 +82,58 @@ def render_frames(
     Args:
         begin: told which frames are in work now.
         on_step: told (evaluations done, of how many) for the frames in work.
-        done: takes the finished pictures of a batch before anything else is said or begun. None
-            of them is kept here.
+        done: takes the pictures of a batch before anything else is said or begun, each as what
+            waits for it. No batch before the last one is kept here.
         failed: told of each frame that could not be rendered.
         on_notice: told of tries again and of halved batches, a line each.
 
     Raises:
         FramesFailed: so many failures in a row that the rest was not tried, or no memory for one.
     """
-    in_a_row = place = 0
+    account, place = Account(failed), 0
+    underway: Sequence[Tried] = ()
     while place < len(frames):
         part = frames[place : place + diffusion.batch]
         begin(part)
         try:
-            pictures, causes = attempt(diffusion, part, on_step, on_notice)
+            tried = attempt(diffusion, part, on_step, on_notice)
         except OutOfMemory as error:
+            account.settle(underway)
+            underway = ()
             if diffusion.batch == 1:
                 raise no_memory(part[0], error, failed) from error
             halve(diffusion, on_notice)
             continue
-        done([(f, pictures.pop(f.digest)) for f in part if f.digest in pictures])
-        for frame in part:
-            if frame.digest in causes:
-                failed(Failure(frame, causes[frame.digest]))
-        in_a_row = in_a_row + len(part) if len(causes) == len(part) else 0
-        if in_a_row >= FAILURES_IN_A_ROW:
-            cause = f"{in_a_row} frames in a row failed, the rest was not tried"
-            raise FramesFailed(f"{cause}; the last: {causes[part[-1].digest]}")
+        account.settle(underway)
+        done([(one.frame, one.picture) for one in tried if not one.error])
+        underway = tried
+        if all(one.ready() for one in tried):
+            account.settle(underway)
+            underway = ()
         place += len(part)
+    account.settle(underway)
+
+
+class Account:
+    """What became of the frames, in order."""
+
+    def __init__(self, failed: Callable[[Failure], None]) -> None:
+        self.failed, self.in_a_row = failed, 0
+
+    def settle(self, tried: Sequence[Tried]) -> None:
+        """Wait for a batch, and tell its failures.
+
+        Raises:
+            FramesFailed: so many in a row that the rest is not worth trying.
+        """
+        causes = [one.cause() for one in tried]
+        for one, cause in zip(tried, causes, strict=True):
+            if cause:
+                self.failed(Failure(one.frame, cause))
+        self.in_a_row = self.in_a_row + len(tried) if all(causes) else 0
+        if self.in_a_row >= FAILURES_IN_A_ROW:
+            cause = f"{self.in_a_row} frames in a row failed, the rest was not tried"
+            raise FramesFailed(f"{cause}; the last: {causes[-1]}")
 
 
 def no_memory(
@@ -99,7 +158,7 @@ def attempt(
     part: Sequence[PlannedFrame],
     on_step: Callable[[int, int], None],
     on_notice: Callable[[str], None],
-) -> Rendered:
+) -> list[Tried]:
     """One batch, up to three times; the last time frame by frame, so that one frame's error stays
     with that frame."""
     for trial in range(1, TRIES):
@@ -108,28 +167,21 @@ def attempt(
         except PASSING as error:
             told = f"{told_as(error)}; trying again ({trial} of {TRIES - 1})"
             on_notice(f"frame {part[0].index}: {told}")
-    pictures: dict[str, Picture] = {}
-    causes: dict[str, str] = {}
+    tried: list[Tried] = []
     for frame in part:
         try:
-            good, bad = once(diffusion, [frame], on_step)
+            tried += once(diffusion, [frame], on_step)
         except PASSING as error:
-            good, bad = {}, {frame.digest: told_as(error)}
-        pictures |= good
-        causes |= bad
-    return pictures, causes
+            tried.append(Tried(frame, None, error=told_as(error)))
+    return tried
 
 
 def once(
     diffusion: Diffusion, part: Sequence[PlannedFrame], on_step: Callable[[int, int], None]
-) -> Rendered:
+) -> list[Tried]:
     """Frames through the model together; raises what may pass."""
-    try:
-        pictures = diffusion.render([frame.spec for frame in part], on_step)
-        return {f.digest: p for f, p in zip(part, pictures, strict=True)}, {}
-    except NonFiniteFrames as error:
-        good = {part[place].digest: picture for place, picture in error.good.items()}
-        return good, {part[place].digest: str(error) for place in error.places}
+    pictures = diffusion.render([frame.spec for frame in part], on_step)
+    return [Tried(frame, pictures, place) for place, frame in enumerate(part)]
 
 
 def told_as(error: Exception) -> str:

@@ -19,6 +19,7 @@ from render.assemble import fitting
 from render.families import ModelSource
 from render.images import known_picture
 from render.layout import lay_out_denoiser
+from render.leaves import index_on
 from render.plan import Recipe
 
 
@@ -40,7 +41,8 @@ class Residuals:
     def follow(self, digests: Sequence[str]) -> None:
         """The frames of the next calls follow these pictures, one each."""
         self.hints = {digest: self.hint(digest) for digest in dict.fromkeys(digests)}
-        self.shown = torch.cat([self.hints[digest] for digest in digests])
+        shown = torch.cat([self.hints[digest] for digest in digests])
+        self.shown = shown.to(self.net.device, self.net.dtype)
 
     def hint(self, digest: str) -> torch.Tensor:
         """A picture (1, 3, H, W) in 0..1."""
@@ -50,7 +52,7 @@ class Residuals:
         picture = known_picture(self.images, digest, width, height)
         return torch.as_tensor(self.processor.preprocess(picture, height, width))
 
-    def __call__(self, given: Mapping[str, Any], owners: torch.Tensor) -> dict[str, Any]:
+    def __call__(self, given: Mapping[str, Any], owners: tuple[int, ...]) -> dict[str, Any]:
         """Arguments to add to a call of the denoiser with these ones.
 
         Args:
@@ -61,7 +63,7 @@ class Residuals:
             sample,
             given["timestep"],
             encoder_hidden_states=given["encoder_hidden_states"],
-            controlnet_cond=self.shown.index_select(0, owners).to(sample),
+            controlnet_cond=self.shown.index_select(0, index_on(self.shown.device, owners)),
             conditioning_scale=self.scale,
             added_cond_kwargs=given.get("added_cond_kwargs"),
             return_dict=False,

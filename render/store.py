@@ -235,28 +235,35 @@ def same_file(one: Path, other: Path) -> bool:
     return (a.st_ino, a.st_dev) == (b.st_ino, b.st_dev)
 
 
-def commit(
-    store: Path, frame: PlannedFrame, pixels: np.ndarray[Any, Any], say: Callable[[str], None]
-) -> Path:
-    """Write a finished picture under its digest, whole or not at all.
+def encoded(frame: PlannedFrame, pixels: np.ndarray[Any, Any]) -> bytes:
+    """A finished picture as the PNG file that proves whose it is.
 
     Args:
         pixels: uint8, (height, width, 3), RGB.
+    """
+    proofs = PngImagePlugin.PngInfo()
+    proofs.add_text(DIGEST_KEY, frame.digest)
+    proofs.add_itxt(SPEC_KEY, spec_json(frame.spec))
+    png = io.BytesIO()
+    Image.fromarray(pixels).save(png, "PNG", pnginfo=proofs, compress_level=4)
+    return png.getvalue()
+
+
+def commit(store: Path, frame: PlannedFrame, png: bytes, say: Callable[[str], None]) -> Path:
+    """Write a finished picture under its digest, whole or not at all.
+
+    Args:
+        png: as `encoded` makes it.
         say: is told what was set aside because it stood there and is not ours.
 
     Raises:
         DiskFull: no room for it.
     """
-    proofs = PngImagePlugin.PngInfo()
-    proofs.add_text(DIGEST_KEY, frame.digest)
-    proofs.add_itxt(SPEC_KEY, spec_json(frame.spec))
-    encoded = io.BytesIO()
-    Image.fromarray(pixels).save(encoded, "PNG", pnginfo=proofs, compress_level=4)
     target = stored_path(store, frame.digest)
-    with room_for(target, encoded.tell()):
+    with room_for(target, len(png)):
         make_folder(target.parent)
     make_way(target, say)
-    write_whole(target, encoded.getvalue())
+    write_whole(target, png)
     return target
 
 

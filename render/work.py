@@ -33,11 +33,12 @@ from render.record import (
     video_record,
     videos_made,
 )
-from render.rendering import Failure, render_frames
+from render.rendering import Awaited, Failure, render_frames
 from render.report import Outcome, Reporter, show_outcome, write_run_json
 from render.sheet import contact_sheet, shows_plan
 from render.store import State, Verdict
 from render.survey import missing_frames, survey
+from render.threads import compressed_at_once
 from render.words import plural
 
 if TYPE_CHECKING:
@@ -155,7 +156,9 @@ class Work:
 
             diffusion.on_text = read
             try:
-                with behind(self.keep, partial(self.phases.measured, "write")) as keeper:
+                wait = partial(self.phases.measured, "write")
+                at_once = compressed_at_once(self.film.device)
+                with behind(self.compress, self.keep, wait, at_once=at_once) as keeper:
                     render_frames(
                         diffusion,
                         self.missing,
@@ -168,11 +171,20 @@ class Work:
             finally:
                 self.catch_up(bar)
 
-    def keep(self, finished: tuple[PlannedFrame, Any]) -> None:
+    def compress(self, come: tuple[PlannedFrame, Awaited]) -> tuple[PlannedFrame, bytes | None]:
+        """A picture, which may have to be waited for, as the file that it will be; None if nothing
+        came of it. In threads of their own."""
+        frame, picture = come
+        pixels = picture()
+        return frame, None if pixels is None else store.encoded(frame, pixels)
+
+    def keep(self, finished: tuple[PlannedFrame, bytes | None]) -> None:
         """Store a finished picture and show it wherever the film has it; in a thread of its own,
         which leaves what there is to say to the main one."""
-        frame, pixels = finished
-        store.commit(self.film.store, frame, pixels, self.unsaid.append)
+        frame, png = finished
+        if png is None:
+            return
+        store.commit(self.film.store, frame, png, self.unsaid.append)
         self.rendered.add(frame.digest)
         for same in self.places[frame.digest]:
             self.show_one(same, self.unsaid.append)

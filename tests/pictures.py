@@ -4,7 +4,7 @@ import numpy as np
 
 
 def render(diffusion, *specs):
-    return diffusion.render(specs, lambda done, total: None)
+    return diffusion.render(specs, lambda done, total: None).all()
 
 
 def difference(a, b):

@@ -12,6 +12,7 @@ import pytest
 from test_rendering import StandIn, frames
 
 import render.behind
+from render.arriving import Arriving
 from render.behind import ROOM, behind
 from render.errors import DiskFull, FramesFailed
 from render.rendering import render_frames
@@ -23,9 +24,13 @@ def ignored(*_):
     pass
 
 
-def hand_on(do, *batches, end=None, **options):
+def as_it_is(piece):
+    return piece
+
+
+def hand_on(do, *batches, end=None, prepare=as_it_is, **options):
     """A block that hands on batches, and then ends well or with an error."""
-    with behind(do, **options) as thread:
+    with behind(prepare, do, **options) as thread:
         for pieces in batches:
             thread.put(pieces)
         if end:
@@ -39,9 +44,37 @@ def test_pieces_are_done_in_order_by_one_other_thread():
     assert len({ident for _, ident in done} - {threading.get_ident()}) == 1
 
 
+def test_pieces_are_prepared_side_by_side_and_done_in_order():
+    together, done = threading.Barrier(2, timeout=DEADLINE_S), []
+
+    def prepare(piece):
+        together.wait()  # two of them at a time, or never
+        time.sleep(0.01 * (piece in "ac"))
+        return piece.upper()
+
+    with behind(prepare, done.append, at_once=2) as thread:
+        thread.put("abcd")
+        thread.put("ef")
+    assert done == list("ABCDEF")
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_an_error_of_preparing_ends_it_like_one_of_doing(at_once):
+    done = []
+
+    def prepare(piece):
+        if piece == "c":
+            raise DiskFull("no room")
+        return piece
+
+    with pytest.raises(DiskFull):
+        hand_on(done.append, "abcd", prepare=prepare, at_once=at_once)
+    assert done == ["a", "b"]
+
+
 def test_the_asking_side_goes_on_meanwhile():
     go_on, done = threading.Event(), []
-    with behind(lambda piece: go_on.wait(DEADLINE_S) and done.append(piece)) as thread:
+    with behind(as_it_is, lambda piece: go_on.wait(DEADLINE_S) and done.append(piece)) as thread:
         thread.put("ab")
         thread.put("c")
         assert not done
@@ -144,14 +177,14 @@ def test_as_many_pictures_are_alive_however_long_the_film_is(count):
         def render(self, specs, on_step):
             pictures = [np.zeros((8, 8, 3), np.uint8) for _ in specs]
             made.extend(map(weakref.ref, pictures))
-            return pictures
+            return Arriving(pictures, [True] * len(pictures))
 
     def keep(finished):
         time.sleep(0.001)  # slower than the model
         alive.append(sum(picture() is not None for picture in made))
         kept.append(finished[0].index)
 
-    with behind(keep) as keeper:
+    with behind(lambda come: (come[0], come[1]()), keep) as keeper:
         render_frames(Model(4), frames(count), ignored, ignored, keeper.put, ignored, ignored)
     assert kept == list(range(count))
     assert max(alive) <= 4 * (ROOM + 1)

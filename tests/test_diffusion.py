@@ -74,7 +74,7 @@ def between(t, start=START, end=END):
 
 
 def render(diffusion, *specs):
-    return diffusion.render(specs, lambda done, total: None)
+    return diffusion.render(specs, lambda done, total: None).all()
 
 
 def largest_difference(a, b):
@@ -389,18 +389,21 @@ GB = 1_000_000_000
 
 
 @pytest.mark.parametrize(
-    ("total", "weights", "one", "two", "rows", "frames"),
+    ("total", "weights", "one", "two", "rows", "side", "frames"),
     [
-        (24 * GB, 2 * GB, GB, 3 * GB // 2, 3, 8),  # 17.2 GB are left, 34.4 rows of half a GB
-        (24 * GB, 2 * GB, GB, 3 * GB // 2, 2, 16),
-        (8 * GB, 5 * GB, GB, 2 * GB, 3, 1),
-        (4 * GB, 5 * GB, GB, 2 * GB, 3, 1),
-        (140 * GB, 2 * GB, GB // 10, GB // 5, 3, 64),
-        (24 * GB, 2 * GB, GB, GB, 3, 8),  # an allocator that shows no difference
+        (24 * GB, 2 * GB, GB, 3 * GB // 2, 3, 16, 8),  # 17.2 GB are left, 34.4 rows of half a GB
+        (24 * GB, 2 * GB, GB, 3 * GB // 2, 2, 16, 16),
+        (8 * GB, 5 * GB, GB, 2 * GB, 3, 16, 1),
+        (4 * GB, 5 * GB, GB, 2 * GB, 3, 16, 1),
+        (140 * GB, 2 * GB, GB // 10, GB // 5, 3, 16, 64),
+        (140 * GB, 2 * GB, GB // 10, GB // 5, 3, 64, 8),
+        (140 * GB, 2 * GB, GB // 10, GB // 5, 3, 128, 2),
+        (140 * GB, 2 * GB, GB // 10, GB // 5, 3, 256, 1),
+        (24 * GB, 2 * GB, GB, GB, 3, 16, 8),  # an allocator that shows no difference
     ],
 )
-def test_a_gpus_batch_is_the_power_of_two_that_fits(total, weights, one, two, rows, frames):
-    assert frames_that_fit(total, weights, one, two, rows) == frames
+def test_a_gpus_batch_is_the_power_of_two_that_fits(total, weights, one, two, rows, side, frames):
+    assert frames_that_fit(total, weights, one, two, rows, side * side) == frames
 
 
 def test_a_gpus_batch_is_measured_and_not_what_happens_to_be_free(folders, monkeypatch):
@@ -516,12 +519,12 @@ def test_a_picture_that_overflows_is_told_before_it_is_clamped(folders, value):
 
 def test_infinite_pictures_are_not_finite_either():
     with pytest.raises(NonFiniteFrames):
-        rounded(torch.full((1, 3, 2, 2), torch.inf))
+        rounded(torch.full((1, 3, 2, 2), torch.inf)).all()
 
 
 def test_pictures_are_rounded_and_not_cut():
     values = torch.tensor([0.0, 0.499, 0.999]).view(1, 3, 1, 1)
-    (picture,) = rounded(values)
+    (picture,) = rounded(values).all()
     assert picture.shape == (1, 1, 3)
     assert picture.ravel().tolist() == [0, 127, 255]
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from tiny_models import SIDE
 from render import engines
 from render.attention import ChunkedAttention
 from render.calibrated import PROMPTS, STEPS, chosen_by, recorded_calls
-from render.compiled import compile_networks
+from render.compiled import cast_for_decoding, compile_networks
 from render.config import ComputeConfig, ModelConfig
 from render.converted import Network, how_to_compute, kept, quantised_by, the_core
 from render.engines import cache_folder, changed_weights, compiler_mistakes, openvino_mistakes
@@ -25,6 +26,7 @@ from render.errors import ConfigError
 from render.families import FAMILIES, ModelSource
 from render.files import HOST
 from render.film import open_film
+from render.graphs import Graphed
 from render.loading import open_diffusion
 from render.plan import FrameSpec, Recipe
 
@@ -193,7 +195,7 @@ def pictures(diffusion, *batches):
         [
             picture.astype(int)
             for batch in batches
-            for picture in diffusion.render([spec(place) for place in batch], lambda *_: None)
+            for picture in diffusion.render([spec(place) for place in batch], lambda *_: None).all()
         ]
     )
 
@@ -391,6 +393,47 @@ def test_compiled_paints_what_torch_paints_and_other_batches_compile_nothing_new
     assert graphs() == before > 0
 
 
+def test_on_a_gpu_blocks_are_compiled_and_whole_calls_captured(tiny_sd1):
+    """With the CPU in the GPU's place."""
+    diffusion = opened(tiny_sd1)
+    torchs = pictures(diffusion, [0, 1, 2])
+    captured = []
+    compiled(diffusion, "cuda", lambda call: captured.append(Graphed(call, again)) or captured[-1])
+    assert np.abs(pictures(diffusion, [0, 1, 2]) - torchs).max() <= 1
+    before = graphs()
+    assert np.abs(pictures(diffusion, [2], [0, 1])[[1, 2, 0]] - torchs).max() <= 1
+    assert graphs() == before > 0
+    assert [len(each.captured) for each in captured] == [1, 1]  # the U-Net's and the decoder's
+
+
+def test_a_graph_serves_one_shape_and_its_answer_is_the_callers():
+    seen, written = [], torch.zeros(2)
+
+    def call(x, *, scale, more):
+        seen.append(tuple(x.shape))
+        return (written[: len(x)].copy_(x * scale + more["y"]),)
+
+    graphed = Graphed(call, again)
+    ask = [torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])]
+    answers = [graphed(x, scale=2, more={"y": torch.tensor(1.0)})[0] for x in ask]
+    assert [answer.tolist() for answer in answers] == [[3.0, 5.0], [7.0, 9.0]]
+    assert len(graphed.captured) == 1
+    graphed(ask[0][:1], scale=2, more={"y": torch.tensor(1.0)})
+    graphed(ask[0], scale=3, more={"y": torch.tensor(1.0)})
+    assert len(graphed.captured) == 3
+
+
+@pytest.mark.parametrize(
+    ("dtype", "forced", "casts"),
+    [("float16", True, True), ("float16", False, False), ("bfloat16", True, False)],
+)
+def test_a_decoder_that_is_cast_batch_by_batch_is_not_captured(dtype, forced, casts):
+    config = SimpleNamespace(force_upcast=forced)
+    vae = SimpleNamespace(dtype=getattr(torch, dtype), config=config)
+    assert cast_for_decoding(SimpleNamespace(vae=vae, upcast_vae=None)) is casts
+    assert cast_for_decoding(SimpleNamespace(vae=vae)) is False
+
+
 @pytest.mark.slow
 def test_of_a_transformer_its_blocks_are_compiled(family_folder):
     diffusion = opened(family_folder("sd3"), 16)
@@ -413,12 +456,17 @@ def test_no_loop_over_rows_is_traced_in_16_bits(tiny_sd1, monkeypatch):
     assert processors("compiled") == {AttnProcessor2_0}
 
 
-def compiled(diffusion):
+def again(call):
+    """In place of a capture: the call itself."""
+    return call
+
+
+def compiled(diffusion, kind="cpu", graphed=Graphed):
     """Let torch.compile trace the networks, without a compiler."""
     torch._dynamo.utils.counters.clear()
     pipeline, family, denoiser = diffusion.pipeline, diffusion.family, diffusion.denoiser
     denoiser.prefix = None  # as with that engine from the beginning
-    compile_networks(pipeline, family, denoiser, "cpu", lambda _: None, backend="eager")
+    compile_networks(pipeline, family, denoiser, kind, lambda _: None, "eager", graphed)
 
 
 def graphs():

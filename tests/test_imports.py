@@ -17,9 +17,10 @@ TABLE = """
     timeline anchors families schedulers singlefile models checkpoint images control parts loras
     memory fit devices engines heap
     threads plan branches
-    lock signals store tokens cost
+    lock signals store tokens cost arriving
     noise batches starts leaves deepcache early prefix blend texts assemble attention layout
-    upsampling winograd residuals pipeline adapters compiled calibrated converted diffusion loading
+    upsampling winograd residuals pipeline adapters graphs compiled calibrated converted diffusion
+    loading
     formats ffmpeg encode
     progress sheet report
     prompts film rendering behind survey record work
@@ -32,7 +33,7 @@ HEAVY = {"torch", "diffusers", "transformers"}
 WITH_TORCH = {
     "noise", "batches", "starts", "leaves", "deepcache", "early", "prefix", "blend", "texts",
     "assemble", "attention", "layout", "upsampling", "winograd", "residuals", "pipeline",
-    "adapters", "compiled", "calibrated", "converted", "diffusion", "loading",
+    "adapters", "graphs", "compiled", "calibrated", "converted", "diffusion", "loading",
 }  # fmt: skip
 ALONE = {
     "hydra": {"__main__"},

@@ -45,7 +45,7 @@ def pictures(folder, side=SIDE, **compute):
     diffusion = open_diffusion(source, recipe, "cpu", compute=config)
 
     def rendered(*texts):
-        return diffusion.render([spec(text) for text in texts], lambda done, total: None)
+        return diffusion.render([spec(text) for text in texts], lambda done, total: None).all()
 
     return np.stack([*rendered("a castle", "a forest"), *rendered("a lake")])
 

@@ -55,7 +55,7 @@ def identity(film):
 def picture(film, text=CASTLE, negative=""):
     spec = FrameSpec(((text, 1.0),), ((negative, 1.0),), ((1, 1.0),), 3.0)
     diffusion = open_diffusion(film.model.source, film.plan.recipe, "cpu")
-    return diffusion.render([spec], lambda done, total: None)[0]
+    return diffusion.render([spec], lambda done, total: None).all()[0]
 
 
 def stock_picture(film, text=CASTLE, negative="", change=lambda pipeline: None, **options):

@@ -30,7 +30,7 @@ def of_frames(owners):
 def test_rows_come_out_the_same(kind, size):
     unet, given = tiny_denoiser(**KINDS[kind]), of_frames(OWNERS)
     stock = unet(*given).sample
-    with SharedPrefix(unet, size).among(torch.tensor(OWNERS)):
+    with SharedPrefix(unet, size).among(tuple(OWNERS)):
         torch.testing.assert_close(unet(*given).sample, stock, rtol=1e-4, atol=1e-5)
 
 
@@ -46,7 +46,7 @@ def test_layers_before_the_texts_compute_a_row_a_frame(kind):
     unet(*given)
     assert seen == [len(OWNERS)] * len(layers)
     seen.clear()
-    with prefix.among(torch.tensor(OWNERS)):
+    with prefix.among(tuple(OWNERS)):
         unet(*given)
     assert seen == [3] * len(layers)
 
@@ -63,10 +63,10 @@ def counted(stock, seen):
 def test_a_frame_does_not_depend_on_how_many_share_the_call():
     unet, (latents, time, texts) = tiny_denoiser(**FIRST_LEVEL), of_frames([0, 0, 1, 1, 2, 2])
     prefix = SharedPrefix(unet, 3)
-    with prefix.among(torch.tensor([0, 0, 1, 1, 2, 2])):
+    with prefix.among((0, 0, 1, 1, 2, 2)):
         together = unet(latents, time, texts).sample[:2]
     alone = [0, 1, 1, 1, 1, 1]  # rows, the last one repeated to fill the call
-    with prefix.among(torch.tensor([0] * 6)):
+    with prefix.among((0,) * 6):
         assert torch.equal(unet(latents[alone], time, texts[alone]).sample[:2], together)
 
 

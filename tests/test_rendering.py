@@ -5,7 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from render.errors import DiskFull, FramesFailed, NonFiniteFrames, OutOfMemory
+from render.arriving import Arriving
+from render.errors import DiskFull, FramesFailed, OutOfMemory
 from render.plan import FrameSpec, PlannedFrame
 from render.rendering import FAILURES_IN_A_ROW, TRIES, distinct, render_frames
 
@@ -20,10 +21,11 @@ def frames(count):
 
 
 class StandIn:
-    """Renders like a Diffusion; `trouble` is asked before each batch and may raise."""
+    """Renders like a Diffusion; `trouble` is asked before each batch and may raise, or tell which
+    pictures are not finite."""
 
-    def __init__(self, batch=2, trouble=lambda texts, call: None):
-        self.batch, self.trouble, self.calls = batch, trouble, []
+    def __init__(self, batch=2, trouble=lambda texts, call: None, event=lambda: None):
+        self.batch, self.trouble, self.calls, self.event = batch, trouble, [], event
 
     def set_batch(self, batch):
         self.batch = batch
@@ -31,9 +33,11 @@ class StandIn:
     def render(self, specs, on_step):
         texts = [spec.prompts[0][0] for spec in specs]
         self.calls.append(texts)
-        self.trouble(texts, len(self.calls))
+        bad = self.trouble(texts, len(self.calls)) or ()
         on_step(1, 1)
-        return [PICTURE] * len(specs)
+        return Arriving(
+            [PICTURE] * len(specs), [place not in bad for place in range(len(specs))], self.event()
+        )
 
 
 class Watch:
@@ -55,8 +59,9 @@ class Watch:
         return self
 
     def take(self, finished):
-        assert all(picture is PICTURE for _, picture in finished)
-        self.done += [frame.index for frame, _ in finished]
+        shown = [(frame.index, picture()) for frame, picture in finished]
+        assert all(picture is PICTURE for _, picture in shown if picture is not None)
+        self.done += [index for index, picture in shown if picture is not None]
 
 
 def test_frames_come_in_order_and_each_is_handed_on_before_the_next_batch():
@@ -108,7 +113,8 @@ def test_an_error_that_stays_fails_its_frame_and_no_other():
 def test_a_picture_that_is_not_finite_fails_alone_and_is_not_tried_again():
     def trouble(texts, call):
         if texts == ["p2", "p3"]:
-            raise NonFiniteFrames((1,), {0: PICTURE})
+            return [1]
+        return []
 
     model = StandIn(2, trouble)
     watch = Watch().run(model, frames(6))
@@ -116,6 +122,63 @@ def test_a_picture_that_is_not_finite_fails_alone_and_is_not_tried_again():
     assert [index for index, _ in watch.failed] == [3]
     assert "compute.dtype=float32" in watch.failed[0][1]
     assert len(model.calls) == 3
+
+
+class Event:
+    """A GPU's that comes when it is waited for, or brings an error."""
+
+    def __init__(self, error=None):
+        self.come, self.error = False, error
+
+    def query(self):
+        return self.come
+
+    def synchronize(self):
+        if self.error:
+            raise self.error
+        self.come = True
+
+
+def test_a_gpu_is_given_the_next_batch_before_its_last_one_has_come():
+    events = []
+
+    def event():
+        events.append(Event())
+        return events[-1]
+
+    come_before_call, handed_on = [], []
+
+    def trouble(texts, call):
+        come_before_call.append([each.come for each in events])
+        return [1] if call == 2 else []
+
+    watch = Watch()
+    watch.take = lambda pictures: handed_on.append([frame.index for frame, _ in pictures])
+    watch.run(StandIn(2, trouble, event), frames(6))
+    assert come_before_call == [[], [False], [True, False]]
+    assert handed_on == [[0, 1], [2, 3], [4, 5]]
+    assert all(each.come for each in events)
+    assert [index for index, _ in watch.failed] == [3]
+
+
+def test_an_error_that_a_gpu_tells_late_fails_its_batch():
+    told = iter([None, RuntimeError("CUDA error: an illegal memory access"), None])
+    watch = Watch().run(StandIn(2, event=lambda: Event(next(told))), frames(6))
+    assert watch.done == [0, 1, 4, 5]
+    cause = "RuntimeError: CUDA error: an illegal memory access"
+    assert watch.failed == [(2, cause), (3, cause)]
+
+
+def test_what_is_underway_is_settled_when_the_next_batch_does_not_fit():
+    def trouble(texts, call):
+        if call == 2:
+            raise OutOfMemory("out of memory: 8 GiB")
+        return [0] if call == 1 else []
+
+    watch = Watch()
+    with pytest.raises(FramesFailed, match=r"frame 1: .* not even one frame"):
+        watch.run(StandIn(1, trouble, Event), frames(4))
+    assert [index for index, _ in watch.failed] == [0, 1]
 
 
 def test_too_little_memory_halves_the_batch():
@@ -161,7 +224,8 @@ def test_many_failures_in_a_row_end_the_run_and_what_was_finished_stays():
 def test_a_success_in_between_starts_the_count_again():
     def trouble(texts, call):
         if int(texts[0][1:]) % 7:
-            raise NonFiniteFrames((0,), {})
+            return [0]
+        return []
 
     watch = Watch().run(StandIn(1, trouble), frames(70))
     assert len(watch.failed) == 60

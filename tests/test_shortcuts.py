@@ -159,7 +159,7 @@ def specs(timeline, fps, **taken):
 
 
 def render(diffusion, *frames):
-    return diffusion.render(frames, lambda done, total: None)
+    return diffusion.render(frames, lambda done, total: None).all()
 
 
 def largest_difference(one, other):

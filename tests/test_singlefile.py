@@ -90,7 +90,7 @@ def refused(film, path, **model):
 def picture(film, text=CASTLE):
     spec = FrameSpec(((text, 1.0),), (("", 1.0),), ((1, 1.0),), 3.0)
     diffusion = open_diffusion(film.model.source, film.plan.recipe, "cpu")
-    return diffusion.render([spec], lambda done, total: None)[0]
+    return diffusion.render([spec], lambda done, total: None).all()[0]
 
 
 # --- pictures ------------------------------------------------------------------------------------

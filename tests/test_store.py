@@ -23,6 +23,7 @@ from render.store import (
     adopt,
     commit,
     drop_beyond,
+    encoded,
     frame_path,
     judge,
     judge_all,
@@ -83,7 +84,7 @@ def judged(place, wanted):
 
 
 def finished(place, wanted, shade=7):
-    commit(place[0], wanted, pixels(shade), unsaid)
+    commit(place[0], wanted, encoded(wanted, pixels(shade)), unsaid)
     show(place[0], wanted, place[1], unsaid)
     return frame_path(place[1], wanted.index)
 
@@ -111,7 +112,7 @@ def test_a_finished_frame_is_kept_and_holds_its_pixels_and_proof(place):
 
 
 def test_a_frame_of_the_store_is_shown_without_rendering(place):
-    commit(place[0], frame(), pixels(), unsaid)
+    commit(place[0], frame(), encoded(frame(), pixels()), unsaid)
     assert judged(place, frame()) == (State.KEPT, "from the store", True, False)
     show(place[0], frame(), place[1], unsaid)
     assert judged(place, frame()) == (State.KEPT, "", True, True)
@@ -204,7 +205,7 @@ def test_damage_is_named_and_the_frame_rendered_again(place, damage, stored):
 
 
 def test_the_first_damage_in_the_store_alone_is_named(place):
-    commit(place[0], frame(), pixels(), unsaid)
+    commit(place[0], frame(), encoded(frame(), pixels()), unsaid)
     stored_path(place[0], frame().digest).write_bytes(b"")
     assert judged(place, frame())[:2] == (State.CORRUPT, "in the store: is 0 bytes long")
     finished(place, frame(text="A forest"))
@@ -241,7 +242,7 @@ def whole_picture(path):
 def test_what_we_did_not_write_is_foreign(place, make, stored):
     make(frame_path(place[1], 0))
     if stored:
-        commit(place[0], frame(), pixels(), unsaid)
+        commit(place[0], frame(), encoded(frame(), pixels()), unsaid)
     state, reason, kept, in_place = judged(place, frame())
     assert (state, kept, in_place) == (State.FOREIGN, stored, False)
     assert reason
@@ -252,7 +253,7 @@ def test_a_strange_thing_in_the_store_does_not_count(place):
     target.parent.mkdir(parents=True)
     linked(target)
     assert judged(place, frame())[0] is State.CORRUPT
-    commit(place[0], frame(), pixels(), unsaid)
+    commit(place[0], frame(), encoded(frame(), pixels()), unsaid)
     assert not target.is_symlink()
     assert target.with_name("victim").read_bytes() == png(digest=frame().digest)
 
@@ -260,7 +261,7 @@ def test_a_strange_thing_in_the_store_does_not_count(place):
 def test_a_folder_in_the_store_is_set_aside(place):
     target, said = stored_path(place[0], frame().digest), []
     target.mkdir(parents=True)
-    commit(place[0], frame(), pixels(), said.append)
+    commit(place[0], frame(), encoded(frame(), pixels()), said.append)
     assert target.is_file()
     assert target.with_name(f"{target.name}.set-aside-1").is_dir()
     assert said == [f"{target} is not ours; it is now {target.name}.set-aside-1"]
@@ -333,7 +334,7 @@ def write_plan(folder, frames, name="plan.json"):
 def test_prune_takes_only_what_no_plan_names_and_no_folder_shows(place, tmp_path):
     planned, shown, left, copied = (frame(seed=seed) for seed in range(4))
     for each in (planned, shown, left, copied):
-        commit(place[0], each, pixels(), unsaid)
+        commit(place[0], each, encoded(each, pixels()), unsaid)
     show(place[0], shown, place[1], unsaid)
     write_plan(tmp_path / "other", [planned, copied])
     foreign = place[0] / left.digest[:2] / "holiday.png"
@@ -406,7 +407,7 @@ def test_whichever_file_call_fails_no_half_file_has_a_frames_name(tmp_path, monk
         with monkeypatch.context() as patched:
             broken = Broken(patched, k)
             try:
-                commit(place[0], frame(), pixels(), unsaid)
+                commit(place[0], frame(), encoded(frame(), pixels()), unsaid)
                 show(place[0], frame(), place[1], unsaid)
             except (OSError, DiskFull):
                 pass
@@ -429,11 +430,11 @@ def test_a_full_disk_says_how_much_it_takes(place, monkeypatch):
 
     monkeypatch.setattr(Path, "mkdir", full)
     with pytest.raises(DiskFull, match=r"it needs \d+ bytes, [\d,]+ are free"):
-        commit(place[0], frame(), pixels(), unsaid)
+        commit(place[0], frame(), encoded(frame(), pixels()), unsaid)
 
 
 def test_temp_files_of_killed_runs_are_swept(place):
-    commit(place[0], frame(), pixels(), unsaid)
+    commit(place[0], frame(), encoded(frame(), pixels()), unsaid)
     temp = store.temp_beside(stored_path(place[0], frame().digest))
     stale = temp.with_name(temp.name.replace(f"-{os.getpid()}-", "-99999999-"))
     stale.write_bytes(b"half")
@@ -447,7 +448,7 @@ def test_a_whole_film_is_judged_as_its_frames_are_alone(place):
     """Kept, only in the store, only in the folder, stale, foreign, and nothing there at all."""
     film = [frame(index, text=f"castle {index}") for index in range(6)]
     finished(place, film[0])
-    commit(place[0], film[1], pixels(), unsaid)
+    commit(place[0], film[1], encoded(film[1], pixels()), unsaid)
     stored = finished(place, film[2]) and stored_path(place[0], film[2].digest)
     stored.unlink()
     finished(place, frame(3, text="A forest"))

@@ -95,7 +95,8 @@ class StandIn:
         pass
 
     def render(self, specs, on_step):
-        from render.errors import NonFiniteFrames, OutOfMemory
+        from render.arriving import Arriving
+        from render.errors import OutOfMemory
 
         faults = self.faults
         if faults.oom_above is not None and len(specs) > faults.oom_above:
@@ -114,12 +115,8 @@ class StandIn:
             raise RuntimeError(faults.broken[text])
         self.rows += 3 * 4 * len(specs)
         size = self.recipe.width, self.recipe.height
-        pictures = {place: picture(spec, *size, faults.blocks) for place, spec in enumerate(specs)}
-        bad = [p for p, spec in enumerate(specs) if texts_of(spec).intersection(faults.nan)]
-        if bad:
-            good = {p: pixels for p, pixels in pictures.items() if p not in bad}
-            raise NonFiniteFrames(tuple(bad), good)
-        return list(pictures.values())
+        pictures = [picture(spec, *size, faults.blocks) for spec in specs]
+        return Arriving(pictures, [not texts_of(spec) & set(faults.nan) for spec in specs])
 
 
 def without_a_model(faults: Faults) -> types.ModuleType:
