@@ -19,7 +19,12 @@ import transformers
 from product import Picture, declared, pictures, rendered
 from segment import FPS, GUIDANCE, KEPT, PROMPTS, SEED, Asked, Turn, Way, content
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
 
 import render.loading
 import render.storybook
@@ -46,6 +51,15 @@ class Clock:
         self.spans.clear()
         self.rows = 0
         self.cpu_from = self.cpu_to = time.process_time()
+
+    @contextmanager
+    def watching(self, owner: Any, name: str) -> Iterator[None]:
+        """Watch a method of an object inside of the block."""
+        self.around(owner, name)
+        try:
+            yield
+        finally:
+            delattr(owner, name)
 
     def around(self, owner: Any, name: str, counted: bool = False) -> None:
         """Watch a method of an object from now on; `counted`: its calls' rows."""
@@ -261,24 +275,26 @@ def work(folder: Path, side: int) -> tuple[float, float]:
         latents = torch.zeros(1, unet.config.in_channels, latent, latent)
         text = torch.zeros(1, 77, unet.config.cross_attention_dim)
         when = torch.zeros(1)
+        more = {"text_embeds": torch.zeros(1, 1280), "time_ids": torch.zeros(1, 6)}
+    added = {"added_cond_kwargs": more} if unet.config.addition_embed_type else {}
     counted = []
-    for call in (lambda: unet(latents, when, text), lambda: vae.decode(latents)):
+    for call in (lambda: unet(latents, when, text, **added), lambda: vae.decode(latents)):
         with FlopCounterMode(display=False) as counter:
             call()
         counted.append(counter.get_total_flops() / 1e9)
     return counted[0], counted[1]
 
 
-def matmul_peak(dtype: torch.dtype, device: str) -> float:
+def matmul_peak(dtype: torch.dtype, device: str, rows: int = MATRIX) -> float:
     """GFLOP/s of a large matrix product: the median of a few."""
-    matrix = torch.randn(MATRIX, MATRIX, device=device).to(dtype)
+    matrix = torch.randn(rows, rows, device=device).to(dtype)
     speeds = []
     for _ in range(7):
         synchronize()
         start = time.perf_counter()
         matrix @ matrix
         synchronize()
-        speeds.append(2 * MATRIX**3 / (time.perf_counter() - start) / 1e9)
+        speeds.append(2 * rows**3 / (time.perf_counter() - start) / 1e9)
     return statistics.median(speeds)
 
 
@@ -298,34 +314,102 @@ def told_machine() -> str:
 
 def make_sd15(folder: Path) -> None:
     """Stable Diffusion 1.5's exact networks with random weights, in float16 (2 GB)."""
+    with made_quickly():
+        unet = diffusers.UNet2DConditionModel(
+            sample_size=64, cross_attention_dim=768, attention_head_dim=8
+        )
+        parts = (clip_tokenizer(), unet, scheduler(), None, None)
+        pipeline = diffusers.StableDiffusionPipeline(
+            autoencoder(512, 0.18215), CLIPTextModel(clip_large()), *parts,
+            requires_safety_checker=False,
+        )  # fmt: skip
+    pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+
+
+def make_sdxl(folder: Path) -> None:
+    """Stable Diffusion XL's exact networks with random weights, in float16 (7 GB)."""
+    with made_quickly():
+        unet = diffusers.UNet2DConditionModel(
+            sample_size=128,
+            block_out_channels=(320, 640, 1280),
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+            transformer_layers_per_block=(1, 2, 10),
+            attention_head_dim=(5, 10, 20),
+            cross_attention_dim=2048,
+            use_linear_projection=True,
+            addition_embed_type="text_time",
+            addition_time_embed_dim=256,
+            projection_class_embeddings_input_dim=2816,
+        )
+        second = CLIPTextModelWithProjection(clip_bigg())
+        pipeline = diffusers.StableDiffusionXLPipeline(
+            autoencoder(1024, 0.13025), CLIPTextModel(clip_large()), second,
+            clip_tokenizer(), clip_tokenizer(), unet, scheduler(), add_watermarker=False,
+        )  # fmt: skip
+    pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+
+
+@contextmanager
+def made_quickly() -> Iterator[None]:
+    """Random weights drawn on a GPU, if there is one."""
     torch.manual_seed(0)
     torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer = CLIPTokenizer.from_pretrained(STORYBOOK / "tokenizer", model_max_length=77)
-    text = CLIPTextConfig(
+    torch.set_default_dtype(torch.float16 if torch.cuda.is_available() else torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_device("cpu")
+        torch.set_default_dtype(torch.float32)
+
+
+def clip_tokenizer() -> CLIPTokenizer:
+    """storybook's, in place of the models' own."""
+    return CLIPTokenizer.from_pretrained(STORYBOOK / "tokenizer", model_max_length=77)
+
+
+def clip_large() -> CLIPTextConfig:
+    """The text encoder of Stable Diffusion 1, and the first of XL's."""
+    return CLIPTextConfig(
         vocab_size=49408,
         hidden_size=768,
         intermediate_size=3072,
         num_hidden_layers=12,
         num_attention_heads=12,
         hidden_act="quick_gelu",
-        eos_token_id=tokenizer.eos_token_id,
+        eos_token_id=clip_tokenizer().eos_token_id,
     )
-    unet = diffusers.UNet2DConditionModel(
-        sample_size=64, cross_attention_dim=768, attention_head_dim=8
+
+
+def clip_bigg() -> CLIPTextConfig:
+    """The second of XL's."""
+    return CLIPTextConfig(
+        vocab_size=49408,
+        hidden_size=1280,
+        intermediate_size=5120,
+        num_hidden_layers=32,
+        num_attention_heads=20,
+        hidden_act="gelu",
+        projection_dim=1280,
+        eos_token_id=clip_tokenizer().eos_token_id,
     )
-    vae = diffusers.AutoencoderKL(
-        sample_size=512,
+
+
+def autoencoder(side: int, scale: float) -> diffusers.AutoencoderKL:
+    """That of both, for pictures of such a side."""
+    return diffusers.AutoencoderKL(
+        sample_size=side,
+        scaling_factor=scale,
         block_out_channels=(128, 256, 512, 512),
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         layers_per_block=2,
     )
-    scheduler = diffusers.PNDMScheduler(
+
+
+def scheduler() -> diffusers.PNDMScheduler:
+    """With the noise schedule of both."""
+    return diffusers.PNDMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True,
         steps_offset=1,
     )  # fmt: skip
-    pipeline = diffusers.StableDiffusionPipeline(
-        vae, CLIPTextModel(text), tokenizer, unet, scheduler, None, None,
-        requires_safety_checker=False,
-    )  # fmt: skip
-    pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
