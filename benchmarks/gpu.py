@@ -4,8 +4,8 @@
 
 The architectures of Stable Diffusion 1.5 and XL with random weights, made once, without a
 download, at their own sizes; ten LMS steps in bfloat16, whole frames with decoding. The stock
-pipeline is given interpolated embeddings, so many frames a call; this project renders noise blends
-through its own path, from overrides to PNG files. Its first batch, which encodes texts and
+pipeline is given interpolated embeddings, so many frames a call; this project renders films through
+its own path, from overrides to PNG files. Its first batch, which encodes texts and
 compiles, and its last, which is profiled, are left out of the figures; stock's first call is.
 
 Printed are seconds a frame and their ratio to the stock pipeline frame by frame, rows a frame, the
@@ -101,6 +101,7 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("models", nargs="*", default=["sd15", "sdxl"], choices=[*MAKERS, []])
     parser.add_argument("--batches", type=int, nargs="*", default=[1, 8, 32])
     parser.add_argument("--compiled", type=int, nargs="*", default=[8], help="batches, compiled")
+    parser.add_argument("--embedding", type=int, nargs="*", default=[12], help="likewise")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--side", type=int, help="of the pictures, in pixels; the model's own")
     parser.add_argument("--matrix", type=int, default=8192, help="rows of the matrix product")
@@ -112,9 +113,13 @@ def ways(options: argparse.Namespace, model: str, folder: Path, side: int) -> It
     with stock_pipeline(folder, options.device) as stock:
         for batch in options.batches:
             yield of_stock(stock, batch, side, options.device)
-    for engine, batches in (("torch", options.batches), ("compiled", options.compiled)):
+    for engine, blend, batches in (
+        ("torch", "noise", options.batches),
+        ("compiled", "noise", options.compiled),
+        ("compiled", "embedding", options.embedding),
+    ):
         for batch in batches:
-            yield ours(folder, batch, side, options.device, engine)
+            yield ours(folder, batch, side, options.device, engine, blend)
 
 
 # --- the stock pipeline --------------------------------------------------------------------------
@@ -184,7 +189,9 @@ def encoded(stock: Any) -> dict[str, torch.Tensor]:
 # --- ours ----------------------------------------------------------------------------------------
 
 
-def ours(folder: Path, batch: int, side: int, device: str, engine: str) -> Measured:
+def ours(
+    folder: Path, batch: int, side: int, device: str, engine: str, blend: str = "noise"
+) -> Measured:
     """A film of whole batches through the product's own path."""
     frames = batch * (WHOLE_BATCHES + 2)
     shutil.rmtree(KEPT, ignore_errors=True)
@@ -192,7 +199,7 @@ def ours(folder: Path, batch: int, side: int, device: str, engine: str) -> Measu
         "model=local", f"model.path={folder}", "scheduler=lms", f"scheduler.steps={STEPS}",
         f"sampling.guidance={GUIDANCE}", f"output.fps={FPS}", f"output.width={side}",
         f"output.height={side}", f"compute.device={device}", f"compute.dtype={DTYPE}",
-        f"compute.engine={engine}", f"compute.batch={batch}",
+        f"compute.engine={engine}", f"compute.batch={batch}", f"sampling.blend={blend}",
     ]  # fmt: skip
     ends = [
         {"at": f"{frame}f", "prompt": text, "seed": SEED + place}
@@ -206,7 +213,7 @@ def ours(folder: Path, batch: int, side: int, device: str, engine: str) -> Measu
     count = batch * WHOLE_BATCHES
     seconds = watch.begun[-1] - watch.begun[1]
     return Measured(
-        f"noise blend, {engine}, {batch} a call",
+        f"{blend} blend, {engine}, {batch} a call",
         seconds / count,
         (watch.rows[-1] - watch.rows[1]) / count,
         watch.inside() / count,
@@ -249,6 +256,8 @@ class Watch:
         """`Diffusion.render`, timed."""
 
         def rendering(*args: Any, **kwargs: Any) -> Any:
+            if len(self.begun) in (1, WHOLE_BATCHES + 1):
+                synchronize()  # the measured batches, and nothing of those beside them
             self.begun.append(time.perf_counter())
             self.rows.append(diffusion.rows + diffusion.padded_rows)
             if len(self.begun) == 2:
