@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 
+from render.ahead import instant_on
 from render.branches import Branches, Mix, Text, Weights, unguided
 from render.deepcache import DeepCache
 from render.early import FirstRows
@@ -295,6 +296,8 @@ class BlendedDenoiser:
     def computed(self, arguments: dict[str, Any], number: int) -> torch.Tensor:
         """One row a frame (frames, …) in float32, of the evaluation of this number."""
         arguments |= {name: value.to(arguments[name]) for name, value in self.own.items()}
+        if isinstance(sample := arguments.get("sample"), torch.Tensor):  # a U-Net's
+            arguments["timestep"] = instant_on(sample.device, arguments["timestep"])
         guided = self.plan.guided is None or number in self.plan.guided
         frames = [frame if guided else unguided(frame) for frame in self.frames or ()]
         size = self.rows_per_call if guided else self.unguided_rows_per_call

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from render.adapters import Adapters
+from render.ahead import sent
 from render.arriving import Arriving
 from render.assemble import first_line
 from render.batches import frames_at_once
@@ -285,7 +286,7 @@ class Diffusion:
         dtype = getattr(torch, self.family.noise_dtype or self.recipe.dtype)
         return self.pipeline(
             num_images_per_prompt=noise.shape[0],
-            latents=self.family.pack(self.pipeline, noise).to(self.device, dtype),
+            latents=sent(self.family.pack(self.pipeline, noise), self.device, dtype),
             generator=generators,
             height=self.recipe.height,
             width=self.recipe.width,
@@ -346,7 +347,7 @@ def rounded(pictures: torch.Tensor) -> Arriving:
     shown = to_main_memory(levels.permute(0, 2, 3, 1).contiguous())
     event = None
     if pictures.is_cuda:
-        event = torch.cuda.Event()
+        event = torch.cuda.Event(blocking=True)  # whoever waits for it leaves the cores alone
         event.record()
     return Arriving(list(shown.numpy()), finite.numpy(), event)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from render.adapters import Adapters
+from render.ahead import run_ahead
 from render.attention import use_whole
 from render.batches import frames_for_gpu
 from render.branches import Text
@@ -69,15 +70,18 @@ def open_diffusion(
     multiply_as_declared(recipe.dtype)
     with out_of_memory():
         pipeline, family = load_pipeline(source, recipe, device, compute, bool(loras))
+        in_place = compute is None or compute.offload == "none"
+        if device.startswith("cuda") and family.denoiser == "unet" and in_place:
+            run_ahead(pipeline, torch.device(device))
         adapters = Adapters(pipeline, family, loras)
-        if loras and device == "cpu" and (compute is None or compute.offload == "none"):
+        if loras and device == "cpu" and in_place:
             latents = family.noise_shape(pipeline, recipe.height, recipe.width)
             merge_upsampling(pipeline, latents, family.denoiser == "unet")  # what no LoRA changes
         residuals = load_residuals(source, recipe, device, images or {})
         diffusion = Diffusion(
             pipeline, family, recipe, device, batch, on_text, images, adapters, residuals
         )
-        diffusion.readers_may_go = compute is None or compute.offload == "none"
+        diffusion.readers_may_go = in_place
         if batch is None and diffusion.kind == "cuda" and diffusion.readers_may_go:
             fill_gpu(diffusion)  # parts that wait in main memory can't be measured so
         start_engine(diffusion, compute or ComputeConfig(), on_notice)

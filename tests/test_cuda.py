@@ -25,6 +25,10 @@ def on_gpu(folder, dtype="float32", batch=None, **options):
     return open_diffusion(source, recipe, "cuda", batch, **options)
 
 
+def told(done, total):
+    pass
+
+
 def difference(ones, others):
     return np.abs(np.stack(ones).astype(int) - np.stack(others)).max()
 
@@ -67,6 +71,18 @@ def test_batches_overlap_and_every_picture_is_its_frames(tiny_sd1):
     assert [frame.index for frame, _ in taken] == list(range(len(FILM)))
     assert difference([picture() for _, picture in taken], alone) == 0
     assert not failed
+
+
+def test_nothing_waits_while_a_batch_is_begun(tiny_sd1):
+    diffusion = on_gpu(tiny_sd1, batch=2)
+    first, alone = diffusion.render(FILM[:2], told), render(diffusion, *FILM[2:4])
+    first.all()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        again = diffusion.render(FILM[2:4], told)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert difference(again.all(), alone) == 0
 
 
 def test_a_batch_is_chosen_by_memory(tiny_sd1):

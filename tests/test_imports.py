@@ -18,7 +18,7 @@ TABLE = """
     memory fit devices engines heap
     threads plan branches
     lock signals store tokens cost arriving
-    noise batches starts leaves deepcache early prefix blend texts assemble attention layout
+    noise batches ahead starts leaves deepcache early prefix blend texts assemble attention layout
     upsampling winograd residuals pipeline adapters graphs compiled calibrated converted diffusion
     loading
     formats ffmpeg encode
@@ -31,8 +31,8 @@ TABLE = """
 ORDER = TABLE.split()
 HEAVY = {"torch", "diffusers", "transformers"}
 WITH_TORCH = {
-    "noise", "batches", "starts", "leaves", "deepcache", "early", "prefix", "blend", "texts",
-    "assemble", "attention", "layout", "upsampling", "winograd", "residuals", "pipeline",
+    "noise", "batches", "ahead", "starts", "leaves", "deepcache", "early", "prefix", "blend",
+    "texts", "assemble", "attention", "layout", "upsampling", "winograd", "residuals", "pipeline",
     "adapters", "graphs", "compiled", "calibrated", "converted", "diffusion", "loading",
 }  # fmt: skip
 ALONE = {

@@ -121,6 +121,8 @@ class StandIn:
 
 def without_a_model(faults: Faults) -> types.ModuleType:
     """What stands for `render.loading`; torch is never imported."""
+    import render.arriving  # noqa: F401  now: a signal amid an import can be swallowed by Python
+
     module = types.ModuleType("render.loading")
 
     def open_diffusion(source, recipe, device, batch=None, on_text=None, **more):
