@@ -9,12 +9,16 @@ import ctypes
 import importlib.util
 import platform
 import runpy
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from render.config import ComputeConfig, ModelConfig
 from render.errors import ConfigError, Mistake
 
 CUDA_LIBRARIES = ("libcuda.so.1", "nvcuda.dll")
+CAPABILITY_MAJOR = 75  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
+AMPERE = 8
 
 
 def choose_device(compute: ComputeConfig) -> str:
@@ -42,8 +46,8 @@ def missing(device: str, why: str) -> ConfigError:
 def choose_dtype(
     compute: ComputeConfig, model: ModelConfig, device: str, half: str = "float16"
 ) -> str:
-    """`compute.dtype`, else the model's, else `half` on CUDA, bfloat16 on a CPU that is faster in
-    it, and float32 elsewhere.
+    """`compute.dtype`, else the model's, else `half` on CUDA (float16 on cards that have nothing
+    else of 16 bits), bfloat16 on a CPU that is faster in it, and float32 elsewhere.
 
     Args:
         half: the 16-bit dtype that the model's family was made for.
@@ -59,7 +63,9 @@ def choose_dtype(
         return named
     if device == "cpu":
         return "bfloat16" if gains_by_bfloat16() else "float32"
-    return half if device.startswith("cuda") else "float32"
+    if not device.startswith("cuda"):
+        return "float32"
+    return half if half != "bfloat16" or multiplies_bfloat16(device) else "float16"
 
 
 def gains_by_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
@@ -78,17 +84,33 @@ def gains_by_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
 
 def cuda_devices() -> int:
     """How many CUDA devices the driver has, if the installed torch was built for CUDA."""
-    if torch_build("cuda") is None:
-        return 0
+    driver = cuda_driver() if torch_build("cuda") is not None else None
+    count = ctypes.c_int(0)
+    told = driver is not None and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    return count.value if told else 0
+
+
+def multiplies_bfloat16(device: str) -> bool:
+    """Whether a CUDA device has arithmetic for it, as NVIDIA's have since Ampere (compute
+    capability 8); also where the driver does not tell."""
+    driver, handle, major = cuda_driver(), ctypes.c_int(0), ctypes.c_int(0)
+    index = int(device.partition(":")[2] or 0)
+    told = (
+        driver is not None
+        and driver.cuDeviceGet(ctypes.byref(handle), index) == 0
+        and driver.cuDeviceGetAttribute(ctypes.byref(major), CAPABILITY_MAJOR, handle) == 0
+    )
+    return not told or major.value >= AMPERE
+
+
+def cuda_driver() -> Any:
+    """NVIDIA's driver, ready to be asked; None if there is none."""
     for name in CUDA_LIBRARIES:
-        try:
+        with suppress(OSError):
             driver = ctypes.CDLL(name)
-        except OSError:
-            continue
-        count = ctypes.c_int(0)
-        if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0:
-            return count.value
-    return 0
+            if driver.cuInit(0) == 0:
+                return driver
+    return None
 
 
 def has_mps() -> bool:

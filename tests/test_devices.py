@@ -70,6 +70,56 @@ def test_the_dtype_is_the_askers_then_the_models_then_the_devices(
     assert choose_dtype(ComputeConfig(dtype=asked), model(models), device) == chosen
 
 
+class Driver:
+    """NVIDIA's, with one card of such a compute capability."""
+
+    def __init__(self, major, status=0):
+        self.major, self.status, self.asked = major, status, []
+
+    def cuInit(self, flags):  # noqa: N802
+        return self.status
+
+    def cuDeviceGetCount(self, count):  # noqa: N802
+        count._obj.value = 1
+        return 0
+
+    def cuDeviceGet(self, handle, index):  # noqa: N802
+        handle._obj.value = 40 + index
+        return 0
+
+    def cuDeviceGetAttribute(self, value, attribute, handle):  # noqa: N802
+        self.asked.append((attribute, handle.value))
+        value._obj.value = self.major
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("major", "half", "chosen"),
+    [
+        (7, "bfloat16", "float16"),
+        (8, "bfloat16", "bfloat16"),
+        (9, "bfloat16", "bfloat16"),
+        (7, "float16", "float16"),
+        (9, "float16", "float16"),
+    ],
+)
+def test_a_card_without_arithmetic_for_bfloat16_takes_float16(monkeypatch, major, half, chosen):
+    driver = Driver(major)
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda name: driver)
+    assert choose_dtype(ComputeConfig(), model(), "cuda:1", half) == chosen
+    assert driver.asked == ([(75, 41)] if half == "bfloat16" else [])
+    assert choose_dtype(ComputeConfig(dtype="bfloat16"), model(), "cuda", half) == "bfloat16"
+
+
+def test_devices_are_those_of_a_driver_that_works(monkeypatch):
+    monkeypatch.setattr(devices, "torch_build", lambda key: "13.0")
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda name: Driver(9))
+    assert cuda_devices() == 1
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda name: Driver(9, status=999))
+    assert cuda_devices() == 0
+    assert choose_dtype(ComputeConfig(), model(), "cuda", "bfloat16") == "bfloat16"
+
+
 def test_half_precision_is_refused_on_a_cpu():
     with pytest.raises(ConfigError, match=r"^compute\.dtype: .*use float32 or bfloat16"):
         choose_dtype(ComputeConfig(dtype="float16"), model(), "cpu")
