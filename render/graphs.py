@@ -33,7 +33,13 @@ class Graphed:
         leaves, shape = _pytree.tree_flatten((args, named))
         key = (shape, *map(likeness, leaves))
         if key not in self.captured:
-            self.captured[key] = self.captured_with(leaves, shape)
+            try:
+                self.captured[key] = self.captured_with(leaves, shape)
+            except torch.OutOfMemoryError:
+                if not self.captured:
+                    raise
+                self.captured.clear()  # of larger batches, for one
+                self.captured[key] = self.captured_with(leaves, shape)
         own, replay = self.captured[key]
         for mine, given in zip(own, leaves, strict=True):
             if isinstance(mine, torch.Tensor):

@@ -423,6 +423,18 @@ def test_a_graph_serves_one_shape_and_its_answer_is_the_callers():
     assert len(graphed.captured) == 3
 
 
+def test_graphs_of_other_shapes_make_room_for_one_that_does_not_fit():
+    def capture(call):
+        if graphed.captured:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return call
+
+    graphed = Graphed(lambda x: x + 1, capture)
+    for size in (4, 2):
+        assert graphed(torch.zeros(size)).tolist() == [1.0] * size
+        assert len(graphed.captured) == 1
+
+
 @pytest.mark.parametrize(
     ("dtype", "forced", "casts"),
     [("float16", True, True), ("float16", False, False), ("bfloat16", True, False)],
