@@ -31,6 +31,7 @@ from render.files import folder_replacing, make_folder, sweep_folders
 from render.leaves import Path as Place
 from render.leaves import at, row_axes, with_leaves
 from render.plan import Recipe
+from render.prefix import compute_first_row
 
 PRECISION = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 CAPABILITY = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}
@@ -48,12 +49,14 @@ def convert_networks(
     recorded: Sequence[Mapping[str, Any]],
     on_notice: Notice,
     quantised: bool = False,
+    decoder: bool = True,
 ) -> None:
     """Let OpenVINO compute the denoiser's rows and the VAE's decoding; their weights in torch are
     freed.
 
     Args:
         recorded: the denoiser's arguments with one row, and with two.
+        decoder: whether it computes the decoding, too.
         quantised: compute both in 8 bits.
         on_notice: told, in a line, of what takes long or differs from what was asked for.
 
@@ -67,20 +70,36 @@ def convert_networks(
         with denoiser.standing_aside():
             return recorded_calls(pipeline, recipe.height, recipe.width)
 
+    if decoder:
+        calls = (lambda: painted()[1]) if quantised else None
+        convert_decoder(pipeline, recipe, two["sample"].shape[2:], on_notice, calls)
+    calls = (lambda: painted()[0]) if quantised else None
+    first_row = denoiser.rows_per_call is None and not quantised
+    if first_row:
+        compute_first_row(denoiser.denoiser)
+    net = Network(
+        "denoiser", denoiser.denoiser, lambda **given: stock(**given)[0], two, calls, first_row
+    )
+    rows = computed(net, free_axes(one, two, denoiser), recipe, on_notice)
+    denoiser.stock_forward = lambda **given: (rows(given),)
+
+
+def convert_decoder(
+    pipeline: Any,
+    recipe: Recipe,
+    sides: Sequence[int],
+    on_notice: Notice,
+    calls: Callable[[], Calls] | None,
+) -> None:
+    """Let OpenVINO compute the decoding of latents with such sides."""
     vae = pipeline.vae
     if recipe.dtype == "float16" and hasattr(pipeline, "upcast_vae") and vae.config.force_upcast:
         vae.decoder.to(torch.float32)  # as the pipeline does, since it overflows
-    decode = vae.decoder.forward
-    latents = two["sample"].new_zeros(1, vae.config.latent_channels, *two["sample"].shape[2:])
-    calls = (lambda: painted()[1]) if quantised else None
+    decode, dtype = vae.decoder.forward, next(vae.decoder.parameters()).dtype
+    latents = torch.zeros(1, vae.config.latent_channels, *sides, dtype=dtype)
     net = Network("decoder", vae.decoder, lambda sample: decode(sample), {"sample": latents}, calls)
     picture = computed(net, {}, recipe, on_notice)
     vae.decoder.forward = lambda sample: picture({"sample": sample})
-
-    calls = (lambda: painted()[0]) if quantised else None
-    net = Network("denoiser", denoiser.denoiser, lambda **given: stock(**given)[0], two, calls)
-    rows = computed(net, free_axes(one, two, denoiser), recipe, on_notice)
-    denoiser.stock_forward = lambda **given: (rows(given),)
 
 
 @dataclass(frozen=True)
@@ -93,6 +112,8 @@ class Network:
     arguments: Mapping[str, Any]
     calls: Callable[[], Calls] | None = None
     """Arguments of calls by which it is put in 8 bits; None: it stays in its dtype."""
+    first_row: bool = False
+    """Whether the layers before the texts compute the first row of a call for all."""
 
     @property
     def dtype(self) -> str:
@@ -276,6 +297,8 @@ def key_of(net: Network, recipe: Recipe) -> str:
         "conversion": CONVERSION,
         "versions": [openvino_alone().__version__, torch.__version__, diffusers.__version__],
     }
+    if net.first_row:
+        told["first_row"] = True
     if net.calls is not None:
         told["int8"] = [version("nncf"), *chosen_by(recipe.scheduler_options)]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]

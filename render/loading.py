@@ -29,7 +29,7 @@ from render.residuals import load_residuals
 from render.texts import PLACEHOLDER
 from render.threads import threads_for
 from render.upsampling import merge_upsampling
-from render.winograd import use_tiles
+from render.winograd import has_tiles, use_tiles
 
 FOR_TILES = 0.2  # of the whole memory: what weights for tiles may take more than their layers did
 FOR_WEIGHTS = 0.75  # of it: all weights with those for tiles; the rest is for pictures and others
@@ -117,9 +117,21 @@ def start_engine(
         return
     recorded = [diffusion.record(Text(PLACEHOLDER), rows) for rows in (1, 2)]
     quantised = compute.quantised != "none"
+    by_torch = not quantised and decodes_in_tiles(diffusion)
     convert_networks(
-        diffusion.pipeline, diffusion.denoiser, diffusion.recipe, recorded, on_notice, quantised
+        *(diffusion.pipeline, diffusion.denoiser, diffusion.recipe, recorded, on_notice),
+        quantised,
+        decoder=not by_torch,
     )
+    if by_torch:
+        use_tiles([], diffusion.pipeline.vae, diffusion.noise_shape, room_for_tiles(diffusion))
+
+
+def decodes_in_tiles(diffusion: Diffusion) -> bool:
+    """Whether torch decodes faster than OpenVINO, which gains nothing by tiles (a tenth at 512 x
+    512): large pictures on a CPU, in a dtype that it has."""
+    large = diffusion.kind == "cpu" and diffusion.frames_per_call() == 1
+    return large and diffusion.recipe.dtype != "float16" and has_tiles(diffusion.pipeline.vae)
 
 
 def save_products(diffusion: Diffusion, compute: ComputeConfig) -> None:

@@ -63,6 +63,25 @@ class SharedPrefix:
         return forward
 
 
+def compute_first_row(unet: Any) -> None:
+    """Patch the same layers for calls whose rows are all one frame's: the first row is computed,
+    and the others are copies, whatever their number. So it can be traced."""
+    for layer in layers_before_texts(unet):
+        layer.forward = of_first_row(layer.forward)
+
+
+def of_first_row(stock: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """A layer's `forward` that computes the first row for all."""
+
+    def forward(*args: Any, **named: Any) -> torch.Tensor:
+        rows = args[0].shape[0]
+        options = {key: rows_of(value, [0], rows) for key, value in named.items()}
+        answer = stock(*(rows_of(value, [0], rows) for value in args), **options)
+        return answer.expand(rows, *answer.shape[1:])
+
+    return forward
+
+
 def rows_of(value: Any, places: Sequence[int], rows: int) -> Any:
     """Those rows of a layer's argument; what has no rows as it is."""
     if isinstance(value, torch.Tensor) and value.ndim > 1 and value.shape[0] == rows:

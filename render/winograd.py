@@ -89,6 +89,15 @@ def use_tiles(networks: Sequence[Any], vae: Any, latents: Sequence[int], room: i
                 setattr(parent, name, WinogradConv2d(conv, tile))
 
 
+def has_tiles(vae: Any) -> bool:
+    """Whether the decoder has layers that may convolve in tiles."""
+    return any(
+        tile_for(conv, *sides)
+        for layers, sides in of_decoder(vae, (1, 1))
+        for *_, conv in convolutions(layers)
+    )
+
+
 def of_unet(unet: Any, sides: Sides) -> Iterator[tuple[nn.Module, Sides]]:
     """The residual layers of the blocks of a U-Net or a ControlNet, and the sides of the pictures
     that they see."""

@@ -114,14 +114,14 @@ class Work:
 
     def load(self) -> Diffusion:
         """The model, opened on the run's device."""
-        if self.film.config.compute.engine == "compiled":
-            keep_compiled()
-        from render.loading import open_diffusion  # torch, only now
-
         film, batch = self.film, self.film.config.compute.batch
         at_work = {name for frame in self.missing for name, _ in frame.spec.loras}
         self.reporter.say(f"loading {film.config.model.name} on {film.device}")
+        if film.config.compute.engine == "compiled":
+            keep_compiled()
         with self.phases.measured("load"):
+            from render.loading import open_diffusion  # torch, only now
+
             return open_diffusion(
                 film.model.source,
                 film.plan.recipe,

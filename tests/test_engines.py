@@ -17,18 +17,20 @@ from tiny_models import SIDE
 
 from render import engines
 from render.attention import ChunkedAttention
+from render.branches import Text
 from render.calibrated import PROMPTS, STEPS, chosen_by, recorded_calls
 from render.compiled import cast_for_decoding, compile_networks
 from render.config import ComputeConfig, ModelConfig
-from render.converted import Network, how_to_compute, kept, quantised_by, the_core
+from render.converted import Network, convert_networks, how_to_compute, kept, quantised_by, the_core
 from render.engines import cache_folder, changed_weights, compiler_mistakes, openvino_mistakes
 from render.errors import ConfigError
 from render.families import FAMILIES, ModelSource
 from render.files import HOST
 from render.film import open_film
 from render.graphs import Graphed
-from render.loading import open_diffusion
+from render.loading import open_diffusion, start_engine
 from render.plan import FrameSpec, Recipe
+from render.texts import PLACEHOLDER
 
 
 @pytest.fixture
@@ -229,6 +231,50 @@ def test_openvino_paints_what_torch_paints_and_converts_once(
     assert second == []
 
 
+def test_openvino_computes_what_large_frames_rows_share_once(tiny_sd1, kept_here):
+    torchs = pictures(opened(tiny_sd1), [0, 1, 2])
+    diffusion, said = opened(tiny_sd1), []
+    denoiser, pipeline = diffusion.denoiser, diffusion.pipeline
+    denoiser.rows_per_call = denoiser.prefix = None  # as for large frames
+    recorded = [diffusion.record(Text(PLACEHOLDER), rows) for rows in (1, 2)]
+    decode = pipeline.vae.decoder.forward
+    given = (pipeline, denoiser, diffusion.recipe, recorded, said.append)
+    convert_networks(*given, decoder=False)
+    assert [line.partition(" for ")[0] for line in said] == CONVERTING[1:]  # another one is kept
+    assert pipeline.vae.decoder.forward == decode
+    unlike = torch.randn_like(recorded[1]["sample"])  # of two rows, as no frame has them
+    one, other = denoiser.stock_forward(**recorded[1] | {"sample": unlike})[0]
+    assert torch.equal(one, other)  # by the first row's latents
+    assert np.abs(pictures(diffusion, [0, 1, 2]) - torchs).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("side", "dtype", "quantised", "by_torch"),
+    [
+        (64, "float32", "none", True),
+        (64, "bfloat16", "none", True),
+        (64, "float16", "none", False),
+        (64, "float32", "int8", False),
+        (16, "float32", "none", False),
+    ],
+)
+def test_with_openvino_torch_decodes_large_pictures(
+    tiny_sd1, monkeypatch, side, dtype, quantised, by_torch
+):
+    diffusion, decoding, tiled = opened(tiny_sd1), [], []
+    diffusion.noise_shape = (1, 4, side, side)
+    diffusion.recipe = replace(diffusion.recipe, dtype=dtype)
+    monkeypatch.setattr("render.loading.has_tiles", lambda vae: True)
+    monkeypatch.setattr(
+        "render.loading.convert_networks", lambda *_, decoder: decoding.append(decoder)
+    )
+    monkeypatch.setattr("render.loading.use_tiles", lambda nets, vae, *_: tiled.append(vae))
+    compute = ComputeConfig(engine="openvino", quantised=quantised)
+    start_engine(diffusion, compute, lambda _: None)
+    assert decoding == [not by_torch]
+    assert tiled == [diffusion.pipeline.vae] * by_torch
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_openvino_reads_weights_of_16_bits(tiny_sd1, kept_here, dtype):
     torchs = pictures(opened(tiny_sd1), [0, 1, 2])
@@ -330,7 +376,8 @@ def test_what_was_left_of_a_conversion_goes(doubling, tmp_path, monkeypatch):
 
 TWO_NETWORKS_THEN_A_SIGNAL = """
 import os, signal, sys, torch
-from render.converted import Network, computed
+from render.branches import Text
+from render.converted import Network, convert_networks, computed
 from render.plan import Recipe
 
 def opened(name):

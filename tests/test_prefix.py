@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_models import tiny_denoiser
 
-from render.prefix import SharedPrefix, layers_before_texts
+from render.prefix import SharedPrefix, compute_first_row, layers_before_texts
 
 FIRST_LEVEL = {
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
@@ -83,3 +83,13 @@ def test_the_prefix_ends_at_a_transformer_of_another_kind():
     first = {"only_cross_attention": True, "use_linear_projection": True}
     names = [type(each).__name__ for each in layers_before_texts(tiny_denoiser(**first))]
     assert names == ["Conv2d", "ResnetBlock2D", "Downsample2D", "ResnetBlock2D"]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_the_first_row_serves_all_of_a_frame(kind, rows):
+    unet, given = tiny_denoiser(**KINDS[kind]), of_frames([1] * rows)
+    stock = unet(*given).sample
+    compute_first_row(unet)
+    torch.testing.assert_close(unet(*given).sample, stock, rtol=1e-4, atol=1e-5)
