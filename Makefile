@@ -8,7 +8,7 @@ TIMELINE ?= city
 ARGS ?=
 SECONDS ?= 60
 
-.PHONY: help install city plan sweep test lint bench bench-quality bench-growth fuzz storybook storybook-eval clean
+.PHONY: help install city plan sweep test lint bench bench-quality bench-growth bench-gpu fuzz storybook storybook-eval clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench-quality: $(STAMP) ## what each approximation costs in picture: tables, and
 bench-growth: $(STAMP) ## how rows, time and memory grow with the work: tables, and docs/growth.webp
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --editable '.[bench]'
 	$(BIN)/python benchmarks/growth.py --plot docs/growth.webp $(ARGS)
+
+bench-gpu: $(STAMP) ## on an NVIDIA GPU: a stock pipeline and this project, by frames a call, with a profile
+	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
 fuzz: $(STAMP) ## throw SECONDS=60 of odd timelines at the reader; finds are kept in .fuzz/
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --editable '.[fuzz]'

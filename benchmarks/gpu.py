@@ -46,10 +46,10 @@ SIZES = {"sd15": 512, "sdxl": 1024}
 MAKERS = {"sd15": make_sd15, "sdxl": make_sdxl}
 WHOLE_BATCHES = 4  # of ours that are measured
 KINDS = {
+    "norms and pointwise, fused": "^triton",  # whatever they were fused with stands in their names
     "attention": "sdpa|flash|fmha|attention",
     "convolutions": "fprop|implicit_gemm|conv",
     "matrix products": "nvjet|gemm|cutlass|gemv",
-    "norms and pointwise, fused": "^triton",
     "copies between layouts": "copy|nchwToNhwc|nhwcToNchw|CatArray|Memcpy|Memset",
 }
 """Kernels by their names, the first that fits; the rest is norms and pointwise, one by one."""
@@ -278,7 +278,8 @@ class Watch:
         """A batch with its kernels counted."""
         synchronize()
         start = time.perf_counter()
-        with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+        there = [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
+        with profile(activities=[ProfilerActivity.CPU, *there]) as seen:
             answer = call()
             synchronize()
         self.kernels["all"] = round((time.perf_counter() - start) * 1e6)

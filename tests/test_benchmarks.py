@@ -2,6 +2,7 @@
 
 import itertools
 
+import gpu
 import likeness
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import quality
 import speed
 from growth import Point, line
 from product import composed, declared
+from tiny_models import SIDE as TINY
 
 from render.errors import ConfigError
 from render.storybook.scene import Scene
@@ -174,3 +176,30 @@ def test_every_way_is_in_the_table_of_speed(tiny_sd1, tmp_path, monkeypatch, cap
     (ours,) = [line.strip(" |") for line in told.splitlines() if line.startswith("| noise blend")]
     closeness = ours.rpartition("| ")[2].removesuffix(" dB")
     assert closeness == "equal" or float(closeness) > 60  # the picture is the origin's
+
+
+@pytest.mark.parametrize(
+    ("kernel", "kind"),
+    [
+        ("triton_poi_fused_add_convolution_silu_7", "norms and pointwise, fused"),
+        ("cudnn_generated_fort_native_sdpa_sm90_flash_fprop_wgmma_f16_knob_7", "attention"),
+        ("sm90_xmma_fprop_implicit_gemm_bf16bf16_bf16f32_f32_nhwckrsc_nhwc", "convolutions"),
+        ("nvjet_sm90_tst_256x128_64x4_1x2_h_bz_coopA_bias_TNT", "matrix products"),
+        ("void at::native::elementwise_kernel<direct_copy_kernel_cuda>", "copies between layouts"),
+        ("void at::native::vectorized_layer_norm_kernel<c10::BFloat16>", gpu.REST),
+    ],
+)
+def test_kernels_are_told_apart_by_their_names(kernel, kind):
+    assert gpu.kind_of(kernel) == kind
+
+
+def test_a_gpus_figures_leave_out_the_first_and_the_last_batch(tiny_sd1, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"WHOLE_BATCHES": 1, "STEPS": 2, "DTYPE": "float32"}.items():
+        monkeypatch.setattr(gpu, name, value)
+    ours = gpu.ours(tiny_sd1, 2, TINY, "cpu", "torch")
+    assert ours.rows == 12  # a frame's: of two calls of 12 rows, filled up, for two frames
+    assert 0 < ours.inside < ours.seconds
+    line = gpu.row(ours, gpu.Measured("stock", 2 * ours.seconds, 4, 0.1, 1.0), (1.0, 2.0), 1e9)
+    assert line.startswith("| noise blend, torch, 2 a call | ")
+    assert " | 2.00 | 12.0 | " in line
