@@ -21,10 +21,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from architectures import make_sd15
 from likeness import psnr
 from segment import GUIDANCE, PROMPTS, SEED
 from speed import MADE, STORYBOOK
-from ways import make_sd15, synchronize
+from ways import synchronize
 
 from render.branches import Text
 from render.config import ComputeConfig

@@ -4,9 +4,10 @@
 
 The architectures of Stable Diffusion 1.5 and XL with random weights, made once, without a
 download, at their own sizes; ten LMS steps in bfloat16, whole frames with decoding. The stock
-pipeline is given interpolated embeddings, so many frames a call; this project renders films through
-its own path, from overrides to PNG files. Its first batch, which encodes texts and
-compiles, and its last, which is profiled, are left out of the figures; stock's first call is.
+pipeline is given interpolated embeddings, so many frames a call; this project renders films
+through its own path, from overrides to PNG files. Its first batch, which encodes texts and
+compiles, and its last, which is profiled, are left out of the figures; stock's first call is. What
+does not fit into the GPU is named and left out.
 
 Printed are seconds a frame and their ratio to the stock pipeline frame by frame, rows a frame, the
 share of the time inside denoiser and decoder, the arithmetic done a second against a large matrix
@@ -30,12 +31,12 @@ from typing import Any
 
 import diffusers
 import torch
+from architectures import make_sd15, make_sdxl
 from product import composed, machine, rendered
 from segment import FPS, GUIDANCE, PROMPTS, SEED
 from torch.profiler import ProfilerActivity, profile
-from ways import Clock, make_sd15, make_sdxl, matmul_peak, peak_memory, synchronize, work
+from ways import Clock, matmul_peak, peak_memory, synchronize, watched_opening, work
 
-import render.loading
 from render.noise import starting_noise
 
 MADE = Path("outputs/.bench")
@@ -75,6 +76,8 @@ class Measured:
 def main(words: Sequence[str] | None = None) -> None:
     """Each model's ways, one after the other."""
     options = arguments(words)
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        raise SystemExit("no CUDA device here; --device cpu measures the CPU")
     print("\n".join(machine("torch", "diffusers")))
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     peak = matmul_peak(getattr(torch, DTYPE), options.device, options.matrix)
@@ -98,28 +101,40 @@ def main(words: Sequence[str] | None = None) -> None:
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     """What to measure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("models", nargs="*", default=["sd15", "sdxl"], choices=[*MAKERS, []])
+    parser.add_argument("models", nargs="*", default=list(MAKERS), help=", ".join(MAKERS))
     parser.add_argument("--batches", type=int, nargs="*", default=[1, 8, 32])
     parser.add_argument("--compiled", type=int, nargs="*", default=[8], help="batches, compiled")
     parser.add_argument("--embedding", type=int, nargs="*", default=[12], help="likewise")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--side", type=int, help="of the pictures, in pixels; the model's own")
     parser.add_argument("--matrix", type=int, default=8192, help="rows of the matrix product")
-    return parser.parse_args(words)
+    options = parser.parse_args(words)
+    if unknown := set(options.models) - MAKERS.keys():
+        parser.error(f"no model is called {', '.join(sorted(unknown))}")
+    return options
 
 
 def ways(options: argparse.Namespace, model: str, folder: Path, side: int) -> Iterator[Measured]:
     """Stock at every batch, then ours with each engine."""
     with stock_pipeline(folder, options.device) as stock:
         for batch in options.batches:
-            yield of_stock(stock, batch, side, options.device)
+            yield from if_it_fits(of_stock, stock, batch, side, options.device)
     for engine, blend, batches in (
         ("torch", "noise", options.batches),
         ("compiled", "noise", options.compiled),
         ("compiled", "embedding", options.embedding),
     ):
         for batch in batches:
-            yield ours(folder, batch, side, options.device, engine, blend)
+            yield from if_it_fits(ours, folder, batch, side, options.device, engine, blend)
+
+
+def if_it_fits(measure: Callable[..., Measured], *asked: Any) -> Iterator[Measured]:
+    """A way's figures, if the GPU has the memory for it."""
+    try:
+        yield measure(*asked)
+    except torch.OutOfMemoryError:
+        told = ", ".join(map(str, asked[1:]))
+        print(f"left out: {measure.__name__} ({told}): out of memory", flush=True)
 
 
 # --- the stock pipeline --------------------------------------------------------------------------
@@ -207,9 +222,11 @@ def ours(
     ]
     watch = Watch()
     reset_peak(device)
-    with watch.watching():
+    with watched_opening(watch):
         told = rendered(composed(overrides, ends, KEPT, "film"))
     give_back()
+    if watch.batch < batch:  # halved on the way
+        raise torch.OutOfMemoryError
     count = batch * WHOLE_BATCHES
     seconds = watch.begun[-1] - watch.begun[1]
     return Measured(
@@ -233,24 +250,13 @@ class Watch:
         self.clock = Clock()
         self.spans: list[Any] = []
         self.kernels: Counter[str] = Counter()
+        self.batch = 0
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Watch the model that a run opens."""
-        stock = render.loading.open_diffusion
-
-        def opened(*args: Any, **kwargs: Any) -> Any:
-            diffusion = stock(*args, **kwargs)
-            self.clock.around(diffusion.denoiser, "stock_forward")
-            self.clock.around(diffusion.pipeline.vae, "decode")
-            diffusion.render = self.watched(diffusion, diffusion.render)
-            return diffusion
-
-        render.loading.open_diffusion = opened
-        try:
-            yield
-        finally:
-            render.loading.open_diffusion = stock
+    def __call__(self, diffusion: Any) -> None:
+        """Watch an opened model."""
+        self.clock.around(diffusion.denoiser, "stock_forward")
+        self.clock.around(diffusion.pipeline.vae, "decode")
+        diffusion.render = self.watched(diffusion, diffusion.render)
 
     def watched(self, diffusion: Any, stock: Callable[..., Any]) -> Callable[..., Any]:
         """`Diffusion.render`, timed."""
@@ -260,6 +266,7 @@ class Watch:
                 synchronize()  # the measured batches, and nothing of those beside them
             self.begun.append(time.perf_counter())
             self.rows.append(diffusion.rows + diffusion.padded_rows)
+            self.batch = diffusion.batch
             if len(self.begun) == 2:
                 self.clock.begin()
             if len(self.begun) < WHOLE_BATCHES + 2:

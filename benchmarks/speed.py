@@ -139,7 +139,7 @@ def served(pipe: Any, way: Way, asked: Asked) -> None:
 
 def make_model(folder: Path) -> None:
     """What the process does that makes the large model."""
-    from ways import make_sd15
+    from architectures import make_sd15
 
     make_sd15(folder)
 

@@ -19,18 +19,10 @@ import transformers
 from product import Picture, declared, pictures, rendered
 from segment import FPS, GUIDANCE, KEPT, PROMPTS, SEED, Asked, Turn, Way, content
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPTextModelWithProjection,
-    CLIPTokenizer,
-)
 
 import render.loading
-import render.storybook
 from render.noise import starting_noise
 
-STORYBOOK = Path(render.storybook.__file__).parent / "weights"
 MATRIX = 2048
 
 for library in (diffusers, transformers):
@@ -214,7 +206,13 @@ def ours(way: Way, asked: Asked) -> Callable[[], Turn]:
             png.unlink()
         gc.collect()
         clock = Clock()
-        with watched_opening(clock):
+
+        def watch(diffusion: Any) -> None:
+            clock.begin()
+            clock.around(diffusion.denoiser, "stock_forward")
+            clock.around(diffusion.pipeline.vae, "decode")
+
+        with watched_opening(watch):
             told = rendered(film_content)
         made = {round(time_s * FPS): picture for time_s, picture in pictures(film).items()}
         recipe = film.plan.recipe
@@ -228,15 +226,13 @@ def ours(way: Way, asked: Asked) -> Callable[[], Turn]:
 
 
 @contextmanager
-def watched_opening(clock: Clock) -> Iterator[None]:
-    """Watch the networks of the model that a run opens."""
+def watched_opening(watch: Callable[[Any], None]) -> Iterator[None]:
+    """Inside of the block, watch the model that a run opens before it renders."""
     stock = render.loading.open_diffusion
 
     def opened(*args: Any, **kwargs: Any) -> Any:
         diffusion = stock(*args, **kwargs)
-        clock.begin()
-        clock.around(diffusion.denoiser, "stock_forward")
-        clock.around(diffusion.pipeline.vae, "decode")
+        watch(diffusion)
         return diffusion
 
     render.loading.open_diffusion = opened
@@ -310,106 +306,3 @@ def told_machine() -> str:
     """What a child computes with."""
     gpu = f" on {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{torch.get_num_threads()} threads{gpu}"
-
-
-def make_sd15(folder: Path) -> None:
-    """Stable Diffusion 1.5's exact networks with random weights, in float16 (2 GB)."""
-    with made_quickly():
-        unet = diffusers.UNet2DConditionModel(
-            sample_size=64, cross_attention_dim=768, attention_head_dim=8
-        )
-        parts = (clip_tokenizer(), unet, scheduler(), None, None)
-        pipeline = diffusers.StableDiffusionPipeline(
-            autoencoder(512, 0.18215), CLIPTextModel(clip_large()), *parts,
-            requires_safety_checker=False,
-        )  # fmt: skip
-    pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
-
-
-def make_sdxl(folder: Path) -> None:
-    """Stable Diffusion XL's exact networks with random weights, in float16 (7 GB)."""
-    with made_quickly():
-        unet = diffusers.UNet2DConditionModel(
-            sample_size=128,
-            block_out_channels=(320, 640, 1280),
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-            transformer_layers_per_block=(1, 2, 10),
-            attention_head_dim=(5, 10, 20),
-            cross_attention_dim=2048,
-            use_linear_projection=True,
-            addition_embed_type="text_time",
-            addition_time_embed_dim=256,
-            projection_class_embeddings_input_dim=2816,
-        )
-        second = CLIPTextModelWithProjection(clip_bigg())
-        pipeline = diffusers.StableDiffusionXLPipeline(
-            autoencoder(1024, 0.13025), CLIPTextModel(clip_large()), second,
-            clip_tokenizer(), clip_tokenizer(), unet, scheduler(), add_watermarker=False,
-        )  # fmt: skip
-    pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
-
-
-@contextmanager
-def made_quickly() -> Iterator[None]:
-    """Random weights drawn on a GPU, if there is one."""
-    torch.manual_seed(0)
-    torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_default_dtype(torch.float16 if torch.cuda.is_available() else torch.float32)
-    try:
-        yield
-    finally:
-        torch.set_default_device("cpu")
-        torch.set_default_dtype(torch.float32)
-
-
-def clip_tokenizer() -> CLIPTokenizer:
-    """storybook's, in place of the models' own."""
-    return CLIPTokenizer.from_pretrained(STORYBOOK / "tokenizer", model_max_length=77)
-
-
-def clip_large() -> CLIPTextConfig:
-    """The text encoder of Stable Diffusion 1, and the first of XL's."""
-    return CLIPTextConfig(
-        vocab_size=49408,
-        hidden_size=768,
-        intermediate_size=3072,
-        num_hidden_layers=12,
-        num_attention_heads=12,
-        hidden_act="quick_gelu",
-        eos_token_id=clip_tokenizer().eos_token_id,
-    )
-
-
-def clip_bigg() -> CLIPTextConfig:
-    """The second of XL's."""
-    return CLIPTextConfig(
-        vocab_size=49408,
-        hidden_size=1280,
-        intermediate_size=5120,
-        num_hidden_layers=32,
-        num_attention_heads=20,
-        hidden_act="gelu",
-        projection_dim=1280,
-        eos_token_id=clip_tokenizer().eos_token_id,
-    )
-
-
-def autoencoder(side: int, scale: float) -> diffusers.AutoencoderKL:
-    """That of both, for pictures of such a side."""
-    return diffusers.AutoencoderKL(
-        sample_size=side,
-        scaling_factor=scale,
-        block_out_channels=(128, 256, 512, 512),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=2,
-    )
-
-
-def scheduler() -> diffusers.PNDMScheduler:
-    """With the noise schedule of both."""
-    return diffusers.PNDMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", skip_prk_steps=True,
-        steps_offset=1,
-    )  # fmt: skip

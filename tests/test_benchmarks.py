@@ -203,3 +203,23 @@ def test_a_gpus_figures_leave_out_the_first_and_the_last_batch(tiny_sd1, tmp_pat
     line = gpu.row(ours, gpu.Measured("stock", 2 * ours.seconds, 4, 0.1, 1.0), (1.0, 2.0), 1e9)
     assert line.startswith("| noise blend, torch, 2 a call | ")
     assert " | 2.00 | 12.0 | " in line
+
+
+def test_a_gpu_is_asked_for_both_models_and_its_lack_is_told(monkeypatch, capsys):
+    assert gpu.arguments([]).models == ["sd15", "sdxl"]
+    with pytest.raises(SystemExit):
+        gpu.arguments(["sd99"])
+    assert "no model is called sd99" in capsys.readouterr().err
+    monkeypatch.setattr(gpu.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match=r"^no CUDA device here; "):
+        gpu.main([])
+
+
+def test_what_does_not_fit_into_a_gpu_is_named_and_left_out(capsys):
+    def too_large(stock, batch):
+        raise gpu.torch.OutOfMemoryError
+
+    assert list(gpu.if_it_fits(too_large, None, 32)) == []
+    assert capsys.readouterr().out == "left out: too_large (32): out of memory\n"
+    one = gpu.Measured("a way", 1.0, 4, 0.5, 1.0)
+    assert list(gpu.if_it_fits(lambda: one)) == [one]
