@@ -14,15 +14,17 @@ from typing import Any
 import torch
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from diffusers.models.upsampling import Upsample2D
 
 from render.blend import BlendedDenoiser
 from render.engines import COMPILED_CACHE
 from render.families import Family
 from render.graphs import Graphed
 from render.layout import put_channels_last
+from render.prefix import CapturedPrefix, layers_before_texts
 
 INDUCTOR = "inductor"
-UNET_BLOCKS = (ResnetBlock2D, Transformer2DModel)
+UNET_BLOCKS = (ResnetBlock2D, Transformer2DModel, Upsample2D)
 KINDS_OF_BLOCKS = 64  # of a network; torch gives up after 8, taking them for shapes that vary
 
 
@@ -31,6 +33,7 @@ def compile_networks(
     family: Family,
     denoiser: BlendedDenoiser,
     kind: str,
+    frames_per_call: int,
     on_notice: Callable[[str], None],
     backend: str = INDUCTOR,
     graphed: Callable[[Callable[..., Any]], Callable[..., Any]] = Graphed,
@@ -39,6 +42,7 @@ def compile_networks(
 
     Args:
         kind: of device, `cpu` or `cuda`.
+        frames_per_call: whose rows usually share a call.
         on_notice: told, in a line, that the first frames wait.
         backend: of torch.compile.
         graphed: what a GPU's calls are wrapped in.
@@ -62,7 +66,11 @@ def compile_networks(
     if kind == "cuda":
         put_channels_last(net)
         put_channels_last(decoder)
-        denoiser.stock_forward = graphed(denoiser.stock_forward)
+        if family.denoiser == "unet" and any(layers_before_texts(net)):
+            denoiser.prefix = CapturedPrefix(net, frames_per_call, graphed, denoiser.stock_forward)
+            denoiser.stock_forward = denoiser.prefix
+        else:
+            denoiser.stock_forward = graphed(denoiser.stock_forward)
         if not cast_for_decoding(pipeline):
             decoder.forward = graphed(decoder.forward)
 

@@ -28,7 +28,7 @@ from render.prefix import SharedPrefix
 from render.residuals import load_residuals
 from render.texts import PLACEHOLDER
 from render.threads import threads_for
-from render.upsampling import merge_upsampling
+from render.upsampling import Phases, merge_upsampling
 from render.winograd import has_tiles, use_tiles
 
 FOR_TILES = 0.2  # of the whole memory: what weights for tiles may take more than their layers did
@@ -111,8 +111,12 @@ def start_engine(
     if unet:
         use_whole(diffusion.denoiser.denoiser)
     if compute.engine == "compiled":
+        if diffusion.kind == "cuda":
+            merge_upsampling(diffusion.pipeline, diffusion.noise_shape, unet, Phases)
         compile_networks(
-            diffusion.pipeline, diffusion.family, diffusion.denoiser, diffusion.kind, on_notice
+            *(diffusion.pipeline, diffusion.family, diffusion.denoiser, diffusion.kind),
+            diffusion.frames_per_call(),
+            on_notice,
         )
         return
     recorded = [diffusion.record(Text(PLACEHOLDER), rows) for rows in (1, 2)]

@@ -13,8 +13,17 @@ from typing import Any
 
 import torch
 from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.attention_processor import Attention
+from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
+
+from render.leaves import index_on
+
+Forward = Callable[..., Any]
+Capture = Callable[[Forward], Forward]
+Places = tuple[torch.Tensor, torch.Tensor]
+"""Which rows are computed, and of which of them each row has the answer."""
 
 
 class SharedPrefix:
@@ -61,6 +70,86 @@ class SharedPrefix:
             return torch.cat([of[owner] for owner in self.owners])  # channels stay last
 
         return forward
+
+
+class CapturedPrefix:
+    """The same for calls that are compiled and captured: which rows are computed, and whose answer
+    each row has, is told in tensors, so that one graph serves all frames.
+
+    Args:
+        unet: `forward` of the layers that are worth it is replaced on the instances.
+        frames_per_call: rows of every call of these layers; where more frames share a call, every
+            row is computed.
+        capture: makes a call one that is captured, by the shapes of its arguments.
+        call: the U-Net's.
+    """
+
+    def __init__(self, unet: Any, frames_per_call: int, capture: Capture, call: Forward) -> None:
+        self.frames_per_call = frames_per_call
+        self.owners: tuple[int, ...] = ()
+        self.places: Places | None = None
+        self.captured = capture(self.placed(call))
+        for layer in layers_before_texts(unet):
+            if isinstance(layer, ResnetBlock2D | Attention):
+                layer.forward = self.shared(layer.forward)
+
+    @contextmanager
+    def among(self, owners: tuple[int, ...]) -> Iterator[None]:
+        """Inside of the block, rows of one owner have the prefix in common."""
+        self.owners = owners
+        try:
+            yield
+        finally:
+            self.owners = ()
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """The U-Net's call."""
+        firsts = {owner: self.owners.index(owner) for owner in self.owners}
+        if not 0 < len(firsts) <= self.frames_per_call < len(self.owners):
+            return self.captured(None, *args, **named)
+        order = list(firsts)
+        rows = [*firsts.values()] + [0] * (self.frames_per_call - len(firsts))
+        places = tuple(map(order.index, self.owners))
+        device = next(value.device for value in (*args, *named.values()) if torch.is_tensor(value))
+        told = index_on(device, tuple(rows)), index_on(device, places)
+        return self.captured(told, *args, **named)
+
+    def placed(self, call: Forward) -> Forward:
+        """The call with what its layers are told before it."""
+
+        def forward(places: Places | None, *args: Any, **named: Any) -> Any:
+            self.places = places
+            try:
+                return call(*args, **named)
+            finally:
+                self.places = None
+
+        return forward
+
+    def shared(self, stock: Forward) -> Forward:
+        """A layer's `forward` that computes one row an owner."""
+
+        def forward(*args: Any, **named: Any) -> torch.Tensor:
+            if self.places is None:
+                answer: torch.Tensor = stock(*args, **named)
+                return answer
+            firsts, places = self.places
+            rows = len(places)
+            given = [selected(value, firsts, rows) for value in args]
+            options = {key: selected(value, firsts, rows) for key, value in named.items()}
+            answer = stock(*given, **options).index_select(0, places)
+            if answer.ndim < 4:
+                return answer
+            return answer.contiguous(memory_format=torch.channels_last)
+
+        return forward
+
+
+def selected(value: Any, firsts: torch.Tensor, rows: int) -> Any:
+    """Those rows of a layer's argument; what has no rows as it is."""
+    if isinstance(value, torch.Tensor) and value.ndim > 1 and value.shape[0] == rows:
+        return value.index_select(0, firsts)
+    return value
 
 
 def compute_first_row(unet: Any) -> None:

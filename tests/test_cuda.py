@@ -1,6 +1,8 @@
 """What only a GPU can show; without one, these are skipped and the rest runs with the CPU in its
 place (test_engines.py, test_rendering.py)."""
 
+import warnings
+from contextlib import contextmanager
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +17,7 @@ from render.graphs import Graphed
 from render.loading import open_diffusion
 from render.plan import PlannedFrame, Recipe
 from render.rendering import render_frames
+from render.upsampling import Phases, merge_upsampling
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 
@@ -51,8 +54,9 @@ def test_a_captured_call_replays_with_other_values(tiny_sd1):
     stock = render(diffusion, *FILM[:2]) + render(diffusion, *FILM[2:4])
     made = []
     diffusion.denoiser.prefix = None  # as with that engine from the beginning
+    merge_upsampling(diffusion.pipeline, diffusion.noise_shape, True, Phases)
     compile_networks(
-        *(diffusion.pipeline, diffusion.family, diffusion.denoiser, "cuda", lambda _: None),
+        *(diffusion.pipeline, diffusion.family, diffusion.denoiser, "cuda", 2, lambda _: None),
         backend="eager",
         graphed=lambda call: made.append(Graphed(call)) or made[-1],
     )
@@ -73,15 +77,24 @@ def test_batches_overlap_and_every_picture_is_its_frames(tiny_sd1):
     assert not failed
 
 
+@contextmanager
+def nothing_may_wait():
+    """Inside of the block, what waits for the GPU is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that this is new in torch
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 def test_nothing_waits_while_a_batch_is_begun(tiny_sd1):
     diffusion = on_gpu(tiny_sd1, batch=2)
     first, alone = diffusion.render(FILM[:2], told), render(diffusion, *FILM[2:4])
     first.all()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with nothing_may_wait():
         again = diffusion.render(FILM[2:4], told)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
     assert difference(again.all(), alone) == 0
 
 

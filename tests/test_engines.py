@@ -525,7 +525,8 @@ def compiled(diffusion, kind="cpu", graphed=Graphed):
     torch._dynamo.utils.counters.clear()
     pipeline, family, denoiser = diffusion.pipeline, diffusion.family, diffusion.denoiser
     denoiser.prefix = None  # as with that engine from the beginning
-    compile_networks(pipeline, family, denoiser, kind, lambda _: None, "eager", graphed)
+    frames = diffusion.frames_per_call()
+    compile_networks(pipeline, family, denoiser, kind, frames, lambda _: None, "eager", graphed)
 
 
 def graphs():

@@ -4,7 +4,8 @@ import pytest
 import torch
 from tiny_models import tiny_denoiser
 
-from render.prefix import SharedPrefix, compute_first_row, layers_before_texts
+from render.graphs import Graphed
+from render.prefix import CapturedPrefix, SharedPrefix, compute_first_row, layers_before_texts
 
 FIRST_LEVEL = {
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
@@ -57,6 +58,46 @@ def counted(stock, seen):
         return stock(rows, *args, **named)
 
     return forward
+
+
+def again(call):
+    """In place of a capture: the call itself."""
+    return call
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_captured_call_computes_a_row_a_frame_whoever_they_are(kind):
+    unet, seen = tiny_denoiser(**KINDS[kind]), []
+    layers = [each for each in layers_before_texts(unet) if hasattr(each, "conv1")]
+    for layer in layers:
+        layer.forward = counted(layer.forward, seen)
+    stock, captured = unet.forward, []
+    prefix = CapturedPrefix(
+        unet, 3, lambda call: captured.append(Graphed(call, again)) or captured[-1], unet.forward
+    )
+    for owners in (OWNERS, [0, 0, 0, 0, 1, 1], [2] * 6):
+        given = of_frames(owners)
+        expected = stock(*given).sample
+        seen.clear()
+        with prefix.among(tuple(owners)):
+            answer = prefix(*given).sample
+        assert seen == [3] * len(layers)
+        torch.testing.assert_close(answer, expected, rtol=1e-4, atol=1e-5)
+    assert len(captured[0].captured) == 1
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("owners", [(), (0, 1, 2, 2), (0, 1)])
+def test_a_captured_call_computes_every_row_where_more_frames_share_it(owners):
+    unet, seen = tiny_denoiser(), []
+    prefix = CapturedPrefix(unet, 2, again, unet.forward)
+    stock = unet.down_blocks[0].resnets[0].forward
+    unet.down_blocks[0].resnets[0].forward = counted(stock, seen)
+    given = of_frames(owners or (0, 0))
+    with prefix.among(owners):
+        prefix(*given)
+    assert seen == [len(owners) or 2]
 
 
 @torch.no_grad()

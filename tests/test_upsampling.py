@@ -12,43 +12,49 @@ from render.families import ModelSource
 from render.loading import open_diffusion
 from render.loras import Lora
 from render.plan import Recipe
-from render.upsampling import doubles_everywhere, merge_layers, transposed
+from render.upsampling import Phases, doubles_everywhere, merge_layers, transposed
 
 
 def upsamplers(network):
     return [layer for layer in network.modules() if isinstance(layer, Upsample2D)]
 
 
+WAYS = (transposed, Phases)
+
+
 @torch.no_grad()
+@pytest.mark.parametrize("merge", WAYS)
 @pytest.mark.parametrize("size", [(1, 1), (4, 6), (5, 3)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_one_convolution_is_the_doubling_and_the_other(size, bias):
+def test_one_convolution_is_the_doubling_and_the_other(merge, size, bias):
     conv = torch.nn.Conv2d(3, 5, 3, padding=1, bias=bias).double()
     picture = torch.randn(2, 3, *size).double()
     doubled = torch.nn.functional.interpolate(picture, scale_factor=2.0, mode="nearest")
-    merged = transposed(conv)
+    merged = merge(conv)
     torch.testing.assert_close(merged(picture), conv(doubled), rtol=1e-6, atol=1e-6)
     assert (merged.bias is not None) == bias
 
 
 @torch.no_grad()
-def test_a_unet_predicts_the_same():
+@pytest.mark.parametrize("merge", WAYS)
+def test_a_unet_predicts_the_same(merge):
     unet = tiny_denoiser()
     given = torch.randn(2, 4, 16, 24), 500, torch.randn(2, 16, 32)
     stock = unet(*given).sample
-    merge_layers(unet)
+    merge_layers(unet, merge)
     assert all(layer.use_conv_transpose for layer in upsamplers(unet))
     torch.testing.assert_close(unet(*given).sample, stock, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
-def test_a_decoder_decodes_the_same():
+@pytest.mark.parametrize("merge", WAYS)
+def test_a_decoder_decodes_the_same(merge):
     kinds = {"down_block_types": ("DownEncoderBlock2D",) * 3}
     kinds["up_block_types"] = ("UpDecoderBlock2D",) * 3
     vae = AutoencoderKL(block_out_channels=(8, 8, 16), norm_num_groups=4, **kinds)
     latents = torch.randn(1, 4, 7, 5)
     stock = vae.decode(latents).sample
-    merge_layers(vae.decoder)
+    merge_layers(vae.decoder, merge)
     assert len(upsamplers(vae.decoder)) == 2
     torch.testing.assert_close(vae.decode(latents).sample, stock, rtol=1e-4, atol=1e-5)
 
@@ -62,7 +68,7 @@ def test_a_decoder_decodes_the_same():
 def test_layers_of_another_kind_stay(given):
     layer, picture = Upsample2D(4, **given), torch.randn(1, 4, 3, 3)
     stock = layer(picture)
-    merge_layers(layer)
+    merge_layers(layer, transposed)
     torch.testing.assert_close(layer(picture), stock, rtol=0, atol=0)
     assert not layer.use_conv_transpose
 
