@@ -5,7 +5,7 @@ import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
 from tiny_models import SIDE, save_tiny_sd1, tiny_denoiser
 
-from render.attention import QUERIES, ChunkedAttention, attention, use_chunks
+from render.attention import QUERIES, ChunkedAttention, attention, largest_scores, use_chunks
 from render.families import ModelSource
 from render.loading import open_diffusion
 from render.plan import Recipe
@@ -17,6 +17,38 @@ def test_chunks_are_the_whole(tokens, keys):
     q, k, v = (torch.randn(2, 3, length, 8) for length in (tokens, keys, keys))
     whole = torch.nn.functional.scaled_dot_product_attention(q, k, v)
     torch.testing.assert_close(attention(q, k, v), whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [QUERIES - 1, 2 * QUERIES + 3])
+@pytest.mark.parametrize("keys", [7, 600])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("scale", [1, 30])  # scores of some hundred
+def test_many_scores_are_rounded_as_few(monkeypatch, tokens, keys, dtype, scale):
+    kind = getattr(torch, dtype)
+    q, k, v = (torch.randn(2, 3, length, 8).to(kind) for length in (tokens, keys, keys))
+    q[1, 2] *= scale  # one head's
+    exact = torch.nn.functional.scaled_dot_product_attention(q.double(), k.double(), v.double())
+    few = attention(q, k, v).double() - exact
+    monkeypatch.setattr("render.attention.SCORES", 0)
+    many = attention(q, k, v).double() - exact
+    for row, head in ((0, 0), (1, 2)):
+        assert many[row, head].std() < 2 * few[row, head].std()
+
+
+@pytest.mark.parametrize("size", [1, 8])
+def test_no_score_is_beyond_its_bound(size):
+    q, k = size * torch.randn(2, 3, 50, 8), torch.randn(2, 3, 60, 8)
+    bounds = largest_scores(q, k)
+    found = (q @ k.mT).abs().amax((-2, -1))
+    assert bool((found <= bounds).all())
+    assert bool((found > bounds / 4).all())
+
+
+def test_numbers_that_are_none_stay_none(monkeypatch):
+    monkeypatch.setattr("render.attention.SCORES", 0)
+    q, k, v = (torch.randn(1, 1, 9, 8).bfloat16() for _ in range(3))
+    q[0, 0, 3] = float("nan")
+    assert attention(q, k, v).isnan().any(-1).sum() == 1
 
 
 @torch.no_grad()
