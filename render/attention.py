@@ -41,21 +41,21 @@ def use_whole(denoiser: Any) -> None:
 
 def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """softmax(q k^T / sqrt(d)) v of (rows, heads, tokens, d) each (Vaswani et al. 2017, eq. 1)."""
-    if q.shape[1] * q.shape[2] * k.shape[2] <= SCORES:
-        return torch.softmax((q * q.shape[-1] ** -0.5) @ k.mT, dim=-1) @ v
     queries, keys = (q * (q.shape[-1] ** -0.5 * log2(e))).contiguous(), k.contiguous()
-    bits = BITS if q.dtype == torch.bfloat16 else 0  # float16 ends at 2^16
-    small = (largest_scores(queries, keys) <= bits).tolist()
+    small = largest_scores(queries, keys) <= (BITS if q.dtype == torch.bfloat16 else -1)
+    values = torch.cat([v, v.new_ones(*v.shape[:3], 1)], dim=-1)  # the last one sums up
+    if q.shape[1] * q.shape[2] * k.shape[2] <= SCORES:
+        scores = queries @ keys.mT
+        sums = raised(scores, scores, bool(small.all())) @ values
+        return sums[..., :-1] / sums[..., -1:]
     room = [q.new_empty(QUERIES, k.shape[2]) for _ in range(2)]
     out: torch.Tensor = q.new_empty(q.mT.shape)
     for row, head in product(range(q.shape[0]), range(q.shape[1])):
-        # As many rows as values and a last one that sums up; few rows beat few columns.
-        values = torch.cat([v[row, head].t(), v.new_ones(1, v.shape[2])])
-        given = keys[row, head].t(), values, small[row][head], room
+        given = keys[row, head].t(), values[row, head].t().contiguous(), bool(small[row, head])
         for some, part in zip(
             queries[row, head].split(QUERIES), out[row, head].split(QUERIES, dim=1), strict=True
         ):
-            attend(some, *given, part)
+            attend(some, *given, room, part)
     return out.mT
 
 
@@ -67,22 +67,34 @@ def attend(
     room: Sequence[torch.Tensor],
     out: torch.Tensor,
 ) -> None:
-    """Some queries (n, d) of a head to `out` (d, n). The softmax's division comes after the sum,
-    and where all scores are small nothing is taken off them before.
+    """Some queries (n, d) of a head to `out` (d, n).
 
     Args:
         keys: (d, tokens), of scores that are exponents of 2.
-        values: (d, tokens) and a row of ones.
-        small: whether no power leaves the numbers that there are.
+        values: (d, tokens) and a row of ones; few rows beat few columns.
+        small: as `raised` has it.
         room: for scores and powers, (at least n, tokens) each.
     """
     scores, powers = (each[: len(queries)] for each in room)
     torch.mm(queries, keys, out=scores)
-    if not small:
-        scores -= scores.amax(-1, keepdim=True)
-    torch.exp2(scores, out=powers)
-    sums = torch.mm(values, powers.t())
+    sums = torch.mm(values, raised(scores, powers, small).t())
     torch.div(sums[:-1], sums[-1], out=out)
+
+
+def raised(scores: torch.Tensor, powers: torch.Tensor, small: bool) -> torch.Tensor:
+    """2 to the scores (…, tokens), times what does not matter.
+
+    Args:
+        powers: what to write them to.
+        small: whether the powers, and their sums, are among the numbers that the dtype has; else
+            they are made to sum up to 1, at the cost of three ways through memory.
+    """
+    if small:
+        return torch.exp2(scores, out=powers)
+    scores -= scores.amax(-1, keepdim=True)
+    torch.exp2(scores, out=powers)
+    powers /= powers.sum(-1, keepdim=True, dtype=torch.float32)
+    return powers
 
 
 def largest_scores(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,7 @@ from render.converted import convert_networks
 from render.diffusion import ANCHORS_PER_FRAME, ROWS_PER_FRAME, Diffusion, out_of_memory
 from render.families import ModelSource
 from render.fit import whole_memory
+from render.gated import split_gates
 from render.heap import keep_freed
 from render.layout import multiply_as_declared
 from render.loras import Lora
@@ -147,6 +148,8 @@ def save_products(diffusion: Diffusion, compute: ComputeConfig) -> None:
     unet = diffusion.denoiser.denoiser if diffusion.family.denoiser == "unet" else None
     if unet:
         diffusion.denoiser.prefix = SharedPrefix(unet, diffusion.frames_per_call())
+    if unet and diffusion.kind == "cpu" and compute.offload == "none":
+        split_gates(unet)
     alone = diffusion.kind == "cpu" and diffusion.frames_per_call() == 1
     if alone and compute.offload == "none":
         networks = [unet] if unet and not diffusion.adapters.adapters else []

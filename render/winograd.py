@@ -284,6 +284,6 @@ def tiling_for(conv: Layer, height: int, width: int) -> tuple[Tiling, Tiling] | 
         return (DOUBLING, DOUBLING) if channels > CHANNELS else None
     if channels < CHANNELS:
         return None
-    if conv.weight.dtype != torch.float32:
-        return LARGE, SMALL
-    return (LARGE, LARGE) if height * width >= PIXELS else (SMALL, SMALL)
+    if height * width < PIXELS:
+        return SMALL, SMALL
+    return LARGE, LARGE if conv.weight.dtype == torch.float32 else SMALL
