@@ -98,6 +98,8 @@ class Row:
     seconds_share: float
     psnr: float
     """Of the squared error over all frames, in which the few that are far off count most."""
+    mean_psnr: float
+    """The mean of the frames' own, of those that differ at all."""
     close: float
     """Share of the frames that are as close as CLOSE."""
     worst: float
@@ -265,6 +267,7 @@ def judged(
         rows_share=sum(r.rows for r in own) / sum(r.rows for r in base),
         seconds_share=statistics.median(shares),
         psnr=decibels(float(errors.mean())),
+        mean_psnr=mean_psnr(errors.tolist()),
         close=float(np.mean([decibels(error) >= CLOSE for error in errors])),
         worst=decibels(float(errors.max())),
         dip=statistics.median(dips),
@@ -284,6 +287,11 @@ def judged(
         own_pair=pair,
         own_frame=frame,
     )
+
+
+def mean_psnr(errors: Sequence[float]) -> float:
+    """The mean of the dB of frames that differ; infinite if none does."""
+    return statistics.mean([decibels(error) for error in errors if error] or [float("inf")])
 
 
 def segments(film: Film) -> Iterator[list[Picture]]:
@@ -321,16 +329,16 @@ def table(rows: Sequence[Row], pairs: int, asked: argparse.Namespace) -> Iterato
     yield f"\n{pairs} pairs of prompts, {sampler}; × is how many times as fast as exact.\n"
     yield (
         "| setting | s a frame | × | rows a frame | × | PSNR to exact "
-        f"| frames of {CLOSE} dB | worst frame "
+        f"| mean of frames that differ | frames of {CLOSE} dB | worst frame "
         "| sharpness between keyframes (worst, faults) | smoothness (exact's) "
         "| largest step (exact's) |"
     )
-    yield "|---|" + "---|" * 10
+    yield "|---|" + "---|" * 11
     for row in rows:
         yield (
             f"| {row.name} | {row.seconds:.3f} | {1 / row.seconds_share:.2f} | {row.rows:.1f} "
             f"| {1 / row.rows_share:.2f} | {in_db(row.psnr)} "
-            f"| {row.close:.0%} | {in_db(row.worst)} "
+            f"| {in_db(row.mean_psnr)} | {row.close:.0%} | {in_db(row.worst)} "
             f"| {row.dip:.2f} ({row.worst_dip:.2f}, {row.faults}) "
             f"| {row.smooth:.3f} ({row.exact_smooth:.3f}) "
             f"| {row.jump:.2f} ({row.exact_jump:.2f}) |"

@@ -67,7 +67,7 @@ def picked(leaf: Any, axis: int, owners: tuple[int, ...]) -> Any:
     return leaf.index_select(axis, index_on(leaf.device, owners))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def index_on(device: torch.device, places: tuple[int, ...]) -> torch.Tensor:
     """Places as a tensor there; kept, since a copy to a GPU waits for all that it has to do."""
     return torch.tensor(places, device=device)

@@ -19,9 +19,9 @@ from render.converted import convert_networks
 from render.diffusion import ANCHORS_PER_FRAME, ROWS_PER_FRAME, Diffusion, out_of_memory
 from render.families import ModelSource
 from render.fit import whole_memory
-from render.gated import split_gates
 from render.heap import keep_freed
 from render.layout import multiply_as_declared
+from render.linear import use_onednn
 from render.loras import Lora
 from render.pipeline import load_pipeline
 from render.plan import Recipe
@@ -149,7 +149,7 @@ def save_products(diffusion: Diffusion, compute: ComputeConfig) -> None:
     if unet:
         diffusion.denoiser.prefix = SharedPrefix(unet, diffusion.frames_per_call())
     if unet and diffusion.kind == "cpu" and compute.offload == "none":
-        split_gates(unet)
+        use_onednn(unet)
     alone = diffusion.kind == "cpu" and diffusion.frames_per_call() == 1
     if alone and compute.offload == "none":
         networks = [unet] if unet and not diffusion.adapters.adapters else []

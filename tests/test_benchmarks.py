@@ -150,12 +150,18 @@ def test_a_setting_is_judged_by_its_own_frames_enlarged():
     }
     rows = judged(films)
     assert (rows["fewer"].psnr, rows["fewer"].fps) == (np.inf, 4)
+    assert rows["fewer"].mean_psnr == np.inf
     assert rows["fewer"].smooth == rows["fewer"].exact_smooth
     assert 10 < rows["smaller"].psnr < 40
     assert rows["smaller"].size == (SIDE // 2, SIDE // 2)
     assert rows["smaller"].own_pair == 1
     assert rows["dull"].faults == quality.SEGMENTS
     assert rows["exact"].faults == 0
+
+
+def test_frames_that_differ_are_averaged_by_themselves():
+    assert quality.mean_psnr([0, 255**2 / 100, 0, 255**2 / 10000]) == pytest.approx(30)
+    assert quality.mean_psnr([0.0, 0.0]) == np.inf
 
 
 def test_every_way_is_in_the_table_of_speed(tiny_sd1, tmp_path, monkeypatch, capsys):

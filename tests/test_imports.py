@@ -19,7 +19,7 @@ TABLE = """
     threads plan branches
     lock signals store tokens cost arriving
     noise batches ahead starts leaves deepcache early prefix blend texts assemble attention layout
-    upsampling winograd gated residuals pipeline adapters graphs compiled calibrated converted
+    upsampling winograd linear residuals pipeline adapters graphs compiled calibrated converted
     diffusion loading
     formats ffmpeg encode
     progress sheet report
@@ -32,7 +32,7 @@ ORDER = TABLE.split()
 HEAVY = {"torch", "diffusers", "transformers"}
 WITH_TORCH = {
     "noise", "batches", "ahead", "starts", "leaves", "deepcache", "early", "prefix", "blend",
-    "texts", "assemble", "attention", "layout", "upsampling", "winograd", "gated", "residuals",
+    "texts", "assemble", "attention", "layout", "upsampling", "winograd", "linear", "residuals",
     "pipeline", "adapters", "graphs", "compiled", "calibrated", "converted", "diffusion", "loading",
 }  # fmt: skip
 ALONE = {
