@@ -140,18 +140,20 @@ def decodes_in_tiles(diffusion: Diffusion) -> bool:
 
 
 def save_products(diffusion: Diffusion, compute: ComputeConfig) -> None:
-    """Let torch compute what a frame's rows have in common once, and large pictures in tiles.
+    """Let torch compute what a frame's rows have in common once; on a CPU, where no part waits
+    elsewhere, linear layers by oneDNN, and large pictures in tiles.
 
-    These only on a CPU where a frame's rows are a call of their own, since a row's last bits hang
-    on its place in a product; and not where parts wait elsewhere.
+    These only where a frame's rows are a call of their own, since a row's last bits hang on its
+    place in a product.
     """
     unet = diffusion.denoiser.denoiser if diffusion.family.denoiser == "unet" else None
     if unet:
         diffusion.denoiser.prefix = SharedPrefix(unet, diffusion.frames_per_call())
-    if unet and diffusion.kind == "cpu" and compute.offload == "none":
+    if diffusion.kind != "cpu" or compute.offload != "none":
+        return
+    if unet:
         use_onednn(unet)
-    alone = diffusion.kind == "cpu" and diffusion.frames_per_call() == 1
-    if alone and compute.offload == "none":
+    if diffusion.frames_per_call() == 1:
         networks = [unet] if unet and not diffusion.adapters.adapters else []
         if diffusion.residuals:
             networks.append(diffusion.residuals.net)
