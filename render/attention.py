@@ -46,12 +46,12 @@ def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor
     values = torch.cat([v, v.new_ones(*v.shape[:3], 1)], dim=-1)  # the last one sums up
     if q.shape[1] * q.shape[2] * k.shape[2] <= SCORES:
         scores = queries @ keys.mT
-        sums = raised(scores, scores, bool(small.all())) @ values
+        sums = raised(scores, scores, small[..., None, None]) @ values
         return sums[..., :-1] / sums[..., -1:]
     room = [q.new_empty(QUERIES, k.shape[2]) for _ in range(2)]
     out: torch.Tensor = q.new_empty(q.mT.shape)
     for row, head in product(range(q.shape[0]), range(q.shape[1])):
-        given = keys[row, head].t(), values[row, head].t().contiguous(), bool(small[row, head])
+        given = keys[row, head].t(), values[row, head].t().contiguous(), small[row, head]
         for some, part in zip(
             queries[row, head].split(QUERIES), out[row, head].split(QUERIES, dim=1), strict=True
         ):
@@ -63,7 +63,7 @@ def attend(
     queries: torch.Tensor,
     keys: torch.Tensor,
     values: torch.Tensor,
-    small: bool,
+    small: torch.Tensor,
     room: Sequence[torch.Tensor],
     out: torch.Tensor,
 ) -> None:
@@ -81,19 +81,20 @@ def attend(
     torch.div(sums[:-1], sums[-1], out=out)
 
 
-def raised(scores: torch.Tensor, powers: torch.Tensor, small: bool) -> torch.Tensor:
+def raised(scores: torch.Tensor, powers: torch.Tensor, small: torch.Tensor) -> torch.Tensor:
     """2 to the scores (…, tokens), times what does not matter.
 
     Args:
         powers: what to write them to.
-        small: whether the powers, and their sums, are among the numbers that the dtype has; else
-            they are made to sum up to 1, at the cost of three ways through memory.
+        small: (…), whether the powers, and their sums, are among the numbers that the dtype has;
+            others are made to sum up to 1, at the cost of three ways through memory. So a row's
+            last bits hang on its own scores alone.
     """
-    if small:
+    if small.all():
         return torch.exp2(scores, out=powers)
-    scores -= scores.amax(-1, keepdim=True)
+    scores -= scores.amax(-1, keepdim=True).masked_fill(small, 0)
     torch.exp2(scores, out=powers)
-    powers /= powers.sum(-1, keepdim=True, dtype=torch.float32)
+    powers /= powers.sum(-1, keepdim=True, dtype=torch.float32).masked_fill(small, 1)
     return powers
 
 

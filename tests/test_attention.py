@@ -35,6 +35,15 @@ def test_many_scores_are_rounded_as_few(monkeypatch, tokens, keys, dtype, scale)
         assert many[row, head].std() < 2 * few[row, head].std()
 
 
+@pytest.mark.parametrize("few", [True, False])
+def test_a_row_does_not_depend_on_others_scores(monkeypatch, few):
+    monkeypatch.setattr("render.attention.SCORES", 1 << 30 if few else 0)
+    q, k, v = (torch.randn(2, 3, length, 8).bfloat16() for length in (50, 60, 60))
+    alone = attention(q, k, v)[0]
+    q[1] *= 30
+    assert torch.equal(attention(q, k, v)[0], alone)
+
+
 @pytest.mark.parametrize("size", [1, 8])
 def test_no_score_is_beyond_its_bound(size):
     q, k = size * torch.randn(2, 3, 50, 8), torch.randn(2, 3, 60, 8)

@@ -231,8 +231,9 @@ def test_openvino_paints_what_torch_paints_and_converts_once(
     assert second == []
 
 
-def test_openvino_computes_what_large_frames_rows_share_once(tiny_sd1, kept_here):
+def test_openvino_computes_what_large_frames_rows_share_once(tiny_sd1, kept_here, monkeypatch):
     torchs = pictures(opened(tiny_sd1), [0, 1, 2])
+    monkeypatch.setattr("render.loading.use_onednn", lambda net: None)  # as with that engine
     diffusion, said = opened(tiny_sd1), []
     denoiser, pipeline = diffusion.denoiser, diffusion.pipeline
     denoiser.rows_per_call = denoiser.prefix = None  # as for large frames

@@ -64,7 +64,10 @@ def to_the_cpu(monkeypatch):
 
 @pytest.mark.parametrize("name", ["sd1", "sd3"])
 @pytest.mark.parametrize("offload", ["model", "sequential"])
-def test_offloading_changes_no_pixel(tiny_sd1, family_folder, to_the_cpu, name, offload):
+def test_offloading_changes_no_pixel(
+    tiny_sd1, family_folder, to_the_cpu, monkeypatch, name, offload
+):
+    monkeypatch.setattr("render.loading.use_onednn", lambda net: None)  # a GPU has none
     folder, side = (tiny_sd1, SIDE) if name == "sd1" else (family_folder(name), 16)
     assert np.array_equal(pictures(folder, side, offload=offload), pictures(folder, side))
 
