@@ -38,7 +38,7 @@ from render.leaves import (
     weighted_sum,
     with_leaves,
 )
-from render.prefix import CapturedPrefix, SharedPrefix
+from render.prefix import Prefix
 
 Combine = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
 Residual = Callable[[Mapping[str, Any], tuple[int, ...]], Mapping[str, Any]]
@@ -152,7 +152,7 @@ class BlendedDenoiser:
         self.on_loras: Callable[[Weights], None] = lambda weights: None
         self.residuals: Residual | None = None
         self.deep: DeepCache | None = None
-        self.prefix: SharedPrefix | CapturedPrefix | None = None
+        self.prefix: Prefix | None = None
         self.deep_every = 1
         self.since_whole = 0
         self.stock_forward: Callable[..., Any] = denoiser.forward

@@ -67,8 +67,8 @@ def compile_networks(
         put_channels_last(net)
         put_channels_last(decoder)
         if family.denoiser == "unet" and any(layers_before_texts(net)):
-            denoiser.prefix = CapturedPrefix(net, frames_per_call, graphed, denoiser.stock_forward)
-            denoiser.stock_forward = denoiser.prefix
+            captured = CapturedPrefix(net, frames_per_call, graphed, denoiser.stock_forward)
+            denoiser.prefix = denoiser.stock_forward = captured
         else:
             denoiser.stock_forward = graphed(denoiser.stock_forward)
         if not cast_for_decoding(pipeline):

@@ -29,7 +29,7 @@ from render.prefix import SharedPrefix
 from render.residuals import load_residuals
 from render.texts import PLACEHOLDER
 from render.threads import threads_for
-from render.upsampling import Phases, merge_upsampling
+from render.upsampling import Phases, merge_upsampling, transposed
 from render.winograd import has_tiles, use_tiles
 
 FOR_TILES = 0.2  # of the whole memory: what weights for tiles may take more than their layers did
@@ -77,7 +77,8 @@ def open_diffusion(
         adapters = Adapters(pipeline, family, loras)
         if loras and device == "cpu" and in_place:
             latents = family.noise_shape(pipeline, recipe.height, recipe.width)
-            merge_upsampling(pipeline, latents, family.denoiser == "unet")  # what no LoRA changes
+            unet = family.denoiser == "unet"
+            merge_upsampling(pipeline, latents, unet, transposed)  # what no LoRA changes
         residuals = load_residuals(source, recipe, device, images or {})
         diffusion = Diffusion(
             pipeline, family, recipe, device, batch, on_text, images, adapters, residuals

@@ -30,7 +30,7 @@ from render.layout import lay_out, lay_out_denoiser
 from render.models import read_json
 from render.parts import reading_whole, skipping
 from render.plan import Recipe
-from render.upsampling import merge_upsampling
+from render.upsampling import merge_upsampling, transposed
 
 HUB_TIMEOUT_S = 10
 LATENT_DEFAULTS = {"clip_sample": False, "skip_prk_steps": True}
@@ -78,7 +78,7 @@ def load_pipeline(
     unet = family.denoiser == "unet"
     if device == "cpu":
         latents = family.noise_shape(pipeline, recipe.height, recipe.width)
-        merge_upsampling(pipeline, latents, unet and not changes)
+        merge_upsampling(pipeline, latents, unet and not changes, transposed)
     if unet:
         lay_out_denoiser(pipeline.unet, device)
         lay_out(pipeline.vae, device)

@@ -26,20 +26,16 @@ Places = tuple[torch.Tensor, torch.Tensor]
 """Which rows are computed, and of which of them each row has the answer."""
 
 
-class SharedPrefix:
-    """The layers of a U-Net that no text reaches, patched.
+class Prefix:
+    """What rows of a call have in common.
 
     Args:
-        unet: its layers' `forward` is replaced on the instances.
-        frames_per_call: rows of every call of these layers (or all that there are), the last one
-            padded, so that a frame's pixels do not depend on how many others it is rendered with.
+        frames_per_call: frames whose rows usually share a call.
     """
 
-    def __init__(self, unet: Any, frames_per_call: int) -> None:
+    def __init__(self, frames_per_call: int) -> None:
         self.frames_per_call = frames_per_call
         self.owners: tuple[int, ...] = ()
-        for layer in layers_before_texts(unet):
-            layer.forward = self.shared(layer.forward)
 
     @contextmanager
     def among(self, owners: tuple[int, ...]) -> Iterator[None]:
@@ -50,6 +46,26 @@ class SharedPrefix:
         finally:
             self.owners = ()
 
+    @property
+    def firsts(self) -> dict[int, int]:
+        """The owners of the rows, and the first row of each."""
+        return {owner: self.owners.index(owner) for owner in self.owners}
+
+
+class SharedPrefix(Prefix):
+    """The layers of a U-Net that no text reaches, patched.
+
+    Args:
+        unet: its layers' `forward` is replaced on the instances.
+        frames_per_call: rows of every call of these layers (or all that there are), the last one
+            padded, so that a frame's pixels do not depend on how many others it is rendered with.
+    """
+
+    def __init__(self, unet: Any, frames_per_call: int) -> None:
+        super().__init__(frames_per_call)
+        for layer in layers_before_texts(unet):
+            layer.forward = self.shared(layer.forward)
+
     def shared(self, stock: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         """A layer's `forward` that computes one row an owner."""
 
@@ -58,7 +74,7 @@ class SharedPrefix:
                 return stock(*args, **named)
             answers: list[torch.Tensor] = []
             rows = len(self.owners)
-            firsts = {owner: self.owners.index(owner) for owner in self.owners}
+            firsts = self.firsts
             size = min(self.frames_per_call, rows)
             for start in range(0, len(firsts), size):
                 places = list(firsts.values())[start : start + size]
@@ -72,7 +88,7 @@ class SharedPrefix:
         return forward
 
 
-class CapturedPrefix:
+class CapturedPrefix(Prefix):
     """The same for calls that are compiled and captured: which rows are computed, and whose answer
     each row has, is told in tensors, so that one graph serves all frames.
 
@@ -85,26 +101,16 @@ class CapturedPrefix:
     """
 
     def __init__(self, unet: Any, frames_per_call: int, capture: Capture, call: Forward) -> None:
-        self.frames_per_call = frames_per_call
-        self.owners: tuple[int, ...] = ()
+        super().__init__(frames_per_call)
         self.places: Places | None = None
         self.captured = capture(self.placed(call))
         for layer in layers_before_texts(unet):
             if isinstance(layer, ResnetBlock2D | Attention):
                 layer.forward = self.shared(layer.forward)
 
-    @contextmanager
-    def among(self, owners: tuple[int, ...]) -> Iterator[None]:
-        """Inside of the block, rows of one owner have the prefix in common."""
-        self.owners = owners
-        try:
-            yield
-        finally:
-            self.owners = ()
-
     def __call__(self, *args: Any, **named: Any) -> Any:
         """The U-Net's call."""
-        firsts = {owner: self.owners.index(owner) for owner in self.owners}
+        firsts = self.firsts
         if not 0 < len(firsts) <= self.frames_per_call < len(self.owners):
             return self.captured(None, *args, **named)
         order = list(firsts)
@@ -147,9 +153,7 @@ class CapturedPrefix:
 
 def selected(value: Any, firsts: torch.Tensor, rows: int) -> Any:
     """Those rows of a layer's argument; what has no rows as it is."""
-    if isinstance(value, torch.Tensor) and value.ndim > 1 and value.shape[0] == rows:
-        return value.index_select(0, firsts)
-    return value
+    return value.index_select(0, firsts) if has_rows(value, rows) else value
 
 
 def compute_first_row(unet: Any) -> None:
@@ -173,9 +177,14 @@ def of_first_row(stock: Callable[..., torch.Tensor]) -> Callable[..., torch.Tens
 
 def rows_of(value: Any, places: Sequence[int], rows: int) -> Any:
     """Those rows of a layer's argument; what has no rows as it is."""
-    if isinstance(value, torch.Tensor) and value.ndim > 1 and value.shape[0] == rows:
+    if has_rows(value, rows):
         return torch.cat([value[place : place + 1] for place in places])
     return value
+
+
+def has_rows(value: Any, rows: int) -> bool:
+    """Whether a layer's argument has so many rows."""
+    return isinstance(value, torch.Tensor) and value.ndim > 1 and value.shape[0] == rows
 
 
 def layers_before_texts(unet: Any) -> Iterator[nn.Module]:

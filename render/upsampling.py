@@ -19,19 +19,17 @@ from torch.nn.functional import conv2d, pad
 Merged = Callable[[nn.Conv2d], nn.Module]
 
 
-def merge_upsampling(
-    pipeline: Any, latents: Sequence[int], unet_too: bool, merged: Merged | None = None
-) -> None:
+def merge_upsampling(pipeline: Any, latents: Sequence[int], unet_too: bool, merged: Merged) -> None:
     """Let the decoder's upsampling layers compute so, and the U-Net's; not those that LoRAs change.
 
     Args:
         latents: shape (…, h, w).
         unet_too: whether the pipeline has a U-Net whose layers nothing will change from now on.
-        merged: makes a convolution after a doubling one layer; None: a CPU's way, `transposed`.
+        merged: makes a convolution after a doubling one layer: `transposed` or `Phases`.
     """
-    merge_layers(pipeline.vae.decoder, merged or transposed)
+    merge_layers(pipeline.vae.decoder, merged)
     if unet_too and doubles_everywhere(pipeline.unet, latents):
-        merge_layers(pipeline.unet, merged or transposed)
+        merge_layers(pipeline.unet, merged)
 
 
 def merge_layers(network: nn.Module, merged: Merged) -> None:
