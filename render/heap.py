@@ -1,8 +1,7 @@
 """The heap of a process that computes on a CPU: what a layer frees, the next one gets.
 
 Left to itself glibc gives freed memory back to the system, which hands it out again page by page,
-cleared: a fifth of a storybook row's time. What is larger than 32 MiB, its limit, still goes that
-way.
+cleared: a fifth of a storybook row's time, and of a large picture's decoding.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from __future__ import annotations
 import ctypes
 import os
 
-SETTINGS = {-3: 32 << 20, -1: 1 << 30}
-"""M_MMAP_THRESHOLD: bytes that are taken from the heap; M_TRIM_THRESHOLD: what it may keep."""
+SETTINGS = {-4: 0, -1: 1 << 30}
+"""M_MMAP_MAX: blocks that are taken from elsewhere; M_TRIM_THRESHOLD: bytes that it may keep."""
 
 
 def keep_freed() -> bool:
