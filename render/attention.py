@@ -19,24 +19,23 @@ SCORES = 4 << 20  # of a row that are computed at once: few keys, or few queries
 BITS = 80  # powers of 2 that bfloat16 sums up in thousands, 2^-80 to 2^80
 
 
-def use_chunks(denoiser: Any) -> None:
-    """Let a U-Net's plain attention layers compute in chunks; others keep what they have."""
-    denoiser.set_attn_processor(
-        {
-            name: ChunkedAttention() if type(stock) is AttnProcessor2_0 else stock
-            for name, stock in denoiser.attn_processors.items()
-        }
-    )
+def use_chunks(net: Any) -> None:
+    """Let a network's plain attention layers compute in chunks; others keep what they have."""
+    replace(net, AttnProcessor2_0, ChunkedAttention)
 
 
-def use_whole(denoiser: Any) -> None:
+def use_whole(net: Any) -> None:
     """Undo `use_chunks`: an engine that traces a network would take its loops for fixed."""
-    denoiser.set_attn_processor(
-        {
-            name: AttnProcessor2_0() if type(used) is ChunkedAttention else used
-            for name, used in denoiser.attn_processors.items()
-        }
-    )
+    replace(net, ChunkedAttention, AttnProcessor2_0)
+
+
+def replace(net: Any, old: type[Any], new: type[Any]) -> None:
+    """Put processors of a kind in the places of others; not every autoencoder has any."""
+    used = getattr(net, "attn_processors", {})
+    if used:
+        net.set_attn_processor(
+            {name: new() if type(each) is old else each for name, each in used.items()}
+        )
 
 
 def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -49,14 +48,14 @@ def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor
         sums = raised(scores, scores, small[..., None, None]) @ values
         return sums[..., :-1] / sums[..., -1:]
     room = [q.new_empty(QUERIES, k.shape[2]) for _ in range(2)]
-    out: torch.Tensor = q.new_empty(q.mT.shape)
+    out = q.new_empty(q.transpose(1, 2).shape).transpose(1, 2)  # as the next layer reads it
     for row, head in product(range(q.shape[0]), range(q.shape[1])):
         given = keys[row, head].t(), values[row, head].t().contiguous(), small[row, head]
         for some, part in zip(
-            queries[row, head].split(QUERIES), out[row, head].split(QUERIES, dim=1), strict=True
+            queries[row, head].split(QUERIES), out[row, head].split(QUERIES), strict=True
         ):
             attend(some, *given, room, part)
-    return out.mT
+    return out
 
 
 def attend(
@@ -67,7 +66,7 @@ def attend(
     room: Sequence[torch.Tensor],
     out: torch.Tensor,
 ) -> None:
-    """Some queries (n, d) of a head to `out` (d, n).
+    """Some queries (n, d) of a head to `out` (n, d).
 
     Args:
         keys: (d, tokens), of scores that are exponents of 2.
@@ -78,7 +77,7 @@ def attend(
     scores, powers = (each[: len(queries)] for each in room)
     torch.mm(queries, keys, out=scores)
     sums = torch.mm(values, raised(scores, powers, small).t())
-    torch.div(sums[:-1], sums[-1], out=out)
+    out.copy_(torch.div(sums[:-1], sums[-1]).t())
 
 
 def raised(scores: torch.Tensor, powers: torch.Tensor, small: torch.Tensor) -> torch.Tensor:
@@ -107,7 +106,7 @@ def largest_scores(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
 
 
 class ChunkedAttention(AttnProcessor2_0):  # type: ignore[misc]
-    """In place of the stock processor of a U-Net's layer; what is not plain goes to that."""
+    """In place of the stock processor of a layer; what is not plain goes to that."""
 
     def __call__(
         self,
@@ -119,24 +118,26 @@ class ChunkedAttention(AttnProcessor2_0):  # type: ignore[misc]
         *args: Any,
         **kwargs: Any,
     ) -> torch.Tensor:
-        """Shapes as the stock processor has them: (rows, tokens, channels)."""
-        special = (attn.spatial_norm, attn.group_norm, attn.norm_cross, attn.norm_q, attn.norm_k)
-        if attention_mask is not None or hidden_states.ndim != 3 or any(special):
+        """Shapes as the stock processor has them: (rows, tokens, channels), an autoencoder's (B, C,
+        H, W)."""
+        special = (attn.spatial_norm, attn.norm_cross, attn.norm_q, attn.norm_k)
+        if attention_mask is not None or any(special):
             stock: torch.Tensor = super().__call__(
                 attn, hidden_states, encoder_hidden_states, attention_mask, temb, *args, **kwargs
             )
             return stock
-        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        states = hidden_states if hidden_states.ndim == 3 else hidden_states.flatten(2).mT
+        if attn.group_norm is not None:
+            states = attn.group_norm(states.mT).mT
+        context = states if encoder_hidden_states is None else encoder_hidden_states
         heads = [
-            layer(states).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            for layer, states in (
-                (attn.to_q, hidden_states),
-                (attn.to_k, context),
-                (attn.to_v, context),
-            )
+            layer(given).unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+            for layer, given in ((attn.to_q, states), (attn.to_k, context), (attn.to_v, context))
         ]
         joined = attention(*heads).transpose(1, 2).flatten(2)
         out: torch.Tensor = attn.to_out[1](attn.to_out[0](joined))
-        out = out + hidden_states if attn.residual_connection else out
-        rescaled: torch.Tensor = out / attn.rescale_output_factor
-        return rescaled
+        if hidden_states.ndim == 4:
+            out = out.mT.unflatten(2, hidden_states.shape[2:])
+        if attn.residual_connection:
+            out = out + hidden_states
+        return out if attn.rescale_output_factor == 1 else out / attn.rescale_output_factor

@@ -1,86 +1,94 @@
 """Linear layers on a CPU by oneDNN, with what follows them in the same pass.
 
-torch hands float32 to MKL, which takes up to half as long again on AMD's CPUs, and adds a bias in
-bfloat16 in a pass of its own. torch brings oneDNN's product for its compiler, with the bias and a
-GELU behind it; here layers call it as they are. A gated feed-forward layer (GEGLU, Shazeer 2020,
-arXiv:2002.05202) is two such products: as the stock layer's one, everything after it would read and
-write in stretches.
+torch hands float32 to MKL, which takes up to half as long again on AMD's CPUs, adds a bias in
+bfloat16 in a pass of its own, and has weights laid out anew in every call. It brings oneDNN's
+product for its compiler, of weights that are laid out once, with the bias and a GELU behind it;
+here layers call it as they are. A gated feed-forward layer (GEGLU, Shazeer 2020, arXiv:2002.05202)
+is two such products: as the stock layer's one, all that follows would read and write in stretches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
 import torch
 from diffusers.models.activations import GEGLU
-from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
-
-Forward = Callable[..., torch.Tensor]
 
 
 def use_onednn(network: nn.Module) -> None:
-    """Let the linear layers of a network's transformers compute so, where oneDNN can."""
+    """Let the linear layers of a network's transformers compute so, where oneDNN can. From then on
+    nothing can change their weights."""
     if not torch.backends.mkldnn.is_available():
         return
-    blocks = (each for each in network.modules() if isinstance(each, BasicTransformerBlock))
-    layers: Iterator[Any] = (layer for block in blocks for layer in block.modules())
-    for layer in layers:
-        kind = type(layer)
-        if kind is nn.Linear:
-            layer.forward = by_onednn(layer, layer.forward)
-        elif kind is GEGLU:
-            layer.forward = in_halves(layer, layer.forward)
+    for transformer in list(network.modules()):
+        if isinstance(transformer, Transformer2DModel):
+            for parent in list(transformer.modules()):
+                pack_layers(parent)
 
 
-def by_onednn(layer: nn.Linear, stock: Forward) -> Forward:
-    """A linear layer's `forward`."""
-
-    def forward(states: torch.Tensor) -> torch.Tensor:
-        if not is_plain(layer):
-            return stock(states)
-        return product(states, layer.weight, layer.bias)
-
-    return forward
-
-
-def in_halves(layer: GEGLU, stock: Forward) -> Forward:
-    """A gated layer's `forward`."""
-
-    def forward(states: torch.Tensor, *args: Any, **named: Any) -> torch.Tensor:
-        proj = layer.proj
-        if not is_plain(proj):
-            return stock(states, *args, **named)
-        weights = proj.weight.chunk(2)
-        biases = (None, None) if proj.bias is None else proj.bias.chunk(2)
-        gate = product(states, weights[1], biases[1], "gelu", "none")
-        return gate.mul_(product(states, weights[0], biases[0]))
-
-    return forward
+def pack_layers(parent: nn.Module) -> None:
+    """Put packed layers in the places of a module's linear ones."""
+    children: list[tuple[str, Any]] = list(parent.named_children())
+    for name, layer in children:
+        if is_plain(layer):
+            setattr(parent, name, PackedLinear(layer.weight, layer.bias))
+        elif type(layer) is GEGLU and is_plain(layer.proj):
+            setattr(parent, name, PackedGEGLU(layer.proj))
 
 
-def product(
-    states: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    after: str = "none",
-    kind: str = "",
-) -> torch.Tensor:
-    """(…, in) to (…, out), with what comes after: for GELU of the kind `none`, the exact one."""
-    answer: torch.Tensor = torch.ops.mkldnn._linear_pointwise(states, weight, bias, after, [], kind)
-    return answer
+class PackedLinear(nn.Module):
+    """A linear layer whose weights lie as oneDNN multiplies them.
+
+    Args:
+        weight: (out, in).
+        bias: (out,), or None.
+    """
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        super().__init__()
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous())
+        self.weight = nn.Parameter(packed, requires_grad=False)
+        self.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+
+    def forward(self, states: torch.Tensor, after: str = "none", kind: str = "") -> torch.Tensor:
+        """(…, in) to (…, out), with what comes after: for GELU of kind `none`, the exact one."""
+        answer: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+            states, self.weight, self.bias, after, [], kind
+        )
+        return answer
+
+
+class PackedGEGLU(nn.Module):
+    """A gated layer's two halves, what is gated and its gate.
+
+    Args:
+        proj: both, one after the other.
+    """
+
+    def __init__(self, proj: nn.Linear) -> None:
+        super().__init__()
+        bias: torch.Tensor | None = proj.bias  # torch declares it as never None
+        biases = (None, None) if bias is None else bias.chunk(2)
+        self.gated, self.gate = map(PackedLinear, proj.weight.chunk(2), biases)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """(…, in) to (…, out)."""
+        gate: torch.Tensor = self.gate(states, "gelu", "none")
+        return gate.mul_(self.gated(states))
 
 
 def is_plain(layer: Any) -> bool:
     """Whether a layer is linear and nothing more, not a LoRA's or in 8 bits, in a dtype that oneDNN
     has on this CPU."""
-    if (type(layer), type(layer.weight)) != (nn.Linear, nn.Parameter):
+    weight: Any = layer.weight if type(layer) is nn.Linear else None
+    if type(weight) is not nn.Parameter:
         return False
-    if layer.weight.dtype == torch.bfloat16:
+    if weight.dtype == torch.bfloat16:
         return has_bfloat16()
-    return bool(layer.weight.dtype == torch.float32)
+    return bool(weight.dtype == torch.float32)
 
 
 @cache

@@ -20,6 +20,7 @@ from render.diffusion import ANCHORS_PER_FRAME, ROWS_PER_FRAME, Diffusion, out_o
 from render.families import ModelSource
 from render.fit import whole_memory
 from render.heap import keep_freed
+from render.inplace import write_in_place
 from render.layout import multiply_as_declared
 from render.linear import use_onednn
 from render.loras import Lora
@@ -110,8 +111,12 @@ def start_engine(
     if compute.engine == "torch":
         save_products(diffusion, compute)
         return
+    quantised = compute.quantised != "none"
+    by_torch = compute.engine == "openvino" and not quantised and decodes_in_tiles(diffusion)
     if unet:
         use_whole(diffusion.denoiser.denoiser)
+    if not by_torch:
+        use_whole(diffusion.pipeline.vae)
     if compute.engine == "compiled":
         if diffusion.kind == "cuda":
             merge_upsampling(diffusion.pipeline, diffusion.noise_shape, unet, Phases)
@@ -122,14 +127,13 @@ def start_engine(
         )
         return
     recorded = [diffusion.record(Text(PLACEHOLDER), rows) for rows in (1, 2)]
-    quantised = compute.quantised != "none"
-    by_torch = not quantised and decodes_in_tiles(diffusion)
     convert_networks(
         *(diffusion.pipeline, diffusion.denoiser, diffusion.recipe, recorded, on_notice),
         quantised,
         decoder=not by_torch,
     )
     if by_torch:
+        write_in_place(diffusion.pipeline.vae)
         use_tiles([], diffusion.pipeline.vae, diffusion.noise_shape, room_for_tiles(diffusion))
 
 
@@ -141,25 +145,28 @@ def decodes_in_tiles(diffusion: Diffusion) -> bool:
 
 
 def save_products(diffusion: Diffusion, compute: ComputeConfig) -> None:
-    """Let torch compute what a frame's rows have in common once; on a CPU, where no part waits
-    elsewhere, linear layers by oneDNN, and large pictures in tiles.
+    """Let torch compute what a frame's rows have in common once. On a CPU, where no part waits
+    elsewhere, write over what is no longer needed, compute linear layers by oneDNN, and large
+    pictures in tiles.
 
     These only where a frame's rows are a call of their own, since a row's last bits hang on its
     place in a product.
     """
     unet = diffusion.denoiser.denoiser if diffusion.family.denoiser == "unet" else None
+    guiding = diffusion.residuals.net if diffusion.residuals else None
+    denoising = [net for net in (unet, guiding) if net is not None]
+    on_cpu = diffusion.kind == "cpu" and compute.offload == "none"
+    if on_cpu:
+        for net in denoising:
+            write_in_place(net)
+            use_onednn(net)
+        write_in_place(diffusion.pipeline.vae)
     if unet:
         diffusion.denoiser.prefix = SharedPrefix(unet, diffusion.frames_per_call())
-    if diffusion.kind != "cpu" or compute.offload != "none":
-        return
-    if unet:
-        use_onednn(unet)
-    if diffusion.frames_per_call() == 1:
-        networks = [unet] if unet and not diffusion.adapters.adapters else []
-        if diffusion.residuals:
-            networks.append(diffusion.residuals.net)
+    if on_cpu and diffusion.frames_per_call() == 1:
+        unchanged = [net for net in denoising if net is guiding or not diffusion.adapters.adapters]
         room = room_for_tiles(diffusion)
-        use_tiles(networks, diffusion.pipeline.vae, diffusion.noise_shape, room)
+        use_tiles(unchanged, diffusion.pipeline.vae, diffusion.noise_shape, room)
 
 
 def room_for_tiles(diffusion: Diffusion) -> int:

@@ -26,7 +26,7 @@ from render.config import ComputeConfig
 from render.errors import ConfigError, Mistake
 from render.families import Family, ModelSource, family_of
 from render.fit import check_fits
-from render.layout import lay_out, lay_out_denoiser
+from render.layout import lay_out
 from render.models import read_json
 from render.parts import reading_whole, skipping
 from render.plan import Recipe
@@ -80,7 +80,7 @@ def load_pipeline(
         latents = family.noise_shape(pipeline, recipe.height, recipe.width)
         merge_upsampling(pipeline, latents, unet and not changes, transposed)
     if unet:
-        lay_out_denoiser(pipeline.unet, device)
+        lay_out(pipeline.unet, device)
         lay_out(pipeline.vae, device)
     return placed(pipeline, device, compute), family
 

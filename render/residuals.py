@@ -18,7 +18,7 @@ from diffusers.image_processor import VaeImageProcessor
 from render.assemble import fitting
 from render.families import ModelSource
 from render.images import known_picture
-from render.layout import lay_out_denoiser
+from render.layout import lay_out
 from render.leaves import index_on
 from render.plan import Recipe
 
@@ -91,5 +91,5 @@ def load_residuals(
             path, dtype=dtype, use_safetensors=True, local_files_only=True
         )
     net = net.to(device).eval()
-    lay_out_denoiser(net, device)
+    lay_out(net, device)
     return Residuals(net, scale, recipe, images)

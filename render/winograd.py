@@ -26,7 +26,7 @@ from torch.nn.functional import pad
 
 from render.upsampling import Doubling, keeps_size
 
-TILES = 256  # of a product: what they grow into stays in the caches
+TILES = 512  # of a product: what they grow into stays in the caches
 CHANNELS = 256  # fewer are not worth the two changes of basis
 PIXELS = 16 * 16  # of a picture that the larger tiles gain by; fewer wait for the weights
 

@@ -19,8 +19,8 @@ TABLE = """
     threads plan branches
     lock signals store tokens cost arriving
     noise batches ahead starts leaves deepcache early prefix blend texts assemble attention layout
-    upsampling winograd linear residuals pipeline adapters graphs compiled calibrated converted
-    diffusion loading
+    upsampling winograd linear inplace residuals pipeline adapters graphs compiled calibrated
+    converted diffusion loading
     formats ffmpeg encode
     progress sheet report
     prompts film rendering behind survey record work
@@ -32,8 +32,9 @@ ORDER = TABLE.split()
 HEAVY = {"torch", "diffusers", "transformers"}
 WITH_TORCH = {
     "noise", "batches", "ahead", "starts", "leaves", "deepcache", "early", "prefix", "blend",
-    "texts", "assemble", "attention", "layout", "upsampling", "winograd", "linear", "residuals",
-    "pipeline", "adapters", "graphs", "compiled", "calibrated", "converted", "diffusion", "loading",
+    "texts", "assemble", "attention", "layout", "upsampling", "winograd", "linear", "inplace",
+    "residuals", "pipeline", "adapters", "graphs", "compiled", "calibrated", "converted",
+    "diffusion", "loading",
 }  # fmt: skip
 ALONE = {
     "hydra": {"__main__"},

@@ -3,19 +3,23 @@
 import pytest
 import torch
 from diffusers.models.activations import GEGLU
-from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from peft import LoraConfig
+from peft.tuners import lora
 from tiny_models import SIDE, tiny_denoiser
 from torch import nn
 
 from render.config import ComputeConfig
 from render.families import ModelSource
-from render.linear import is_plain, use_onednn
+from render.linear import PackedGEGLU, PackedLinear, is_plain, use_onednn
 from render.loading import open_diffusion
 from render.plan import Recipe
 
+PACKED = PackedLinear | PackedGEGLU
 
-class Block(BasicTransformerBlock):
-    """A transformer's block with the given layers alone."""
+
+class Block(Transformer2DModel):
+    """A transformer with the given layers alone."""
 
     def __init__(self, **layers):
         nn.Module.__init__(self)
@@ -34,7 +38,9 @@ def test_layers_answer_the_same(dtype, bias):
     expected = [layer.double()(states.double()) for layer in layers.values()]
     block.to(kind)
     use_onednn(block)
-    for layer, exact in zip(layers.values(), expected, strict=True):
+    for name, exact in zip(layers, expected, strict=True):
+        layer = getattr(block, name)
+        assert isinstance(layer, PACKED) == (dtype != "float64")
         answer = layer(states)
         assert answer.dtype == kind
         error = {"float32": 1e-6, "bfloat16": 0.02, "float64": 1e-6}[dtype]
@@ -43,12 +49,15 @@ def test_layers_answer_the_same(dtype, bias):
 
 @torch.no_grad()
 def test_only_layers_of_transformers_change():
-    unet = tiny_denoiser()
+    unet = tiny_denoiser(use_linear_projection=True)
     use_onednn(unet)
-    changed = {name for name, layer in unet.named_modules() if "forward" in vars(layer)}
-    assert changed
-    assert all("transformer_blocks" in name for name in changed)
-    assert "forward" not in vars(unet.time_embedding.linear_1)
+    packed = {name for name, layer in unet.named_modules() if isinstance(layer, PACKED)}
+    assert any("transformer_blocks" in name for name in packed)
+    assert any(name.endswith("proj_out") for name in packed)
+    assert all("attentions" in name for name in packed)
+    left = {name for name, layer in unet.named_modules() if type(layer) is nn.Linear}
+    assert not any("attentions" in name for name in left)
+    assert "time_embedding.linear_1" in left
 
 
 @torch.no_grad()
@@ -56,7 +65,7 @@ def test_where_there_is_no_onednn_nothing_changes(monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     unet = tiny_denoiser()
     use_onednn(unet)
-    assert not any("forward" in vars(layer) for layer in unet.modules())
+    assert not any(isinstance(layer, PACKED) for layer in unet.modules())
 
 
 @torch.no_grad()
@@ -76,14 +85,24 @@ class Twice(nn.Linear):
 
 
 @torch.no_grad()
-def test_layers_that_are_not_plain_compute_themselves():
-    block, states = Block(gated=GEGLU(6, 10)), torch.randn(2, 5, 6)
+def test_layers_that_are_not_plain_stay():
+    block, states = Block(gated=GEGLU(6, 10), linear=Twice(6, 10)), torch.randn(2, 5, 6)
+    block.gated.proj.__class__ = Twice
+    expected = block.gated(states), block.linear(states)
     use_onednn(block)
-    proj = block.gated.proj
-    del proj.forward  # what takes a layer's place has its own
-    proj.__class__ = Twice
-    gated, gate = (2 * nn.functional.linear(states, proj.weight, proj.bias)).chunk(2, -1)
-    torch.testing.assert_close(block.gated(states), gated * nn.functional.gelu(gate))
+    assert not any(isinstance(layer, PACKED) for layer in block.modules())
+    assert torch.equal(block.gated(states), expected[0])
+    assert torch.equal(block.linear(states), expected[1])
+
+
+@torch.no_grad()
+def test_a_layer_beneath_a_lora_is_packed():
+    layer = lora.Linear(nn.Linear(6, 10), "default", LoraConfig(r=2, init_lora_weights=False), r=2)
+    block, states = Block(linear=layer), torch.randn(2, 5, 6)
+    expected = layer(states)
+    use_onednn(block)
+    assert isinstance(block.linear.base_layer, PackedLinear)
+    torch.testing.assert_close(block.linear(states), expected)
 
 
 def test_a_cpu_without_bfloat16_has_torch_compute(monkeypatch):
@@ -101,6 +120,5 @@ def test_a_cpu_computes_so_where_no_part_waits_elsewhere(tiny_sd1, offload):
     recipe = Recipe("tiny", "model", {}, 2, SIDE, SIDE, "float32", "noise")
     config = ComputeConfig.model_validate({"offload": offload})
     unet = open_diffusion(source, recipe, "cpu", compute=config).pipeline.unet
-    layers = [layer for layer in unet.modules() if isinstance(layer, GEGLU)]
-    assert layers
-    assert {"in_halves" in str(layer.forward) for layer in layers} == {offload == "none"}
+    kinds = {type(layer) for layer in unet.modules()}
+    assert (PackedGEGLU in kinds, GEGLU in kinds) == (offload == "none", offload != "none")
