@@ -21,11 +21,13 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import isinf
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from hydra.errors import HydraException
@@ -132,9 +134,24 @@ class Here:
 
 def served(pipe: Any, way: Way, asked: Asked) -> None:
     """What a way's process does; torch is imported there and not here."""
+    end_with_parent()
     from ways import serve
 
     serve(pipe, way, asked)
+
+
+def end_with_parent() -> None:
+    """End this process with the one that waits for its answers, in the midst of a turn if need be:
+    it would take the machine from whatever is measured next."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def make_model(folder: Path) -> None:

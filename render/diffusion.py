@@ -7,7 +7,6 @@ The family's stock pipeline does the text encoding, the schedule and the decodin
 from __future__ import annotations
 
 import functools
-import gc
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -32,7 +31,14 @@ from render.noise import starting_noise, step_generator
 from render.plan import FrameSpec, Recipe
 from render.residuals import Residuals
 from render.starts import Starts
-from render.texts import PLACEHOLDER, Placeholder, let_go, overheard, texts_of
+from render.texts import (
+    PLACEHOLDER,
+    Placeholder,
+    free_memory,
+    let_go,
+    overheard,
+    texts_of,
+)
 
 ROWS_PER_FRAME = {"noise": 3, "embedding": 2}
 """Of the usual frame: two prompts or their blend, and what guidance leads away from."""
@@ -300,9 +306,7 @@ class Diffusion:
         self.denoiser.close()
         del self.denoiser.stock_forward, self.denoiser.denoiser, self.denoiser.on_loras
         del self.denoiser.residuals, self.residuals, self.adapters, self.pipeline, self.starts
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
 
 
 def step_counter(on_step: Callable[[int, int], None], total: int) -> Callable[[], None]:

@@ -16,6 +16,7 @@ import torch
 
 from render.blend import REMEMBERED_TEXTS
 from render.branches import Branches, Text
+from render.heap import give_back
 from render.leaves import at, joined, row_axes, with_leaves
 from render.plan import FrameSpec
 
@@ -92,6 +93,12 @@ def let_go(pipelines: Sequence[Any]) -> None:
         for name, part in pipeline.components.items():
             if name.startswith("text_encoder") and part is not None:
                 setattr(pipeline, name, None)
+    free_memory()
+
+
+def free_memory() -> None:
+    """Give back what nothing holds any more, of main memory and of the GPU's."""
     gc.collect()
+    give_back()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

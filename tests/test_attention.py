@@ -1,11 +1,20 @@
 """Attention in chunks, against the stock processor."""
 
+import copy
+
 import pytest
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
-from tiny_models import SIDE, save_tiny_sd1, tiny_denoiser
+from tiny_models import SIDE, save_tiny_sd1, tiny_autoencoder, tiny_denoiser
 
-from render.attention import QUERIES, ChunkedAttention, attention, largest_scores, use_chunks
+from render.attention import (
+    QUERIES,
+    ChunkedAttention,
+    attention,
+    largest_scores,
+    use_chunks,
+    use_whole,
+)
 from render.families import ModelSource
 from render.loading import open_diffusion
 from render.plan import Recipe
@@ -84,15 +93,35 @@ def test_a_layer_answers_as_with_the_stock_processor(options, masked):
     torch.testing.assert_close(answers[1], answers[0], rtol=1e-5, atol=1e-5)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_an_autoencoder_answers_the_same(monkeypatch, few, dtype):
+    monkeypatch.setattr("render.attention.SCORES", 1 << 30 if few else 0)
+    kind = getattr(torch, dtype)
+    vae = tiny_autoencoder().eval().to(kind)
+    exact = copy.deepcopy(vae).double()
+    picture = torch.randn(1, 3, 32, 32).to(kind)
+    use_chunks(vae)
+    assert {type(each) for each in vae.attn_processors.values()} == {ChunkedAttention}
+    for own, stock in ((vae.encode, exact.encode), (vae.decode, exact.decode)):
+        answer, expected = own(picture)[0], stock(picture.double())[0]
+        answer, expected = (getattr(each, "mean", each) for each in (answer, expected))
+        error = 1e-5 if dtype == "float32" else 0.05
+        torch.testing.assert_close(answer.double(), expected, rtol=error, atol=error)
+        picture = answer
+    use_whole(vae)
+    assert {type(each) for each in vae.attn_processors.values()} == {AttnProcessor2_0}
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_it_is_used_in_bfloat16_on_a_cpu(tmp_path, dtype):
     source = ModelSource(save_tiny_sd1(tmp_path / "sd1"), None, None, None, None)
     recipe = Recipe("tiny", "model", {}, 2, SIDE, SIDE, dtype, "noise")
     diffusion = open_diffusion(source, recipe, "cpu")
-    chunked = {
-        type(p) is ChunkedAttention for p in diffusion.pipeline.unet.attn_processors.values()
-    }
-    assert chunked == {dtype == "bfloat16"}
+    for net in (diffusion.pipeline.unet, diffusion.pipeline.vae):
+        chunked = {type(each) is ChunkedAttention for each in net.attn_processors.values()}
+        assert chunked == {dtype == "bfloat16"}
     last = diffusion.pipeline.unet.conv_out.weight.is_contiguous(memory_format=torch.channels_last)
     assert last
     diffusion.close()

@@ -1,6 +1,10 @@
 """The benchmarks measure what they say, on pictures whose figures are known."""
 
 import itertools
+import os
+import subprocess
+import sys
+import time
 
 import gpu
 import likeness
@@ -229,3 +233,30 @@ def test_what_does_not_fit_into_a_gpu_is_named_and_left_out(capsys):
     assert capsys.readouterr().out == "left out: too_large (32): out of memory\n"
     one = gpu.Measured("a way", 1.0, 4, 0.5, 1.0)
     assert list(gpu.if_it_fits(lambda: one)) == [one]
+
+
+PARENT = """
+import multiprocessing, time
+from speed import end_with_parent
+def child():
+    end_with_parent()
+    print("at work", flush=True)
+    time.sleep(60)
+one = multiprocessing.get_context("fork").Process(target=child)
+one.start()
+print(one.pid, flush=True)
+one.join()
+"""
+
+
+def test_a_way_ends_with_the_benchmark_that_is_killed():
+    found = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env=found
+    ) as benchmark:
+        lines = [benchmark.stdout.readline().strip() for _ in range(2)]
+        assert "at work" in lines
+        benchmark.kill()
+        ends = time.monotonic() + 30
+        assert benchmark.stdout.read() == ""  # until the child, which has the pipe too, is gone
+        assert time.monotonic() < ends
