@@ -19,8 +19,8 @@ from torch.nn.functional import silu
 
 
 def write_in_place(network: nn.Module) -> None:
-    """Let the plain residual blocks of a network that lies channels last, and the ends of its
-    transformers, compute so; others stay."""
+    """Let a network's plain residual blocks compute so, and the ends of its transformers, which lie
+    channels last; others stay."""
     layers: Iterator[Any] = network.modules()
     for layer in layers:
         if is_plain(layer):

@@ -5,7 +5,13 @@ import copy
 import pytest
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
-from tiny_models import SIDE, save_tiny_sd1, tiny_autoencoder, tiny_denoiser
+from tiny_models import (
+    SIDE,
+    assert_predicts_the_same,
+    save_tiny_sd1,
+    tiny_autoencoder,
+    tiny_denoiser,
+)
 
 from render.attention import (
     QUERIES,
@@ -69,14 +75,10 @@ def test_numbers_that_are_none_stay_none(monkeypatch):
     assert attention(q, k, v).isnan().any(-1).sum() == 1
 
 
-@torch.no_grad()
 def test_a_unet_predicts_the_same():
     unet = tiny_denoiser()
-    given = torch.randn(2, 4, 64, 64), 500, torch.randn(2, 16, 32)
-    stock = unet(*given).sample
-    use_chunks(unet)
+    assert_predicts_the_same(unet, use_chunks, (64, 64))
     assert {type(each) for each in unet.attn_processors.values()} == {ChunkedAttention}
-    torch.testing.assert_close(unet(*given).sample, stock, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()

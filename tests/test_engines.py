@@ -509,8 +509,9 @@ def test_no_loop_over_rows_is_traced_in_16_bits(tiny_sd1, monkeypatch):
     monkeypatch.setattr("render.loading.compile_networks", lambda *_: None)
 
     def processors(engine):
-        unet = opened(tiny_sd1, dtype="bfloat16", engine=engine).pipeline.unet
-        return {type(used) for used in unet.attn_processors.values()}
+        pipeline = opened(tiny_sd1, dtype="bfloat16", engine=engine).pipeline
+        networks = pipeline.unet, pipeline.vae
+        return {type(used) for net in networks for used in net.attn_processors.values()}
 
     assert processors("torch") == {ChunkedAttention}
     assert processors("compiled") == {AttnProcessor2_0}

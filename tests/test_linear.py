@@ -6,7 +6,7 @@ from diffusers.models.activations import GEGLU
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from peft import LoraConfig
 from peft.tuners import lora
-from tiny_models import SIDE, tiny_denoiser
+from tiny_models import SIDE, assert_predicts_the_same, tiny_denoiser
 from torch import nn
 
 from render.config import ComputeConfig
@@ -68,13 +68,8 @@ def test_where_there_is_no_onednn_nothing_changes(monkeypatch):
     assert not any(isinstance(layer, PACKED) for layer in unet.modules())
 
 
-@torch.no_grad()
 def test_a_unet_predicts_the_same():
-    unet = tiny_denoiser()
-    given = torch.randn(2, 4, 16, 16), 500, torch.randn(2, 16, 32)
-    stock = unet(*given).sample
-    use_onednn(unet)
-    torch.testing.assert_close(unet(*given).sample, stock, rtol=1e-4, atol=1e-5)
+    assert_predicts_the_same(tiny_denoiser(), use_onednn)
 
 
 class Twice(nn.Linear):

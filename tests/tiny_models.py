@@ -61,6 +61,15 @@ def tiny_denoiser(**changes):
     )
 
 
+@torch.no_grad()
+def assert_predicts_the_same(unet, change, sides=(16, 16)):
+    """That a change of a tiny denoiser leaves what it predicts."""
+    given = torch.randn(2, 4, *sides), 500, torch.randn(2, 16, 32)
+    stock = unet(*given).sample
+    change(unet)
+    torch.testing.assert_close(unet(*given).sample, stock, rtol=1e-4, atol=1e-5)
+
+
 def tiny_autoencoder():
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
