@@ -7,8 +7,10 @@ STAMP := $(VENV)/.installed
 TIMELINE ?= city
 ARGS ?=
 SECONDS ?= 60
+KERNELS := $(addprefix tests/test_,attention.py devices.py heap.py inplace.py linear.py prefix.py \
+	upsampling.py winograd.py) --numprocesses auto --maxprocesses 8
 
-.PHONY: help install city plan sweep test lint bench bench-quality bench-growth bench-gpu fuzz storybook storybook-eval clean
+.PHONY: help install city plan sweep test test-older-cpus lint bench bench-quality bench-growth bench-gpu fuzz storybook storybook-eval clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +33,12 @@ plan: $(STAMP) ## say what `make city` would render, keep and redo, at what cost
 sweep: $(STAMP) ## two timelines with two schedulers, into outputs/NAME/OVERRIDES/
 	$(BIN)/render -m +timeline=city,city_seeds scheduler=lms,dpmpp_2m $(ARGS)
 
-test: $(STAMP) lint ## ruff, mypy and pytest
+test: $(STAMP) lint test-older-cpus ## ruff, mypy and pytest, the kernels also as on older CPUs
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 $(ARGS)
+
+test-older-cpus: $(STAMP) ## what hangs on the CPU's instructions, without AVX-512 and without AVX
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest --quiet $(KERNELS)
+	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 $(BIN)/python -m pytest --quiet $(KERNELS)
 
 lint: $(STAMP) ## ruff and mypy alone
 	$(BIN)/ruff check .
