@@ -64,12 +64,12 @@ fuzz: $(STAMP) ## throw SECONDS=60 of odd timelines at the reader; finds are kep
 	PYTHONPATH=tests/faults $(BIN)/python tests/faults/fuzz_timeline.py .fuzz -max_total_time=$(SECONDS) $(ARGS)
 
 storybook: $(STAMP) ## train the embedded model from nothing (hours; it says how many first)
-	$(BIN)/python -m render.storybook make $(ARGS)
+	$(BIN)/python -m training.storybook make $(ARGS)
 
 storybook-eval: $(STAMP) ## measure the embedded model: docs/storybook.md says what
-	$(BIN)/python -m render.storybook eval $(ARGS)
+	$(BIN)/python -m training.storybook eval $(ARGS)
 
 clean: ## remove .venv and caches; finished frames in outputs/ stay
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
-	find render tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find render training tests -name __pycache__ -type d -prune -exec rm -rf {} +
 	@if [ -d outputs ]; then echo "outputs/ with your frames and videos stays; remove it by hand if you mean to: rm -r outputs"; fi

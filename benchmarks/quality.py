@@ -40,8 +40,8 @@ from plots import BLUE, GREY, ORANGE, figure, label, save
 from product import Composed, composed, declared, machine, pictures, rendered
 
 from render.errors import ConfigError
-from render.storybook.captions import caption
-from render.storybook.scene import ATTRIBUTES, Scene, sample_scene
+from training.storybook.captions import caption
+from training.storybook.scene import ATTRIBUTES, Scene, sample_scene
 
 SETTINGS: dict[str, list[str]] = {
     "exact": [],

@@ -17,7 +17,7 @@ from product import composed, declared
 from tiny_models import SIDE as TINY
 
 from render.errors import ConfigError
-from render.storybook.scene import Scene
+from training.storybook.scene import Scene
 
 SIDE = 64
 

@@ -25,11 +25,14 @@ def unpacked(tmp_path_factory):
     return folder / "installed"
 
 
-def test_the_wheel_holds_every_config_and_no_tests(unpacked):
+def test_the_wheel_holds_every_config_and_neither_tests_nor_trainings(unpacked):
     ours = {p.relative_to(CHECKOUT / "configs") for p in (CHECKOUT / "configs").rglob("*.yaml")}
     theirs = unpacked / "render" / "_configs"
     assert {p.relative_to(theirs) for p in theirs.rglob("*.yaml")} == ours
     assert not (unpacked / "tests").exists()
+    assert not (unpacked / "training").exists()
+    held = {path.name for path in (unpacked / "render" / "storybook").iterdir()}
+    assert held == {"__init__.py", "weights"}
     (entry,) = unpacked.glob("*.dist-info/entry_points.txt")
     assert "render = render.__main__:main" in entry.read_text()
     assert list(unpacked.glob("*.dist-info/licenses/LICENSE"))

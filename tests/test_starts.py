@@ -22,8 +22,8 @@ from render.families import ModelSource
 from render.loading import open_diffusion
 from render.plan import FrameSpec, PlannedFrame, Recipe
 from render.starts import strength_for
-from render.storybook.painter import paint
-from render.storybook.scene import Scene
+from training.storybook.painter import paint
+from training.storybook.scene import Scene
 
 CASTLE, FOREST = "a red castle at night", "a green forest with many little birds"
 FAMILIES = ["sd1", "sd2", "sdxl", "sdxl_lcm", "sd3", "flux", "flux_schnell"]

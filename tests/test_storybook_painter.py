@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from render.storybook import captions
-from render.storybook.captions import caption
-from render.storybook.dataset import example
-from render.storybook.painter import paint
-from render.storybook.scene import BIOMES, PLACES, TIMES, WATERS, Scene, sample_scene
-from render.storybook.sheets import sheet
+from training.storybook import captions
+from training.storybook.captions import caption
+from training.storybook.dataset import example
+from training.storybook.painter import paint
+from training.storybook.scene import BIOMES, PLACES, TIMES, WATERS, Scene, sample_scene
+from training.storybook.sheets import sheet
 
 TOWN = re.compile("town|village|house|hamlet|cottage")
 CASTLE = re.compile("castle|fortress|palace")

@@ -7,16 +7,16 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from render.storybook import parallel
-from render.storybook.autoencoder import (
+from training.storybook import parallel
+from training.storybook.autoencoder import (
     AutoencoderTraining,
     encode_dataset,
     finish_autoencoder,
     fold_whitening,
     train_autoencoder,
 )
-from render.storybook.dataset import paint_dataset, read_captions, read_pictures, training_part
-from render.storybook.denoiser import (
+from training.storybook.dataset import paint_dataset, read_captions, read_pictures, training_part
+from training.storybook.denoiser import (
     DenoiserTraining,
     noise_schedule,
     read_examples,
@@ -24,11 +24,11 @@ from render.storybook.denoiser import (
     stratified_timesteps,
     train_denoiser,
 )
-from render.storybook.make import make_tokens
-from render.storybook.models import make_autoencoder
-from render.storybook.parallel import as_pictures
-from render.storybook.scene import UNKNOWN, Scene, classes_of
-from render.storybook.tokenizer import MAX_LENGTH, encode_texts, load_tokenizer
+from training.storybook.make import make_tokens
+from training.storybook.models import make_autoencoder
+from training.storybook.parallel import as_pictures
+from training.storybook.scene import UNKNOWN, Scene, classes_of
+from training.storybook.tokenizer import MAX_LENGTH, encode_texts, load_tokenizer
 
 WIDTHS = (8, 8, 16)
 SMALL = AutoencoderTraining(samples=160, batch=4, peak_rate=1e-2, widths=WIDTHS)
@@ -93,7 +93,7 @@ def test_the_tokenizer_tells_unknown_words_apart(folder):
 
 
 def test_training_lowers_the_autoencoders_loss(folder, tmp_path, alone, monkeypatch, capsys):
-    monkeypatch.setattr("render.storybook.autoencoder.REPORT_EVERY", 10)
+    monkeypatch.setattr("training.storybook.autoencoder.REPORT_EVERY", 10)
     (tmp_path / "data").symlink_to(folder / "data")
     train_autoencoder(tmp_path, SMALL)
     reported = losses(capsys.readouterr().out, "autoencoder")
@@ -134,7 +134,7 @@ def test_cached_latents_are_those_of_the_finished_autoencoder(folder):
 def test_the_denoiser_learns_and_continues_where_it_stopped(
     folder, tmp_path, alone, monkeypatch, capsys
 ):
-    monkeypatch.setattr("render.storybook.denoiser.REPORT_EVERY", 10)
+    monkeypatch.setattr("training.storybook.denoiser.REPORT_EVERY", 10)
     (tmp_path / "tokenizer").symlink_to(folder / "tokenizer")
     (tmp_path / "data").mkdir()
     for name in ("captions.json", "tokens.npy"):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from render.storybook.captions import PROMPTS
-from render.storybook.evaluation import (
+from training.storybook.captions import PROMPTS
+from training.storybook.evaluation import (
     SCHEDULERS,
     WEIGHTS,
     judge_autoencoder,
@@ -19,7 +19,7 @@ from render.storybook.evaluation import (
     render,
     sharpness,
 )
-from render.storybook.probe import load_probe, read_attributes
+from training.storybook.probe import load_probe, read_attributes
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -129,7 +129,7 @@ def test_the_weights_are_finite(pipeline):
         assert all(bool(torch.isfinite(p).all()) for p in net.parameters())
 
 
-def test_a_render_never_imports_the_storybook():
+def test_a_render_never_imports_a_training():
     package = WEIGHTS.parents[1]
-    for path in package.glob("*.py"):
-        assert not re.search(r"^\s*(from|import) render\.storybook", path.read_text(), re.M), path
+    for path in package.rglob("*.py"):
+        assert not re.search(r"^\s*(from|import) training\b", path.read_text(), re.M), path

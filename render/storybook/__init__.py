@@ -1,8 +1,4 @@
-"""Storybook: a small latent diffusion model, trained from nothing on pictures painted by program.
+"""The embedded model: the diffusers folder `weights/`, which `model=storybook` loads.
 
-The order of the making, one module a step:
-
-    scene → painter → captions → tokenizer → dataset → autoencoder → denoiser → folder → evaluation
-
-A render never imports this package; it only reads the diffusers folder `weights/` beside this file.
+How it was made, and how it is measured, is in `training/storybook` of the repository.
 """

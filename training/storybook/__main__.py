@@ -1,4 +1,4 @@
-"""`python -m render.storybook make | eval | paint`: make the model, measure it, look at it."""
+"""`python -m training.storybook make | eval | paint`: make the model, measure it, look at it."""
 
 import argparse
 import os
@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m render.storybook", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m training.storybook", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     make = commands.add_parser("make", help="make the model from nothing, or go on making it")
     make.add_argument("--folder", type=Path, default=WORKING_FOLDER)
@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _make(asked: argparse.Namespace) -> None:
-    from render.storybook.make import Making, make_storybook
+    from training.storybook.make import Making, make_storybook
 
     making = Making()
     if asked.pictures:
@@ -55,7 +55,7 @@ def _make(asked: argparse.Namespace) -> None:
 
 
 def _evaluate(asked: argparse.Namespace) -> None:
-    from render.storybook.evaluation import WEIGHTS, evaluate
+    from training.storybook.evaluation import WEIGHTS, evaluate
 
     evaluate(asked.model or WEIGHTS, asked.folder / "evaluation", asked.pictures)
 
@@ -63,9 +63,9 @@ def _evaluate(asked: argparse.Namespace) -> None:
 def _paint(asked: argparse.Namespace) -> None:
     from PIL import Image
 
-    from render.storybook.dataset import example
-    from render.storybook.painter import paint
-    from render.storybook.sheets import sheet
+    from training.storybook.dataset import example
+    from training.storybook.painter import paint
+    from training.storybook.sheets import sheet
 
     examples = [example(asked.seed * 40 + index) for index in range(40)]
     for scene, texts in examples:

@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from render.storybook.dataset import read_pictures, training_part
-from render.storybook.models import AUTOENCODER_WIDTHS, CHANNELS, FACTOR, Net, make_autoencoder
-from render.storybook.parallel import (
+from training.storybook.dataset import read_pictures, training_part
+from training.storybook.models import AUTOENCODER_WIDTHS, CHANNELS, FACTOR, Net, make_autoencoder
+from training.storybook.parallel import (
     as_pictures,
     average_gradients,
     mixed_precision,
@@ -27,7 +27,7 @@ from render.storybook.parallel import (
     train_device,
     world_size,
 )
-from render.storybook.training import (
+from training.storybook.training import (
     Average,
     Progress,
     learning_rate,

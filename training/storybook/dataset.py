@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import CLIPTokenizer
 
-from render.storybook.captions import caption
-from render.storybook.painter import paint
-from render.storybook.scene import Scene, sample_scene
-from render.storybook.tokenizer import MAX_LENGTH, encode_texts
+from training.storybook.captions import caption
+from training.storybook.painter import paint
+from training.storybook.scene import Scene, sample_scene
+from training.storybook.tokenizer import MAX_LENGTH, encode_texts
 
 Number = TypeVar("Number", bound=np.generic)
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from render.storybook.dataset import read_scenes, training_part
-from render.storybook.models import (
+from training.storybook.dataset import read_scenes, training_part
+from training.storybook.models import (
     DENOISER_WIDTHS,
     NOISE_SCHEDULE,
     TEXT_WIDTH,
@@ -28,7 +28,7 @@ from render.storybook.models import (
     make_denoiser,
     make_text_encoder,
 )
-from render.storybook.parallel import (
+from training.storybook.parallel import (
     average_gradients,
     mixed_precision,
     quick_attention,
@@ -37,9 +37,9 @@ from render.storybook.parallel import (
     train_device,
     world_size,
 )
-from render.storybook.scene import ATTRIBUTES, UNKNOWN, classes_of
-from render.storybook.tokenizer import encode_texts, load_tokenizer
-from render.storybook.training import (
+from training.storybook.scene import ATTRIBUTES, UNKNOWN, classes_of
+from training.storybook.tokenizer import encode_texts, load_tokenizer
+from training.storybook.training import (
     Average,
     Progress,
     learning_rate,

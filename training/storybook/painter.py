@@ -7,9 +7,9 @@ seed share all they have in common.
 import numpy as np
 from numpy.typing import NDArray
 
-from render.storybook.buildings import paint_castle, paint_city, paint_cityscape, paint_town
-from render.storybook.canvas import SIDE, Canvas, Point
-from render.storybook.palette import (
+from training.storybook.buildings import paint_castle, paint_city, paint_cityscape, paint_town
+from training.storybook.canvas import SIDE, Canvas, Point
+from training.storybook.palette import (
     FLAG,
     LANDS,
     PLASTER,
@@ -22,7 +22,7 @@ from render.storybook.palette import (
     Land,
     mix,
 )
-from render.storybook.scene import Scene
+from training.storybook.scene import Scene
 
 Curve = NDArray[np.float64]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from render.storybook.scene import Biome, Time
+from training.storybook.scene import Biome, Time
 
 Colour = tuple[float, float, float]
 """Red, green, blue, each 0..255."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from render.storybook.palette import Colour, Sky, mix
+from training.storybook.palette import Colour, Sky, mix
 
 SIDE = 128.0  # units
 OVERSAMPLING = 3

@@ -19,15 +19,16 @@ from diffusers import StableDiffusionPipeline
 from numpy.typing import NDArray
 from PIL import Image
 
-from render.storybook.captions import PROMPTS, caption
-from render.storybook.models import FACTOR, SIZE, Pipeline
-from render.storybook.painter import paint
-from render.storybook.parallel import as_pictures, train_device
-from render.storybook.probe import accuracy, load_probe, read_attributes
-from render.storybook.scene import Scene, sample_scene
-from render.storybook.sheets import sheet
+from render import storybook as embedded
+from training.storybook.captions import PROMPTS, caption
+from training.storybook.models import FACTOR, SIZE, Pipeline
+from training.storybook.painter import paint
+from training.storybook.parallel import as_pictures, train_device
+from training.storybook.probe import accuracy, load_probe, read_attributes
+from training.storybook.scene import Scene, sample_scene
+from training.storybook.sheets import sheet
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = Path(embedded.__file__).parent / "weights"
 STEPS, GUIDANCE = 12, 5.5
 UNSEEN_SEED = 900_000_000  # far from every training picture
 BATCH = 10

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from render.storybook.parallel import rank
+from training.storybook.parallel import rank
 
 
 @dataclass

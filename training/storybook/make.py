@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from render.storybook import autoencoder, denoiser
-from render.storybook.autoencoder import (
+from training.storybook import autoencoder, denoiser
+from training.storybook.autoencoder import (
     AutoencoderTraining,
     encode_dataset,
     finish_autoencoder,
     train_autoencoder,
 )
-from render.storybook.captions import PROMPTS
-from render.storybook.dataset import example, paint_dataset, read_captions, tokenize_dataset
-from render.storybook.denoiser import Denoiser, DenoiserTraining, finish_denoiser, train_denoiser
-from render.storybook.models import (
+from training.storybook.captions import PROMPTS
+from training.storybook.dataset import example, paint_dataset, read_captions, tokenize_dataset
+from training.storybook.denoiser import Denoiser, DenoiserTraining, finish_denoiser, train_denoiser
+from training.storybook.models import (
     CHANNELS,
     FACTOR,
     SIZE,
@@ -27,11 +27,11 @@ from render.storybook.models import (
     make_text_encoder,
     save_folder,
 )
-from render.storybook.painter import paint
-from render.storybook.parallel import process_count, train_device
-from render.storybook.probe import train_probe
-from render.storybook.scene import ATTRIBUTES
-from render.storybook.tokenizer import MAX_LENGTH, learn_tokenizer, load_tokenizer
+from training.storybook.painter import paint
+from training.storybook.parallel import process_count, train_device
+from training.storybook.probe import train_probe
+from training.storybook.scene import ATTRIBUTES
+from training.storybook.tokenizer import MAX_LENGTH, learn_tokenizer, load_tokenizer
 
 PICTURES = 36_000
 MEASURED_STEPS = 3

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from render.storybook.dataset import example, read_pictures, training_part
-from render.storybook.parallel import as_pictures
-from render.storybook.scene import ATTRIBUTES, UNKNOWN, Scene, classes_of
+from training.storybook.dataset import example, read_pictures, training_part
+from training.storybook.parallel import as_pictures
+from training.storybook.scene import ATTRIBUTES, UNKNOWN, Scene, classes_of
 
 SIDE = 64  # pixels the probe looks at
 PROBE_FILE = Path(__file__).parent / "probe.safetensors"

@@ -16,7 +16,7 @@ from diffusers import (
 )
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from render.storybook.tokenizer import MAX_LENGTH
+from training.storybook.tokenizer import MAX_LENGTH
 
 Net: TypeAlias = Any
 """An autoencoder or UNet of diffusers, whose classes show no types."""

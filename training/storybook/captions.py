@@ -6,7 +6,7 @@ what is said is always shown. Defaults ("by day", "green") are said now and then
 
 import numpy as np
 
-from render.storybook.scene import Scene
+from training.storybook.scene import Scene
 
 PROMPTS = (
     "A fantasy landscape",

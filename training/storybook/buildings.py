@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from render.storybook.canvas import Canvas
-from render.storybook.palette import (
+from training.storybook.canvas import Canvas
+from training.storybook.palette import (
     CASTLE_ROOFS,
     FLAG,
     GLASS,

@@ -1,0 +1,1 @@
+"""How the embedded models were made: code that no render needs, and that no wheel holds."""
