@@ -322,6 +322,7 @@ class RunConfig(Frozen):
     root: Path = Path("outputs")
     name: StrictStr
     mode: Mode = "render"
+    prune: Literal["ask", "yes", "no"] = "ask"
     shard: Annotated[tuple[int, int] | None, Field(default=None)]
     model: ModelConfig
     scheduler: SchedulerConfig
@@ -348,6 +349,12 @@ class RunConfig(Frozen):
         if isinstance(root, str) and (not root.strip() or re.search(r"[\x00-\x1f]", root)):
             raise mistake(f"{shown(root)} can't be a folder")
         return root
+
+    @field_validator("prune", mode="before")
+    @classmethod
+    def is_an_answer(cls, value: object) -> object:
+        """YAML reads a plain `yes` as true."""
+        return ("yes" if value else "no") if isinstance(value, bool) else value
 
     @field_validator("shard", mode="before")
     @classmethod

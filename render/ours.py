@@ -24,6 +24,8 @@ MARKS = {
     "config.yaml": rb"\A# The config as render resolved it\n",
     "models.json": rb'\A\{\n "[^\n]*": \[\n  \d+,\n',
     "multirun.yaml": rb"\Ahydra:\n",
+    "plan.next.json": rb'\A\{\n "name": [^\n]*\n "fps": [^\n]*\n "rate": ',
+    "plan.next.jsonl": rb'\A\{"index": 0, "time": 0.0, "prompts": ',
     "plan.json": rb'\A\{\n "name": [^\n]*\n "fps": [^\n]*\n "rate": ',
     "plan.jsonl": rb'\A\{"index": 0, "time": 0.0, "prompts": ',
     "render.log": rb"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ",

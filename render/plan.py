@@ -27,7 +27,7 @@ from render.timeline import Timeline, frame_times, values_at
 
 RECIPE_VERSION = 1  # raised by hand when the same spec would give another picture
 INLINE_FRAMES = 20_000  # longer plans keep their frames in a file beside plan.json
-LONG_FRAMES_NAME = "plan.jsonl"
+NEXT = "plan.next"  # the plan of `mode=plan` beside the one by which frames were rendered
 
 # Encoders made once: a long plan has hundreds of thousands of lines.
 ONE_SPELLING = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -248,9 +248,15 @@ def shard_of(plan: FramePlan, shard: tuple[int, int] | None) -> tuple[PlannedFra
     return plan.frames if shard is None else plan.frames[shard[0] :: shard[1]]
 
 
-def plan_files(plan: FramePlan, name: str) -> dict[str, bytes]:
-    """plan.json (and, for a long film, the file of its frames), byte-identical for equal plans."""
+def plan_files(plan: FramePlan, name: str, stem: str = "plan") -> dict[str, bytes]:
+    """plan.json (and, for a long film, the file of its frames), byte-identical for equal plans.
+
+    Args:
+        name: the film's.
+        stem: the files', without suffix.
+    """
     long = len(plan.frames) > INLINE_FRAMES
+    frames_name = f"{stem}.jsonl"
     lines = [READABLE.encode(entry(frame)) for frame in plan.frames]
     head = {
         "name": name,
@@ -261,10 +267,10 @@ def plan_files(plan: FramePlan, name: str) -> dict[str, bytes]:
         "recipe": plan.recipe.entry(),
         **({"loras": dict(plan.loras)} if plan.loras else {}),
     }
-    frames = json.dumps(LONG_FRAMES_NAME) if long else "[\n  " + ",\n  ".join(lines) + "\n ]"
+    frames = json.dumps(frames_name) if long else "[\n  " + ",\n  ".join(lines) + "\n ]"
     opened = json.dumps(head, indent=1, ensure_ascii=False).removesuffix("\n}")
-    files = {"plan.json": f'{opened},\n "frames": {frames}\n}}\n'.encode()}
-    return files | ({LONG_FRAMES_NAME: ("\n".join(lines) + "\n").encode()} if long else {})
+    files = {f"{stem}.json": f'{opened},\n "frames": {frames}\n}}\n'.encode()}
+    return files | ({frames_name: ("\n".join(lines) + "\n").encode()} if long else {})
 
 
 def entry(frame: PlannedFrame) -> dict[str, Any]:

@@ -131,6 +131,13 @@ class Reporter:
         put(self.err, Text(f"warning: {one_line(line)}", style="yellow"))
         self.note(f"warning: {line}")
 
+    def ask(self, question: str) -> str | None:
+        """What the person at the terminal answers; None where there is none to ask."""
+        if sys.stdin is None or not (sys.stdin.isatty() and self.err.is_terminal):
+            return None
+        self.err.print(Text(question), end="")
+        return sys.stdin.readline()
+
     def note(self, line: str) -> None:
         """A line for the log alone, with its time; kept until there is a log."""
         stamped = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {one_line(line)}\n"

@@ -7,7 +7,7 @@ rendered, and the same command always continues where the last one stopped.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,23 @@ from typing import Any
 import yaml
 
 from render import store
-from render.errors import ConfigError, DiskFull, EncodeError, FolderBusy, RenderError
+from render.errors import ConfigError, DiskFull, EncodeError, RenderError
 from render.files import BLOCK_BYTES, NO_ROOM, no_room, write_if_changed
 from render.film import Film, open_film
 from render.lock import holding
+from render.lock import make as make_run_folder
 from render.ours import CONFIG_MARK, make_way
 from render.plan import plan_files, shard_of
+from render.plan_json import freeze, keep_asked
 from render.record import Phases
 from render.report import Reporter, cut_lines, reason_lines, show_plan, state_line
 from render.store import State
 from render.survey import check_room, summarise, survey
+from render.words import plural, size
 from render.work import Work
 
 Locate = Callable[[str], str]
+LISTED = 20  # stored frames that a prune shows
 
 
 def run(composed: Mapping[str, Any], variant: str = "", locate: Locate = str) -> None:
@@ -115,7 +119,7 @@ def render_film(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> 
 
 
 def tell_plan(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> None:
-    """Say what `mode=render` would do, and freeze the plan if nobody holds the folder."""
+    """Say what `mode=render` would do; its plan never replaces that of frames on disk."""
     verdicts = survey(film, shard_of(film.plan, film.config.shard))
     summary = summarise(film, verdicts)
     show_plan(reporter, film.config.name, summary)
@@ -123,11 +127,10 @@ def tell_plan(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> No
         check_room(film, summary)
     except DiskFull as error:
         reporter.warn(str(error))
-    try:
-        with held(film, reporter):
-            pass
-    except FolderBusy:
-        reporter.say("another run is at work in this folder; its plan.json stays")
+    make_run_folder(film.folder)
+    kept = keep_asked(film.folder, film.plan, film.config.name, reporter.warn)
+    if kept.name != "plan.json":
+        reporter.say(f"plan.json stays that of the frames that are there; this plan is in {kept}")
 
 
 def stitch(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> None:
@@ -155,17 +158,32 @@ def stitch(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> None:
 
 
 def prune(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> None:
-    """Remove stored frames that no run under the root uses, after saying which."""
-    used = store.used_digests(film.config.root)
-    files = store.unused(film.store, used)
-    size = sum(file.stat().st_size for file in files)
-    reporter.result([("unused", f"{len(files):,} frames, {size:,} bytes, in {film.store}")])
-    for file in files[:10]:
-        reporter.say(f"removing {file}")
-    if len(files) > 10:
-        reporter.say(f"removing {len(files) - 10:,} more")
-    store.remove(files)
+    """Remove stored frames that no run under the root uses, after showing them and asking."""
+    files = store.unused(film.store, store.used_digests(film.config.root))
+    reporter.result(unused_lines(film.store, files))
+    if files and agreed(film.config.prune, reporter):
+        store.remove(files)
+        reporter.result([("removed", plural(len(files), "frame"))])
     store.sweep_store(film.store)
+
+
+def unused_lines(folder: Path, files: Sequence[Path]) -> list[tuple[str, str]]:
+    """How many stored frames no run uses, and each of the first ones with its text."""
+    total = size(sum(file.stat().st_size for file in files))
+    lines = [("unused", f"{plural(len(files), 'frame')}, {total}, in {folder}")]
+    lines += [("", f"{file.relative_to(folder)}: {store.text_of(file)}") for file in files[:LISTED]]
+    more = len(files) - LISTED
+    return lines + ([("", f"and {more:,} more")] if more > 0 else [])
+
+
+def agreed(answer: str, reporter: Reporter) -> bool:
+    """Whether frames may be removed: as the config says, or as the person at the terminal does."""
+    if answer != "ask":
+        return answer == "yes"
+    if (reply := reporter.ask("remove them for good? [y/N] ")) is None:
+        reporter.say("nothing was removed; prune=yes removes them")
+        return False
+    return reply.strip().lower() in ("y", "yes")
 
 
 def begin(film: Film, reporter: Reporter) -> None:
@@ -178,21 +196,19 @@ def begin(film: Film, reporter: Reporter) -> None:
 @contextmanager
 def held(film: Film, reporter: Reporter) -> Iterator[None]:
     """Hold the run's folder with the plan frozen in it."""
-    files = plan_files(film.plan, film.config.name)
+    name = film.config.name
 
-    def freeze() -> None:
-        for name, content in files.items():
-            make_way(film.folder / name, reporter.warn)
-            write_if_changed(film.folder / name, content)
+    def write_plan() -> None:
+        freeze(film.folder, film.plan, name, reporter.warn)
 
     def agree() -> None:
-        if (film.folder / "plan.json").read_bytes() != files["plan.json"]:
+        if (film.folder / "plan.json").read_bytes() != plan_files(film.plan, name)["plan.json"]:
             raise ConfigError(
                 f"{film.folder}: shards of another plan are at work here; wait for them, or give "
                 "this one another name="
             )
 
-    with holding(film.folder, film.config.shard, freeze, agree):
+    with holding(film.folder, film.config.shard, write_plan, agree):
         yield
 
 

@@ -34,7 +34,8 @@ from render.files import (
     write_whole,
 )
 from render.ours import FRAME_MARK, is_ours, make_way
-from render.plan import PICTURE_FIELDS, FrameSpec, PlannedFrame, early_entry, picture_entry
+from render.plan import NEXT, PICTURE_FIELDS, FrameSpec, PlannedFrame, early_entry, picture_entry
+from render.words import shortened
 
 STORE_NAME = ".store"
 DIGEST_KEY = FRAME_MARK
@@ -328,10 +329,11 @@ def sweep_store(store: Path) -> int:
 
 
 def used_digests(root: Path) -> set[str]:
-    """Digests that any run under `root` names in its plan."""
+    """Digests that any run under `root` names in its plan, or `mode=plan` in the next one."""
     used: set[str] = set()
-    for plan in root.rglob("plan.json"):
-        used.update(digests_in(plan))
+    for name in ("plan.json", f"{NEXT}.json"):
+        for plan in root.rglob(name):
+            used.update(digests_in(plan))
     return used
 
 
@@ -361,6 +363,16 @@ def unused(store: Path, used: set[str]) -> list[Path]:
         and status.st_nlink == 1
         and is_ours(file)
     )
+
+
+def text_of(file: Path) -> str:
+    """The heaviest text of a stored frame; empty if the file does not say."""
+    try:
+        with Image.open(file, formats=("PNG",)) as image:
+            prompts = json.loads(image.info.get(SPEC_KEY, ""))["prompts"]
+        return shortened(str(max(prompts, key=lambda pair: float(pair[1]))[0]))
+    except Exception:  # the file is data of any shape: Pillow and JSON raise many kinds
+        return ""
 
 
 def remove(files: Iterable[Path]) -> None:

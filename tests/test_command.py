@@ -1,6 +1,7 @@
 """The command line from outside: what it refuses, what it shows, and its four modes."""
 
 import os
+import re
 import shutil
 
 import numpy as np
@@ -231,7 +232,12 @@ def test_prune_removes_only_what_no_run_uses(place):
     ended = place.render("+timeline=t", "mode=prune")
     assert ended.code == 0
     assert "unused  4 frames" in ended.out
-    assert ended.err.count("removing ") == 4
+    assert "nothing was removed; prune=yes removes them" in ended.err
+    assert set((place.folder / "outputs" / ".store").glob("??/*.png")) == stored
+    ended = place.render("+timeline=t", "mode=prune", "prune=yes")
+    assert ended.code == 0
+    assert "removed  4 frames" in ended.out
+    assert len(re.findall(r"  [0-9a-f]{2}/[0-9a-f]{64}\.png: (three|two)", ended.out)) == 4
     left = {path.stem for path in (place.folder / "outputs" / ".store").glob("??/*.png")}
     assert len(left) == 5
     place.render("+timeline=t")

@@ -17,7 +17,7 @@ TABLE = """
     timeline anchors families schedulers singlefile models checkpoint images control parts loras
     memory fit devices engines heap
     threads plan branches
-    lock signals store tokens cost arriving
+    lock signals plan_json store tokens cost arriving
     noise batches ahead starts leaves deepcache early prefix blend texts assemble attention layout
     upsampling winograd linear inplace residuals pipeline adapters graphs compiled calibrated
     converted diffusion loading

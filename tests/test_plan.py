@@ -16,7 +16,6 @@ from render.models import Model, ModelSource
 from render.parsing import parse
 from render.plan import (
     INLINE_FRAMES,
-    LONG_FRAMES_NAME,
     FramePlan,
     FrameSpec,
     PlannedFrame,
@@ -204,8 +203,8 @@ def long_plan(count):
 def test_a_long_plan_has_its_frames_in_a_file_beside_it():
     assert list(plan_files(long_plan(INLINE_FRAMES), "x")) == ["plan.json"]
     files = plan_files(long_plan(INLINE_FRAMES + 1), "x")
-    assert json.loads(files["plan.json"])["frames"] == LONG_FRAMES_NAME
-    lines = files[LONG_FRAMES_NAME].splitlines()
+    assert json.loads(files["plan.json"])["frames"] == "plan.jsonl"
+    lines = files["plan.jsonl"].splitlines()
     assert [json.loads(line)["index"] for line in lines] == list(range(INLINE_FRAMES + 1))
 
 
@@ -216,8 +215,8 @@ def test_a_hundred_thousand_frames(model, tmp_path):
     files = plan_files(film.plan, "film")
     assert len(film.plan.frames) == 100_001
     assert len({frame.digest for frame in film.plan.frames}) > 99_000
-    assert files[LONG_FRAMES_NAME].count(b"\n") == 100_001
-    assert len(files[LONG_FRAMES_NAME]) < 300 * 100_001
+    assert files["plan.jsonl"].count(b"\n") == 100_001
+    assert len(files["plan.jsonl"]) < 300 * 100_001
     assert len(files["plan.json"]) < 1000
 
 

@@ -247,7 +247,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def prune(self):
-        ended = self.film.render(more={"mode": "prune"})
+        ended = self.film.render(more={"mode": "prune", "prune": "yes"})
         assert ended.code in (0, 1), ended.err  # 1: a plan that can't be read
         assert ended.code == 0 or "can't be read" in ended.err
 

@@ -50,7 +50,7 @@ STEPS = {
     "a plan": (FILM, ["mode=plan"]),
     "a sweep": (SHORTER, ["-m", "sampling.guidance=2,3", "output=frames"]),
     "a shard": (FILM, ["shard=0/2", "output=frames"]),
-    "a prune": (SHORTER, ["mode=prune"]),
+    "a prune": (SHORTER, ["mode=prune", "prune=yes"]),
     "a render of all": (FILM, []),
 }
 
