@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch.nn import Module
 
@@ -20,10 +21,12 @@ from render.assemble import first_line
 from render.branches import Weights
 from render.errors import ConfigError, Mistake
 from render.families import Family
+from render.lora_layers import Misfit, strengthen
+from render.lora_parts import parts_of
 from render.loras import USUAL_NAME, Lora, check_lora, purpose
 from render.words import one_line
 
-LAYER = re.compile(r"[._]lora[._]|\.lora_|_lora\b|\.lokr_|\.dora_scale")
+KRONECKER = re.compile(r"\.lokr_.*$")
 
 
 class Adapters:
@@ -84,24 +87,36 @@ def load(pipeline: Any, family: Family, lora: Lora, adapter: str) -> None:
     """
     file = lora.file or fetched(lora)
     check_lora(lora, file, family, getattr(pipeline, family.denoiser).config)
+    parts = parts_of(file)
     place = {"weight_name": file.name, "use_safetensors": True, "local_files_only": True}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # peft's, of a second LoRA, which is meant
             pipeline.load_lora_weights(file.parent, adapter_name=adapter, **place)
-        state = type(pipeline).lora_state_dict(file.parent, **place)
-    except (ValueError, RuntimeError, KeyError, TypeError, OSError, AttributeError) as error:
-        said = one_line(" ".join(str(error).split()))[:160] or type(error).__name__
-        raise unfit(lora, file, family, said) from error
-    tensors = state[0] if isinstance(state, tuple) else state
-    wanted = {LAYER.split(key, maxsplit=1)[0] for key in tensors if not key.endswith(".alpha")}
+        strengthen(pipeline, family.denoiser, parts, adapter)
+        if parts.kronecker:
+            state = type(pipeline).lora_state_dict(file.parent, **place)
+            check_all_there(pipeline, state[0] if isinstance(state, tuple) else state, adapter)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # the loaders of a dozen spellings fail in as many ways
+        raise unfit(lora, file, family, in_short(error)) from error
+
+
+def check_all_there(pipeline: Any, state: Mapping[str, Any], adapter: str) -> None:
+    """Refuse a LoKr with fewer layers in the pipeline than its file has."""
+    wanted = {KRONECKER.sub("", key) for key in state if KRONECKER.search(key)}
     loaded = sum(
         has(layer, adapter) for part in pipeline.components.values() for layer in layers(part)
     )
     if loaded < len(wanted):
         missing = len(wanted) - loaded
-        what = f"{missing} of the {len(wanted)} layers that it changes are not there"
-        raise unfit(lora, file, family, what)
+        raise Misfit(f"{missing} of the {len(wanted)} layers that it changes are not there")
+
+
+def in_short(error: Exception) -> str:
+    """What a loader says, on one line; its kind where it says nothing."""
+    return one_line(str(error))[:160] or type(error).__name__
 
 
 def unfit(lora: Lora, file: Path, family: Family, why: str) -> ConfigError:

@@ -30,7 +30,12 @@ def use_onednn(network: nn.Module) -> None:
 
 
 def pack_layers(parent: nn.Module) -> None:
-    """Put packed layers in the places of a module's linear ones."""
+    """Put packed layers in the places of a module's linear ones.
+
+    A DoRA (Liu et al. 2024, arXiv:2402.09353) measures its layer's weights in every call.
+    """
+    if getattr(parent, "lora_magnitude_vector", ()):
+        return
     children: list[tuple[str, Any]] = list(parent.named_children())
     for name, layer in children:
         if is_plain(layer):

@@ -19,11 +19,13 @@ import safetensors
 from render.config import LoraConfig, ModelConfig
 from render.errors import ConfigError, Mistake
 from render.families import Family
+from render.lora_parts import Parts, parts_mistake, parts_of
 from render.models import Model, cached_folder, config_of, file_hash, resolve_commit
 from render.singlefile import PICKLES, broken
 from render.values import shown
 
 USUAL_NAME = "pytorch_lora_weights.safetensors"  # what diffusers writes
+PEFTS_NAME, PEFTS_CONFIG = "adapter_model.safetensors", "adapter_config.json"  # what peft writes
 PARTS = re.compile(r"lora[_.]|[_.]lora|\.lokr_")
 U_NET = re.compile(
     r"(unet\.|lora_unet_|)(down_blocks|up_blocks|mid_block|input_blocks|output_blocks|middle_block)"
@@ -32,6 +34,10 @@ TRANSFORMER = re.compile(
     r"(transformer|diffusion_model|lora_transformer|lora_unet_(double|single|joint|layers))[._]"
 )
 CROSS_ATTENTION = re.compile(r"attn2[._](processor\.)?to_k\W?(_lora)?.*(lora_A|lora_down|\bdown)\b")
+LAYER_BY_LAYER = " alpha/rank"
+"""Marks identities of LoRAs whose layers once were taken at wrong strengths."""
+FROM_HIDDEN = re.compile(r"(to[._]q|attn[._]qkv|attention[._]qkv|single_blocks[._]\d+[._]linear1)$")
+"""Layers of transformers that take the hidden states."""
 MADE_FOR = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "Stable Diffusion XL"}
 """By the channels of the texts that its U-Net attends to."""
 
@@ -89,7 +95,8 @@ def resolve_lora(
     if written.repository is not None:
         commit = hub_commit(written.repository, written.revision or "main", where)
         named = f"/{written.weight_name}" if written.weight_name else ""
-        identity = f"{written.repository}@{commit}{named}"
+        mark = LAYER_BY_LAYER if model.family.denoiser == "unet" else ""  # its file may not be here
+        identity = f"{written.repository}@{commit}{named}{mark}"
         file = cached_file(written.repository, commit, written.weight_name or USUAL_NAME)
         lora = Lora(
             written.called,
@@ -111,7 +118,8 @@ def resolve_lora(
 def hashed(lora: Lora, file: Path, known: dict[str, Any]) -> Lora:
     """The LoRA with its file's hash as its identity."""
     try:
-        return Lora(lora.name, lora.where, f"sha256:{file_hash(file, known)}", file)
+        mark = LAYER_BY_LAYER if parts_of(file).uneven else ""
+        return Lora(lora.name, lora.where, f"sha256:{file_hash(file, known)}{mark}", file)
     except OSError as error:
         raise ConfigError(
             [Mistake(lora.where, f"{file} can't be read ({error.strerror})")]
@@ -185,6 +193,9 @@ def check_lora(lora: Lora, file: Path, family: Family, denoiser: Mapping[str, An
         ConfigError: the reason.
     """
     what = file_mistake(file) or misfit(file, family, denoiser)
+    if what is None:
+        parts = parts_of(file)
+        what = parts_mistake(parts) or config_mistake(file, parts)
     if what:
         raise ConfigError([Mistake(lora.where, f"{lora} {what}")])
 
@@ -226,7 +237,37 @@ def misfit(file: Path, family: Family, denoiser: Mapping[str, Any]) -> str | Non
     if family.denoiser == "unet" and widths and isinstance(width, int) and widths != {width}:
         own = MADE_FOR.get(width, f"one for texts of {width} channels")
         return f"is made for {purpose(file)}, and the model is {own}"
+    if family.denoiser == "transformer" and (wide := transformer_width(denoiser)):
+        asked = {p.shapes[0][1] for p in parts_of(file).pairs if FROM_HIDDEN.search(p.layer)}
+        if asked and asked != {wide}:
+            its = " and ".join(map(str, sorted(asked)))
+            return f"is made for layers {its} wide, and those of this {family.pipeline} are {wide}"
     return None
+
+
+def transformer_width(denoiser: Mapping[str, Any]) -> int | None:
+    """Channels of a transformer's hidden states by its config."""
+    heads, channels = denoiser.get("num_attention_heads"), denoiser.get("attention_head_dim")
+    found = denoiser.get("hidden_size") or denoiser.get("dim")
+    if found is None and isinstance(heads, int) and isinstance(channels, int):
+        found = heads * channels
+    return found if isinstance(found, int) else None
+
+
+def config_mistake(file: Path, parts: Parts) -> str | None:
+    """A strength that stands beside the file, where peft keeps it and diffusers does not look."""
+    beside = config_of(file.parent, ".", PEFTS_CONFIG) if file.name == PEFTS_NAME else {}
+    ranks = {pair.rank for pair in parts.pairs}
+    alpha = beside.get("lora_alpha")
+    apart = bool(beside.get("alpha_pattern") or beside.get("use_rslora"))
+    if alpha is None or parts.configured or (ranks == {alpha} and not apart):
+        return None
+    its = ", ".join(map(str, sorted(ranks)))
+    return (
+        f"has its strength in adapter_config.json (alpha {alpha} for rank {its}), which diffusers "
+        "does not read; save it with the pipeline's save_lora_weights, or with an alpha for each "
+        "layer"
+    )
 
 
 def purpose(file: Path) -> str:

@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from films import composed
+from safetensors.numpy import save_file
 from tiny_families import BUILDERS
 
 from render.config import ModelConfig
@@ -214,3 +216,39 @@ def test_a_scheduler_of_the_other_kind_is_refused(config, name, scheduler):
 def test_which_scheduler_serves_which_family(family, scheduler, settings, said):
     told = kind_mistake(scheduler, settings, FAMILIES[family])
     assert told is None if said is None else said in told
+
+
+# --- LoRAs of another width ----------------------------------------------------------------------
+
+WIDTHS = {  # of the tiny transformers' hidden states
+    "sd3": 32,
+    "flux": 32,
+    "sana": 16,
+    "lumina2": 32,
+    "chroma": 32,
+    "z_image": 32,
+    "qwen_image": 32,
+    "flux2": 32,
+    "flux2_klein": 32,
+}
+QUERIES = {"lumina2": "layers.0.attn.to_q", "z_image": "layers.0.attention.to_q"}
+
+
+@pytest.mark.parametrize("layer", ["transformer.{}", "lora_unet_double_blocks_0_img_attn_qkv"])
+@pytest.mark.parametrize("name", WIDTHS)
+def test_a_lora_for_a_wider_transformer_is_refused_by_the_plan(config, tmp_path, name, layer):
+    layer = layer.format(QUERIES.get(name, "transformer_blocks.0.attn.to_q"))
+
+    def told(width):
+        down, up = np.ones((2, width), np.float32), np.ones((3 * width, 2), np.float32)
+        file = tmp_path / f"{width}.safetensors"
+        save_file({f"{layer}.lora_down.weight": down, f"{layer}.lora_up.weight": up}, file)
+        return refused(config(name, model__loras=[{"path": str(file), "name": "paint"}]))
+
+    assert told(WIDTHS[name]) == []
+    (line,) = told(3072)
+    assert f"is made for layers 3072 wide, and those of this {family_name(name)}" in line
+
+
+def family_name(name):
+    return type(BUILDERS[name]()).__name__

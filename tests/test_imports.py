@@ -14,13 +14,13 @@ PACKAGE = Path(__file__).resolve().parent.parent / "render"
 TABLE = """
     words errors values easing files ours emphasis
     config parsing documents shortcuts
-    timeline anchors families schedulers singlefile models checkpoint images control parts loras
-    memory fit devices engines heap
+    timeline anchors families schedulers singlefile models checkpoint images control parts
+    lora_parts loras memory fit devices engines heap
     threads plan branches
     lock signals plan_json store tokens cost arriving
     noise batches ahead starts leaves deepcache early prefix blend texts assemble attention layout
-    upsampling winograd linear inplace residuals pipeline adapters graphs compiled calibrated
-    converted diffusion loading
+    upsampling winograd linear inplace residuals pipeline lora_layers adapters graphs compiled
+    calibrated converted diffusion loading
     formats ffmpeg encode
     progress sheet report
     prompts film rendering behind survey record work
@@ -33,8 +33,8 @@ HEAVY = {"torch", "diffusers", "transformers"}
 WITH_TORCH = {
     "noise", "batches", "ahead", "starts", "leaves", "deepcache", "early", "prefix", "blend",
     "texts", "assemble", "attention", "layout", "upsampling", "winograd", "linear", "inplace",
-    "residuals", "pipeline", "adapters", "graphs", "compiled", "calibrated", "converted",
-    "diffusion", "loading",
+    "residuals", "pipeline", "lora_layers", "adapters", "graphs", "compiled", "calibrated",
+    "converted", "diffusion", "loading",
 }  # fmt: skip
 ALONE = {
     "hydra": {"__main__"},

@@ -9,7 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from test_family_pictures import difference, final_latents, render
 from tiny_families import SIDE
-from tiny_loras import as_kohya_writes, save_tiny_lora
+from tiny_loras import (
+    add_by_hand,
+    as_kohya_writes,
+    linear_layers,
+    save_tiny_lora,
+    save_uneven_lora,
+)
 from tiny_models import SIDE as SD_SIDE
 
 from render.errors import ConfigError
@@ -184,11 +190,149 @@ def test_other_tools_spelling_and_alpha_are_understood(folder, files, tmp_path):
     assert difference(one, render(diffusion, spec(("ink", 2.0)))[0]) >= VISIBLE
 
 
+HALVES = [(rank, rank / 2) for rank in (2, 3, 5, 8)]  # 60 of 80 layers came at other strengths
+UNEVEN = [(2, 1.0), (3, None), (5, 10.0), (8, 2.0), (4, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "strengths", "dtype"),
+    [
+        ("sd", HALVES, torch.float32),
+        ("sd", UNEVEN, torch.bfloat16),
+        ("sd", [(4, 1.0), (4, 4.0)], torch.float16),
+        ("sd", [(2, None), (6, None)], torch.float32),
+        ("sdxl", HALVES, torch.float32),
+        ("sdxl", UNEVEN, torch.float16),
+    ],
+)
+def test_every_layer_counts_by_its_own_alpha_and_rank(folder, tmp_path, name, strengths, dtype):
+    file = save_uneven_lora(folder(name), tmp_path / "resized.safetensors", strengths, dtype)
+    diffusion = opened_with(folder, name, lora("resized", file))
+    picture = render(diffusion, spec(("resized", 0.6)))[0]
+    family = diffusion.family
+    stock = getattr(diffusers, family.pipeline).from_pretrained(folder(name), **family.loading)
+    stock.set_progress_bar_config(disable=True)
+    add_by_hand(stock, file, 0.6)
+    side = SD_SIDE if name == "sd" else SIDE
+    wanted = stock(
+        prompt=CASTLE,
+        generator=torch.Generator().manual_seed(1),
+        num_inference_steps=STEPS,
+        guidance_scale=SCALE,
+        height=side,
+        width=side,
+    ).images[0]
+    assert difference(picture, np.asarray(wanted)) <= 1
+    assert difference(picture, render(diffusion, spec())[0]) >= VISIBLE
+
+
+def scales_of(folder, name, file):
+    """The scale of every layer that a file's LoRA changes, by component and path."""
+    diffusion = opened_with(folder, name, lora("paint", file))
+    diffusion.adapters.apply((("paint", 1.0),))
+    return {
+        f"{component}.{path}": layer.scaling["lora0"]
+        for component, part in diffusion.pipeline.components.items()
+        if isinstance(part, torch.nn.Module)
+        for path, layer in part.named_modules()
+        if hasattr(layer, "lora_alpha")
+    }
+
+
+def matrices(layer, rank):
+    return torch.ones(rank, layer.in_features), torch.ones(layer.out_features, rank)
+
+
+def test_alphas_hold_in_the_names_of_sdxls_own_blocks(folder, tmp_path):
+    """Its trainers count blocks and do not name them."""
+    unet = diffusers.UNet2DConditionModel.from_pretrained(folder("sdxl") / "unet")
+    layers, tensors, wanted = linear_layers(unet), {}, {}
+    blocks = {
+        "down_blocks.1.attentions.0": "input_blocks_3_1",
+        "mid_block.attentions.0": "middle_block_1",
+        "up_blocks.0.attentions.1": "output_blocks_1_1",
+    }
+    for rank, (ours, theirs) in enumerate(blocks.items(), start=2):
+        path = f"{ours}.transformer_blocks.0.attn2.to_k"
+        name = f"lora_unet_{theirs}_transformer_blocks_0_attn2_to_k"
+        down, up = matrices(layers[path], rank)
+        tensors[f"{name}.lora_down.weight"], tensors[f"{name}.lora_up.weight"] = down, up
+        tensors[f"{name}.alpha"] = torch.tensor(1.0)
+        wanted[f"unet.{path}"] = pytest.approx(1 / rank)
+    save_file(tensors, tmp_path / "sgm.safetensors")
+    assert scales_of(folder, "sdxl", tmp_path / "sgm.safetensors") == wanted
+
+
+def test_alphas_hold_beside_a_transformers_layers(folder, tmp_path):
+    transformer = diffusers.FluxTransformer2DModel.from_pretrained(folder("flux") / "transformer")
+    paths = {f"transformer_blocks.0.attn.{name}": rank for name, rank in (("to_q", 2), ("to_k", 4))}
+    paths |= {"single_transformer_blocks.0.attn.to_v": 3}
+    tensors = {}
+    for path, rank in paths.items():
+        down, up = matrices(transformer.get_submodule(path), rank)
+        name = f"transformer.{path}"
+        tensors |= {f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}
+        if rank != 3:
+            tensors[f"transformer.{path}.alpha"] = torch.tensor(1.0)
+    save_file(tensors, tmp_path / "flux.safetensors")
+    assert scales_of(folder, "flux", tmp_path / "flux.safetensors") == {
+        f"transformer.{path}": pytest.approx(1.0 if rank == 3 else 1 / rank)
+        for path, rank in paths.items()
+    }
+
+
+def test_a_transformers_alpha_that_diffusers_multiplies_in_counts_once(folder, tmp_path):
+    transformer = diffusers.FluxTransformer2DModel.from_pretrained(folder("flux") / "transformer")
+    path = "transformer_blocks.0.attn.to_out.0"
+    down, up = matrices(transformer.get_submodule(path), 4)
+    name = "lora_unet_double_blocks_0_img_attn_proj"
+    tensors = {f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up}
+    save_file({**tensors, f"{name}.alpha": torch.tensor(1.0)}, tmp_path / "kohya.safetensors")
+    diffusion = opened_with(folder, "flux", lora("paint", tmp_path / "kohya.safetensors"))
+    diffusion.adapters.apply((("paint", 1.0),))
+    layer = diffusion.pipeline.transformer.get_submodule(path)
+    both = layer.lora_B["lora0"].weight @ layer.lora_A["lora0"].weight
+    torch.testing.assert_close(layer.scaling["lora0"] * both, up @ down / 4)
+
+
+@pytest.mark.filterwarnings("ignore:Already found a `peft_config`")
+def test_magnitudes_in_pefts_spelling_are_the_stock_pipelines(folder, tmp_path):
+    """DoRA (Liu et al. 2024) as diffusers saves it."""
+    model = folder("sd")
+    unet = diffusers.UNet2DConditionModel.from_pretrained(model / "unet")
+    tensors, generator = {}, torch.Generator().manual_seed(4)
+    for path, layer in linear_layers(unet).items():
+        down, up = matrices(layer, 2)
+        tensors |= {f"unet.{path}.lora_A.weight": down, f"unet.{path}.lora_B.weight": up * 0.01}
+        size = layer.weight.norm(dim=1) * (0.5 + torch.rand(len(up), generator=generator))
+        tensors[f"unet.{path}.lora_magnitude_vector"] = size.detach()
+    file = tmp_path / "dora.safetensors"
+    save_file(tensors, file)
+    diffusion = opened_with(folder, "sd", lora("paint", file))
+    picture, plain = render(diffusion, spec(("paint", 1.0)), spec())
+    stock = stock_picture(folder, lambda name: [file] * 2, "sd", (("paint", 1.0),))
+    assert difference(picture, stock) <= 1
+    assert difference(picture, plain) >= VISIBLE
+
+
 def test_rows_of_frames_with_loras_fill_no_calls(opened):
     diffusion = opened("sd")
     before = diffusion.padded_rows
     render(diffusion, *[spec(("paint", weight)) for weight in (0.1, 0.2, 0.3)])
     assert diffusion.padded_rows == before
+
+
+def test_a_file_that_a_loader_can_not_take_apart_is_refused_by_name(folder, tmp_path):
+    """diffusers splits this layer by Flux's usual widths, and asserts that they are its own."""
+    layer = "lora_unet_single_blocks_0_linear1"
+    tensors = {
+        f"{layer}.lora_down.weight": torch.ones(2, 32),
+        f"{layer}.lora_up.weight": torch.ones(7 * 32, 2),
+    }
+    save_file(tensors, tmp_path / "narrow.safetensors")
+    with pytest.raises(ConfigError) as error:
+        opened_with(folder, "flux", lora("paint", tmp_path / "narrow.safetensors"))
+    assert "does not fit this FluxPipeline: AssertionError" in str(error.value)
 
 
 @pytest.mark.parametrize(

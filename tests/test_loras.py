@@ -237,6 +237,85 @@ def test_a_file_that_holds_no_lora_is_refused(film, tmp_path):
     assert "holds no LoRA" in refusal(film, [{"path": str(file)}], PLAIN)
 
 
+KOHYA = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+
+
+def pair(layer=KOHYA, width=32, rank=2, **more):
+    """A layer's two matrices in kohya's spelling, and what else it has."""
+    return {
+        f"{layer}.lora_down.weight": np.ones((rank, width), np.float32),
+        f"{layer}.lora_up.weight": np.ones((16, rank), np.float32),
+        **{f"{layer}.{name}": np.asarray(value, np.float32) for name, value in more.items()},
+    }
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        (pair(alpha=1, dora_scale=np.ones((16, 1))), "is a DoRA with magnitudes that diffusers"),
+        (pair(alpha=1, dora_scale=np.ones((1, 32))), "dora_scale (1 times)"),
+        (pair(diff_b=np.ones(16)), "would be left out: diff_b (1 times), the first lora_unet_"),
+        (pair(alpha=1, hada_w1_a=np.ones((2, 2))), "hada_w1_a (1 times)"),
+        (pair() | {"emb_params": np.ones((2, 32))}, "the first emb_params"),
+        (pair() | {"unet.conv_in.bias": np.ones(16)}, "the first unet.conv_in.bias"),
+        ({key: value for key, value in pair().items() if "up" not in key}, "is not whole: lora_u"),
+    ],
+)
+def test_what_would_be_left_out_of_a_file_is_refused_when_the_film_is_planned(
+    film, tmp_path, tensors, said
+):
+    save_file(tensors, tmp_path / "odd.safetensors")
+    written = [{"path": str(tmp_path / "odd.safetensors"), "name": "paint"}]
+    told = refusal(film, written, PLAIN)
+    assert told.startswith("model.loras.0: the LoRA 'paint' (")
+    assert said in told
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"lora_alpha": 4, "r": 2}, "adapter_config.json (alpha 4 for rank 2), which diffusers"),
+        ({"lora_alpha": 2, "r": 2, "use_rslora": True}, "adapter_config.json (alpha 2"),
+        ({"lora_alpha": 2, "r": 2}, None),
+        ({}, None),
+    ],
+)
+def test_a_strength_that_diffusers_does_not_read_is_refused(film, tmp_path, config, said):
+    """peft keeps it beside the file; what counts there as 2 would count as 1."""
+    write_lora(tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    written = [{"path": str(tmp_path / "adapter_model.safetensors"), "name": "paint"}]
+    if said:
+        assert said in refusal(film, written, PLAIN)
+    else:
+        assert film(written, PLAIN)
+
+
+def test_what_changes_nothing_may_be_left_out_of_a_file(film, tmp_path):
+    """Some tools write differences of zero beside each layer."""
+    tensors = pair(alpha=1, diff_b=np.zeros(16), diff=np.zeros((16, 32)))
+    save_file(tensors, tmp_path / "zeros.safetensors")
+    assert film([{"path": str(tmp_path / "zeros.safetensors"), "name": "paint"}], PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("alphas", "again"),
+    [((1, 1), False), ((None, None), False), ((1, 2), True), ((2, None), False), ((1, None), True)],
+)
+def test_a_file_whose_layers_differ_in_strength_is_known_as_read_layer_by_layer(
+    film, tmp_path, alphas, again
+):
+    """Earlier versions took its layers at wrong strengths, so its frames are rendered again."""
+    tensors = {}
+    for number, alpha in enumerate(alphas):
+        layer = KOHYA.replace("blocks_0_attn", f"blocks_{number}_attn")
+        tensors |= pair(layer, **({} if alpha is None else {"alpha": alpha}))
+    save_file(tensors, tmp_path / "odd.safetensors")
+    (lora,) = film([{"path": str(tmp_path / "odd.safetensors"), "name": "paint"}], PLAIN).loras
+    assert lora.identity.endswith(" alpha/rank") == again
+
+
 def test_a_folder_with_several_files_wants_a_choice(film, loras, tmp_path):
     folder = {"path": str(tmp_path), "name": "paint"}
     assert "say which one in weight_name" in refusal(film, [folder, loras[1]])

@@ -44,3 +44,60 @@ def as_kohya_writes(file: Path, target: Path) -> Path:
         spelled[f"{name}.alpha"] = torch.tensor(1.0)
     save_file(spelled, target, {"ss_base_model_version": "sd_v1"})
     return target
+
+
+KOHYA = {"unet": "lora_unet_", "text_encoder": "lora_te1_", "text_encoder_2": "lora_te2_"}
+"""How names begin in the other spelling, by component."""
+
+
+def linear_layers(part: torch.nn.Module) -> dict[str, torch.nn.Linear]:
+    """The attention and feed-forward layers of a component by their paths."""
+    return {
+        path: layer
+        for path, layer in part.named_modules()
+        if isinstance(layer, torch.nn.Linear)
+        and any(name in f".{path}" for name in (".attn", ".ff.", "_attn", ".mlp."))
+    }
+
+
+def kohya_name(component: str, path: str) -> str:
+    """A layer's name in the other spelling; text encoders had one more level then."""
+    if component != "unet" and not path.startswith("text_model."):
+        path = f"text_model.{path}"
+    return KOHYA[component] + path.replace(".", "_")
+
+
+def save_uneven_lora(
+    model: Path, file: Path, strengths: list[tuple[int, float | None]], dtype=torch.float32
+) -> Path:
+    """A LoRA in the other spelling whose layers take these ranks and alphas in turn, as a resized
+    file has them; None leaves the alpha out."""
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(model)
+    generator, tensors, count = torch.Generator().manual_seed(8), {}, 0
+    for component in [name for name in KOHYA if name in pipeline.components]:
+        for path, layer in linear_layers(getattr(pipeline, component)).items():
+            rank, alpha = strengths[count % len(strengths)]
+            count += 1
+            down = torch.randn(rank, layer.in_features, generator=generator)
+            up = torch.randn(layer.out_features, rank, generator=generator)
+            name = kohya_name(component, path)
+            tensors[f"{name}.lora_down.weight"] = (down * 0.4).to(dtype)
+            tensors[f"{name}.lora_up.weight"] = (up * 0.4 / rank).to(dtype)
+            if alpha is not None:
+                tensors[f"{name}.alpha"] = torch.tensor(alpha, dtype=dtype)
+    save_file(tensors, file)
+    return file
+
+
+def add_by_hand(pipeline, file: Path, weight: float) -> None:
+    """Write a LoRA of the other spelling into the weights: weight * alpha / rank * up @ down."""
+    tensors = load_file(file)
+    for component in [name for name in KOHYA if name in pipeline.components]:
+        for path, layer in getattr(pipeline, component).named_modules():
+            name = kohya_name(component, path)
+            if f"{name}.lora_down.weight" not in tensors:
+                continue
+            down, up = (tensors[f"{name}.lora_{way}.weight"].float() for way in ("down", "up"))
+            alpha = tensors.get(f"{name}.alpha", torch.tensor(len(down))).float()
+            with torch.no_grad():
+                layer.weight += weight * alpha / len(down) * up @ down
