@@ -13,6 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -46,7 +47,10 @@ with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of
     from render.documents import Document, read_document
     from render.errors import ConfigError, Interrupted, Mistake, RenderError
     from render.ours import make_way
+    from render.sweep import Job, by_model, check_folders, labels, values_of
 
+IN_PROCESS = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+"""Hydra's usual launcher: a sweep's jobs one after the other, in this process."""
 DOLLAR = "\ue000"  # stands for the `$` of `${` in timelines, so that no one interpolates it
 
 
@@ -112,8 +116,22 @@ def sweep_folder(root: str) -> str:
     folder = Path(root) / ".sweep"
     if folder.is_symlink():
         raise ConfigError([Mistake(str(folder), "is a link; remove it")])
-    make_way(folder / "multirun.yaml", lambda line: print(f"render: {line}", file=sys.stderr))
+    note = folder / "multirun.yaml"
+    make_way(note, lambda line: print(f"render: {line}", file=sys.stderr))
+    NOTES.setdefault(note, note.read_bytes() if note.is_file() else None)
     return str(folder)
+
+
+def take_notes_back() -> None:
+    """Leave no trace of a sweep that was refused."""
+    for note, before in NOTES.items():
+        if before is not None:
+            note.write_bytes(before)
+            continue
+        note.unlink(missing_ok=True)
+        with suppress(OSError):  # there is more in them
+            note.parent.rmdir()
+            note.parent.parent.rmdir()
 
 
 def shown(file: Path) -> Path:
@@ -137,21 +155,53 @@ def locator() -> Callable[[str], str]:
 
 
 OUTCOMES: list[tuple[str, RenderError]] = []
+JOBS: list[Job] = []
+NOTES: dict[Path, bytes | None] = {}
+"""Hydra's notes of sweeps, with what stood there before."""
 
 
 def job(composed: DictConfig) -> None:
-    """One run: composed config in, its error kept for the end (a sweep goes on after a failure)."""
+    """One run: composed config in. A sweep's jobs are only collected, to begin when all are known;
+    where another launcher gives each a process of its own, each begins at once."""
+    overrides = list(HydraConfig.get().overrides.task)
+    if HydraConfig.get().mode is not RunMode.MULTIRUN:
+        attempt("", plain_config(composed), "", locator())
+        return
+    plain = plain_config(composed)
+    folder = job_folder(overrides, str(plain.get("name")))
+    if HydraConfig.get().launcher["_target_"] == IN_PROCESS:
+        JOBS.append(Job(values_of(overrides), plain, folder, locator()))
+    else:
+        attempt(folder, plain, folder, locator())
+
+
+def run_sweep(collected: Sequence[Job]) -> None:
+    """All jobs of a sweep, whatever becomes of one of them.
+
+    Raises:
+        ConfigError: two jobs share a folder; none is begun.
+    """
+    jobs = by_model(collected)
+    check_folders(jobs)
+    for label, each in zip(labels(jobs), jobs, strict=True):
+        attempt(label, each.composed, each.variant, each.locate)
+    if len(OUTCOMES) == len(jobs) and all(isinstance(e, ConfigError) for _, e in OUTCOMES):
+        take_notes_back()
+
+
+def attempt(
+    label: str, composed: Mapping[str, Any], folder: str, locate: Callable[[str], str]
+) -> None:
+    """One run, its error kept for the end; a sweep's job has a label."""
     from render.run import run
 
-    sweep = HydraConfig.get().mode is RunMode.MULTIRUN
-    folder = job_folder(HydraConfig.get().overrides.task) if sweep else ""
     try:
-        run(plain_config(composed), folder, locator())
+        run(composed, folder, locate, label)
     except Exception as error:
         told = foreseen(error)
-        OUTCOMES.append((folder, told))
-        if sweep:
-            say(told, f"{folder}: ")
+        OUTCOMES.append((label, told))
+        if label:
+            say(told, f"{label}: ")
 
 
 def say(error: RenderError, prefix: str = "") -> None:
@@ -166,13 +216,13 @@ def ending() -> int:
         say(OUTCOMES[0][1])
     elif OUTCOMES:
         print(f"render: {len(OUTCOMES)} jobs of the sweep failed:", file=sys.stderr)
-        for folder, error in OUTCOMES:
-            say(error, f"  {folder} (exit code {error.exit_code}): ")
+        for label, error in OUTCOMES:
+            say(error, f"  {label} (exit code {error.exit_code}): ")
     return OUTCOMES[0][1].exit_code if OUTCOMES else 0
 
 
 def compose_and_run(arguments: Sequence[str]) -> None:
-    """Let Hydra compose and call `job`, once or for a sweep."""
+    """Let Hydra compose and call `job`, once or for a sweep, whose jobs are then run."""
     os.environ["HYDRA_FULL_ERROR"] = "1"
     sys.argv = ["render", *forgiving(arguments)]
     OmegaConf.register_new_resolver("package", lambda part: str(PACKAGE / part), replace=True)
@@ -181,6 +231,7 @@ def compose_and_run(arguments: Sequence[str]) -> None:
     SourcesRegistry.instance().types["file"] = TimelineSource  # Hydra has no other way to say so
     start = hydra.main(version_base="1.3", config_path=str(bundled_configs()), config_name="render")
     start(job)()
+    run_sweep(JOBS)
 
 
 def foreseen(error: Exception) -> RenderError:
@@ -199,7 +250,8 @@ def foreseen(error: Exception) -> RenderError:
 
 def main() -> int:
     """The `render` command; returns the exit code."""
-    OUTCOMES.clear()
+    for kept in (OUTCOMES, JOBS, NOTES):
+        kept.clear()
     arguments = sys.argv[1:]
     try:
         with interruptible():
@@ -217,6 +269,8 @@ def main() -> int:
     except Exception as error:
         told = foreseen(error)
         say(told)
+        if isinstance(told, ConfigError):
+            take_notes_back()
         return told.exit_code
     return ending()
 

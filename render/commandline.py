@@ -111,13 +111,22 @@ def known_groups() -> frozenset[str]:
     return frozenset(p.name for folder in config_folders() for p in folder.iterdir() if p.is_dir())
 
 
-def job_folder(overrides: Sequence[str]) -> str:
-    """A sweep job's folder: its overrides, sorted; with a hash when they had to be changed."""
+def job_folder(overrides: Sequence[str], name: str | None = None) -> str:
+    """A sweep job's folder: its overrides, sorted; with a hash when they had to be changed.
+
+    Which timeline it is stands there too, unless the run's name is the timeline's own. Capital
+    letters bring a hash, since not every disk can keep `Fog` and `fog` apart.
+
+    Args:
+        overrides: as they were typed, `key=value`.
+        name: the run's; None: its timeline's.
+    """
     task = [override.lstrip("+") for override in overrides]
-    told = sorted(o for o in task if o.split("=")[0] not in ("root", "name", "mode", "timeline"))
+    left_out = ("root", "name", "mode", *(() if name else ("timeline",)))
+    told = sorted(o for o in task if o.split("=")[0] not in left_out and o != f"timeline={name}")
     full = ",".join(told or [o for o in task if o.startswith("timeline=")])
     safe = re.sub(r"[^\w.,=+-]", "-", full, flags=re.ASCII).lstrip("-.")
-    if safe == full and len(safe) <= MAX_VARIANT:
+    if safe == full == full.lower() and len(safe) <= MAX_VARIANT:
         return safe
     mark = hashlib.sha256(full.encode()).hexdigest()[:8]
     return f"{safe[: MAX_VARIANT - 9]}-{mark}"

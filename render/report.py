@@ -82,6 +82,8 @@ class Reporter:
     Args:
         out, err: the streams; sys.stdout and sys.stderr of the moment by default.
         clock: seconds from anywhere, never backwards.
+        job: the label of a sweep's job, `1/4 guidance=3`; it heads its results, and its number its
+            progress.
     """
 
     def __init__(
@@ -89,10 +91,11 @@ class Reporter:
         out: TextIO | None = None,
         err: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        job: str = "",
     ) -> None:
         self.out = console_on(out or sys.stdout)
         self.err = console_on(err or sys.stderr)
-        self.clock = clock
+        self.clock, self.job = clock, job
         self.log: int | None = None
         self.log_path = Path()
         self.unlogged: list[str] = []
@@ -162,6 +165,7 @@ class Reporter:
 
     def result(self, lines: Sequence[tuple[str, Text | str]]) -> None:
         """Labelled lines on stdout and in the log."""
+        lines = [*([("job", self.job)] if self.job else ()), *lines]
         put(self.out, labelled(lines))
         for label, line in lines:
             self.note(f"{label} {line}")
@@ -169,6 +173,7 @@ class Reporter:
     @contextmanager
     def progress(self, verb: str, total: int) -> Iterator[Progress]:
         """A phase that goes through `total` frames: a bar if stderr is a terminal."""
+        verb = f"{self.job.partition(' ')[0]} {verb}".lstrip()
         if not self.err.is_terminal or self.err.is_dumb_terminal:
             yield Progress(verb, total, self.say, self.clock)
             return

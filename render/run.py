@@ -34,20 +34,23 @@ Locate = Callable[[str], str]
 LISTED = 20  # stored frames that a prune shows
 
 
-def run(composed: Mapping[str, Any], variant: str = "", locate: Locate = str) -> None:
+def run(
+    composed: Mapping[str, Any], variant: str = "", locate: Locate = str, label: str = ""
+) -> None:
     """Do what a composed config says.
 
     Args:
         composed: the config as plain data (`configs/render.yaml` says what is in it).
         variant: a sweep job's folder under the run's, or "".
         locate: turns a dotted path of the config into the place a person should look at.
+        label: what a sweep's job is called, or "".
 
     Raises:
         RenderError: the run ended badly; what was finished stays.
     """
     modes = {"render": render_film, "plan": tell_plan, "stitch": stitch, "prune": prune}
     film = open_film(composed, variant, locate)
-    reporter = Reporter()
+    reporter = Reporter(job=label)
     try:
         modes[film.config.mode](film, reporter, composed)
     except (RenderError, KeyboardInterrupt) as error:
@@ -104,7 +107,7 @@ def render_film(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> 
         with phases.measured("check"):
             verdicts = survey(film, shard_of(film.plan, film.config.shard))
             summary = summarise(film, verdicts)
-        reporter.say(f"{film.config.name}: {state_line(summary)}")
+        reporter.say(f"{reporter.job or film.config.name}: {state_line(summary)}")
         cut = [f"cut: {line}" for line in cut_lines(summary)]
         for line in (*reason_lines(summary), *cut, *summary.warnings):
             reporter.say(line)

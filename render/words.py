@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise
+
+SEEN = 8  # characters after the place where texts part that show how
+
 
 def one_line(text: str) -> str:
     """Text on one line without control characters."""
@@ -13,6 +18,36 @@ def shortened(text: str, most: int = 60) -> str:
     """Text on one line, with an ellipsis where it is cut."""
     line = one_line(text)
     return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
+
+
+def differing(texts: Iterable[str]) -> dict[str, int]:
+    """Where each text begins to differ from the one that it resembles longest, by text."""
+    alike = sorted(set(texts))
+    places = dict.fromkeys(alike, 0)
+    for one, other in pairwise(alike):  # no other text begins more alike than a neighbour does
+        shared = shared_letters(one, other)
+        places[one], places[other] = max(places[one], shared), shared
+    return places
+
+
+def shared_letters(one: str, other: str) -> int:
+    """How many letters two texts begin with alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def cut_where_alike(text: str, differs: int, most: int) -> str:
+    """At most so many characters of a text, cut in the middle if it is like another up to
+    `differs`, so that the place where it parts from that one stays."""
+    if len(text) <= most or differs + SEEN < most:
+        return shortened(text, most)
+    head = text[: most // 3].rstrip()
+    room = most - len(head) - 2
+    start = max(len(head), min(text.rfind(" ", 0, differs + 1) + 1, len(text) - room))
+    if differs - start > room // 2:  # a long word
+        start = differs - room // 2
+    whole_words = text.find(" ", start - 1, differs) + 1
+    return shortened(f"{head}… {text[whole_words or start :].lstrip()}", most)
 
 
 def plural(count: int, noun: str) -> str:

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from render.commandline import MAX_VARIANT, job_folder
+from render.sweep import Job, by_model, labels, values_of
 
 SWEEP = ["-m", "+timeline=a,b", "scheduler=lms,dpmpp_2m", "sampling.guidance=3,7.5"]
 VARIANTS = {
@@ -66,18 +67,67 @@ def test_a_failed_job_stops_no_other_and_is_named_at_the_end(films):
     assert ended.code == 2
     *_, headline, first, second = ended.err.splitlines()
     assert headline == "render: 2 jobs of the sweep failed:"
+    assert first.startswith("render:   2/4 guidance=-1 (exit code 2): sampling.guidance: -1")
+    assert second.startswith("render:   3/4 guidance=nan (exit code 2): sampling.guidance: nan")
     folder = "model=mine,output.fps=4,sampling.guidance="
-    assert first.startswith(f"render:   {folder}-1 (exit code 2): sampling.guidance: -1")
-    assert second.startswith(f"render:   {folder}nan (exit code 2): sampling.guidance: nan")
     assert set(job_folders(films, "a")) == {f"{folder}3", f"{folder}7.5"}
     assert all(films.counts(f"a/{job}") == (0, 2) for job in job_folders(films, "a"))
     assert "Traceback" not in ended.err
 
 
+def jobs_of(*overrides, **composed):
+    return [Job(values_of(each.split(" ")), composed, "", str) for each in overrides]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "wanted"),
+    [
+        (["+timeline=a a.b=1 ++c=2", "+timeline=a a.b=3 ++c=2"], ["1/2 b=1", "2/2 b=3"]),
+        (["a.x=1 b.x=1 c=0", "a.x=2 b.x=2 c=0"], ["1/2 a.x=1, b.x=1", "2/2 a.x=2, b.x=2"]),
+        (["a=1 b=2"], ["1/1"]),
+        (["a=", "a=1"], ["1/2 a=", "2/2 a=1"]),
+        (["a=1", "b=1"], ["1/2 a=1", "2/2 b=1"]),
+    ],
+)
+def test_a_job_is_called_by_the_values_that_are_swept(overrides, wanted):
+    assert labels(jobs_of(*overrides)) == wanted
+
+
+@pytest.mark.parametrize(
+    "values", [("a" * 100 + "x", "a" * 100 + "y"), ("x" + "a" * 100, "y" + "a" * 100)]
+)
+def test_long_values_are_cut_and_still_told_apart(values):
+    short = [label.partition(" ")[2] for label in labels(jobs_of(*(f"k={v}" for v in values)))]
+    assert len(set(short)) == 2
+    assert all(len(label) < 80 for label in short)
+
+
+def test_jobs_of_one_model_come_together():
+    jobs = [
+        Job({"k": str(place)}, {"model": model, "compute": compute, "name": place}, "", str)
+        for place, (model, compute) in enumerate(["aX", "bX", "aY", "aX", "bX"])
+    ]
+    assert [job.overrides["k"] for job in by_model(jobs)] == ["0", "3", "1", "4", "2"]
+
+
+def test_every_line_of_a_job_tells_which(films):
+    ended = films.call(
+        *("-m", "+timeline=a", "model=mine", "output.fps=4", "output=frames"),
+        "sampling.guidance=3,-1,6",
+    )
+    lines = ended.err.splitlines()
+    assert "1/3 guidance=3: 2 frames: 2 new" in lines
+    assert any(line.startswith("1/3 render 2/2, ") for line in lines)
+    assert any(line.startswith("3/3 render 2/2, ") for line in lines)
+    assert any(line.startswith("render: 2/3 guidance=-1: sampling.guidance: -1") for line in lines)
+    assert "job  1/3 guidance=3" in ended.out
+    assert "job  3/3 guidance=6" in ended.out
+
+
 def test_an_interrupt_ends_the_sweep(films, monkeypatch):
     called = []
 
-    def interrupted(composed, variant, locate):
+    def interrupted(composed, variant, *more):
         called.append(variant)
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -92,6 +142,10 @@ def test_a_sweep_may_only_plan(films):
     ended = sweep(films, "mode=plan")
     assert ended.code == 0
     assert ended.out.count("denoiser") == 8
+    jobs = [line.strip() for line in ended.out.splitlines() if line.lstrip().startswith("job ")]
+    assert jobs[0] == "job  1/8 timeline=a, scheduler=lms, guidance=3"
+    assert jobs[7] == "job  8/8 timeline=b, scheduler=dpmpp_2m, guidance=7.5"
+    assert len(set(jobs)) == 8
     assert not (films.folder / "outputs" / ".store").exists()
 
 

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from render.words import duration, one_line, plural, shortened, size, speed
+from render.words import (
+    cut_where_alike,
+    differing,
+    duration,
+    one_line,
+    plural,
+    shared_letters,
+    shortened,
+    size,
+    speed,
+)
 
 
 @pytest.mark.parametrize(
@@ -54,3 +66,32 @@ def test_text_is_one_line_without_control_characters() -> None:
 def test_shortened_text_says_so() -> None:
     assert shortened("a castle", 8) == "a castle"
     assert shortened("a castle on a hill", 10) == "a castle…"
+
+
+ALIKE = "A fantasy landscape with a small town at the foot of a hill in the"
+
+
+@pytest.mark.parametrize(
+    ("texts", "most", "shown"),
+    [
+        ((f"{ALIKE} morning", f"{ALIKE} evening"), 40, "A fantasy lan… hill in the {}"),
+        ((f"{ALIKE} morning {ALIKE}", f"{ALIKE} evening {ALIKE}"), 30, "A fantasy… {} A fantasy…"),
+        ((f"morning {ALIKE}", f"evening {ALIKE}"), 18, "{} A fantasy…"),
+        (("morning", "evening"), 20, "{}"),
+    ],
+)
+def test_texts_are_cut_where_they_are_alike(texts, most, shown):
+    places = differing([*texts, "A castle", "Z"])
+    assert [cut_where_alike(text, places[text], most) for text in texts] == [
+        shown.format("morning"),
+        shown.format("evening"),
+    ]
+
+
+@given(st.lists(st.text("ab ", max_size=90), min_size=1), st.integers(12, 60))
+def test_a_cut_text_is_never_longer(texts, most):
+    for text, place in differing(texts).items():
+        assert len(cut_where_alike(text, place, most)) <= most
+        others = [other for other in texts if other != text]
+        shared = max((shared_letters(text, other) for other in others), default=0)
+        assert place == shared
