@@ -25,7 +25,7 @@ TABLE = """
     progress sheet report
     prompts film rendering behind survey record work
     run
-    commandline
+    commandline sweep
     __main__
 """
 ORDER = TABLE.split()
