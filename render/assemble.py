@@ -15,13 +15,17 @@ from typing import Any
 import diffusers
 import torch
 from safetensors.torch import load_file
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from render.checkpoint import WEIGHTLESS, components, parts_beside
+from render.checkpoint import components, parts_beside
 from render.config import ComputeConfig
 from render.errors import ConfigError, Mistake
 from render.families import Family, ModelSource
-from render.models import read_json
+from render.models import encoder_of, read_json
 from render.parts import LEARNS_WORDS
+from render.weights import WEIGHTLESS, lone_variant
+
+CLIP = CLIPTextModel, CLIPTextModelWithProjection
 
 
 def assembled(
@@ -48,11 +52,24 @@ def assembled(
             pipeline = kind.from_single_file(
                 str(source.file), config=str(folder), **options, **given
             )
+    limit_texts(pipeline)
     learn_words(pipeline, source.words)
     if source.clip_skip and not hasattr(pipeline.text_encoder, "text_model"):
         # The pipeline's way to the last norm, which transformers 5.6 made shorter.
         vars(pipeline.text_encoder)["text_model"] = pipeline.text_encoder
     return pipeline
+
+
+def limit_texts(pipeline: Any) -> None:
+    """Let CLIP's tokenizers cut texts where their encoders end, if their own configs name no limit
+    or a greater one; the stock pipelines fail there."""
+    for name, tokenizer in pipeline.components.items():
+        encoder = pipeline.components.get(encoder_of(name))
+        if name.startswith("tokenizer") and isinstance(encoder, CLIP):
+            most = encoder.config.max_position_embeddings
+            tokenizer.model_max_length = min(tokenizer.model_max_length, most)
+            if name == "tokenizer" and hasattr(pipeline, "tokenizer_max_length"):
+                pipeline.tokenizer_max_length = tokenizer.model_max_length  # of SD 3 and Flux
 
 
 def quantising(denoiser: str, quantised: str) -> dict[str, Any]:
@@ -111,7 +128,12 @@ def other_vae(source: ModelSource, folder: Path, options: dict[str, Any]) -> dic
     kind = getattr(diffusers, name)
     with fitting("model.vae", f"{source.vae} does not fit as the model's {name}", "give another"):
         if source.vae.is_dir():
-            return {"vae": kind.from_pretrained(source.vae, use_safetensors=True, **options)}
+            variant = lone_variant(source.vae)
+            return {
+                "vae": kind.from_pretrained(
+                    source.vae, variant=variant, use_safetensors=True, **options
+                )
+            }
         with nothing_left_out():
             vae = kind.from_single_file(
                 str(source.vae), config=str(folder), subfolder="vae", **options
@@ -143,7 +165,11 @@ def parts_from(
     index = components(read_json(folder / "model_index.json"))
     return {
         name: getattr(sys.modules[index[name][0]], class_name).from_pretrained(
-            folder, subfolder=name, use_safetensors=True, **options
+            folder,
+            subfolder=name,
+            variant=lone_variant(folder / name, index[name][0]),
+            use_safetensors=True,
+            **options,
         )
         for name, class_name in parts_beside(source, folder, family).items()
         if not class_name.endswith(WEIGHTLESS)

@@ -13,12 +13,23 @@ from typing import Any
 
 from render.errors import ConfigError, Mistake
 from render.families import FAMILIES, Family, ModelSource, family_mistake
-from render.models import read_json
+from render.models import CONFIG, config_of, encoder_of, read_json
 from render.singlefile import PICKLES, broken, names_in, parts_held
+from render.vocabulary import vocabulary_mistakes
+from render.weights import (
+    STEMS,
+    WEIGHTLESS,
+    chosen_variant,
+    file_names,
+    held_variants,
+    lone_variant,
+    single_file,
+)
 
 LIBRARIES = ("diffusers", "transformers")
 SAFETY_CHECKER = "stable_diffusion"  # named as a library in old folders; never loaded
-WEIGHTLESS = ("Tokenizer", "TokenizerFast", "Scheduler", "Processor", "FeatureExtractor")
+PROCESSORS = ("Processor", "FeatureExtractor")
+SCHEDULER_CONFIG = "scheduler_config.json"
 TORCHVISION = {"PixtralProcessor"}  # without it transformers has only their names
 CONVERT = "convert the model with `save_pretrained(…, safe_serialization=True)`"
 
@@ -33,8 +44,11 @@ def check_model(source: ModelSource, folder: Path) -> Family:
         return check_folder(folder, source.variant)
     family = check_index(folder / "model_index.json")
     wrong = code_mistakes(folder) + pickle_mistakes(folder)
-    for name, class_name in parts_beside(source, folder, family).items():
-        wrong += weight_mistakes(folder / name, class_name, None)
+    parts = loaded_parts(folder, family)
+    for name in parts_beside(source, folder, family):
+        library, class_name = parts[name]
+        wrong += part_mistakes(folder / name, class_name, library)
+    wrong += small_mistakes(folder, parts)
     if wrong:
         raise ConfigError(wrong)
     return family
@@ -45,10 +59,17 @@ def parts_beside(source: ModelSource, folder: Path, family: Family) -> dict[str,
     index = read_json(folder / "model_index.json")
     held = parts_held(names_in(source.file or folder, "model.path"), index, family)
     held |= {"vae"} if source.vae else frozenset()
+    parts = loaded_parts(folder, family)
+    return {name: class_name for name, (_, class_name) in parts.items() if name not in held}
+
+
+def loaded_parts(folder: Path, family: Family) -> dict[str, tuple[str, str]]:
+    """The components that a folder's pipeline is made of, each with its library and class."""
+    index = components(read_json(folder / "model_index.json"))
     return {
-        name: str(class_name)
-        for name, (_, class_name) in components(index).items()
-        if name not in held and name not in family.loading
+        name: (str(library), str(class_name))
+        for name, (library, class_name) in index.items()
+        if name not in family.loading
     }
 
 
@@ -123,11 +144,35 @@ def components(index: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
 
 def folder_mistakes(folder: Path, family: Family, variant: str | None) -> list[Mistake]:
     """Code, and missing or broken parts, in a folder whose index is right."""
-    wrong = code_mistakes(folder)
-    for name, (_, class_name) in components(read_json(folder / "model_index.json")).items():
-        if name not in family.loading:
-            wrong += weight_mistakes(folder / name, str(class_name), variant)
+    wrong, parts = code_mistakes(folder), loaded_parts(folder, family)
+    for name, (library, class_name) in parts.items():
+        wrong += weight_mistakes(folder / name, class_name, variant, library)
+    if variant and not any(chosen_variant(folder / name, variant) for name in parts):
+        what = f"no component has weights of the variant {variant!r}; leave model.variant out"
+        wrong.append(Mistake("model.variant", what))
+    return wrong + small_mistakes(folder, parts)
+
+
+def small_mistakes(folder: Path, parts: Mapping[str, tuple[str, str]]) -> list[Mistake]:
+    """Missing or damaged configs and vocabularies of components that are there."""
+    wrong: list[Mistake] = []
+    for name, (_, class_name) in parts.items():
+        component = folder / name
+        config = component / config_name(class_name)
+        if not any(component.glob("*")):
+            continue
+        if name.startswith("tokenizer"):
+            encoder = config_of(folder, encoder_of(name))
+            wrong += vocabulary_mistakes(component, class_name, encoder)
+        elif not class_name.endswith(PROCESSORS) and not config.is_file():
+            what = f"{config.name} is missing; download the model again, or copy it from there"
+            wrong.append(Mistake(str(component), what))
     return wrong
+
+
+def config_name(class_name: str) -> str:
+    """The name of the file in which a component of a class keeps its settings."""
+    return SCHEDULER_CONFIG if class_name.endswith("Scheduler") else CONFIG
 
 
 def code_mistakes(folder: Path) -> list[Mistake]:
@@ -143,38 +188,81 @@ def code_mistakes(folder: Path) -> list[Mistake]:
     return found
 
 
-def weight_mistakes(component: Path, class_name: str, variant: str | None) -> list[Mistake]:
-    """Missing or broken weights of one component."""
+def weight_mistakes(
+    component: Path, class_name: str, variant: str | None, library: str = "diffusers"
+) -> list[Mistake]:
+    """Missing or broken weights of one component.
+
+    Args:
+        variant: the one that the whole model is asked for; components without it load plain files.
+        library: the one that loads the component, which has names of its own for weights.
+    """
     if not any(component.glob("*")):
         return [Mistake(str(component), "is missing or empty")]
     if class_name.endswith(WEIGHTLESS):
         return []
-    weights = sorted(component.glob("*.safetensors"))
-    if not weights:
-        pickles = [path.name for path in sorted(component.glob("*")) if path.suffix in PICKLES]
-        what = (
-            f"has {', '.join(pickles)} but no .safetensors; pickled weights can run code and are "
-            f"not loaded; {CONVERT}"
-            if pickles
-            else "has no .safetensors weights"
-        )
-        return [Mistake(str(component), what)]
-    if variant and not any(f".{variant}" in path.name for path in weights):
-        return [Mistake(str(component), f"has no weights of the variant {variant!r}")]
+    if not (weights := sorted(component.glob("*.safetensors"))):
+        return [Mistake(str(component), f"has {only_pickles(component)}")]
     wrong = [Mistake(str(path), why) for path in weights if (why := broken(path))]
-    return wrong + list(shard_mistakes(component))
+    wrong += shard_mistakes(component)
+    return wrong or list(choice_mistakes(component, library, variant))
+
+
+def part_mistakes(component: Path, class_name: str, library: str = "diffusers") -> list[Mistake]:
+    """Missing or broken weights of a component that is loaded on its own, as whatever variant it
+    has."""
+    variant = lone_variant(component, library) if library in STEMS else None
+    return weight_mistakes(component, class_name, variant, library)
+
+
+def only_pickles(component: Path) -> str:
+    """The weights that a component has in place of safetensors, in words."""
+    pickles = [path.name for path in sorted(component.glob("*")) if path.suffix in PICKLES]
+    if not pickles:
+        return "no .safetensors weights"
+    listed = ", ".join(pickles)
+    return (
+        f"{listed} but no .safetensors; pickled weights can run code and are not loaded; {CONVERT}"
+    )
+
+
+def choice_mistakes(component: Path, library: str, variant: str | None) -> Iterator[Mistake]:
+    """Weights that are there under names that the library would not load them by."""
+    chosen = chosen_variant(component, variant)
+    held = held_variants(component, library)
+    if chosen in held:
+        if chosen and (odd := [name for name in file_names(component) if "." not in name]):
+            what = f"diffusers stumbles over {odd[0]} where variants are loaded; move it away"
+            yield Mistake(str(component), what)
+        return
+    wanted = single_file(component, library, chosen).name
+    if variants := sorted(name for name in held if name):
+        way = f"add model.variant={variants[0]}" if chosen is None else "choose that one"
+        what = f"has no {wanted} but weights of the variant {' and '.join(variants)}; {way}"
+    elif chosen:
+        what = (
+            f"has no safetensors of the variant {chosen!r}; leave model.variant out, or {CONVERT}"
+        )
+    else:
+        what = f"has no {wanted}, which {library} loads; download the model again"
+    yield Mistake(str(component), what)
 
 
 def shard_mistakes(component: Path) -> Iterator[Mistake]:
-    """Lists of shards that name something else than safetensors files beside them."""
+    """Lists of shards that name something else than safetensors files beside them, or files that
+    are not there."""
     for index in sorted(component.glob("*.index*.json")):
         listed = read_json(index).get("weight_map")
-        names = set(listed.values()) if isinstance(listed, dict) else {listed}
-        odd = [n for n in names if not isinstance(n, str) or n != Path(n).name or not safe(n)]
-        if odd:
+        named = list(listed.values()) if isinstance(listed, dict) else [listed]
+        shards = sorted({name for name in named if isinstance(name, str) and safe(name)})
+        if odd := [name for name in named if name not in shards]:
             yield Mistake(str(index), f"names {odd[0]!r}, no safetensors file beside it; {CONVERT}")
+        elif missing := [name for name in shards if not (component / name).is_file()]:
+            listing = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
+            what = f"names {listing}, which is not there; download the model again"
+            yield Mistake(str(index), what)
 
 
 def safe(name: str) -> bool:
-    """Whether a file name is that of safetensors."""
-    return name.endswith(".safetensors")
+    """Whether a file name is that of safetensors in the folder that names it."""
+    return name.endswith(".safetensors") and name == Path(name).name

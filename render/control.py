@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from render.checkpoint import code_mistakes, weight_mistakes
+from render.checkpoint import code_mistakes, part_mistakes
 from render.config import ControlConfig
 from render.errors import ConfigError, Mistake
 from render.families import Family
@@ -35,7 +35,7 @@ def control_mistakes(path: Path, family: Family, denoiser: Mapping[str, Any]) ->
         what = f"{path} is no ControlNet: give a folder in diffusers' format, with config.json"
         yield Mistake(f"{KEY}.path", what)
         return
-    yield from code_mistakes(path) + weight_mistakes(path, "ControlNetModel", None)
+    yield from code_mistakes(path) + part_mistakes(path, "ControlNetModel")
     for name in ("cross_attention_dim", "addition_embed_type", "block_out_channels"):
         its, wanted = config.get(name), denoiser.get(name)
         if denoiser and its != wanted:

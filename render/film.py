@@ -261,6 +261,7 @@ def planned(
         [digest for _, digest in control],
     )
     more = [
+        *model.notes,
         *negative_warnings(timeline, model.family.guidance),
         *revision_warnings(model, config.model.revision),
     ]

@@ -15,7 +15,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from render.families import (
 )
 from render.files import make_folder, read_regular, write_whole
 from render.ours import make_way, unsaid
+from render.reading import UnreadableFile, read_object
 from render.singlefile import (
     check_readable,
     config_folder,
@@ -40,8 +41,10 @@ from render.singlefile import (
     parts_held,
 )
 from render.values import shown
+from render.weights import only_variant
 
 IDENTITY_SUFFIXES = {".json", ".model", ".safetensors", ".txt"}
+CONFIG = "config.json"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 REMEMBERED_BYTES = 1 << 20  # smaller files are read faster than remembered
 
@@ -62,6 +65,10 @@ class Model:
     family: Family = STABLE_DIFFUSION
     reader: Reader = STABLE_DIFFUSION.readers[0]
     scheduler_config: Mapping[str, Any] = field(default_factory=dict)
+    positions: int | None = None
+    """Tokens that the reader's text encoder has places for, where its config says so."""
+    notes: tuple[str, ...] = ()
+    """Lines that a plan says of the model's folder."""
 
 
 def resolve_model(written: ModelConfig, known: dict[str, Any], here: Path) -> Model:
@@ -81,15 +88,16 @@ def resolve_model(written: ModelConfig, known: dict[str, Any], here: Path) -> Mo
     if written.path is not None:
         folder = here / written.path.expanduser()
         index = read_index(folder)
-        identity = folder_identity(folder, index, known) + variant_mark(written)
-        source = ModelSource(folder, None, None, written.variant, index["_class_name"])
-        return with_facts(written, source, identity, index, folder)
+        variant, note = folder_variant(written, folder, index)
+        identity = folder_identity(folder, index, known) + variant_mark(variant)
+        source = ModelSource(folder, None, None, variant, index["_class_name"])
+        return replace(with_facts(written, source, identity, index, folder), notes=note)
     repository = str(written.repository)
     commit = resolve_commit(repository, written.revision or "main")
     cached = cached_folder(repository, commit)
     index = read_index(cached) if cached else {"_class_name": expected_family(written)}
     source = ModelSource(None, repository, commit, written.variant, index["_class_name"])
-    identity = f"{repository}@{commit}{variant_mark(written)}"
+    identity = f"{repository}@{commit}{variant_mark(written.variant)}"
     return with_facts(written, source, identity, index, cached)
 
 
@@ -114,9 +122,26 @@ def expected_family(written: ModelConfig) -> str:
     return str(written.family)
 
 
-def variant_mark(written: ModelConfig) -> str:
+def variant_mark(variant: str | None) -> str:
     """A variant is a choice among a model's weight files, so other pictures."""
-    return f" {written.variant}" if written.variant else ""
+    return f" {variant}" if variant else ""
+
+
+def folder_variant(
+    written: ModelConfig, folder: Path, index: Mapping[str, Any]
+) -> tuple[str | None, tuple[str, ...]]:
+    """The variant of a folder's weights: the one asked for, else the only one that there is where
+    plain weights are missing; with a line that says so."""
+    unread = FAMILIES[index["_class_name"]].loading
+    parts = {
+        name: (value[0], value[1])
+        for name, value in index.items()
+        if isinstance(value, list) and len(value) == 2 and name not in unread
+    }
+    taken = None if written.variant else only_variant(folder, parts)
+    if taken is None:
+        return written.variant, ()
+    return taken, (f"some weights in {folder} are there as {taken} only: model.variant={taken}",)
 
 
 def read_index(folder: Path, key: str = "model.path") -> dict[str, Any]:
@@ -139,12 +164,9 @@ def read_index(folder: Path, key: str = "model.path") -> dict[str, Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object, or a ConfigError that names the file."""
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError([Mistake(str(path), f"can't be read as JSON: {error}")]) from None
-    if not isinstance(value, dict):
-        raise ConfigError([Mistake(str(path), "is no JSON object")])
-    return value
+        return read_object(path)
+    except UnreadableFile as error:
+        raise ConfigError([Mistake(str(path), str(error))]) from None
 
 
 def with_facts(
@@ -171,6 +193,7 @@ def with_facts(
         raise ConfigError([Mistake(f"model.{side}", what) for side in missing])
     scheduler = config_of(folder, "scheduler", "scheduler_config.json")
     reader = reader_of(family, folder)
+    encoder = config_of(folder, encoder_of(reader.folder))
     return Model(
         source=source,
         identity=identity,
@@ -182,10 +205,16 @@ def with_facts(
         family=family,
         reader=reader,
         scheduler_config=scheduler,
+        positions=encoder.get("max_position_embeddings"),
     )
 
 
-def config_of(folder: Path | None, component: str, name: str = "config.json") -> dict[str, Any]:
+def encoder_of(tokenizer: str) -> str:
+    """The component that reads what this tokenizer writes."""
+    return tokenizer.replace("tokenizer", "text_encoder")
+
+
+def config_of(folder: Path | None, component: str, name: str = CONFIG) -> dict[str, Any]:
     """A component's config; empty if it is not there."""
     path = folder / component / name if folder else None
     return read_json(path) if path and path.is_file() else {}

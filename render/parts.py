@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from render.checkpoint import code_mistakes, weight_mistakes
+from render.checkpoint import code_mistakes, part_mistakes
 from render.config import ModelConfig
 from render.control import control_mistakes
 from render.emphasis import reader_name
@@ -112,7 +112,7 @@ def vae_mistakes(path: Path, own: Mapping[str, Any]) -> Iterator[Mistake]:
         yield Mistake("model.vae", what)
         return
     kind = str(config.get("_class_name"))
-    yield from code_mistakes(path) + weight_mistakes(path, kind, None)
+    yield from code_mistakes(path) + part_mistakes(path, kind)
     pairs = {
         "class": (kind, own.get("_class_name", kind)),
         "latent channels": (config.get("latent_channels"), own.get("latent_channels")),

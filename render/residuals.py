@@ -21,6 +21,7 @@ from render.images import known_picture
 from render.layout import lay_out
 from render.leaves import index_on
 from render.plan import Recipe
+from render.weights import lone_variant
 
 
 class Residuals:
@@ -88,7 +89,11 @@ def load_residuals(
     dtype = getattr(torch, recipe.dtype)
     with fitting("model.controlnet", f"{path} can't be loaded", "give another"):
         net = ControlNetModel.from_pretrained(
-            path, dtype=dtype, use_safetensors=True, local_files_only=True
+            path,
+            dtype=dtype,
+            variant=lone_variant(path),
+            use_safetensors=True,
+            local_files_only=True,
         )
     net = net.to(device).eval()
     lay_out(net, device)

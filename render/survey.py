@@ -82,7 +82,8 @@ def cut_texts(model: Model, texts: Iterable[str]) -> Iterator[CutPrompt]:
     if model.family.whole_texts:
         return iter(())
     texts = {plain(text) for text in texts} if model.family.weighted else texts
-    return cut_prompts(sorted(texts), model.tokenizer, reader.tokens, reader.marks)
+    most = model.positions
+    return cut_prompts(sorted(texts), model.tokenizer, reader.tokens, reader.marks, most)
 
 
 def reasons(verdicts: Sequence[Verdict]) -> list[tuple[str, int, str]]:

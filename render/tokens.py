@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from render.errors import ConfigError, Mistake
+from render.reading import UnreadableFile, read_object, read_whole
 
 # CLIP's way of cutting text into words (Radford et al. 2021, the released `simple_tokenizer.py`).
 CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 MARKS = ["<|startoftext|>", "<|endoftext|>"]
+UNLIMITED = 10**20  # transformers writes 10^30 where nobody gave a limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,11 @@ class CutPrompt:
 
 
 def cut_prompts(
-    texts: Iterable[str], folder: Path | None, limit: int | None = None, marks: int = len(MARKS)
+    texts: Iterable[str],
+    folder: Path | None,
+    limit: int | None = None,
+    marks: int = len(MARKS),
+    most: int | None = None,
 ) -> Iterator[CutPrompt]:
     """The texts that the model reads only the beginning of.
 
@@ -36,6 +43,8 @@ def cut_prompts(
         folder: the model's tokenizer; without one (not downloaded yet) nothing is said.
         limit: tokens that are read; None: what the tokenizer's config says.
         marks: tokens among them that are not the text's.
+        most: tokens that the text encoder has places for, which is the limit where the tokenizer's
+            config names none or a greater one.
 
     Raises:
         ConfigError: the folder's files can't be read.
@@ -43,31 +52,62 @@ def cut_prompts(
     if folder is None or not (folder / "tokenizer_config.json").is_file():
         return
     try:
-        written = json.loads((folder / "tokenizer_config.json").read_bytes())
+        written = read_object(folder / "tokenizer_config.json")
         tokenizer = load_tokenizer(folder, str(written.get("tokenizer_class", "CLIPTokenizer")))
+    except UnreadableFile as error:
+        raise ConfigError([Mistake(str(error.path), str(error))]) from None
     except Exception as error:  # tokenizers raises bare Exceptions
         what = f"can't be read as a tokenizer: {str(error)[:200]}"
         raise ConfigError([Mistake(str(folder), what)]) from None
     if tokenizer is None:
         return
-    limit = limit or written.get("model_max_length")
+    limit = limit or read_limit(written, most)
     for text in texts:
         read = tokenizer.encode(text, add_special_tokens=False)
         tokens = len(read.ids) + marks
-        if isinstance(limit, int) and tokens > limit:
+        if limit and tokens > limit:
             first = max(limit - marks, 0)
             start = next((begin for begin, _ in read.offsets[first:]), len(text))
             yield CutPrompt(text, tokens, limit, text[start:])
+
+
+def read_limit(written: Mapping[str, Any], most: int | None) -> int | None:
+    """The tokens that are read of a text: by the tokenizer's config, and never more than `most`."""
+    told = written.get("model_max_length")
+    limits = [n for n in (told, most) if isinstance(n, int | float) and 0 < n < UNLIMITED]
+    return int(min(limits)) if limits else None
+
+
+def whole_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a tokenizer.json, read once while the file stays as it is.
+
+    Raises:
+        UnreadableFile: it is damaged.
+    """
+    status = path.stat()
+    return parsed_tokenizer(path, (status.st_mtime_ns, status.st_ctime_ns, status.st_size))
+
+
+@lru_cache(maxsize=8)
+def parsed_tokenizer(path: Path, stamp: tuple[int, ...]) -> Tokenizer:
+    """See `whole_tokenizer`; `stamp` changes with the file."""
+    try:
+        tokenizer = Tokenizer.from_buffer(read_whole(path))
+    except UnreadableFile:
+        raise
+    except Exception as error:  # tokenizers raises bare Exceptions
+        why = f"can't be read as a tokenizer: {str(error)[:200]}"
+        raise UnreadableFile(path, why) from None
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def load_tokenizer(folder: Path, kind: str = "CLIPTokenizer") -> Tokenizer | None:
     """A tokenizer from its file, CLIP's from either of its formats; None if there is none."""
     whole, vocabulary = folder / "tokenizer.json", folder / "vocab.json"
     if whole.is_file():
-        tokenizer = Tokenizer.from_file(str(whole))
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        return tokenizer
+        return whole_tokenizer(whole)
     if not vocabulary.is_file() or not kind.startswith("CLIP"):
         return None
     merges = str(folder / "merges.txt")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
 
 SIDE = 64  # pixels
 FACTOR = 8
@@ -16,6 +18,13 @@ COMPONENTS = {
     "unet": ["diffusers", "UNet2DConditionModel"],
     "vae": ["diffusers", "AutoencoderKL"],
 }
+WEIGHTS = {
+    "text_encoder": "model",
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+}
+"""How the names of each component's weights begin."""
+WORDS = {"a": 0, "<|startoftext|>": 1, "<|endoftext|>": 2}
 KEYFRAMES = [
     {"at": 0, "prompt": "A landscape", "seed": 1},
     {"at": 1, "prompt": "A town"},
@@ -47,8 +56,9 @@ def write_model(folder: Path, pipeline="StableDiffusionPipeline") -> Path:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
-    for component in ("text_encoder", "unet", "vae"):
-        for name in ("model.safetensors", "model.fp16.safetensors"):
+    Tokenizer(BPE(WORDS, [])).save(str(folder / "tokenizer" / "tokenizer.json"))
+    for component, stem in WEIGHTS.items():
+        for name in (f"{stem}.safetensors", f"{stem}.fp16.safetensors"):
             save_file({component: np.zeros(1)}, folder / component / name)
     return folder
 

@@ -12,12 +12,12 @@ PACKAGE = Path(__file__).resolve().parent.parent / "render"
 
 # The order of the flow. A file imports files above its own row, or earlier in its row.
 TABLE = """
-    words errors values easing files ours emphasis
+    words errors values easing files ours emphasis reading weights tokens vocabulary
     config parsing documents shortcuts
     timeline anchors families schedulers singlefile models checkpoint images control parts
     lora_parts loras memory fit devices engines heap
     threads plan branches
-    lock signals plan_json store tokens cost arriving
+    lock signals plan_json store cost arriving
     noise batches ahead starts leaves deepcache early prefix blend texts assemble attention layout
     upsampling winograd linear inplace residuals pipeline lora_layers adapters graphs compiled
     calibrated converted diffusion loading

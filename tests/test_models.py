@@ -84,7 +84,7 @@ def test_touch_copy_and_rename_change_nothing(folder, tmp_path):
 def test_every_file_that_is_loaded_counts(folder):
     before = identity(folder)
     files = [file for file in folder.rglob("*") if file.is_file()]
-    assert len(files) == 12
+    assert len(files) == 13
     for file in files:
         content = file.read_bytes()
         file.write_bytes(content + b" ")
@@ -94,7 +94,7 @@ def test_every_file_that_is_loaded_counts(folder):
 
 
 def test_one_changed_byte_of_a_weight_is_another_model(folder):
-    before, weights = identity(folder), folder / "unet" / "model.safetensors"
+    before, weights = identity(folder), folder / "unet" / "diffusion_pytorch_model.safetensors"
     content = bytearray(weights.read_bytes())
     content[7] ^= 1
     weights.write_bytes(content)
@@ -103,7 +103,9 @@ def test_one_changed_byte_of_a_weight_is_another_model(folder):
 
 def test_another_name_of_a_weight_file_is_another_model(folder):
     before = identity(folder)
-    (folder / "unet" / "model.safetensors").rename(folder / "unet" / "other.safetensors")
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").rename(
+        folder / "unet" / "other.safetensors"
+    )
     assert identity(folder) != before
 
 
@@ -120,7 +122,7 @@ def test_a_variant_is_another_model(folder, cache):
 def hashings(folder, monkeypatch):
     """The big file of the folder, and the list of files whose content is read for a hash."""
     monkeypatch.setattr(models, "REMEMBERED_BYTES", 4096)
-    weights = folder / "unet" / "model.safetensors"
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(b"w" * 5000)
     read, real = [], models.hashlib.file_digest
 
@@ -195,8 +197,8 @@ def test_a_component_lies_in_the_models_own_folder(folder, name):
 
 
 def test_a_file_that_was_not_downloaded_is_told(folder):
-    (folder / "unet" / "model.safetensors").unlink()
-    (folder / "unet" / "model.safetensors").symlink_to(folder / "gone")
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").symlink_to(folder / "gone")
     assert "model.safetensors can't be read (No such file" in refusal(written(folder), folder)
 
 

@@ -101,7 +101,7 @@ def test_a_variant_is_loaded(folder):
     pipeline.save_pretrained(folder, variant="fp16")
     source = ModelSource(folder, None, None, "fp16", None)
     assert load_pipeline(source, recipe(), "cpu")[0].unet.dtype == torch.float32
-    with pytest.raises(ConfigError, match="no weights of the variant 'bf16'"):
+    with pytest.raises(ConfigError, match="no component has weights of the variant 'bf16'"):
         check_folder(folder, "bf16")
 
 

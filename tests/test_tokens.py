@@ -98,6 +98,6 @@ def test_no_limit_is_no_cut(folders, tmp_path):
 def test_a_broken_tokenizer_is_one_line(tmp_path, name):
     (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 40}')
     (tmp_path / name).write_text("{")
-    with pytest.raises(ConfigError, match="can't be read as a tokenizer") as told:
+    with pytest.raises(ConfigError, match=r"can't be read as (a tokenizer|JSON)") as told:
         list(cut_prompts(["a"], tmp_path))
     assert len(str(told.value).splitlines()) == 1

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from films import write_model
+from films import WEIGHTS, write_model
 from outside import tree
 from traps import network_canary, pickled, trap_network
 
@@ -56,15 +56,15 @@ def test_pickles_in_place_of_weights_are_refused(calls, model, component, name):
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_a_pickle_that_is_called_safetensors_is_refused(calls, model, component):
-    weights = model / component / "model.safetensors"
+    weights = model / component / f"{WEIGHTS[component]}.safetensors"
     weights.write_bytes(pickled(made(calls)))
     said = refused(calls)
-    assert f"model/{component}/model.safetensors: is no whole safetensors file" in said
+    assert f"model/{component}/{weights.name}: is no whole safetensors file" in said
     assert "download it again" in said
 
 
 def test_it_is_refused_by_a_render_as_by_a_plan(calls, model):
-    (model / "unet" / "model.safetensors").write_bytes(pickled(made(calls)))
+    (model / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(pickled(made(calls)))
     assert "is no whole safetensors file" in refused(calls, mode="render")
 
 
@@ -139,5 +139,5 @@ def test_right_weights_in_a_pickle_are_refused_behind_a_decoy(site, tiny_sd1):
     weights.rename(weights.with_name("decoy.safetensors"))
     ended = site.render(*LOCAL, "model.path=model", model="real")
     assert ended.code == 2, ended.err
-    assert "can't be loaded" in ended.err
+    assert "has no diffusion_pytorch_model.safetensors" in ended.err
     assert site.frames("t") == []
