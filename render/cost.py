@@ -44,7 +44,8 @@ def planned_rows(
     for frame in frames:
         spec = frame.spec
         calls = calls_of(spec, scheduler, recipe.steps, recipe.scheduler_options, family)
-        own = range(early if spec.early or spec in anchors else 0, calls)
+        given = spec.early or (spec in anchors and recipe.shortcuts.own_early)
+        own = range(early if given else 0, calls)
         count += evaluated(spec, own, total, recipe, family, known)
     return count
 

@@ -91,7 +91,8 @@ class Diffusion:
             self.denoiser.deep = DeepCache(self.denoiser.denoiser)
             self.denoiser.deep_every = recipe.shortcuts.deep_cache
         early = recipe.shortcuts.evaluations(self.evaluations(recipe.steps))
-        self.anchors = Anchors(early, ANCHORS_PER_FRAME * self.batch)
+        own = recipe.shortcuts.own_early
+        self.anchors = Anchors(early, ANCHORS_PER_FRAME * self.batch, own)
         self.starts = Starts(pipeline, family, recipe, images) if images else None
         self.expected: frozenset[Text] = frozenset()
         self.readers_may_go = True
@@ -161,7 +162,7 @@ class Diffusion:
         groups: dict[tuple[bool, int, bool], list[int]] = {}  # frames that share a call
         for place, spec in enumerate(specs):
             steps = steps_done(spec, self.recipe.steps, self.family)
-            early = bool(self.anchors.of(spec)) or spec in anchors
+            early = bool(self.anchors.of(spec)) or (self.anchors.own and spec in anchors)
             groups.setdefault((bool(spec.start), steps, early), []).append(place)
         total = sum(self.evaluations(steps) for _, steps, _ in groups)
         parts = [anchors[k : k + self.batch] for k in range(0, len(anchors), self.batch)]

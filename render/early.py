@@ -60,17 +60,18 @@ class Anchors:
     Args:
         evaluations: how many of each schedule are early.
         remembered: anchors whose predictions are kept, the latest ones.
+        own: whether an anchor's own frame takes its early predictions, too.
     """
 
-    def __init__(self, evaluations: int, remembered: int) -> None:
-        self.evaluations, self.remembered = evaluations, remembered
+    def __init__(self, evaluations: int, remembered: int, own: bool = True) -> None:
+        self.evaluations, self.remembered, self.own = evaluations, remembered, own
         self.known: OrderedDict[FrameSpec, Early] = OrderedDict()
         self.coming: dict[FrameSpec, int] = {}
         self.order: list[FrameSpec] = []
 
     def of(self, spec: FrameSpec) -> tuple[tuple[FrameSpec, float], ...]:
         """Whose early predictions a frame takes: its anchors', or its own if they are known."""
-        return spec.early or (((spec, 1.0),) if spec in self.known else ())
+        return spec.early or (((spec, 1.0),) if self.own and spec in self.known else ())
 
     def expect(self, specs: Sequence[FrameSpec]) -> None:
         """Tell which frames are coming, so that anchors can be done together."""

@@ -155,7 +155,7 @@ def make_plan(
     Raises:
         ConfigError: fewer pictures to follow than frames.
     """
-    shared = recipe_bytes(recipe)
+    shared, whole = recipe_bytes(recipe), recipe_bytes(without_anchors(recipe))
     frames = []
     times = list(frame_times(timeline, fps))
     taken = recipe.shortcuts
@@ -166,7 +166,7 @@ def make_plan(
             spec = replace(spec, early=early(timeline, rendered, taken.anchors))
         if control:
             spec = following(spec, followed(control, index, len(times)))
-        digest = frame_digest(shared, spec, guidance, loras or {})
+        digest = frame_digest(shared if spec.early else whole, spec, guidance, loras or {})
         frames.append(PlannedFrame(index, time, spec, digest))
     warnings = (*grid_warnings(timeline, fps), *noise_warnings(timeline, recipe, scheduler))
     return FramePlan(fps, recipe, tuple(frames), warnings, loras or {})
@@ -176,6 +176,12 @@ def following(spec: FrameSpec, control: str) -> FrameSpec:
     """The spec with a picture that a ControlNet follows; its anchors follow the same."""
     anchors = tuple((replace(anchor, control=control), weight) for anchor, weight in spec.early)
     return replace(spec, control=control, early=anchors)
+
+
+def without_anchors(recipe: Recipe) -> Recipe:
+    """The recipe of frames that take nothing from anchors, as keyframes and the anchors themselves:
+    they are, bit for bit, those of a film without anchors, and so are their digests."""
+    return replace(recipe, shortcuts=replace(recipe.shortcuts, anchors=0))
 
 
 def recipe_bytes(recipe: Recipe) -> bytes:

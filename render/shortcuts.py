@@ -33,6 +33,12 @@ class Shortcuts:
     shrink: int = 1
     """Both sides of the picture are divided by this; the noise is the large one's, averaged."""
 
+    @property
+    def own_early(self) -> bool:
+        """Whether an anchor's own frame takes the early predictions that others take from it. With
+        deep features it would then not compute them at the evaluations at which it does alone."""
+        return self.deep_cache == 1 or self.early_steps == 1
+
     def evaluations(self, total: int) -> int:
         """How many of a schedule's evaluations are early."""
         return round(self.early_steps * total) if self.anchors else 0
@@ -66,6 +72,7 @@ PRESETS: Mapping[str, Shortcuts] = {
 
 
 def shortcuts(sampling: SamplingConfig) -> Shortcuts:
-    """The preset's, with the single keys that a person set."""
+    """The preset's, with the single keys that a person set. Anchors for no step are none."""
     keys = {field.name: getattr(sampling, field.name) for field in fields(Shortcuts)}
-    return replace(PRESETS[sampling.speed], **{k: v for k, v in keys.items() if v is not None})
+    taken = replace(PRESETS[sampling.speed], **{k: v for k, v in keys.items() if v is not None})
+    return taken if taken.early_steps else replace(taken, anchors=0)

@@ -214,3 +214,22 @@ def test_frames_that_fail_are_exit_code_3_and_tried_again(place, monkeypatch):
     monkeypatch.undo()
     assert place.render("+timeline=t").code == 0
     assert place.counts("t") == (4, 1)
+
+
+def test_speeds_keep_what_another_has_rendered(rendered):
+    """Of nine frames five are keyframes or anchors; a draft holds each keyframe for a second."""
+    draft = ("+timeline=film", "sampling.speed=draft", "name=draft", "output=frames")
+    assert rendered.render(*draft).code == 0
+    assert rendered.counts("draft") == (9, 0)
+    balanced = ("+timeline=film", "sampling.speed=balanced", "name=balanced", "output=frames")
+    assert rendered.render(*balanced).code == 0
+    assert rendered.counts("balanced") == (5, 4)
+    assert rendered.render(*balanced, "root=elsewhere").code == 0
+    assert rendered.counts("balanced", "elsewhere") == (0, 9)
+    films = [rendered.pictures("balanced", root) for root in ("outputs", "elsewhere")]
+    assert same_pictures(*films)
+    exact = rendered.pictures("film")
+    assert same_pictures(films[1][::2], exact[::2])
+    assert not same_pictures(films[1][1::2], exact[1::2])
+    assert rendered.render(*balanced, "root=elsewhere", "sampling.speed=exact").code == 0
+    assert rendered.counts("balanced", "elsewhere") == (5, 4)

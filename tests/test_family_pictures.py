@@ -206,7 +206,8 @@ def test_rows_computed_are_rows_planned(opened, name):
 
 
 @every_family
-def test_frames_between_anchors_are_the_same_alone_and_together(family_folder, name):
+def test_frames_between_anchors_are_the_same_alone_and_together(family_folder, opened, name):
+    """And keyframes and anchors are those of a film without anchors, whose digests they have."""
     side, source = SIDES.get(name, SIDE), ModelSource(family_folder(name), None, None, None, None)
     left_out = Shortcuts(anchors=1, early_steps=0.6)
     recipe = Recipe("tiny", "model", {}, STEPS, side, side, "float32", "noise", shortcuts=left_out)
@@ -216,6 +217,8 @@ def test_frames_between_anchors_are_the_same_alone_and_together(family_folder, n
     diffusion = open_diffusion(source, recipe, "cpu")
     pictures = render(diffusion, *frames)
     assert difference(pictures[1], pictures[2]) > 0
+    for place in (0, 2, 3):
+        assert equal([pictures[place]], render(opened(name), frames[place]))
     for frame, picture in zip(frames, pictures, strict=True):
         diffusion.anchors.known.clear()
         assert equal([picture], render(diffusion, frame))

@@ -138,6 +138,54 @@ def test_held_frames_are_one_picture():
     assert digests(Shortcuts(every=2))[1] == digests(NONE)[0]
 
 
+BETWEEN = [1, 2, 4, 5, 7, 8]  # of films with a keyframe at every third frame and one anchor there
+
+
+@pytest.mark.parametrize(
+    ("taken", "same"),
+    [
+        ({"anchors": 1, "early_steps": 1.0}, {}),
+        ({"anchors": 1}, {}),
+        ({"anchors": 1, "deep_cache": 2}, {"deep_cache": 2}),
+        ({"anchors": 1, "guidance_interval": (0.0, 0.5)}, {"guidance_interval": (0.0, 0.5)}),
+        ({"anchors": 1, "shrink": 2}, {"shrink": 2}),
+    ],
+)
+def test_keyframes_between_anchors_are_those_of_a_film_without(taken, same):
+    plans = [
+        make_plan(film(A, B, C, A), replace(RECIPE, shortcuts=Shortcuts(**keys)), Fraction(3), DDIM)
+        for keys in (taken, same)
+    ]
+    pairs = zip(*([frame.digest for frame in plan.frames] for plan in plans), strict=True)
+    assert [place for place, (one, other) in enumerate(pairs) if one != other] == BETWEEN
+
+
+@pytest.mark.parametrize(
+    ("taken", "wanted"),
+    [
+        ({}, ["4f1bbe901137101c", "7dbe5c6c4750d1d6", "b9e77113851f64a4", "0d3fdc236412d3e5"]),
+        ({"anchors": 1, "early_steps": 1.0}, ["36f17d7d641299d4", "cc31b77fcd1709b7"]),
+        ({"anchors": 1}, ["4ec09b8d23f24f51", "f906aa35c011c007"]),
+        ({"deep_cache": 2}, ["f5dfd47f2d03b088", "c1009991b72c8ce8", "a11c2618388bd788"]),
+        ({"guidance_interval": (0.0, 0.5)}, ["8ed3b090adebe9b6", "a7ec86250b26756f"]),
+    ],
+)
+def test_frames_that_are_in_the_world_are_known_again(taken, wanted):
+    """Digests of films that were rendered long ago; between anchors they are as they were."""
+    recipe = replace(RECIPE, shortcuts=Shortcuts(**taken))
+    frames = make_plan(film(A, B), recipe, Fraction(3), DDIM).frames
+    first = 1 if "anchors" in taken else 0
+    assert [frame.digest[:16] for frame in frames[first:]][: len(wanted)] == wanted
+
+
+@pytest.mark.parametrize("speed", ["balanced", "draft"])
+def test_anchors_for_no_step_are_none(speed):
+    taken = shortcuts(SamplingConfig(speed=speed, early_steps=0))
+    assert taken == replace(PRESETS[speed], early_steps=0, anchors=0)
+    every = {"every": taken.every}
+    assert digests(taken) == digests(Shortcuts(**every))
+
+
 # --- pictures -------------------------------------------------------------------------------------
 
 
@@ -231,6 +279,46 @@ def test_keyframes_stay_exact_and_frames_are_the_same_alone_and_together(folder)
         alone.close()
     together.close()
     exact.close()
+
+
+WALK = film(A, shown(("a forest", 1.0), seeds=((2, 1.0),), guidance=2.0), C)
+BALANCED, DRAFT = ({"anchors": n, "early_steps": 1.0} for n in (6, 2))
+
+
+@pytest.mark.parametrize(
+    ("taken", "options"),
+    [
+        (BALANCED, {}),
+        (DRAFT, {"scheduler": "EulerAncestralDiscreteScheduler"}),
+        (DRAFT, {"scheduler": "HeunDiscreteScheduler", "blend": "embedding"}),
+        (DRAFT | {"guidance_interval": (0.2, 0.7)}, {"scheduler": "PNDMScheduler"}),
+        (DRAFT | {"deep_cache": 2}, {"scheduler": "LMSDiscreteScheduler"}),
+        ({"anchors": 2, "early_steps": 0.5, "deep_cache": 2}, {}),
+        ({"anchors": 2, "deep_cache": 3, "guidance_interval": (0.4, 0.8)}, {}),
+    ],
+)
+def test_frames_of_one_digest_are_one_picture_with_anchors_and_without(folder, taken, options):
+    """However they are asked for: all frames of a film with anchors in odd batches, and those
+    whose digests a film without anchors has, alone."""
+    alone = {key: value for key, value in taken.items() if key not in ("anchors", "early_steps")}
+    plans = [
+        make_plan(WALK, replace(RECIPE, shortcuts=Shortcuts(**keys)), Fraction(6), DDIM)
+        for keys in (taken, alone)
+    ]
+    film_of = [{frame.digest: frame.spec for frame in plan.frames} for plan in plans]
+    both = film_of[0].keys() & film_of[1].keys()
+    assert len(both) == {6: 13, 2: 5}[taken["anchors"]]
+    fast, plain = opened(folder, **options, **taken), opened(folder, **options, **alone)
+    order = list(film_of[0])
+    fast.expect([film_of[0][digest] for digest in order])
+    pictures = {}
+    for first in range(0, len(order), 3):
+        part = order[first : first + 3]
+        pictures |= zip(part, render(fast, *(film_of[0][digest] for digest in part)), strict=True)
+    for digest in both:
+        assert np.array_equal(pictures[digest], render(plain, film_of[1][digest])[0])
+    fast.close()
+    plain.close()
 
 
 @pytest.mark.parametrize("blend", ["noise", "embedding"])
