@@ -27,11 +27,12 @@ from render.blend import BlendedDenoiser
 from render.calibrated import Calls, chosen_by, in_8_bits, recorded_calls
 from render.engines import KEY, OTHERWISE, cache_folder
 from render.errors import ConfigError, Mistake
-from render.files import folder_replacing, make_folder, sweep_folders
+from render.files import folder_replacing, make_folder
 from render.leaves import Path as Place
 from render.leaves import at, row_axes, with_leaves
 from render.plan import Recipe
 from render.prefix import compute_first_row
+from render.temps import sweep_folders
 
 PRECISION = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 CAPABILITY = {"float32": "FP32", "float16": "FP16", "bfloat16": "BF16"}

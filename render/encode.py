@@ -20,8 +20,9 @@ from render import formats
 from render.config import OutputConfig
 from render.errors import DiskFull, EncodeError, RenderError
 from render.ffmpeg import Child, answer, running
-from render.files import NO_ROOM, no_room, replacing, scratch, sweep
+from render.files import NO_ROOM, no_room, replacing
 from render.formats import CODECS, Size
+from render.temps import scratch, sweep
 
 PATIENCE_S = 120.0  # without a sign of progress for so long, ffmpeg hangs
 MAX_DRIFT_MS = 20  # of a moving picture's length; a gif counts in 10 ms

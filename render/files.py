@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-import secrets
 import shutil
 import socket
 import stat
@@ -15,30 +13,12 @@ from pathlib import Path
 from typing import IO
 
 from render.errors import DiskFull
+from render.temps import scratch, scratch_folder
 
 HOST = socket.gethostname()
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk full, quota used up, `ulimit -f`
 MEMORY_BYTES = 1 << 26  # of run.json and what else is small by nature
 BLOCK_BYTES = 4096  # that a new folder or name takes
-OURS = secrets.token_hex(4)  # tells our temp files from an earlier process's of the same number
-TEMP = re.compile(rf"\..+\.{re.escape(HOST)}-(\d+)-([0-9a-f]{{8}})[0-9a-f]{{8}}\.tmp")
-
-
-def temp_beside(target: Path) -> Path:
-    """A free name beside the target that nobody can guess, so no link can wait there."""
-    name = f".{target.name}.{HOST}-{os.getpid()}-{OURS}{secrets.token_hex(4)}.tmp"
-    return target.with_name(name)
-
-
-@contextmanager
-def scratch(target: Path) -> Iterator[Path]:
-    """An empty file beside the target that is gone after the block, unless renamed in it."""
-    temp = temp_beside(target)
-    try:
-        os.close(os.open(temp, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        yield temp
-    finally:
-        temp.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -59,17 +39,13 @@ def replacing(target: Path) -> Iterator[Path]:
 def folder_replacing(target: Path) -> Iterator[Path]:
     """A folder to fill with files; it takes the target's name if the block ends well, else it
     goes. One that another process put there meanwhile stays."""
-    temp = temp_beside(target)
-    temp.mkdir()
-    try:
+    with scratch_folder(target) as temp:
         yield temp
         for file in temp.iterdir():
             sync(file)
         sync_folder(temp)
         with suppress(FileExistsError):  # as a folder with content is told on most systems
             temp.rename(target)
-    finally:
-        shutil.rmtree(temp, ignore_errors=True)
     sync_folder(target.parent)
 
 
@@ -109,43 +85,6 @@ def free_bytes(target: Path) -> int:
     whole = target.absolute()
     there = next(folder for folder in (whole, *whole.parents) if folder.is_dir())
     return shutil.disk_usage(there).free
-
-
-def sweep(folder: Path) -> int:
-    """Removes temp files of this machine's ended processes; returns how many."""
-    temps = [Path(entry.path) for entry in stale(folder) if entry.is_file(follow_symlinks=False)]
-    for temp in temps:
-        temp.unlink(missing_ok=True)
-    return len(temps)
-
-
-def sweep_folders(folder: Path) -> None:
-    """Removes what `folder_replacing` left behind when its process ended in it."""
-    for entry in stale(folder):
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry, ignore_errors=True)
-
-
-def stale(folder: Path) -> list[os.DirEntry[str]]:
-    """What has the name of a temp file of an ended process of this machine."""
-    return [
-        entry
-        for entry in os.scandir(folder)
-        if (parts := TEMP.fullmatch(entry.name)) and not in_use(int(parts[1]), parts[2])
-    ]
-
-
-def in_use(pid: int, mark: str) -> bool:
-    """Whether the process that made a temp file still lives."""
-    if pid == os.getpid():
-        return mark == OURS
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @contextmanager

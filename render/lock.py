@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from render.errors import ConfigError, FolderBusy, Mistake
-from render.files import HOST, OURS, in_use, make_folder, room_for
+from render.files import HOST, make_folder, room_for
 from render.ours import is_ours
+from render.temps import take
 
 LOCK_NAME = ".lock"
 SHARD_PATIENCE_S = 5.0  # another shard may be freezing the plan right now
@@ -96,15 +97,6 @@ def opened(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def take(descriptor: int, kind: int) -> bool:
-    """Take the lock without waiting."""
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def share(descriptor: int) -> bool:
     """Share the folder as soon as the first shard has frozen the plan; whole runs never share."""
     began = time.monotonic()
@@ -136,17 +128,14 @@ def signature(descriptor: int) -> dict[str, object]:
 
 def holder(folder: Path, descriptor: int) -> dict[str, object]:
     """Who holds the folder: the one that signed, or a shard that outlived it."""
-    signatures = [signature(descriptor)]
+    signed = signature(descriptor)
+    if signed.get("holds") != "shards":
+        return signed
     for path in sorted(folder.glob(f"{LOCK_NAME}-*")):
         with suppress(OSError, FolderBusy), opened(path) as of_shard:
-            signatures.append(signature(of_shard))
-    return next((who for who in signatures if not has_ended(who)), signatures[0])
-
-
-def has_ended(who: dict[str, object]) -> bool:
-    """Whether the one who signed was a process of this machine that is gone."""
-    pid = who.get("pid")
-    return who.get("host") == HOST and isinstance(pid, int) and not in_use(pid, OURS)
+            if not take(of_shard, fcntl.LOCK_SH):
+                return signature(of_shard)
+    return signed
 
 
 def busy(folder: Path, descriptor: int) -> FolderBusy:

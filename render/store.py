@@ -28,13 +28,12 @@ from render.files import (
     make_folder,
     read_regular,
     room_for,
-    sweep,
     sync_folder,
-    temp_beside,
     write_whole,
 )
 from render.ours import FRAME_MARK, is_ours, make_way
 from render.plan import NEXT, PICTURE_FIELDS, FrameSpec, PlannedFrame, early_entry, picture_entry
+from render.temps import held, sweep, temp_beside
 from render.words import shortened
 
 STORE_NAME = ".store"
@@ -293,12 +292,13 @@ def link(source: Path, target: Path) -> None:
         return
     temp = temp_beside(target)
     try:
-        try:
-            os.link(source, temp)
-        except OSError:  # another file system, or one without hard links
-            write_whole(target, source.read_bytes())
-        else:
-            temp.replace(target)
+        with held(source):
+            try:
+                os.link(source, temp)
+            except OSError:  # another file system, or one without hard links
+                write_whole(target, source.read_bytes())
+            else:
+                temp.replace(target)
     finally:
         temp.unlink(missing_ok=True)
 

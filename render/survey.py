@@ -8,7 +8,7 @@ from dataclasses import astuple
 
 from render import cost, store
 from render.emphasis import plain
-from render.files import free_bytes, no_room, sweep
+from render.files import free_bytes, no_room
 from render.film import Film
 from render.formats import video_bytes
 from render.models import Model
@@ -16,6 +16,7 @@ from render.plan import PlannedFrame
 from render.rendering import distinct
 from render.report import PlanSummary
 from render.store import State, Verdict
+from render.temps import sweep
 from render.tokens import CutPrompt, cut_prompts
 
 NAMED = 4  # frames that a reason names

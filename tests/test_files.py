@@ -6,21 +6,15 @@ import errno
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from render import temps
 from render.errors import DiskFull
-from render.files import (
-    HOST,
-    replacing,
-    room_for,
-    scratch,
-    sweep,
-    temp_beside,
-    write_if_changed,
-    write_whole,
-)
+from render.files import replacing, room_for, write_if_changed, write_whole
+from render.temps import scratch, sweep, sweep_folders, temp_beside
 
 
 def write_half(path: Path, interruption: type[BaseException]) -> None:
@@ -87,26 +81,73 @@ def test_no_room_says_how_much_is_needed(tmp_path: Path) -> None:
         raise PermissionError
 
 
-def test_sweeping_takes_temp_files_of_ended_processes_of_this_machine_only(
-    tmp_path: Path,
-) -> None:
-    ended = subprocess.Popen(["true"])
-    ended.wait()
+def test_sweeping_takes_what_has_a_temp_files_name_and_is_held_by_nobody(tmp_path: Path) -> None:
     token = "0" * 16
-    stale = [f".a.png.{HOST}-{pid}-{token}.tmp" for pid in (ended.pid, os.getpid())]
-    kept = [
-        f".a.png.{HOST}-1-{token}.tmp",
-        f".a.png.elsewhere-{ended.pid}-{token}.tmp",
-        ".a.png.tmp",
-        "a.png",
-    ]
+    stale = [f".a.png.render-{token}.tmp", f".b\nc.render-{token}.tmp"]
+    kept = [f".a.png.elsewhere-1-{token}.tmp", f".render-{token}.tmp", ".a.png.tmp", "a.png"]
     for name in stale + kept:
         (tmp_path / name).write_text("x")
-    (tmp_path / f".folder.{HOST}-{ended.pid}-{token}.tmp").mkdir()
+    (tmp_path / f".folder.render-{token}.tmp").mkdir()
+    (tmp_path / f".link.render-{token}.tmp").symlink_to(tmp_path / "a.png")
     with scratch(tmp_path / "b") as ours:
         assert sweep(tmp_path) == 2
         assert ours.exists()
-    assert names(tmp_path) == sorted([*kept, f".folder.{HOST}-{ended.pid}-{token}.tmp"])
+    assert names(tmp_path) == sorted(
+        [*kept, f".folder.render-{token}.tmp", f".link.render-{token}.tmp"]
+    )
+
+
+def test_a_temp_file_is_held_by_its_process_and_by_nobody_once_that_is_killed(
+    tmp_path: Path,
+) -> None:
+    script = (
+        "import sys; from pathlib import Path; from render.temps import scratch, scratch_folder\n"
+        "with scratch(Path('a')), scratch_folder(Path('b')): print(flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        sweep_folders(tmp_path)
+        assert sweep(tmp_path) == 0
+        assert len(names(tmp_path)) == 2
+        other.kill()
+        other.wait()
+    sweep_folders(tmp_path)
+    assert sweep(tmp_path) == 1
+    assert names(tmp_path) == []
+
+
+def test_a_temp_file_that_a_sweep_takes_before_it_is_held_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept, hold = [], temps.hold
+
+    def late(descriptor: int) -> None:
+        if not swept:
+            swept.append(sweep(tmp_path))
+        hold(descriptor)
+
+    monkeypatch.setattr(temps, "hold", late)
+    write_whole(tmp_path / "a", b"whole")
+    assert swept == [1]
+    assert (tmp_path / "a").read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF])
+def test_where_there_are_no_locks_files_are_written_and_nobody_sweeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(descriptor: int, kind: int) -> None:
+        raise OSError(number, "no locks here")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with scratch(tmp_path / "a"):
+        write_whole(tmp_path / "b", b"whole")
+        assert sweep(tmp_path) == 0
+    assert names(tmp_path) == ["b"]
 
 
 def test_no_room_for_a_folder_that_is_not_there_yet_is_told_too(tmp_path: Path) -> None:

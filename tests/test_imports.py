@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "render"
 
 # The order of the flow. A file imports files above its own row, or earlier in its row.
 TABLE = """
-    words errors values easing files ours emphasis reading weights tokens vocabulary
+    words errors values easing temps files ours emphasis reading weights tokens vocabulary
     config parsing documents shortcuts
     timeline anchors families schedulers singlefile models checkpoint images control parts
     lora_parts loras memory fit devices engines heap
@@ -46,7 +46,7 @@ ALONE = {
     "compel": {"emphasis"},
     "openvino": {"converted"},
     "nncf": {"calibrated"},
-    "fcntl": {"lock"},
+    "fcntl": {"lock", "temps"},
 }
 
 
