@@ -1,7 +1,9 @@
-"""One run a folder: flock, which the system frees when a process ends, however it ends.
+"""One run a folder, and no prune beside a run: flock, which the system frees when a process ends,
+however it ends.
 
-A whole run holds the folder alone. Shards of one plan share it, each holding its own share alone.
-Correctness never rests on this: two writers of one digest write the same picture.
+A whole run holds its folder alone. Shards of one plan share it, each holding its own share alone.
+Correctness never rests on this: two writers of one digest write the same picture. All runs under a
+root share its store, which a prune holds alone: what a run was promised is not taken from it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from render.errors import ConfigError, FolderBusy, Mistake
+from render.errors import ConfigError, FolderBusy, Mistake, RenderError
 from render.files import HOST, make_folder, room_for
 from render.ours import is_ours
 from render.temps import take
@@ -24,6 +26,7 @@ from render.temps import take
 LOCK_NAME = ".lock"
 SHARD_PATIENCE_S = 5.0  # another shard may be freezing the plan right now
 WHOLE_PATIENCE_S = 0.5  # a shard that has just begun may not have signed yet
+PRUNE_PATIENCE_S = 600.0  # that a run waits for a prune
 
 
 @contextmanager
@@ -67,6 +70,73 @@ def make(folder: Path) -> None:
     except OSError as error:
         what = f"{folder} can't be made ({error.strerror}); choose another root= or name="
         raise ConfigError([Mistake("root", what)]) from None
+
+
+@contextmanager
+def sharing(store: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Share a store with other runs. While a prune is at work there, wait for its end.
+
+    Args:
+        say: is told what is waited for.
+
+    Raises:
+        FolderBusy: the prune does not end.
+        ConfigError: there can't be such a store.
+    """
+    make(store)
+    with folder_opened(store) as descriptor:
+        began, waits = time.monotonic(), False
+        with suppress(OSError):  # without locks there is no prune either
+            while not take(descriptor, fcntl.LOCK_SH):
+                if not waits:
+                    say(f"waiting for the end of a prune of {store}")
+                if time.monotonic() - began > PRUNE_PATIENCE_S:
+                    raise FolderBusy(f"{store} is being pruned; wait for the end of that")
+                waits = True
+                time.sleep(0.05)
+        yield
+
+
+@contextmanager
+def pruning(store: Path) -> Iterator[None]:
+    """Hold a store alone: no run is at work under its root, and none begins.
+
+    Raises:
+        FolderBusy: a run is at work, or another prune.
+        RenderError: this file system has no locks, so nobody can know that.
+    """
+    if not store.is_dir():
+        yield
+        return
+    with folder_opened(store) as descriptor:
+        try:
+            alone = take(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            what = f"{store} can't be locked ({error.strerror}), and a run may be at work"
+            raise RenderError(f"{what}; nothing is pruned") from None
+        if not alone:
+            raise in_use(store)
+        yield
+
+
+@contextmanager
+def folder_opened(folder: Path) -> Iterator[int]:
+    """A folder's descriptor; not inherited by children, never through a link."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(folder, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def in_use(store: Path) -> FolderBusy:
+    """The error that names a run at work under the store's root."""
+    for path in sorted(store.parent.rglob(LOCK_NAME)):
+        with suppress(OSError, FolderBusy), opened(path) as descriptor:
+            if not take(descriptor, fcntl.LOCK_EX):
+                return busy(path.parent, descriptor)
+    return FolderBusy(f"{store} is in use by another run or prune; wait for it or end it")
 
 
 @contextmanager

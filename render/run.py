@@ -18,7 +18,7 @@ from render import store
 from render.errors import ConfigError, DiskFull, EncodeError, RenderError
 from render.files import BLOCK_BYTES, NO_ROOM, no_room, write_if_changed
 from render.film import Film, open_film
-from render.lock import holding
+from render.lock import holding, pruning, sharing
 from render.lock import make as make_run_folder
 from render.ours import CONFIG_MARK, make_way
 from render.plan import plan_files, shard_of
@@ -161,11 +161,18 @@ def stitch(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> None:
 
 
 def prune(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> None:
-    """Remove stored frames that no run under the root uses, after showing them and asking."""
-    files = store.unused(film.store, store.used_digests(film.config.root))
+    """Remove stored frames that no run under the root uses, after showing them and asking.
+
+    Raises:
+        FolderBusy: a run is at work under the root.
+    """
+    with pruning(film.store):
+        files = store.unused(film.store, store.used_digests(film.config.root))
     reporter.result(unused_lines(film.store, files))
     if files and agreed(film.config.prune, reporter):
-        store.remove(files)
+        with pruning(film.store):  # while the question stood, a run may have begun and ended
+            files = store.still_unused(files, store.used_digests(film.config.root))
+            store.remove(files)
         reporter.result([("removed", plural(len(files), "frame"))])
     store.sweep_store(film.store)
 
@@ -211,7 +218,10 @@ def held(film: Film, reporter: Reporter) -> Iterator[None]:
                 "this one another name="
             )
 
-    with holding(film.folder, film.config.shard, write_plan, agree):
+    with (
+        sharing(film.store, reporter.say),
+        holding(film.folder, film.config.shard, write_plan, agree),
+    ):
         yield
 
 

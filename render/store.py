@@ -34,9 +34,9 @@ from render.files import (
 from render.ours import FRAME_MARK, is_ours, make_way
 from render.plan import NEXT, PICTURE_FIELDS, FrameSpec, PlannedFrame, early_entry, picture_entry
 from render.temps import held, sweep, temp_beside
-from render.words import shortened
 
 STORE_NAME = ".store"
+PLAN_NAMES = ("plan.json", f"{NEXT}.json")
 DIGEST_KEY = FRAME_MARK
 SPEC_KEY = "render:spec"
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -315,11 +315,21 @@ def drop_beyond(store: Path, frames: Path, count: int) -> int:
 
 
 def is_stored(store: Path, shown: Path) -> bool:
-    """Whether a shown frame is ours and the store has it too."""
+    """Whether a shown frame is ours and the store has it too, whole: the folder's copy may be the
+    only one."""
     if not is_ours(shown):
         return False
     found = inspect_png(read_regular(shown, MOST_BYTES))
-    return bool(found.digest) and stored_path(store, str(found.digest)).is_file()
+    if not DIGEST.fullmatch(str(found.digest)):
+        return False
+    stored = stored_path(store, str(found.digest))
+    if same_file(stored, shown):
+        return True
+    try:
+        copy = inspect_png(read_regular(stored, MOST_BYTES))
+    except OSError:
+        return False
+    return copy.whole and copy.digest == found.digest
 
 
 def sweep_store(store: Path) -> int:
@@ -329,12 +339,33 @@ def sweep_store(store: Path) -> int:
 
 
 def used_digests(root: Path) -> set[str]:
-    """Digests that any run under `root` names in its plan, or `mode=plan` in the next one."""
+    """Digests that any run under `root` names in its plan, or `mode=plan` in the next one.
+
+    Raises:
+        RenderError: a plan or a folder can't be read; who knows which frames it needs?
+    """
     used: set[str] = set()
-    for name in ("plan.json", f"{NEXT}.json"):
-        for plan in root.rglob(name):
-            used.update(digests_in(plan))
+    for plan in plans_under(root):
+        used.update(digests_in(plan))
     return used
+
+
+def plans_under(root: Path) -> Iterator[Path]:
+    """Every plan of a run under `root`, which may itself not be there."""
+
+    def closed(error: OSError) -> None:
+        raise unread(Path(error.filename)) from error
+
+    if not root.is_dir():
+        return
+    for folder, inside, files in os.walk(root, onerror=closed):
+        inside[:] = [name for name in inside if name != STORE_NAME]
+        yield from (Path(folder, name) for name in PLAN_NAMES if name in files)
+
+
+def unread(path: Path) -> RenderError:
+    """The error for what a prune would have to know."""
+    return RenderError(f"{path} can't be read, so nothing is pruned; remove or mend it")
 
 
 def digests_in(plan: Path) -> Iterator[str]:
@@ -347,22 +378,24 @@ def digests_in(plan: Path) -> Iterator[str]:
             frames = [json.loads(line) for line in lines if line]
         yield from (str(frame["digest"]) for frame in frames)
     except (OSError, ValueError, KeyError, TypeError):
-        raise RenderError(
-            f"{plan} can't be read, so nothing is pruned; remove or mend it"
-        ) from None
+        raise unread(plan) from None
 
 
 def unused(store: Path, used: set[str]) -> list[Path]:
     """Stored frames that no plan names and no run's folder shows."""
-    return sorted(
+    named = (file for file in store.glob("??/*.png") if DIGEST.fullmatch(file.stem))
+    return sorted(file for file in still_unused(named, used) if is_ours(file))
+
+
+def still_unused(files: Iterable[Path], used: set[str]) -> list[Path]:
+    """Those that no plan names now, and that have no second name in a run's folder."""
+    return [
         file
-        for file in store.glob("??/*.png")
-        if DIGEST.fullmatch(file.stem)
-        and file.stem not in used
+        for file in files
+        if file.stem not in used
         and stat.S_ISREG((status := file.lstat()).st_mode)
         and status.st_nlink == 1
-        and is_ours(file)
-    )
+    ]
 
 
 def text_of(file: Path) -> str:

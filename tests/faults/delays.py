@@ -1,6 +1,7 @@
 """A function that waits before it does its work, and an ffmpeg that is not waited for long."""
 
 import functools
+import os
 import pkgutil
 import sys
 import time
@@ -8,8 +9,9 @@ import time
 WAIT_S = 60.0
 
 
-def wait_before(dotted: str) -> None:
-    """Let a function of `render` say on stderr that it is called, and wait before its work."""
+def wait_before(dotted: str, go: str = "") -> None:
+    """Let a function of `render` say on stderr that it is called, and wait before its work: long,
+    or until there is a file called `go`."""
     place, _, name = dotted.rpartition(".")
     holder = pkgutil.resolve_name(place)
     real = getattr(holder, name)
@@ -17,7 +19,9 @@ def wait_before(dotted: str) -> None:
     def waiting(*arguments, **options):
         print(f"waiting before {dotted}", file=sys.stderr, flush=True)
         until = time.monotonic() + WAIT_S
-        while time.monotonic() < until:  # a signal just before a sleep begins does not end it
+        while time.monotonic() < until and not os.path.exists(
+            go
+        ):  # a signal just before a sleep begins does not end it
             time.sleep(0.05)
         return real(*arguments, **options)
 

@@ -42,6 +42,8 @@ class Faults:
     """The process gets a SIGKILL in the middle of these frames."""
     waits: list[str] = field(default_factory=list)
     """Functions of ours, by their dotted names, that wait long before they do their work."""
+    go: str = ""
+    """A file; once it is there nothing waits any more."""
     patience: float | None = None
     """Seconds without progress after which ffmpeg counts as hung."""
     calls: str | None = None
@@ -135,7 +137,7 @@ def without_a_model(faults: Faults) -> types.ModuleType:
 def prepare(faults: Faults) -> None:
     """Put the faults that are asked for in place."""
     for dotted in faults.waits:
-        wait_before(dotted)
+        wait_before(dotted, faults.go)
     if faults.patience:
         be_impatient(faults.patience)
     if faults.model != "real":

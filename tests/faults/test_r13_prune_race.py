@@ -1,0 +1,97 @@
+"""R13: a prune beside runs: none loses a frame that it was told is kept, nor one that a plan needs
+which can't be read, nor the only whole copy of one."""
+
+import os
+import re
+import shutil
+import signal
+
+import pytest
+from outside import same_pictures
+from powers import WITHOUT_POWERS, reason_for_none
+
+FILM = [{"at": 0, "prompt": "one", "seed": 1}, {"at": 1, "prompt": "two", "seed": 2}]
+FRAMES = 5
+SMALL = ["output.fps=4", "output.width=32", "output.height=32"]
+CALL = ["+timeline=film", *SMALL]
+PRUNE = [*CALL, "mode=prune", "prune=yes"]
+QUICK = {"blocks": 8}
+NO_POWERS = reason_for_none()
+
+
+@pytest.fixture
+def film(site):
+    """A site with a film whose frames no plan and no folder names any more."""
+    site.timeline("film", FILM)
+    assert site.render(*CALL, **QUICK).code == 0
+    site.whole = site.pictures("film")
+    shutil.rmtree(site.run_folder("film"))
+    return site
+
+
+def test_a_run_that_begins_during_a_prune_waits_for_it_and_has_all_its_frames(film):
+    pruning = film.start(*PRUNE, call_seconds=0.1)
+    pruning.until(lambda: len(film.stored()) < FRAMES)
+    pruning.signal(signal.SIGSTOP)
+    assert 0 < len(film.stored()) < FRAMES
+    run = film.start(*CALL, **QUICK)
+    run.until(lambda: "waiting for the end of a prune of outputs/.store" in run.said("err"))
+    assert run.running
+    pruning.signal(signal.SIGCONT)
+    assert pruning.wait().code == 0
+    ended = run.wait()
+    assert ended.code == 0, ended.err
+    assert film.counts("film") == (0, FRAMES, 0)
+    assert len(film.stored()) == len(film.frames("film")) == FRAMES
+    assert same_pictures(film.pictures("film"), film.whole)
+
+
+@pytest.mark.parametrize("shard", [[], ["shard=0/2"]], ids=["whole", "shard"])
+def test_a_prune_during_a_run_is_told_of_it_and_removes_nothing(film, shard):
+    go = film.here / "go"
+    run = film.start(*CALL, *shard, waits=["render.work.Work.show"], go=str(go), **QUICK)
+    run.until(lambda: "waiting before" in run.said("err"))
+    shutil.rmtree(film.run_folder("film") / "frames", ignore_errors=True)
+    (film.run_folder("film") / "plan.json").unlink()  # so that only the run itself needs them
+    ended = film.render(*PRUNE)
+    assert ended.code == 75
+    assert re.search(rf"outputs/film is held by another run \(pid {run.pid} on ", ended.err), (
+        ended.err
+    )
+    assert len(film.stored()) == FRAMES
+    go.touch()
+    ended = run.wait()
+    assert ended.code == 0, ended.err
+    assert film.counts("film")[1:] == (0, 0)
+    assert film.render(*PRUNE).code == 0
+
+
+@pytest.mark.skipif(bool(NO_POWERS), reason=NO_POWERS)
+def test_a_closed_folder_of_another_owner_keeps_its_frames(film):
+    assert film.render(*CALL, "name=other", **QUICK).code == 0
+    other = film.run_folder("other")
+    for path in film.frames("other"):
+        path.unlink()  # as where there are no hard links, so that the plan alone names them
+    other.chmod(0o000)
+    film.prefix = WITHOUT_POWERS
+    ended = film.render(*PRUNE)
+    other.chmod(0o755)
+    assert ended.code == 1
+    assert "outputs/other can't be read, so nothing is pruned" in ended.err
+    assert len(film.stored()) == FRAMES
+
+
+def test_a_shorter_film_keeps_a_frame_whose_copy_in_the_store_is_damaged(film):
+    """The folder's is then the only whole one."""
+    assert film.render(*CALL, **QUICK).code == 0
+    last = film.frames("film")[-1]
+    content = last.read_bytes()
+    (stored,) = (path for path in film.stored() if os.path.samefile(path, last))
+    last.unlink()
+    last.write_bytes(content)
+    stored.write_bytes(content[: len(content) // 2])
+    film.timeline("film", [FILM[0]])
+    ended = film.render(*CALL, **QUICK)
+    assert ended.code == 0, ended.err
+    assert last.read_bytes() == content
+    assert len(film.frames("film")) == 2
