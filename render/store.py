@@ -34,6 +34,7 @@ from render.files import (
 from render.ours import FRAME_MARK, is_ours, make_way
 from render.plan import NEXT, PICTURE_FIELDS, FrameSpec, PlannedFrame, early_entry, picture_entry
 from render.temps import held, sweep, temp_beside
+from render.words import shortened
 
 STORE_NAME = ".store"
 PLAN_NAMES = ("plan.json", f"{NEXT}.json")
