@@ -1,0 +1,134 @@
+"""Ten small films whose plans and pictures are kept: recorded once, compared by every test run.
+
+    PYTHONPATH=tests python tests/golden/goldens.py      # records them anew
+
+Recording is refused while pictures differ from those on disk under the same version of the recipe.
+A picture that changes needs a raised version in the plan first, since finished frames are found
+again by a digest that holds it.
+"""
+
+import json
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from command_line import Place
+from PIL import Image
+from tiny_families import save_tiny_family
+from tiny_loras import save_tiny_lora
+from tiny_models import save_tiny_sd1
+
+HERE = Path(__file__).parent
+SIDE = 32  # pixels of a kept picture, area means of the rendered one
+STORYBOOK = ("model=storybook", "scheduler.steps=3", "compute.dtype=float32")
+WALK = [
+    {"at": 0, "prompt": "A snowy landscape with a castle at night", "seed": 3},
+    {"at": 1, "prompt": "A green landscape with a small town", "seed": 4, "ease": "smooth"},
+]
+STILL_SEED = [{**WALK[0]}, {"at": 1, "prompt": WALK[1]["prompt"]}]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """One film: its keyframes, its overrides, and what its model is.
+
+    Attributes:
+        model: `storybook`, `sd1`, or a tiny family's name.
+        exact: whether its digests are kept too; those of tiny models hang on the machine that
+            draws their random weights.
+    """
+
+    keyframes: list[dict]
+    overrides: tuple[str, ...] = ()
+    model: str = "storybook"
+
+    @property
+    def exact(self) -> bool:
+        return self.model == "storybook"
+
+
+FILMS = {
+    "noise_blend": Golden(STILL_SEED),
+    "embedding_blend": Golden(STILL_SEED, ("sampling.blend=embedding",)),
+    "seed_walk": Golden(WALK, ("scheduler=lms", "sampling.guidance=7")),
+    "balanced": Golden(STILL_SEED, ("sampling.speed=balanced",)),
+    "draft": Golden(WALK, ("sampling.speed=draft",)),
+    "start_image": Golden([{**WALK[0], "image": "start.png", "strength": 0.7}, WALK[1]]),
+    "lora": Golden(
+        STILL_SEED, ("model.loras=[{path: paint.safetensors, name: paint, weight: 0.6}]",), "sd1"
+    ),
+    "sdxl": Golden(WALK, (), "sdxl"),
+    "sd3": Golden(WALK, (), "sd3"),
+    "flux": Golden(STILL_SEED, ("output.width=32", "output.height=32"), "flux"),
+}
+
+
+def render(name: str, folder: Path) -> tuple[dict, np.ndarray]:
+    """The plan of a film as plan.json has it, and its pictures (frames, SIDE, SIDE, 3)."""
+    golden = FILMS[name]
+    place = Place(folder, folder / "model")
+    place.timeline("golden", golden.keyframes)
+    if golden.model == "sd1":
+        save_tiny_sd1(place.model)
+        save_tiny_lora(place.model, folder / "paint.safetensors", 1)
+    elif golden.model != "storybook":
+        save_tiny_family(golden.model, place.model)
+    ramp = np.linspace(0, 255, 128).astype(np.uint8)
+    Image.fromarray(np.stack([np.tile(ramp, (128, 1))] * 3, 2)).save(folder / "start.png")
+    common = ["+timeline=golden", "output=frames", "output.fps=4", "compute=cpu"]
+    if golden.model == "storybook":
+        ended = place.call(*STORYBOOK, *common, *golden.overrides)
+    else:
+        ended = place.render("output=frames", "+timeline=golden", *golden.overrides)
+    assert ended.code == 0, ended.err
+    plan = json.loads((folder / "outputs" / "golden" / "plan.json").read_text())
+    return plan, np.stack([small(picture) for picture in place.pictures("golden")])
+
+
+def small(picture: np.ndarray) -> np.ndarray:
+    """A picture as area means, SIDE x SIDE x 3."""
+    return np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def kept_plan(plan: dict, exact: bool) -> dict:
+    """What is kept of a plan: all of each frame, without what hangs on a tiny model's weights."""
+    frames = [dict(frame) for frame in plan["frames"]]
+    for frame in frames:
+        if not exact:
+            del frame["digest"]
+        if "images" in frame:  # the file's hash hangs on the library that wrote it
+            frame["images"] = len(frame["images"])
+    return {"rate": plan["rate"], "version": plan["recipe"]["version"], "frames": frames}
+
+
+def record(name: str) -> None:
+    """Write a film's plan and pictures beside this file.
+
+    Raises:
+        SystemExit: the pictures differ and the recipe's version is still the same.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        plan, pictures = render(name, Path(folder))
+    wanted, strip = kept_plan(plan, FILMS[name].exact), np.concatenate(pictures, axis=1)
+    before = HERE / f"{name}.png"
+    if before.exists():
+        known = json.loads(before.with_suffix(".json").read_text())
+        same = np.asarray(Image.open(before)).shape == strip.shape and close(before, strip)
+        if known["version"] == wanted["version"] and not same:
+            sys.exit(f"{name}: its pictures changed; raise the recipe's version first")
+    before.with_suffix(".json").write_text(json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+    Image.fromarray(strip).save(before, optimize=True)
+
+
+def close(kept: Path, strip: np.ndarray) -> bool:
+    """Whether pictures are those kept: no area mean off by more than 2 of 255, .25 on average."""
+    off = np.abs(np.asarray(Image.open(kept)).astype(int) - strip)
+    return bool(off.max() <= 2 and off.mean() <= 0.25)
+
+
+if __name__ == "__main__":
+    for film in sys.argv[1:] or FILMS:
+        print(film, flush=True)
+        record(film)
