@@ -26,17 +26,17 @@ def serve(faults) -> None:
 
     real = render.run.run
 
-    def rounds(composed, variant, locate):
+    def rounds(composed, *more):
         # What is imported late is imported once, too.
         with tempfile.TemporaryDirectory() as root, contextlib.redirect_stdout(sys.stderr):
             prepare(faults)
-            real(changed(composed, {"root": root}), variant, locate)
+            real(changed(composed, {"root": root}), *more)
         for line in sys.stdin:
             asked = json.loads(line)
             child = os.fork()
             if child == 0:
                 begin(asked)
-                return real(changed(composed, asked["changes"]), variant, locate)
+                return real(changed(composed, asked["changes"]), *more)
             kill_after(child, asked["kill_after"])
             _, status, usage = os.wait4(child, 0)
             megabytes = usage.ru_maxrss / 1024
