@@ -9,8 +9,8 @@ import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 from render.errors import DiskFull
 from render.temps import scratch, scratch_folder
@@ -88,7 +88,7 @@ def free_bytes(target: Path) -> int:
 
 
 @contextmanager
-def opened_regular(path: Path) -> Iterator[IO[bytes]]:
+def opened_regular(path: Path) -> Iterator[BufferedReader]:
     """A file to read; a link, a pipe, a folder or a device is an OSError, at once."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:

@@ -21,7 +21,7 @@ from render.errors import ConfigError, Mistake
 from render.families import FAMILIES, Family
 from render.formats import audio_mistake, rate_mistake
 from render.images import start_images
-from render.loras import Lora, resolve_loras
+from render.loras import Lora, hashed, resolve_loras
 from render.memory import memory_mistakes, with_memory
 from render.models import Model, remember, remembered, resolve_model
 from render.parsing import InvalidConfig, parse
@@ -150,12 +150,34 @@ def link_mistakes(root: Path, folder: Path) -> list[Mistake]:
 
 def sound_model(written: ModelConfig, known: dict[str, Any]) -> Model:
     """The config's model; a folder is looked through before anything of it is loaded."""
-    model = with_parts(resolve_model(written, known, Path()), written, known, Path())
+    model = model_with_parts(written, known)
     if model.source.folder:
         check_model(model.source, model.source.folder)
     elif model.tokenizer:
         check_index(model.tokenizer.parent / "model_index.json")
     return model
+
+
+def model_with_parts(written: ModelConfig, known: dict[str, Any]) -> Model:
+    """The config's model with its parts, by what lies in its files now."""
+    return with_parts(resolve_model(written, known, Path()), written, known, Path())
+
+
+def check_unchanged(film: Film) -> None:
+    """Hold the model's files against those that the film was planned by; for after their loading.
+
+    Raises:
+        ConfigError: they are others, so the frames would have a wrong identity.
+    """
+    written, known = film.config.model, remembered(film.config.root / STORE_NAME / HASHES_NAME)
+    files = [(lora, lora.file) for lora in film.loras if lora.file and not lora.repository]
+    same = all(hashed(lora, file, known) == lora for lora, file in files)
+    if same and written.path is not None:
+        model = with_memory(model_with_parts(written, known), film.config.compute)
+        same = model.identity == film.model.identity
+    if not same:
+        what = "was changed after the film was planned; the same command plans it anew"
+        raise ConfigError([Mistake("model", f"{film.model.source} {what}")])
 
 
 def written_timeline(

@@ -1,8 +1,8 @@
 """The model as a plan needs it: where it is, what it is (identity), its size. Without torch.
 
 A folder's identity is the hash of its files; big weight files are hashed once and remembered by
-size and time. A hub model's identity is its commit: the pinned one, else what the local cache or
-the hub says the named revision is today.
+size, times, place on the disk and a sample of their content. A hub model's identity is its commit:
+the pinned one, else what the local cache or the hub says the named revision is today.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import errno
 import hashlib
 import json
 import math
+import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,13 @@ from render.families import (
     family_mistake,
     family_of,
 )
-from render.files import make_folder, read_regular, write_whole
+from render.files import (
+    BLOCK_BYTES,
+    make_folder,
+    opened_regular,
+    read_regular,
+    write_whole,
+)
 from render.ours import make_way, unsaid
 from render.reading import UnreadableFile, read_object
 from render.singlefile import (
@@ -47,6 +54,8 @@ IDENTITY_SUFFIXES = {".json", ".model", ".safetensors", ".txt"}
 CONFIG = "config.json"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 REMEMBERED_BYTES = 1 << 20  # smaller files are read faster than remembered
+HEADER_BYTES = 1 << 16  # of a big file, read whenever it is looked at …
+SAMPLES = 64  # … with so many blocks all over it
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,19 +290,49 @@ def component_files(folder: Path, index: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def file_hash(file: Path, known: dict[str, Any]) -> str:
-    """A file's sha256, from memory when size and time are as they were."""
-    status = file.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(errno.EINVAL, "is no regular file", str(file))
-    key, stamp = str(file.resolve()), [status.st_size, status.st_mtime_ns]
-    entry = known.get(key)
-    if isinstance(entry, list) and entry[:2] == stamp:
-        return str(entry[2])
-    with file.open("rb") as stream:
+    """A file's sha256, from memory where nothing suggests that the file is another.
+
+    Raises:
+        OSError: it can't be read, is no regular file, or is being written.
+    """
+    key = os.path.realpath(file)
+    with opened_regular(Path(key)) as stream:
+        before = os.fstat(stream.fileno())
+        stamp = stamp_of(before)
+        if before.st_size < REMEMBERED_BYTES:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        seen = [*stamp, sampled(stream, before.st_size)]
+        entry = known.get(key)
+        if isinstance(entry, list) and entry[:-1] == seen and isinstance(entry[-1], str):
+            return entry[-1]
+        stream.seek(0)
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if status.st_size >= REMEMBERED_BYTES:
-        known[key] = [*stamp, digest]
+        if stamp_of(os.fstat(stream.fileno())) != stamp:
+            raise OSError(errno.EBUSY, "it is being written", str(file))
+    known[key] = [*seen, digest]
     return digest
+
+
+def stamp_of(status: os.stat_result) -> list[int]:
+    """Numbers that differ between two contents of a file: size, time of change as its owner gives
+    it, as the system keeps it, and the place on the disk.
+
+    Size and the first time alone are not enough: layers of containers and package managers give
+    all files one time, and a copy can keep it.
+    """
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+
+
+def sampled(stream: BufferedReader, size: int) -> str:
+    """The sha256 of a file's beginning, with the header of safetensors, and of some blocks of it.
+
+    An image of a disk may give every file one time and the same place, so that the stamps agree.
+    """
+    total = hashlib.sha256(stream.read(HEADER_BYTES))
+    for place in range(SAMPLES):
+        stream.seek(size * place // SAMPLES)
+        total.update(stream.read(BLOCK_BYTES))
+    return total.hexdigest()
 
 
 def remembered(hashes: Path) -> dict[str, Any]:

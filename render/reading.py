@@ -7,6 +7,7 @@ sparse file of gigabytes fill the memory.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ def read_whole(path: Path, most: int = VOCABULARY_BYTES) -> bytes:
         UnreadableFile: it is not there, is something else, or has more bytes.
     """
     try:
-        return read_regular(path.resolve(), most)
-    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle
+        return read_regular(Path(os.path.realpath(path)), most)
+    except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise UnreadableFile(path, f"can't be read ({why})") from None
 

@@ -19,7 +19,7 @@ from render.engines import keep_compiled
 from render.errors import FramesFailed, RenderError
 from render.ffmpeg import ffmpeg_version
 from render.files import make_folder, sync_folder
-from render.film import Film
+from render.film import Film, check_unchanged
 from render.formats import suffix, video_digest
 from render.ours import make_way, set_aside
 from render.plan import FrameSpec, PlannedFrame
@@ -122,7 +122,7 @@ class Work:
         with self.phases.measured("load"):
             from render.loading import open_diffusion  # torch, only now
 
-            return open_diffusion(
+            diffusion = open_diffusion(
                 film.model.source,
                 film.plan.recipe,
                 film.device,
@@ -132,6 +132,8 @@ class Work:
                 loras=[lora for lora in film.loras if lora.name in at_work],
                 on_notice=self.reporter.say,
             )
+            check_unchanged(film)
+            return diffusion
 
     def render_with(self, diffusion: Diffusion) -> None:
         """All missing frames through the model, with progress."""
