@@ -41,9 +41,9 @@ from render.leaves import (
 from render.prefix import Prefix
 
 Combine = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
-Residual = Callable[[Mapping[str, Any], tuple[int, ...]], Mapping[str, Any]]
 Row = tuple[int, Mix]
 """A row by the frame whose state it takes and by its texts."""
+Residual = Callable[[Mapping[str, Any], Sequence[Row]], Mapping[str, Any]]
 
 REMEMBERED_TEXTS = 512  # so that memory stays flat on timelines with thousands of texts
 
@@ -350,11 +350,11 @@ class BlendedDenoiser:
             }
             self.on_loras(call.loras)
             given = with_leaves(arguments, state | call.conditioning)
+            filled = [*call.rows, *[call.rows[-1]] * (len(call.owners) - len(call.rows))]
             if self.residuals:  # a ControlNet's, for these very rows
-                given |= self.residuals(given, call.owners)
+                given |= self.residuals(given, filled)
             if self.deep:
-                filling = [call.rows[-1]] * (len(call.owners) - len(call.rows))
-                self.deep.rows, self.deep.shallow = [*call.rows, *filling], shallow
+                self.deep.rows, self.deep.shallow = filled, shallow
             with self.prefix.among(call.owners) if self.prefix else nullcontext():
                 output = self.stock_forward(**given)[0]
             self.listed, self.dtype = isinstance(output, list), output[0].dtype

@@ -1,12 +1,16 @@
 """A ControlNet and the pictures that it follows, looked through before anything is loaded.
 
-One picture serves all frames; of a folder, frame k follows the k-th picture by name, and pictures
-beyond the film are left alone. A picture is known by its content.
+One picture serves all frames; of a folder, frame k follows the k-th picture by name, where numbers
+count as numbers (`frame2` before `frame10`), and pictures beyond the film are left alone. A picture
+is known by its content.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,10 @@ from render.models import config_of
 
 FOLLOWING = {"StableDiffusionPipeline", "StableDiffusionXLPipeline"}
 KEY = "model.controlnet"
+NUMBER = re.compile(r"(\d+)")
+NAMED = 5  # files that a warning names
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+"""Names that promise a picture: such a file is never passed over."""
 
 Pictures = tuple[tuple[Path, str], ...]
 """Files and the sha256 of each, in the order of the frames that follow them."""
@@ -44,6 +52,24 @@ def control_mistakes(path: Path, family: Family, denoiser: Mapping[str, Any]) ->
             return  # what follows from that one says no more
 
 
+def is_pooled(path: Path) -> bool:
+    """Whether a ControlNet adds the same everywhere in the picture, as the shuffling one does."""
+    return bool(config_of(path, ".").get("global_pool_conditions"))
+
+
+def leaving_negatives(family: Family, controlnet: tuple[Path, float] | None) -> Family:
+    """The family with negatives read apart from prompts beside a ControlNet that pools: as in the
+    stock pipeline it controls the prompts' rows alone, so an equal text needs a row for each."""
+    if controlnet is None or family.negative or not is_pooled(controlnet[0]):
+        return family
+    return replace(family, negative=as_a_prompt)
+
+
+def as_a_prompt(pipeline: Any, text: str) -> dict[str, Any]:
+    """A negative that is read as a prompt is."""
+    return {"prompt": text}
+
+
 def followed_pictures(written: ControlConfig | None) -> Pictures:
     """The picture, or the folder's pictures in the order of their names, each read once.
 
@@ -53,20 +79,78 @@ def followed_pictures(written: ControlConfig | None) -> Pictures:
     if written is None:
         return ()
     place = written.image.expanduser()
-    files = [place]
-    if place.is_dir():
-        files = sorted(p for p in place.iterdir() if not p.name.startswith(".") and p.is_file())
-        if not files:
-            raise ConfigError([Mistake(f"{KEY}.image", f"{place} holds no pictures")])
+    files = sorted(visible_files(place), key=natural) if place.is_dir() else [place]
     found, wrong = [], []
     for file in files:
         try:
             found.append((file, read_image(file)[0]))
         except UnusableImage as error:
-            wrong.append(Mistake(f"{KEY}.image", f"{file} {error}"))
+            if file == place or file.suffix.lower() in SUFFIXES:
+                wrong.append(Mistake(f"{KEY}.image", f"{file} {error}"))
+    if not (found or wrong):
+        wrong = [Mistake(f"{KEY}.image", f"{place} holds no pictures")]
     if wrong:
         raise ConfigError(wrong)
     return tuple(found)
+
+
+def visible_files(folder: Path) -> list[Path]:
+    """The files of a folder, without hidden ones."""
+    return [p for p in folder.iterdir() if not p.name.startswith(".") and p.is_file()]
+
+
+def natural(file: Path) -> tuple[tuple[int | str, ...], str]:
+    """A key that sorts names by their texts and numbers in turn: frame2 before frame10."""
+    parts = NUMBER.split(file.name)
+    return tuple(int(part) if place % 2 else part for place, part in enumerate(parts)), file.name
+
+
+def picture_warnings(written: ControlConfig | None, pictures: Pictures) -> Iterator[str]:
+    """What in a folder is passed over, and where the order of its pictures may surprise."""
+    if written is None or not (place := written.image.expanduser()).is_dir():
+        return
+    files = [file for file, _ in pictures]
+    strays = sorted(p.name for p in place.iterdir() if p.is_file() and p not in files)
+    if strays:
+        yield f"{KEY}.image: {listed(strays)} in {place} {are(strays)} no picture, so passed over"
+    yield from order_warnings(files)
+
+
+def order_warnings(files: Sequence[Path]) -> Iterator[str]:
+    """Where names and numbers disagree, and numbers that are missing or doubled."""
+    by_letter = sorted(files)
+    told = f"{KEY}.image: frame k follows the k-th picture"
+    if by_letter != list(files):
+        place = next(
+            k for k, pair in enumerate(zip(files, by_letter, strict=True)) if len({*pair}) > 1
+        )
+        later, sooner = by_letter[place].name, files[place].name
+        yield f"{told} by number, not by letter: {sooner} before {later}"
+    for one, two in pairwise(files):
+        first, second = (NUMBER.findall(file.stem) for file in (one, two))
+        if not (first and second):
+            continue
+        step = int(second[-1]) - int(first[-1])
+        alike = NUMBER.split(one.stem)[:-2] == NUMBER.split(two.stem)[:-2]
+        if step > 1 and alike:
+            yield f"{told}; numbers are missing between {one.name} and {two.name}"
+            return
+        if step == 0 and alike:
+            yield f"{told}; {one.name} and {two.name} have the same number"
+            return
+        if step < 0 and not alike:
+            yield f"{told}; names and numbers disagree: {one.name} comes before {two.name}"
+            return
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of some names."""
+    return ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
+
+
+def are(names: Sequence[str]) -> str:
+    """The verb for one or more."""
+    return "is" if len(names) == 1 else "are"
 
 
 def followed(pictures: Sequence[str], index: int, count: int) -> str:

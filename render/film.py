@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from render.checkpoint import check_index, check_model
 from render.config import ModelConfig, RunConfig
-from render.control import Pictures, followed_pictures
+from render.control import Pictures, followed_pictures, picture_warnings
 from render.devices import choose_device, choose_dtype
 from render.engines import engine_mistakes
 from render.errors import ConfigError, Mistake
@@ -286,6 +286,7 @@ def planned(
         *model.notes,
         *negative_warnings(timeline, model.family.guidance),
         *revision_warnings(model, config.model.revision),
+        *picture_warnings(config.model.controlnet, control),
     ]
     plan = replace(plan, warnings=(*plan.warnings, *more))
     store = config.root / STORE_NAME

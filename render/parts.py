@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from render.checkpoint import code_mistakes, part_mistakes
-from render.config import ModelConfig
-from render.control import control_mistakes
+from render.config import ControlConfig, ModelConfig
+from render.control import control_mistakes, is_pooled, leaving_negatives
 from render.emphasis import reader_name
 from render.errors import ConfigError, Mistake
 from render.families import Family
@@ -70,8 +70,10 @@ def with_parts(model: Model, written: ModelConfig, known: dict[str, Any], here: 
         *([f"clip_skip:{written.clip_skip}"] if written.clip_skip else ()),
         *([f"long_prompts:{reader_name()}"] if written.long_prompts else ()),
         *sorted(f"{token}:{content_hash(file, known)}" for file, token in words),
-        *([f"control:{content_hash(control.path, known)}*{control.scale:g}"] if control else ()),
+        *([control_mark(control, known)] if control else ()),
     ]
+    controlnet = (control.path, control.scale) if control else None
+    family = reading_whole(skipping(model.family, written.clip_skip), written.long_prompts)
     return replace(
         model,
         source=replace(
@@ -80,11 +82,17 @@ def with_parts(model: Model, written: ModelConfig, known: dict[str, Any], here: 
             clip_skip=written.clip_skip,
             long_prompts=written.long_prompts,
             words=words,
-            controlnet=(control.path, control.scale) if control else None,
+            controlnet=controlnet,
         ),
         identity=" ".join([model.identity, *marks]),
-        family=reading_whole(skipping(model.family, written.clip_skip), written.long_prompts),
+        family=leaving_negatives(family, controlnet),
     )
+
+
+def control_mark(written: ControlConfig, known: dict[str, Any]) -> str:
+    """A ControlNet's part of the model's identity."""
+    rows = " prompts only" if is_pooled(written.path) else ""  # earlier versions: negatives too
+    return f"control:{content_hash(written.path, known)}*{written.scale:g}{rows}"
 
 
 def content_hash(path: Path, known: dict[str, Any]) -> str:

@@ -23,6 +23,7 @@ from transformers.utils import logging as transformers_logging
 from render.assemble import assembled, first_line, placed, unusable
 from render.checkpoint import LIBRARIES, check_index, check_model, components, folder_mistakes
 from render.config import ComputeConfig
+from render.control import leaving_negatives
 from render.errors import ConfigError, Mistake
 from render.families import Family, ModelSource, family_of
 from render.fit import check_fits
@@ -72,6 +73,7 @@ def load_pipeline(
     index = read_json(folder / "model_index.json")
     family = family_of(index, getattr(pipeline, family.denoiser).config)
     family = reading_whole(skipping(family, source.clip_skip), source.long_prompts)
+    family = leaving_negatives(family, source.controlnet)
     pipeline.scheduler = make_scheduler(pipeline.scheduler, recipe)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.vae.decoder.register_forward_hook(keep_overflow)

@@ -16,6 +16,7 @@ from diffusers import ControlNetModel
 from diffusers.image_processor import VaeImageProcessor
 
 from render.assemble import fitting
+from render.branches import Mix
 from render.families import ModelSource
 from render.images import known_picture
 from render.layout import lay_out
@@ -53,13 +54,14 @@ class Residuals:
         picture = known_picture(self.images, digest, width, height)
         return torch.as_tensor(self.processor.preprocess(picture, height, width))
 
-    def __call__(self, given: Mapping[str, Any], owners: tuple[int, ...]) -> dict[str, Any]:
+    def __call__(self, given: Mapping[str, Any], rows: Sequence[tuple[int, Mix]]) -> dict[str, Any]:
         """Arguments to add to a call of the denoiser with these ones.
 
         Args:
-            owners: the frame of each row.
+            rows: each row's frame, and its texts.
         """
         sample = given["sample"]
+        owners = tuple(owner for owner, _ in rows)
         down, middle = self.net(
             sample,
             given["timestep"],
@@ -69,10 +71,20 @@ class Residuals:
             added_cond_kwargs=given.get("added_cond_kwargs"),
             return_dict=False,
         )
+        if self.net.config.global_pool_conditions:
+            free = [all(text.negative for text, _ in mix) for _, mix in rows]
+            *down, middle = (without(free, added) for added in (*down, middle))
         return {
             "down_block_additional_residuals": down,
             "mid_block_additional_residual": middle,
         }
+
+
+def without(rows: Sequence[bool], added: torch.Tensor) -> torch.Tensor:
+    """What is added (rows, C, …), with nothing for some rows. They are computed all the same, as a
+    row's last bits hang on how many others are in the call."""
+    left_out = index_on(added.device, tuple(map(int, rows))).bool()
+    return added.masked_fill(left_out.view(-1, *[1] * (added.ndim - 1)), 0)
 
 
 def load_residuals(

@@ -1,6 +1,8 @@
 """Frames that follow a ControlNet, against the stock ControlNet pipelines, on tiny models."""
 
 import hashlib
+import json
+import shutil
 
 import diffusers
 import numpy as np
@@ -14,6 +16,7 @@ from tiny_families import SIDE as FAMILY_SIDE
 from tiny_models import SIDE
 
 from render.attention import ChunkedAttention
+from render.branches import rows
 from render.errors import ConfigError
 from render.families import ModelSource
 from render.film import open_film
@@ -24,6 +27,7 @@ from render.residuals import load_residuals
 CASTLE, FOREST = "a red castle at night", "a green forest with many little birds"
 STEPS, SCALE, STRENGTH = 4, 3.0, 0.8
 VISIBLE = 8  # of 255
+POOLED = "_pooled"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 
 both = pytest.mark.parametrize("name", ["sd1", "sdxl"])
@@ -40,6 +44,8 @@ def net_of(folder_of, tmp_path_factory):
     made = {}
 
     def folder(name):
+        if name.endswith(POOLED) and name not in made:
+            made[name] = pooled(folder(name.removesuffix(POOLED)), tmp_path_factory)
         if name not in made:
             unet = diffusers.UNet2DConditionModel.from_pretrained(folder_of(name) / "unet")
             torch.manual_seed(0)
@@ -73,6 +79,15 @@ def pictures(tmp_path_factory):
     return folder
 
 
+def pooled(net, tmp_path_factory):
+    """The same ControlNet, which adds its mean over the picture."""
+    target = tmp_path_factory.mktemp("control") / "pooled"
+    shutil.copytree(net, target)
+    config = json.loads((net / "config.json").read_text())
+    (target / "config.json").write_text(json.dumps(config | {"global_pool_conditions": True}))
+    return target
+
+
 def digest_of(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -85,26 +100,26 @@ def side_of(name):
 def opened(folder_of, net_of, pictures):
     kept = {}
 
-    def get(name, blend="noise"):
-        if (name, blend) not in kept:
-            net = (net_of(name), STRENGTH)
+    def get(name, blend="noise", kind=""):
+        if (name, blend, kind) not in kept:
+            net = (net_of(f"{name}{kind}"), STRENGTH)
             source = ModelSource(folder_of(name), None, None, None, None, controlnet=net)
             side = side_of(name)
             recipe = Recipe("tiny", "model", {}, STEPS, side, side, "float32", blend)
             images = {digest_of(path): path for path in pictures.iterdir()}
-            kept[name, blend] = open_diffusion(source, recipe, "cpu", images=images)
-        return kept[name, blend]
+            kept[name, blend, kind] = open_diffusion(source, recipe, "cpu", images=images)
+        return kept[name, blend, kind]
 
     return get
 
 
-def spec(picture, prompts=((CASTLE, 1.0),), seed=1):
+def spec(picture, prompts=((CASTLE, 1.0),), seed=1, scale=SCALE, negative="fog"):
     return FrameSpec(
-        tuple(prompts), (("fog", 1.0),), ((seed, 1.0),), SCALE, control=digest_of(picture)
+        tuple(prompts), ((negative, 1.0),), ((seed, 1.0),), scale, control=digest_of(picture)
     )
 
 
-def stock_picture(folder, net, family, picture, side, text=CASTLE):
+def stock_picture(folder, net, family, picture, side, scale=SCALE, negative="fog"):
     """The stock ControlNet pipeline's own picture."""
     kind = getattr(diffusers, family.pipeline.replace("Pipeline", "ControlNetPipeline"))
     control = diffusers.ControlNetModel.from_pretrained(net)
@@ -114,13 +129,13 @@ def stock_picture(folder, net, family, picture, side, text=CASTLE):
     shown = Image.open(picture).resize((side, side), Image.Resampling.LANCZOS)
     return np.asarray(
         pipeline(
-            text,
+            CASTLE,
             image=shown,
-            negative_prompt="fog",
+            negative_prompt=negative,
             controlnet_conditioning_scale=STRENGTH,
             generator=torch.Generator().manual_seed(1),
             num_inference_steps=STEPS,
-            guidance_scale=SCALE,
+            guidance_scale=scale,
             height=side,
             width=side,
         ).images[0]
@@ -145,6 +160,31 @@ def test_one_prompt_is_the_stock_pipelines_picture(opened, folder_of, net_of, pi
     side = side_of(name)
     stock = stock_picture(folder_of(name), net_of(name), diffusion.family, picture, side)
     assert difference(frame, stock) <= 1
+
+
+@both
+@pytest.mark.parametrize(("scale", "negative"), [(SCALE, "fog"), (7.5, CASTLE), (1.0, "fog")])
+def test_a_control_net_that_pools_leaves_the_negative_alone(
+    opened, folder_of, net_of, pictures, name, scale, negative
+):
+    """As the stock pipelines do; a negative that is the prompt has a row of its own then."""
+    diffusion, picture = opened(name, kind=POOLED), pictures / "0.png"
+    (frame,) = render(diffusion, spec(picture, scale=scale, negative=negative))
+    net, side = net_of(f"{name}{POOLED}"), side_of(name)
+    stock = stock_picture(folder_of(name), net, diffusion.family, picture, side, scale, negative)
+    assert difference(frame, stock) <= 1
+
+
+@both
+@pytest.mark.parametrize("blend", ["noise", "embedding"])
+def test_neighbours_of_a_frame_beside_a_control_net_that_pools(opened, pictures, name, blend):
+    diffusion, mix = opened(name, blend, POOLED), ((CASTLE, 0.4), (FOREST, 0.6))
+    specs = [
+        spec(pictures / f"{k}.png", mix, k, scale) for k, scale in ((0, 3.0), (1, 1.0), (2, 7.0))
+    ]
+    together = render(diffusion, *specs)
+    alone = [render(diffusion, one)[0] for one in specs]
+    assert all(map(np.array_equal, together, alone))
 
 
 @both
@@ -207,6 +247,72 @@ def test_a_folders_pictures_are_followed_in_their_order(film, pictures):
     assert len(frames) == 3
 
 
+@pytest.fixture
+def numbered(pictures, tmp_path):
+    """A folder with a picture under each of these names, in this order of content."""
+
+    def numbered(*names):
+        folder = tmp_path / "numbered"
+        folder.mkdir()
+        for number, name in enumerate(names):
+            shade = Image.new("RGB", (8, 8), (number, 0, 0))
+            shade.save(folder / name, format="png")
+        return folder
+
+    return numbered
+
+
+def order(film, folder, fps):
+    """Which of a folder's pictures the frames follow, by the order in which they were made."""
+    names = {digest_of(path): Image.open(path).getpixel((0, 0))[0] for path in folder.iterdir()}
+    return [names[frame.spec.control] for frame in film(image=str(folder), fps=fps).plan.frames]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            ["frame1.png", "frame2.png", "frame10.png"],
+            "not by letter: frame2.png before frame10.png",
+        ),
+        (["7.png", "12.png", "100.png"], "by number, not by letter: 7.png before 100.png"),
+        (["a_9_x.png", "a_10_x.png", "a_11_x.png"], "a_9_x.png before a_10_x.png"),
+        (["B.png", "a.png", "c.png"], None),
+        (["f008.png", "f009.png", "f010.png"], None),
+        (["f1.png", "f2.png", "f5.png"], "numbers are missing between f2.png and f5.png"),
+        (["f1.png", "f01.jpg", "f2.png"], "f01.jpg and f1.png have the same number"),
+        (["a10.png", "b2.png", "b3.png"], "disagree: a10.png comes before b2.png"),
+    ],
+)
+def test_numbers_in_names_count_as_numbers(film, numbered, names, said):
+    folder = numbered(*names)
+    told = film(image=str(folder)).plan.warnings
+    if said is None:
+        assert told == ()
+    else:
+        assert said in told[0]
+        assert told[0].startswith("model.controlnet.image: frame k follows the k-th picture")
+    assert sorted(order(film, folder, 1)) == [0, 1, 2]
+    if "same" not in (said or ""):
+        assert order(film, folder, 1) == [0, 1, 2]
+
+
+def test_what_is_no_picture_is_passed_over_with_a_word(film, numbered):
+    folder = numbered("1.png", "2.png", "3.png")
+    before = digests(film(image=str(folder)))
+    for name in ("Thumbs.db", ".DS_Store", "notes.txt"):
+        (folder / name).write_bytes(b"\0\1\2")
+    with_strays = film(image=str(folder))
+    assert digests(with_strays) == before
+    (told,) = with_strays.plan.warnings
+    assert told.startswith("model.controlnet.image: .DS_Store, Thumbs.db, notes.txt in ")
+    assert told.endswith("are no picture, so passed over")
+    (folder / "4.png").write_bytes(b"broken")
+    assert refused(film, image=str(folder)).startswith(
+        f"model.controlnet.image: {folder / '4.png'} "
+    )
+
+
 def test_one_picture_is_followed_by_all_frames(film, pictures):
     wanted = digest_of(pictures / "0.png")
     assert {frame.spec.control for frame in film().plan.frames} == {wanted}
@@ -229,6 +335,20 @@ def test_pictures_weights_and_scale_are_part_of_the_identity(film, pictures, net
     changed = digests(film(image=str(copied)))
     assert [a == b for a, b in zip(before, changed, strict=True)] == [True, False, True]
     assert not set(digests(film(image=str(pictures), scale=0.5))) & set(before)
+
+
+def test_a_control_net_that_pools_has_frames_of_its_own(film, net_of):
+    """Earlier versions let it control the negative too. Rows are counted as they are computed."""
+    plan, pools = film(), film(path=str(net_of(f"sd1{POOLED}")))
+    assert pools.model.identity.endswith("*1 prompts only")
+    assert not plan.model.identity.endswith("prompts only")
+    alike = spec_rows(pools, CASTLE, CASTLE), spec_rows(plan, CASTLE, CASTLE)
+    assert alike == (2, 1)
+
+
+def spec_rows(film, prompt, negative):
+    one = FrameSpec(((prompt, 1.0),), ((negative, 1.0),), ((1, 1.0),), SCALE)
+    return rows(one, "noise", film.model.family)
 
 
 def test_what_is_no_control_net_is_refused(film, tiny_sd1, tmp_path):
