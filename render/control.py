@@ -8,7 +8,7 @@ is known by its content.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -29,7 +29,7 @@ SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 """Names that promise a picture: such a file is never passed over."""
 
 Pictures = tuple[tuple[Path, str], ...]
-"""Files and the sha256 of each, in the order of the frames that follow them."""
+"""Files and the digest of each, in the order of the frames that follow them."""
 
 
 def control_mistakes(path: Path, family: Family, denoiser: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -70,8 +70,13 @@ def as_a_prompt(pipeline: Any, text: str) -> dict[str, Any]:
     return {"prompt": text}
 
 
-def followed_pictures(written: ControlConfig | None) -> Pictures:
+def followed_pictures(
+    written: ControlConfig | None, remark: Callable[[str], None] = lambda line: None
+) -> Pictures:
     """The picture, or the folder's pictures in the order of their names, each read once.
+
+    Args:
+        remark: gets a line for each whose colours can't be followed.
 
     Raises:
         ConfigError: there is none, or some can't be used; a line each.
@@ -83,7 +88,7 @@ def followed_pictures(written: ControlConfig | None) -> Pictures:
     found, wrong = [], []
     for file in files:
         try:
-            found.append((file, read_image(file)[0]))
+            found.append((file, read_image(file, remark)[0]))
         except UnusableImage as error:
             if file == place or file.suffix.lower() in SUFFIXES:
                 wrong.append(Mistake(f"{KEY}.image", f"{file} {error}"))

@@ -7,7 +7,7 @@ everything wrong is told at once.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,7 +52,7 @@ class Film:
     """Class name of the scheduler in use; `unknown` for a model that is not downloaded yet."""
     plan: FramePlan
     images: Mapping[str, Path]
-    """Where the pictures lie that frames start from or follow, by the sha256 of their files."""
+    """Where the pictures lie that frames start from or follow, by their digests."""
     loras: tuple[Lora, ...] = ()
 
     @property
@@ -111,8 +111,9 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     mistakes += link_mistakes(config.root, folder)
     hashes = config.root / STORE_NAME / HASHES_NAME
     known = remembered(hashes)
-    images = look(lambda: start_images(config.timeline, locate)) or {}
-    control = look(lambda: followed_pictures(config.model.controlnet)) or ()
+    remarks: list[str] = []
+    images = look(lambda: start_images(config.timeline, locate, remarks.append)) or {}
+    control = look(lambda: followed_pictures(config.model.controlnet, remarks.append)) or ()
     timeline = look(lambda: written_timeline(config, locate, images))
     device = look(lambda: choose_device(config.compute))
     # Of a device that is not there, only its name counts for the dtype.
@@ -132,7 +133,14 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     if mistakes or not (timeline and device and model and recipe and loras is not None):
         raise ConfigError(list(dict.fromkeys(mistakes)))
     remember(hashes, known)
-    return planned(config, folder, timeline, device, model, recipe, images, control, loras)
+    film = planned(config, folder, timeline, device, model, recipe, images, control, loras)
+    return with_warnings(film, remarks)
+
+
+def with_warnings(film: Film, more: Sequence[str]) -> Film:
+    """The film with more that its plan warns of, each once."""
+    warnings = tuple(dict.fromkeys((*film.plan.warnings, *more)))
+    return replace(film, plan=replace(film.plan, warnings=warnings)) if more else film
 
 
 def link_mistakes(root: Path, folder: Path) -> list[Mistake]:

@@ -1,7 +1,7 @@
 """Pictures to start from or to follow: read as data, known by their content and not their name.
 
-A picture is turned upright (EXIF), laid on white where it is transparent, and fitted to the frame
-by covering it: scaled until both sides reach, the rest cut off evenly.
+A picture is turned upright (EXIF), shown in sRGB, laid on white where it is transparent, and fitted
+to the frame by covering it: scaled until both sides reach, the rest cut off evenly.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from render.colours import UnusableProfile, in_srgb
 from render.config import TimelineConfig
 from render.errors import ConfigError, Mistake
 from render.files import read_regular
@@ -21,14 +22,23 @@ from render.files import read_regular
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # none of them runs another program
 DEEP = ("I", "F")  # modes of 16 and 32 bits, which Pillow would cut off at white
 MAX_BYTES = 1 << 28
+CONVERTED = b"\0in sRGB"
 
 
 class UnusableImage(Exception):
     """Why a file can't serve as a picture."""
 
 
-def read_image(path: Path) -> tuple[str, Image.Image]:
-    """The sha256 of a file's bytes, and its (first) picture upright and in RGB.
+def read_image(
+    path: Path, remark: Callable[[str], None] = lambda line: None
+) -> tuple[str, Image.Image]:
+    """The digest of a file, and its (first) picture upright and in RGB.
+
+    The digest is the sha256 of its bytes; where a colour profile changed pixels, that of its bytes
+    and a mark, since earlier versions did not follow profiles.
+
+    Args:
+        remark: gets a line if the file's colours can't be followed, so are taken as sRGB.
 
     Raises:
         UnusableImage: it is missing, can't be read, is no picture or far too large.
@@ -41,7 +51,9 @@ def read_image(path: Path) -> tuple[str, Image.Image]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = upright(Image.open(io.BytesIO(content), formats=FORMATS))
+            turned = upright(Image.open(io.BytesIO(content), formats=FORMATS))
+            coloured, changed = followed_colours(path, turned, content, remark)
+            picture = on_white(coloured)
     except UnusableImage:
         raise
     except UnidentifiedImageError:
@@ -49,17 +61,32 @@ def read_image(path: Path) -> tuple[str, Image.Image]:
     except Exception as error:  # broken files make Pillow raise almost anything
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise UnusableImage(f"is no picture that can be read: {said}") from None
-    return hashlib.sha256(content).hexdigest(), picture
+    return hashlib.sha256(content + CONVERTED * changed).hexdigest(), picture
+
+
+def followed_colours(
+    path: Path, picture: Image.Image, content: bytes, remark: Callable[[str], None]
+) -> tuple[Image.Image, bool]:
+    """The picture in sRGB and whether that changed it, or as it is with a remark."""
+    try:
+        return in_srgb(picture, content)
+    except UnusableProfile as error:
+        remark(f"{path} has {error}; its colours are taken as sRGB: save it in sRGB to be sure")
+        return picture, False
 
 
 def upright(picture: Image.Image) -> Image.Image:
-    """The picture as its EXIF data says it is held, in RGB, on white where it is transparent."""
+    """The picture as its EXIF data says it is held."""
     if picture.mode.startswith(DEEP):
         raise UnusableImage(f"has more than 8 bits a pixel ({picture.mode}); save it with 8")
-    turned = ImageOps.exif_transpose(picture)
-    if not turned.has_transparency_data:
-        return turned.convert("RGB")
-    layer = turned.convert("RGBA")
+    return ImageOps.exif_transpose(picture)
+
+
+def on_white(picture: Image.Image) -> Image.Image:
+    """The picture in RGB, on white where it is transparent."""
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    layer = picture.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
 
@@ -72,7 +99,7 @@ def known_picture(images: Mapping[str, Path], digest: str, width: int, height: i
     """A picture of the plan at the frame's size.
 
     Args:
-        images: where each picture lies, by the sha256 of its file.
+        images: where each picture lies, by its digest.
 
     Raises:
         ConfigError: its file is not what it was when the film was planned.
@@ -88,8 +115,15 @@ def known_picture(images: Mapping[str, Path], digest: str, width: int, height: i
     return fitted(picture, width, height)
 
 
-def start_images(written: TimelineConfig, locate: Callable[[str], str]) -> dict[Path, str]:
-    """The content hash of every picture that keyframes name. Each is read once, and whole.
+def start_images(
+    written: TimelineConfig,
+    locate: Callable[[str], str],
+    remark: Callable[[str], None] = lambda line: None,
+) -> dict[Path, str]:
+    """The digest of every picture that keyframes name. Each is read once, and whole.
+
+    Args:
+        remark: gets a line for each whose colours can't be followed.
 
     Raises:
         ConfigError: pictures that can't be used, a line for each keyframe.
@@ -103,7 +137,7 @@ def start_images(written: TimelineConfig, locate: Callable[[str], str]) -> dict[
             continue
         if path not in found and path not in wrong:
             try:
-                found[path] = read_image(path)[0]
+                found[path] = read_image(path, remark)[0]
             except UnusableImage as error:
                 wrong[path] = str(error)
         if path in wrong:

@@ -57,8 +57,8 @@ def open_diffusion(
         batch: frames a call, or None for a number that is always the same on such a device.
         on_text: told (done, total) while texts are encoded.
         compute: what it says of little memory and of threads.
-        images: where the pictures lie that frames start from or follow, by the sha256 of their
-            files.
+        images: where the pictures lie that frames start from or follow, by their
+            digests.
         loras: those that frames may name.
         on_notice: told what an engine takes long for, a line each.
 

@@ -150,7 +150,7 @@ def make_plan(
         scheduler: class name of the scheduler in use, to warn of noise that flickers.
         guidance: the model's, which says whether a frame's negatives matter.
         loras: identities of the model's LoRAs by name.
-        control: the sha256 of the picture that a ControlNet follows, or of one for each frame.
+        control: the digest of the picture that a ControlNet follows, or of one for each frame.
 
     Raises:
         ConfigError: fewer pictures to follow than frames.

@@ -31,7 +31,7 @@ class Residuals:
     Args:
         net: the ControlNet, on the run's device.
         scale: of what it adds.
-        images: where each picture lies, by the sha256 of its file.
+        images: where each picture lies, by its digest.
     """
 
     def __init__(self, net: Any, scale: float, recipe: Recipe, images: Mapping[str, Path]) -> None:

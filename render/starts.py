@@ -39,7 +39,7 @@ class Starts:
 
     Args:
         pipeline: the loaded text-to-image pipeline.
-        images: where each picture lies, by the sha256 of its file.
+        images: where each picture lies, by its digest.
     """
 
     def __init__(

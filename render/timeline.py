@@ -38,13 +38,13 @@ class FrameSpec:
     seeds: tuple[tuple[int, float], ...]
     guidance: float
     images: tuple[tuple[str, float], ...] = ()
-    """Pictures to start from, by the sha256 of their files."""
+    """Pictures to start from, by their digests."""
     strength: float = 1.0
     """How far from them it goes: 0 is the pictures, 1 knows nothing of them."""
     loras: tuple[tuple[str, float], ...] = ()
     """The weights of the model's LoRAs by name; one of weight 0 is not there at all."""
     control: str = ""
-    """The picture that a ControlNet follows, by the sha256 of its file."""
+    """The picture that a ControlNet follows, by its digest."""
     early: tuple[tuple[FrameSpec, float], ...] = ()
     """Anchors whose early predictions the frame takes in place of its own, by their weights."""
 
@@ -89,7 +89,7 @@ def resolve(
         fps: frames per second, for times given in frames.
         guidance: the guidance scale of keyframes that name none.
         locate: turns a dotted path into the place a person should look at.
-        images: the sha256 of every picture that keyframes name.
+        images: the digest of every picture that keyframes name.
         loras: the model's LoRAs by name, with the weights that hold until a keyframe names others.
 
     Raises:

@@ -2,18 +2,22 @@
 
 import hashlib
 import json
+import struct
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
 import pytest
 from films import composed, write_model
-from PIL import Image
+from PIL import Image, PngImagePlugin
+from PIL.ImageCms import ImageCmsProfile, createProfile
+from profiles import ADOBE, P3, SRGB, grey_profile, in_srgb, ink_profile, rgb_profile
 
 from render.config import SamplingConfig, TimelineConfig
 from render.errors import ConfigError
 from render.families import FAMILIES
 from render.film import image_mistakes, open_film
-from render.images import UnusableImage, fitted, read_image
+from render.images import UnusableImage, fitted, known_picture, read_image
 from render.parsing import parse
 from render.plan import plan_files
 from render.store import changed_fields, spec_json
@@ -311,3 +315,120 @@ def test_why_a_frame_is_stale_names_pictures_only_if_they_changed(model, folder)
     assert changed_fields(spec_json(plain), start) == "changed: images, strength"
     assert changed_fields(spec_json(start), plain) == "changed: images, strength"
     assert changed_fields(spec_json(start), replace(start, strength=0.1)) == "changed: strength"
+
+
+# --- colours -------------------------------------------------------------------------------------
+
+INKY = (180, 40, 0, 10)
+
+
+def shown(path):
+    return read_image(path)[1].getpixel((0, 0))
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("colour", [(200, 80, 60), (30, 200, 90), (90, 110, 250), (128, 128, 128)])
+@pytest.mark.parametrize(("primaries", "gamma"), [(P3, None), (ADOBE, 563 / 256)])
+def test_a_profile_is_followed_into_srgb(folder, suffix, colour, primaries, gamma):
+    """As the textbook computes it, at most 2 of 255 off; without it 5 and more."""
+    options = {"quality": 100} | ({"lossless": True} if suffix == "webp" else {})
+    given = options if suffix in ("jpg", "webp") else {}
+    paint(f"c.{suffix}", colour, icc_profile=rgb_profile(primaries, gamma), **given)
+    wanted = in_srgb(colour, primaries, gamma)
+    assert np.abs(np.subtract(shown(folder / f"c.{suffix}"), wanted)).max() <= 2
+    if len(set(colour)) > 1:
+        assert np.abs(np.subtract(colour, wanted)).max() >= 5
+
+
+def test_a_profile_goes_with_a_turn_and_with_transparency(folder):
+    colour, profile = (200, 80, 60), rgb_profile(P3)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    paint("photo.png", colour, icc_profile=profile, exif=turned)
+    picture = read_image(folder / "photo.png")[1]
+    assert picture.size == (20, 30)
+    assert np.abs(np.subtract(picture.getpixel((0, 0)), in_srgb(colour, P3))).max() <= 2
+    paint("clear.png", (*colour, 0), mode="RGBA", icc_profile=profile)
+    assert colours(read_image(folder / "clear.png")[1]) == {(255, 255, 255)}
+    paint("solid.png", (*colour, 255), mode="RGBA", icc_profile=profile)
+    assert np.abs(np.subtract(shown(folder / "solid.png"), in_srgb(colour, P3))).max() <= 2
+    flat = Image.new("RGB", (4, 4), colour).quantize(4)
+    flat.save(folder / "flat.png", icc_profile=profile)
+    assert np.abs(np.subtract(shown(folder / "flat.png"), in_srgb(colour, P3))).max() <= 2
+
+
+@pytest.mark.parametrize(
+    "profile", [rgb_profile(SRGB), ImageCmsProfile(createProfile("sRGB")).tobytes()]
+)
+def test_a_profile_that_means_srgb_changes_no_bit(folder, profile):
+    rng = np.random.default_rng(1)
+    noise = Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8))
+    noise.save(folder / "noise.png", icc_profile=profile)
+    digest, picture = read_image(folder / "noise.png")
+    assert digest == sha256(folder / "noise.png")
+    assert picture.tobytes() == noise.tobytes()
+
+
+def test_inks_and_greys_are_followed_by_their_profiles(folder):
+    paint("ink.jpg", INKY, mode="CMYK", icc_profile=ink_profile(), quality=100)
+    dull = shown(folder / "ink.jpg")
+    paint("ink.jpg", INKY, mode="CMYK", icc_profile=ink_profile(90), quality=100)
+    assert np.subtract(shown(folder / "ink.jpg"), dull).max() >= 20  # what its profile says, shows
+    paint("paper.jpg", (0, 0, 0, 0), mode="CMYK", icc_profile=ink_profile(), quality=100)
+    assert min(shown(folder / "paper.jpg")) >= 250
+    paint("grey.png", 100, mode="L", icc_profile=grey_profile(1.0))
+    assert shown(folder / "grey.png") == (pytest.approx(168, abs=2),) * 3
+
+
+def test_a_picture_whose_colours_are_followed_has_frames_of_its_own(model, folder):
+    """Earlier versions did not follow them."""
+    paint("c.png", RED, icc_profile=rgb_profile(P3))
+    assert read_image(folder / "c.png")[0] != sha256(folder / "c.png")
+    film = opened(model, folder, frames({"image": "c.png"}, {}))
+    assert film.plan.warnings == ()
+    digest, _ = film.plan.frames[0].spec.start[0]
+    known = known_picture(film.images, digest, 8, 8)
+    assert np.abs(np.subtract(known.getpixel((0, 0)), in_srgb(RED, P3))).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "options", "said"),
+    [
+        ("a.png", "RGB", {"icc_profile": b"no profile"}, "a broken colour profile"),
+        ("a.png", "RGB", {"icc_profile": rgb_profile(P3)[:300]}, "a broken colour profile"),
+        ("a.png", "RGB", {"icc_profile": ink_profile()}, "a profile for CMYK in a picture in RGB"),
+        ("a.png", "L", {"icc_profile": rgb_profile(P3)}, "a profile for RGB in a picture in L"),
+        ("a.jpg", "CMYK", {}, "inks (CMYK) without a colour profile"),
+    ],
+)
+def test_colours_that_can_not_be_followed_are_told(model, folder, name, mode, options, said):
+    paint(name, {"RGB": RED, "L": 90, "CMYK": INKY}[mode], mode=mode, **options)
+    film = opened(model, folder, frames({"image": name}, {"image": name}))
+    assert film.plan.warnings == (
+        f"{name} has {said}; its colours are taken as sRGB: save it in sRGB to be sure",
+    )
+    assert film.plan.frames[0].spec.start == ((sha256(folder / name), 1.0),)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "said"),
+    [
+        ({"gAMA": (100000,)}, "a gamma of 1 in place"),
+        ({"gAMA": (45455,)}, None),
+        ({"gAMA": (100000,), "sRGB": None}, None),
+        ({"cHRM": (31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)}, "primaries of its own"),
+        ({"cHRM": (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)}, None),
+        ({"cICP": (12, 13, 0, 1)}, "the colours 12/13 of a cICP chunk"),
+        ({"cICP": (1, 13, 0, 1)}, None),
+    ],
+)
+def test_what_a_png_says_of_its_colours_without_a_profile_is_told(folder, chunks, said):
+    written = PngImagePlugin.PngInfo()
+    for name, values in chunks.items():
+        size = "B" if name == "cICP" else "I"
+        content = b"\0" if values is None else struct.pack(f">{len(values)}{size}", *values)
+        written.add(name.encode(), content)
+    paint("said.png", RED, pnginfo=written)
+    remarks = []
+    read_image(folder / "said.png", remarks.append)
+    assert [said in line for line in remarks] == ([True] if said else [])
