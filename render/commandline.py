@@ -14,6 +14,8 @@ from pathlib import Path
 
 from render.errors import ConfigError, Mistake
 from render.parsing import keys_at
+from render.schedulers import class_mistake, nearest_class
+from render.sources import signature
 from render.values import nearest
 from render.words import one_line
 
@@ -156,7 +158,17 @@ def unknown_choice(group: str, name: str) -> Mistake:
         return Mistake(group, f"no {name!r} here; see render --help for what there is")
     near = nearest(name, known)
     listed = "" if near.startswith("; known") else f"; known: {', '.join(known)}"
-    return Mistake(group, f"no {group} {name!r}{near}{listed}")
+    more = class_hint(name) if group == "scheduler" else ""
+    return Mistake(group, f"no {group} {name!r}{near}{listed}{more}")
+
+
+def class_hint(name: str) -> str:
+    """Where a scheduler class of diffusers is named, which is no choice of a file."""
+    if signature(name) is not None:
+        wrong = class_mistake(name)
+        return f"; {wrong}" if wrong else f"; it is a class of diffusers: scheduler.class={name}"
+    near = nearest_class(name) or "NAME (docs/models.md)"
+    return f"; or a class of diffusers: scheduler.class={near}"
 
 
 HELP = """render: a timeline of keyframes becomes a smooth video.

@@ -27,7 +27,7 @@ from render.early import Anchors
 from render.emphasis import has_weights
 from render.errors import OutOfMemory
 from render.families import Family
-from render.noise import starting_noise, step_generator
+from render.noise import brownian, starting_noise, step_generator
 from render.plan import FrameSpec, Recipe
 from render.residuals import Residuals
 from render.starts import Starts
@@ -324,15 +324,22 @@ def step_counter(on_step: Callable[[int, int], None], total: int) -> Callable[[]
 
 @contextmanager
 def own_generators(scheduler: Any, generators: list[torch.Generator]) -> Iterator[None]:
-    """Hand each step the frames' generators, which not every pipeline does."""
+    """Hand each step the frames' generators, which not every pipeline does, or a Brownian motion
+    that each of them draws."""
     stock_step = scheduler.step
+    given: dict[str, Any] = {"generator": generators}
     if "generator" not in inspect.signature(stock_step).parameters:
-        yield
-        return
+        if not hasattr(scheduler, "noise_sampler"):
+            yield
+            return
+        given, scheduler.noise_sampler = {}, None
 
     @functools.wraps(stock_step)  # pipelines look at what a step takes
-    def step(*args: Any, **kwargs: Any) -> Any:
-        return stock_step(*args, **{**kwargs, "generator": generators})
+    def step(model_output: Any, timestep: Any, sample: Any, *args: Any, **kwargs: Any) -> Any:
+        if not given and scheduler.noise_sampler is None:
+            motion = brownian(generators, scheduler.sigmas)
+            scheduler.noise_sampler = functools.partial(motion, sample)
+        return stock_step(model_output, timestep, sample, *args, **{**kwargs, **given})
 
     scheduler.step = step
     try:

@@ -7,6 +7,7 @@ is another row; its functions get the loaded pipeline and tensors.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -161,6 +162,30 @@ def without_system_prompt(pipeline: Any, text: str) -> dict[str, Any]:
 # --- what a model's own configs say --------------------------------------------------------------
 
 
+def said_latent(denoiser: Mapping[str, Any]) -> Any:
+    """Latent pixels on a side, as the denoiser's config has it."""
+    return denoiser.get("sample_size")
+
+
+def latent_of_old_unets(denoiser: Mapping[str, Any]) -> Any:
+    """The same; but diffusers before 0.9 wrote its own default of 32 for models trained at 64."""
+    side = said_latent(denoiser)
+    written_by = re.match(r"(\d+)\.(\d+)", str(denoiser.get("_diffusers_version", "")))
+    old = written_by is not None and (int(written_by[1]), int(written_by[2])) < (0, 9)
+    return 64 if old and isinstance(side, int) and side < 64 else side
+
+
+def nothing_settled(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The pipeline takes its scheduler as it is."""
+    return {}
+
+
+def settled_for_latents(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Stable Diffusion's pipeline: one step of offset, and latents are not clipped."""
+    wanted = {"steps_offset": 1, "clip_sample": False}
+    return {key: value for key, value in wanted.items() if settings.get(key, value) != value}
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """Who reads a prompt: the tokenizer's folder, how many tokens, of which some are marks."""
@@ -202,10 +227,19 @@ class Family:
     """Whether the model predicts a flow (rectified flow), so needs such a scheduler."""
     sigmas: Literal["never", "always", "unless_flow_sigmas"] = "never"
     """When the pipeline hands its scheduler the sigmas to use."""
+    mu: Literal["never", "dynamic", "always"] = "never"
+    """When the pipeline hands its scheduler a shift for the picture's size: never, with
+    `use_dynamic_shifting`, or always."""
+    mu_by_settings: bool = True
+    """Whether that shift is computed from the scheduler's settings."""
     patch: int = 1
     """Latent pixels on a side that are one to the denoiser."""
     native: int | None = None
     """Pixels on a side, where the model's configs do not say."""
+    native_latent: Callable[[Mapping[str, Any]], Any] = said_latent
+    """(the denoiser's config) to the latent pixels on a side, or [height, width]."""
+    settled: Callable[[Mapping[str, Any]], Mapping[str, Any]] = nothing_settled
+    """(what the scheduler is made of) to those settings that the pipeline puts right in it."""
     multiple: int = 8
     """What width and height must be a multiple of, while the model is not on this machine."""
     from_image: str | None = None
@@ -269,6 +303,8 @@ FAMILIES = {
             state=frozenset({"sample", "timestep", "timestep_cond"}),
             noise_shape=unet_noise,
             weighted=sd_texts,
+            native_latent=latent_of_old_unets,
+            settled=settled_for_latents,
             loading={
                 **NO_PICTURES_IN,
                 "safety_checker": None,
@@ -295,8 +331,10 @@ FAMILIES = {
             call={"guidance_scale": 1.0, "max_sequence_length": 256},
             state=frozenset({"hidden_states", "timestep"}),
             noise_shape=transformer_noise,
+            mu="dynamic",
             patch=2,
             multiple=16,
+            native=1024,
             readers=(Reader("tokenizer_3", 256, marks=1), Reader()),
             loading=NO_PICTURES_IN,
         ),
@@ -309,6 +347,7 @@ FAMILIES = {
             pack=packed,
             guidance=Guidance(negatives=False, argument="guidance"),
             sigmas="unless_flow_sigmas",
+            mu="always",
             patch=2,
             native=1024,
             multiple=16,
@@ -325,6 +364,7 @@ FAMILIES = {
             lined_up=False,
             patch=2,
             multiple=16,
+            native=1024,
             readers=(Reader("tokenizer", 300, marks=1),),
             loras=False,
         ),
@@ -337,6 +377,7 @@ FAMILIES = {
             negative=without_instruction,
             lined_up=False,
             multiple=32,
+            native=1024,
             readers=(Reader("tokenizer", 300),),
         ),
         flow_transformer(  # Lumina-Image 2
@@ -348,8 +389,10 @@ FAMILIES = {
             negative=without_system_prompt,
             lined_up=False,
             sigmas="always",
+            mu="always",
             patch=2,
             multiple=16,
+            native=1024,
             readers=(Reader("tokenizer", 256, marks=40),),
         ),
         flow_transformer(  # Chroma
@@ -360,6 +403,7 @@ FAMILIES = {
             pack=packed,
             lined_up=False,
             sigmas="always",
+            mu="always",
             patch=2,
             native=1024,
             multiple=16,
@@ -375,6 +419,7 @@ FAMILIES = {
             guidance=Guidance(beyond_the_prompt, off=0.0),
             lined_up=False,
             sigmas="always",
+            mu="always",
             patch=2,
             native=1024,
             multiple=16,
@@ -389,6 +434,7 @@ FAMILIES = {
             guidance=Guidance(length_kept),
             lined_up=False,
             sigmas="always",
+            mu="always",
             patch=2,
             native=1328,
             multiple=16,
@@ -405,6 +451,8 @@ FAMILIES = {
             noise_shape=token_noise,
             guidance=Guidance(negatives=False, argument="guidance"),
             sigmas="unless_flow_sigmas",
+            mu="always",
+            mu_by_settings=False,
             patch=2,
             native=1024,
             multiple=16,
@@ -416,6 +464,8 @@ FAMILIES = {
             state=frozenset({"hidden_states", "timestep", "guidance", "img_ids"}),
             noise_shape=token_noise,
             sigmas="unless_flow_sigmas",
+            mu="always",
+            mu_by_settings=False,
             patch=2,
             native=1024,
             multiple=16,

@@ -28,7 +28,14 @@ from render.parsing import InvalidConfig, parse
 from render.parts import with_parts
 from render.plan import FramePlan, Recipe, make_plan, make_recipe
 from render.prompts import negative_warnings, revision_warnings, weight_mistakes
-from render.schedulers import kind_mistake, noising_mistake
+from render.scheduler_values import Made, idle_mistakes, value_mistakes
+from render.schedulers import (
+    class_mistake,
+    kind_mistake,
+    noising_mistake,
+    option_mistakes,
+    settings,
+)
 from render.shortcuts import shortcuts
 from render.store import STORE_NAME
 from render.timeline import Timeline, resolve
@@ -216,14 +223,39 @@ def family_mistakes(config: RunConfig, model: Model, locate: Locate) -> list[Mis
     if not guidance.negatives and guidance.argument is None:
         what = "this model takes no guidance; leave it out"
         found += [Mistake(path, what) for path in written_at(config, "guidance", locate)]
-    written = config.scheduler
-    class_name = written.class_name or model.scheduler
-    if class_name and (written.class_name or written.options):
-        settings = {**model.scheduler_config, **written.options}
-        wrong = kind_mistake(class_name, settings, family)
-        found += [Mistake("scheduler", wrong)] if wrong else []
+    class_name = config.scheduler.class_name or model.scheduler
+    found += scheduler_mistakes(config, model)
     found += shortcut_mistakes(config, family)
     return found + image_mistakes(config, class_name, family, locate)
+
+
+def scheduler_mistakes(config: RunConfig, model: Model) -> list[Mistake]:
+    """A scheduler that can't serve this model, or settings that its class refuses or that change
+    nothing."""
+    written, folder = config.scheduler, model.source.folder
+    class_name = written.class_name or model.scheduler
+    if class_name is None:
+        return []
+    if wrong := class_mistake(class_name):
+        own = f"{folder}/model_index.json" if folder else "scheduler"
+        return [Mistake("scheduler.class" if written.class_name else own, wrong)]
+    if option_mistakes(class_name, written.options):
+        return []  # told with the recipe
+    own_json, options = model.scheduler_config, written.options
+    if written.class_name or options:
+        wrong = kind_mistake(class_name, {**own_json, **options}, model.family)
+        if wrong:
+            return [Mistake("scheduler", wrong)]
+    made = Made(
+        class_name,
+        settings(class_name, model.scheduler, own_json, options, model.family),
+        options,
+        written.steps or config.model.steps,
+        model.family,
+        f"{folder}/scheduler/scheduler_config.json" if folder and not written.class_name else "",
+        model.scheduler is not None,
+    )
+    return [*value_mistakes(made), *idle_mistakes(made)]
 
 
 def shortcut_mistakes(config: RunConfig, family: Family) -> list[Mistake]:

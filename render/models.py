@@ -194,8 +194,8 @@ def with_facts(
         if denoiser.get(key):
             raise ConfigError([Mistake(f"{folder}/{family.denoiser}/config.json", f"{key}: {why}")])
     factor = vae_factor(config_of(folder, "vae"))
-    side = native_side(family, denoiser, factor)
-    width, height = written.width or side, written.height or side
+    own_width, own_height = native_size(family, denoiser, factor)
+    width, height = written.width or own_width, written.height or own_height
     if width is None or height is None:
         missing = [side for side in ("width", "height") if getattr(written, side) is None]
         what = "the folder does not say the model's native size; give it"
@@ -209,7 +209,7 @@ def with_facts(
         width=width,
         height=height,
         multiple=math.lcm(written.multiple, factor * family.patch if factor else family.multiple),
-        scheduler=scheduler.get("_class_name"),
+        scheduler=scheduler_class(index, scheduler),
         tokenizer=folder / reader.folder if folder else None,
         family=family,
         reader=reader,
@@ -237,10 +237,26 @@ def vae_factor(vae: Mapping[str, Any]) -> int | None:
     return 2 ** (len(blocks) - 1) if blocks else None
 
 
-def native_side(family: Family, denoiser: Mapping[str, Any], factor: int | None) -> int | None:
-    """Pixels on a side that the model was trained at."""
-    latent = denoiser.get("sample_size")
-    return latent * (factor or 8) if isinstance(latent, int) else family.native
+def native_size(
+    family: Family, denoiser: Mapping[str, Any], factor: int | None
+) -> tuple[int, int] | tuple[None, None]:
+    """Width and height in pixels that the model was trained at."""
+    latent = family.native_latent(denoiser)
+    if isinstance(latent, int):
+        return latent * (factor or 8), latent * (factor or 8)
+    if isinstance(latent, list) and [type(side) for side in latent] == [int, int]:
+        height, width = latent
+        return width * (factor or 8), height * (factor or 8)
+    return (family.native, family.native) if family.native else (None, None)
+
+
+def scheduler_class(index: Mapping[str, Any], scheduler: Mapping[str, Any]) -> str | None:
+    """The scheduler that the pipeline makes: of the class in its index, whatever class once wrote
+    the scheduler's own JSON; None if that is not there."""
+    named = index.get("scheduler")
+    if scheduler and isinstance(named, list) and isinstance(named[-1], str):
+        return named[-1]
+    return scheduler.get("_class_name")
 
 
 def reader_of(family: Family, folder: Path | None) -> Reader:

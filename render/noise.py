@@ -7,7 +7,8 @@ drawn alone, in float32, on the CPU, by a generator of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 
@@ -15,9 +16,12 @@ from render.errors import RenderError
 
 PARALLEL = 1e-6  # below this sine of the angle slerp is a lerp
 STD_TOLERANCE = 0.03
+MOST_ENTROPY = 2**62
 STD_ERRORS = 6.0  # standard errors of a std that small latents may be off by
 
 Seeds = Sequence[tuple[int, float]]
+Brownian = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""(latents (B, …), sigma, the next sigma) to standard normal noise of that shape."""
 
 
 def draw(seed: int, shape: Sequence[int]) -> tuple[torch.Tensor, torch.Generator]:
@@ -119,3 +123,26 @@ def step_generator(seeds: Seeds, shape: Sequence[int]) -> torch.Generator:
     weights = merged(seeds)
     heaviest = min(weights, key=lambda seed: (-weights[seed], seed))
     return draw(heaviest, shape)[1]
+
+
+def brownian(generators: Sequence[torch.Generator], sigmas: torch.Tensor) -> Brownian:
+    """Noise between two sigmas for each frame: the way of a Brownian motion of its own, drawn from
+    the frame's generator, in float32 on the CPU.
+
+    Args:
+        sigmas: of the schedule; the motion is between the least above 0 and the greatest.
+    """
+    from diffusers.schedulers.scheduling_dpmsolver_sde import BrownianTreeNoiseSampler
+
+    seeds = [int(torch.randint(MOST_ENTROPY, (), generator=each)) for each in generators]
+    ends = sigmas[sigmas > 0].min().cpu(), sigmas.max().cpu()
+    trees: list[Any] = []
+
+    def between(latents: torch.Tensor, sigma: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
+        if not trees:
+            alike = torch.zeros(1, *latents.shape[1:])
+            trees.extend(BrownianTreeNoiseSampler(alike, *ends, seed=seed) for seed in seeds)
+        ways = [tree(sigma.cpu(), later.cpu()) for tree in trees]
+        return torch.cat(ways).to(latents)
+
+    return between

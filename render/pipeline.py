@@ -31,13 +31,10 @@ from render.layout import lay_out
 from render.models import read_json
 from render.parts import reading_whole, skipping
 from render.plan import Recipe
+from render.schedulers import LATENT_DEFAULTS, METHOD_KEYS, class_mistake
 from render.upsampling import merge_upsampling, transposed
 
 HUB_TIMEOUT_S = 10
-LATENT_DEFAULTS = {"clip_sample": False, "skip_prk_steps": True}
-"""What every latent diffusion model sets and diffusers' defaults, made for pixels, do not."""
-METHOD_KEYS = {"algorithm_type", "solver_type"}
-"""Settings of one solver that mean nothing to another, though diffusers would hand them on."""
 
 
 def load_pipeline(
@@ -62,6 +59,7 @@ def load_pipeline(
     folder = source.folder if source.folder is not None else hub_folder(source)
     family = check_model(source, folder)
     check_classes(folder / "model_index.json")
+    check_scheduler(folder, recipe)
     check_fits(source, folder, family, recipe.dtype, compute, gpu_free(device))
     try:
         with warnings.catch_warnings():
@@ -195,6 +193,21 @@ def check_classes(index: Path) -> Family:
     return family
 
 
+def check_scheduler(folder: Path, recipe: Recipe) -> None:
+    """Make the recipe's scheduler before the model's weights are loaded, which takes long.
+
+    Raises:
+        ConfigError: its class does not serve, or refuses its settings or the number of steps.
+    """
+    name = components(read_json(folder / "model_index.json"))["scheduler"][1]
+    wrong = class_mistake(name) if recipe.scheduler == "model" else None
+    if wrong:
+        raise ConfigError([Mistake(str(folder / "model_index.json"), wrong)])
+    written = folder / "scheduler" / "scheduler_config.json"
+    if written.is_file():
+        make_scheduler(getattr(diffusers, name).from_config(read_json(written)), recipe)
+
+
 def make_scheduler(own: Any, recipe: Recipe) -> Any:
     """The recipe's scheduler with the model's noise schedule and prediction type.
 
@@ -205,17 +218,9 @@ def make_scheduler(own: Any, recipe: Recipe) -> Any:
         ConfigError: the class refuses its options or the number of steps.
     """
     chosen = type(own) if recipe.scheduler == "model" else getattr(diffusers, recipe.scheduler)
-    foreign = METHOD_KEYS if chosen is not type(own) else set()
-    config = {key: value for key, value in own.config.items() if key not in foreign}
-    explicit = set(config) - set(config.get("_use_default_values", ()))
-    accepted = inspect.signature(chosen.__init__).parameters
-    options = {
-        key: value
-        for key, value in LATENT_DEFAULTS.items()
-        if key in accepted and key not in explicit
-    }
+    config = as_it_stands(own) if chosen is type(own) else carried_over(own, chosen)
     try:
-        scheduler = chosen.from_config(config, **(options | dict(recipe.scheduler_options)))
+        scheduler = chosen.from_config(config | dict(recipe.scheduler_options))
         shifted = {"mu": 1.0} if scheduler.config.get("use_dynamic_shifting") else {}
         scheduler.set_timesteps(recipe.steps, **shifted)
     except (ValueError, TypeError, NotImplementedError, ImportError, IndexError) as error:
@@ -224,3 +229,18 @@ def make_scheduler(own: Any, recipe: Recipe) -> Any:
     if hasattr(scheduler, "get_lms_coefficient"):  # integrals over sigmas, the same for all frames
         scheduler.get_lms_coefficient = cache(scheduler.get_lms_coefficient)
     return scheduler
+
+
+def as_it_stands(own: Any) -> dict[str, Any]:
+    """All settings of the model's own scheduler: those that its pipeline put right when it was
+    made, and which its JSON leaves out, among them."""
+    return {key: value for key, value in own.config.items() if not key.startswith("_")}
+
+
+def carried_over(own: Any, chosen: type) -> dict[str, Any]:
+    """What another class takes over of a scheduler: what its JSON says, since a default of one
+    class is none of another; what both leave out is as latents need it."""
+    left_out = {"_use_default_values", *own.config.get("_use_default_values", ()), *METHOD_KEYS}
+    told = {key: value for key, value in own.config.items() if key not in left_out}
+    accepted = inspect.signature(chosen).parameters
+    return {key: value for key, value in LATENT_DEFAULTS.items() if key in accepted} | told

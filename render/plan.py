@@ -20,7 +20,7 @@ from render.emphasis import has_weights, reader_name
 from render.errors import ConfigError, Mistake
 from render.families import STABLE_DIFFUSION, Guidance
 from render.models import Model
-from render.schedulers import is_stochastic, option_mistakes
+from render.schedulers import filled_in, is_stochastic, option_mistakes
 from render.shortcuts import NONE, Shortcuts, shortcuts
 from render.timeline import FrameSpec as FrameSpec
 from render.timeline import Timeline, frame_times, values_at
@@ -118,7 +118,7 @@ def make_recipe(config: RunConfig, model: Model, dtype: str) -> Recipe:
     return Recipe(
         model=model.identity,
         scheduler=config.scheduler.class_name or "model",
-        scheduler_options=dict(sorted(config.scheduler.options.items())),
+        scheduler_options=scheduler_options(config, model),
         steps=max(round((config.scheduler.steps or config.model.steps) * left_out.fewer_steps), 1),
         width=width // left_out.shrink,
         height=height // left_out.shrink,
@@ -126,6 +126,19 @@ def make_recipe(config: RunConfig, model: Model, dtype: str) -> Recipe:
         blend=config.sampling.blend,
         shortcuts=left_out,
     )
+
+
+def scheduler_options(config: RunConfig, model: Model) -> dict[str, Any]:
+    """What the config sets, with what the stock pipeline fills in for the folder's own scheduler.
+
+    Not for models of the hub, whose JSON is not there before the first frame is rendered.
+    """
+    options = config.scheduler.options
+    class_name = config.scheduler.class_name or model.scheduler
+    if model.source.folder and class_name and class_name == model.scheduler:
+        filled = filled_in(class_name, model.scheduler_config, options, model.family)
+        options = {**filled, **options}
+    return dict(sorted(options.items()))
 
 
 def multiple_hint(length: int, multiple: int) -> str:

@@ -15,7 +15,7 @@ from render.config import ModelConfig
 from render.errors import ConfigError
 from render.families import FAMILIES, Reader
 from render.film import open_film
-from render.models import native_side, resolve_model, vae_factor
+from render.models import native_size, resolve_model, vae_factor
 from render.schedulers import kind_mistake
 from render.survey import cut_texts
 
@@ -98,10 +98,13 @@ def test_factor_of_the_autoencoders_that_there_are(vae, factor):
     assert vae_factor(vae) == factor
 
 
-def test_native_side_is_the_latents_or_the_familys():
-    assert native_side(FAMILIES["StableDiffusionXLPipeline"], {"sample_size": 128}, 8) == 1024
-    assert native_side(FAMILIES["SanaPipeline"], {"sample_size": 32}, 32) == 1024
-    assert native_side(FAMILIES["QwenImagePipeline"], {}, 8) == 1328
+def test_native_size_is_the_latents_or_the_familys():
+    assert native_size(FAMILIES["StableDiffusionXLPipeline"], {"sample_size": 128}, 8) == (
+        1024,
+        1024,
+    )
+    assert native_size(FAMILIES["SanaPipeline"], {"sample_size": 32}, 32) == (1024, 1024)
+    assert native_size(FAMILIES["QwenImagePipeline"], {}, 8) == (1328, 1328)
 
 
 def test_films_of_all_are_opened_without_torch(config):

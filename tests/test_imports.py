@@ -14,8 +14,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "render"
 TABLE = """
     words errors values easing temps files ours emphasis reading weights tokens vocabulary
     config parsing documents shortcuts
-    timeline anchors families schedulers singlefile models checkpoint colours
-    images control parts
+    timeline anchors families sources schedulers scheduler_values singlefile models checkpoint
+    colours images control parts
     lora_parts loras memory fit devices engines heap
     threads plan branches
     lock signals plan_json store cost arriving

@@ -5,7 +5,8 @@ import inspect
 import diffusers
 import pytest
 
-from render.schedulers import STOCHASTIC, fits, is_stochastic, option_mistakes, signature
+from render.schedulers import STOCHASTIC, fits, is_stochastic, option_mistakes
+from render.sources import signature
 
 # diffusers hands tensors to numpy in ways that numpy 2 asks torch to change
 
@@ -39,7 +40,13 @@ def test_the_real_defaults_fit_their_own_annotations(name):
 @pytest.mark.parametrize("name", ["OddScheduler", "DDIMSchedulerOutput", "SchedulerMixin", "", "."])
 def test_what_is_no_scheduler_is_refused_by_name(name):
     (mistake,) = option_mistakes(name, {})
-    assert str(mistake) == f"scheduler.class: diffusers has no scheduler {name!r}"
+    told = f"scheduler.class: diffusers has no scheduler {name!r}; "
+    assert str(mistake) == f"{told}docs/models.md names those that serve"
+
+
+def test_a_class_that_is_spelled_wrong_is_told_with_the_nearest():
+    (mistake,) = option_mistakes("DEISMultstepScheduler", {})
+    assert str(mistake).endswith("; did you mean DEISMultistepScheduler?")
 
 
 def test_an_unknown_option_is_told_with_the_nearest():
