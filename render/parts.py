@@ -29,6 +29,7 @@ from render.models import (
 )
 from render.singlefile import is_single_file, names_in, shapes_in
 
+UNET = "UNet2DConditionModel"
 SKIPS_CLIP = {"StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline"}
 LEARNS_WORDS = {
     "StableDiffusionPipeline": {"": "text_encoder"},
@@ -61,6 +62,7 @@ def with_parts(model: Model, written: ModelConfig, known: dict[str, Any], here: 
         *(skip_mistakes(written.clip_skip, model.family, folder) if written.clip_skip else ()),
         *(long_mistakes(written, model.family) if written.long_prompts else ()),
         *word_mistakes(words, model.family, folder),
+        *latent_mistakes(denoiser, config_of(vae, ".") if vae else config_of(folder, "vae")),
         *(control_mistakes(control.path, model.family, denoiser) if control else ()),
     ]
     if wrong:
@@ -130,6 +132,20 @@ def vae_mistakes(path: Path, own: Mapping[str, Any]) -> Iterator[Mistake]:
         if own and its != wanted:
             yield Mistake("model.vae", f"{path} has {what} {its}, the model wants {wanted}")
             return  # what follows from that one says no more
+
+
+def latent_mistakes(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Why a U-Net can't paint what the autoencoder decodes, by the channels of their latents."""
+    takes, gives = denoiser.get("in_channels"), vae.get("latent_channels")
+    if denoiser.get("_class_name") != UNET or not (isinstance(takes, int) and gives):
+        return
+    if takes != gives:
+        what = (
+            f"the U-Net takes {takes} channels and the autoencoder gives {gives}: such a model "
+            "needs a picture or a mask beside the text (inpainting, editing); use a text-to-image "
+            "model"
+        )
+        yield Mistake("model", what)
 
 
 # --- clip skip -----------------------------------------------------------------------------------

@@ -3,12 +3,14 @@
 A GPU may still be at a batch when the next one is begun; what became of it is told then.
 
 What goes wrong with one frame stays with that frame: a picture that is not finite is not tried
-again, a passing error is tried twice more, too little memory halves the batch, and many failures
-in a row end the run. Whatever was finished stays.
+again, nor is a mistake that would come again (shapes, types), a passing error is tried twice more,
+too little memory halves the batch, and many failures in a row end the run. Whatever was finished
+stays.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
 
 TRIES = 3  # of a frame whose error may pass
 PASSING = (RuntimeError, OSError)
+LASTING = re.compile(
+    r"shape|\bsizes? |dimension|channels|dtype|data ?type|same type|expected|must match|invalid for"
+    r"|not implemented|not supported|out of (?:range|bounds)|non-?singular",
+    re.IGNORECASE,
+)
+"""What torch says of arguments that don't fit, which they will not the next time either."""
 FAILURES_IN_A_ROW = 8  # frames; then something is wrong with all of them
 
 Awaited = Callable[[], "Picture | None"]
@@ -160,11 +168,16 @@ def attempt(
     on_notice: Callable[[str], None],
 ) -> list[Tried]:
     """One batch, up to three times; the last time frame by frame, so that one frame's error stays
-    with that frame."""
+    with that frame. An error that lasts is not met three times: several frames are tried apart at
+    once, and one alone has failed."""
     for trial in range(1, TRIES):
         try:
             return once(diffusion, part, on_step)
         except PASSING as error:
+            if lasts(error):
+                if len(part) == 1:
+                    return [Tried(part[0], None, error=told_as(error))]
+                break
             told = f"{told_as(error)}; trying again ({trial} of {TRIES - 1})"
             on_notice(f"frame {part[0].index}: {told}")
     tried: list[Tried] = []
@@ -182,6 +195,11 @@ def once(
     """Frames through the model together; raises what may pass."""
     pictures = diffusion.render([frame.spec for frame in part], on_step)
     return [Tried(frame, pictures, place) for place, frame in enumerate(part)]
+
+
+def lasts(error: Exception) -> bool:
+    """Whether an error would come again, however often the same is tried."""
+    return isinstance(error, RuntimeError) and bool(LASTING.search(str(error)))
 
 
 def told_as(error: Exception) -> str:

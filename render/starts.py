@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import diffusers
@@ -76,12 +77,13 @@ class Starts:
         """
         latents = torch.cat([self.latents(spec) for spec in specs])
         latents = latents.to(getattr(torch, self.recipe.dtype))
+        image, standing_in = self.taken_as_latents(latents)
         size = {"height": self.recipe.height, "width": self.recipe.width}
         takes = inspect.signature(type(self.pipeline).__call__).parameters
-        with own_noise(self.pipeline.scheduler, self.family, noise):
+        with own_noise(self.pipeline.scheduler, self.family, noise), standing_in:
             return self.pipeline(
                 prompt=prompt,
-                image=latents,
+                image=image,
                 strength=strength_for(max(steps, 1), self.recipe.steps, self.family),
                 num_images_per_prompt=len(specs),
                 num_inference_steps=self.recipe.steps,
@@ -90,6 +92,19 @@ class Starts:
                 **{name: value for name, value in size.items() if name in takes},
                 **self.family.call,
             ).images
+
+    def taken_as_latents(
+        self, latents: torch.Tensor
+    ) -> tuple[torch.Tensor, AbstractContextManager[None]]:
+        """What to give the pipeline as its image so that it begins with these latents.
+
+        Stable Diffusion's take a tensor of 4 channels for latents and any other for a picture,
+        whatever their autoencoder has; they get a picture, and an encoder that knows its latents.
+        """
+        if latents.shape[1] == self.pipeline.image_processor.config.vae_latent_channels:
+            return latents, nullcontext()
+        shape = len(latents), 3, self.recipe.height, self.recipe.width
+        return latents.new_zeros(shape), encoding_to(self.pipeline.vae, latents)
 
     def back_to(self, latents: torch.Tensor) -> Callable[..., dict[str, torch.Tensor]]:
         """A callback that undoes the step, so that the pipeline decodes what it began from."""
@@ -115,18 +130,38 @@ def encoded(pipeline: Any, picture: Image.Image) -> torch.Tensor:
     autoencoder.to(torch.float32)
     try:
         pixels = pixels.to(pipeline._execution_device, torch.float32)
-        latents = autoencoder.encode(pixels).latent_dist.mode().cpu()
+        found = autoencoder.encode(pixels)
+        # A tiny autoencoder gives its latents at once and knows of no others.
+        latents = found.latents if hasattr(found, "latents") else found.latent_dist.mode()
     finally:
         autoencoder.to(before)
+    mean, factor, deviation = scaling(autoencoder)
+    return torch.as_tensor((latents.cpu() - mean) * factor / deviation)
+
+
+def scaling(autoencoder: Any) -> tuple[Any, float, Any]:
+    """(mean, factor, deviation): x of the encoder is (x - mean) factor / deviation of the denoiser.
+    The first and the last are numbers, or tensors (1, C, 1, 1)."""
     settings = autoencoder.config
+    factor = float(settings.scaling_factor)
     if settings.get("latents_mean") is not None and settings.get("latents_std") is not None:
-        mean, std = (
+        mean, deviation = (
             torch.tensor(settings[key]).view(1, -1, 1, 1) for key in ("latents_mean", "latents_std")
         )
-        return torch.as_tensor((latents - mean) * settings.scaling_factor / std)
-    return torch.as_tensor(
-        (latents - (settings.get("shift_factor") or 0)) * settings.scaling_factor
-    )
+        return mean, factor, deviation
+    return settings.get("shift_factor") or 0, factor, 1
+
+
+@contextmanager
+def encoding_to(autoencoder: Any, latents: torch.Tensor) -> Iterator[None]:
+    """Let an autoencoder find these latents, as the denoiser takes them, in whatever picture."""
+    mean, factor, deviation = scaling(autoencoder)
+    raw = latents.float().cpu() * deviation / factor + mean
+    autoencoder.encode = lambda image: SimpleNamespace(latents=raw.to(image))
+    try:
+        yield
+    finally:
+        del autoencoder.encode
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Another VAE, clip skip and learned words: the stock pipeline's pictures, and whose they are."""
 
 import inspect
+import json
 import shutil
 
 import diffusers
@@ -81,6 +82,27 @@ def stock_picture(film, text=CASTLE, negative="", change=lambda pipeline: None, 
 
 def difference(a, b):
     return np.abs(a.astype(int) - b.astype(int)).max()
+
+
+# --- latents -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "count"), [("unet", "in_channels", 9), ("vae", "latent_channels", 8)]
+)
+def test_a_u_net_that_wants_more_than_the_autoencoder_gives_is_refused(
+    tiny_sd1, tmp_path, part, key, count
+):
+    """Models for inpainting and editing; each frame failed three times."""
+    model = shutil.copytree(tiny_sd1, tmp_path / "model")
+    config = json.loads((model / part / "config.json").read_text())
+    (model / part / "config.json").write_text(json.dumps({**config, key: count}))
+    with pytest.raises(ConfigError) as error:
+        open_film(composed(model, tmp_path / "out", {}), "", str)
+    pair = (9, 4) if part == "unet" else (4, 8)
+    assert str(error.value).startswith(
+        "model: the U-Net takes {} channels and the autoencoder gives {}".format(*pair)
+    )
 
 
 # --- VAE -----------------------------------------------------------------------------------------

@@ -246,3 +246,41 @@ def test_a_held_picture_is_rendered_once():
     first, second = frames(2)
     again = PlannedFrame(7, Fraction(7), first.spec, first.digest)
     assert list(distinct([first, second, again])) == [first, second]
+
+
+SHAPES = "mat1 and mat2 shapes cannot be multiplied (4x8 and 4x4)"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        SHAPES,
+        "Given groups=1, weight of size [8, 4, 3, 3], expected input[1, 8] to have 4 channels",
+        "Input type (float) and bias type (c10::Half) should be the same type",
+        '"addmm_impl_cpu_" not implemented for a half',
+        "The size of tensor a (4) must match the size of tensor b (8) at dimension 1",
+    ],
+)
+def test_a_mistake_that_would_come_again_is_not_tried_again(said):
+    """A start image for an autoencoder of eight channels was tried three times a frame."""
+
+    def trouble(texts, call):
+        raise RuntimeError(said)
+
+    model = StandIn(1, trouble)
+    watch = Watch().run(model, frames(3))
+    assert model.calls == [["p0"], ["p1"], ["p2"]]
+    assert watch.notices == []
+    assert [index for index, _ in watch.failed] == [0, 1, 2]
+
+
+def test_such_a_mistake_in_a_batch_stays_with_its_frame():
+    def trouble(texts, call):
+        if "p1" in texts:
+            raise RuntimeError(SHAPES)
+
+    model = StandIn(3, trouble)
+    watch = Watch().run(model, frames(3))
+    assert model.calls == [["p0", "p1", "p2"], ["p0"], ["p1"], ["p2"]]
+    assert watch.failed == [(1, f"RuntimeError: {SHAPES}")]
+    assert watch.done == [0, 2]

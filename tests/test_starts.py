@@ -12,7 +12,7 @@ from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from pictures import difference, equal, render
 from PIL import Image
 from tiny_families import SIDE as FAMILY_SIDE
-from tiny_models import SIDE, save_tiny_sd2
+from tiny_models import SIDE, randomised, save_tiny_sd2
 
 from render.branches import calls_of, rows, steps_done
 from render.cost import planned_rows
@@ -63,7 +63,37 @@ def pictures(tmp_path_factory):
 def folder_of(family_folder, tiny_sd1, tmp_path_factory):
     sd2 = save_tiny_sd2(tmp_path_factory.mktemp("starts") / "sd2")
     own = {"sd1": tiny_sd1, "sd2": sd2}
-    return lambda name: own[name] if name in own else family_folder(name)
+
+    def folder(name):
+        base, _, kind = name.partition("+")
+        if kind and name not in own:
+            target = tmp_path_factory.mktemp("starts") / name
+            own[name] = with_autoencoder(folder(base), target, kind)
+        return own[name] if name in own else family_folder(name)
+
+    return folder
+
+
+def with_autoencoder(folder, target, kind):
+    """A model with a tiny autoencoder, or one of eight channels."""
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder)
+    before = pipeline.vae.config
+    torch.manual_seed(6)
+    if kind == "tiny":
+        levels = len(before.block_out_channels)
+        pipeline.vae = diffusers.AutoencoderTiny(
+            latent_channels=before.latent_channels,
+            encoder_block_out_channels=(8,) * levels,
+            decoder_block_out_channels=(8,) * levels,
+            num_encoder_blocks=(1,) * levels,
+            num_decoder_blocks=(1,) * levels,
+        )
+    else:
+        pipeline.vae = diffusers.AutoencoderKL.from_config({**before, "latent_channels": 8})
+        settings = {**pipeline.unet.config, "in_channels": 8, "out_channels": 8}
+        pipeline.unet = randomised(diffusers.UNet2DConditionModel.from_config(settings))
+    pipeline.save_pretrained(target)
+    return target
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +114,7 @@ def opened(folder_of, pictures):
 
 
 def side_of(name):
-    return SIDE if name in ("sd1", "sd2") else FAMILY_SIDE
+    return SIDE if name.startswith(("sd1", "sd2")) else FAMILY_SIDE
 
 
 def spec(images, strength=0.6, prompt=CASTLE, seed=1, guidance=SCALE):
@@ -157,6 +187,18 @@ def test_a_frame_from_a_picture_is_the_stock_pipelines(opened, stock, pictures, 
     for ours, strength in zip(frames, strengths, strict=True):
         wanted = stock_picture(stock(name, diffusion.family), diffusion, path, strength)
         assert difference(ours, wanted) <= 1
+
+
+@pytest.mark.usefixtures("most_likely")
+@pytest.mark.parametrize("name", ["sd1+tiny", "sd1+eight", "sdxl+eight", "flux+tiny"])
+def test_other_autoencoders_start_as_the_stock_pipelines_do(opened, stock, pictures, name):
+    """A tiny one, which gives latents at once; one whose latents no pipeline takes for latents."""
+    diffusion, (digest, path) = opened(name), next(iter(pictures.items()))
+    ours, nearer = render(diffusion, spec(digest, 0.6), spec(digest, 0.0))
+    wanted = stock_picture(stock(name, diffusion.family), diffusion, path, 0.6)
+    assert difference(ours, wanted) <= 1
+    assert difference(ours, nearer) >= VISIBLE / 4
+    assert "encode" not in vars(diffusion.pipeline.vae)
 
 
 @pytest.mark.usefixtures("most_likely")
