@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from render.signals import ended_at_once, interruptible
 
@@ -47,7 +47,10 @@ with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of
     from render.documents import Document, read_document
     from render.errors import ConfigError, Interrupted, Mistake, RenderError
     from render.ours import make_way
-    from render.sweep import Job, by_model, check_folders, labels, values_of
+    from render.sweep import Job, by_model, check_folders, labels, model_of, values_of
+
+if TYPE_CHECKING:
+    from render.kept import Models
 
 IN_PROCESS = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 """Hydra's usual launcher: a sweep's jobs one after the other, in this process."""
@@ -181,22 +184,32 @@ def run_sweep(collected: Sequence[Job]) -> None:
     Raises:
         ConfigError: two jobs share a folder; none is begun.
     """
-    jobs = by_model(collected)
+    if not collected:
+        return
+    from render.kept import Models
+
+    jobs, models = by_model(collected), Models()
     check_folders(jobs)
-    for label, each in zip(labels(jobs), jobs, strict=True):
-        attempt(label, each.composed, each.variant, each.locate)
+    for label, each, following in zip(labels(jobs), jobs, [*jobs[1:], None], strict=True):
+        models.more = following is not None and model_of(following) == model_of(each)
+        attempt(label, each.composed, each.variant, each.locate, models)
+        models.release()
     if len(OUTCOMES) == len(jobs) and all(isinstance(e, ConfigError) for _, e in OUTCOMES):
         take_notes_back()
 
 
 def attempt(
-    label: str, composed: Mapping[str, Any], folder: str, locate: Callable[[str], str]
+    label: str,
+    composed: Mapping[str, Any],
+    folder: str,
+    locate: Callable[[str], str],
+    models: Models | None = None,
 ) -> None:
     """One run, its error kept for the end; a sweep's job has a label."""
     from render.run import run
 
     try:
-        run(composed, folder, locate, label)
+        run(composed, folder, locate, label, models)
     except Exception as error:
         told = foreseen(error)
         OUTCOMES.append((label, told))

@@ -20,7 +20,16 @@ def run_ahead(pipeline: Any, device: torch.device) -> None:
     denoiser is given each as `instant_on` has it. What Stable Diffusion XL tells of sizes goes to
     the GPU once.
     """
-    scheduler = pipeline.scheduler
+    keep_steps_here(pipeline.scheduler)
+    stock_sizes = getattr(pipeline, "_get_add_time_ids", None)
+    if stock_sizes is not None:
+        pipeline._get_add_time_ids = cache(
+            lambda *args, **named: stock_sizes(*args, **named).to(device)
+        )
+
+
+def keep_steps_here(scheduler: Any) -> None:
+    """Patch a scheduler on the instance, so that its time steps stay in main memory."""
     stock_steps = scheduler.set_timesteps
 
     @wraps(stock_steps)  # pipelines look at what it takes
@@ -28,11 +37,6 @@ def run_ahead(pipeline: Any, device: torch.device) -> None:
         stock_steps(*args, **(named | {"device": "cpu"}))
 
     scheduler.set_timesteps = set_timesteps
-    stock_sizes = getattr(pipeline, "_get_add_time_ids", None)
-    if stock_sizes is not None:
-        pipeline._get_add_time_ids = cache(
-            lambda *args, **named: stock_sizes(*args, **named).to(device)
-        )
 
 
 @lru_cache(maxsize=256)

@@ -23,7 +23,7 @@ from render.batches import frames_at_once
 from render.blend import BlendedDenoiser, Enough, Evaluations
 from render.branches import Branches, Text, beginning, branches, steps_done
 from render.deepcache import DeepCache
-from render.early import Anchors
+from render.early import Anchors, FirstRows
 from render.emphasis import has_weights
 from render.errors import OutOfMemory
 from render.families import Family
@@ -90,12 +90,19 @@ class Diffusion:
         if recipe.shortcuts.deep_cache > 1:
             self.denoiser.deep = DeepCache(self.denoiser.denoiser)
             self.denoiser.deep_every = recipe.shortcuts.deep_cache
+        self.expected: frozenset[Text] = frozenset()
+        self.readers_may_go = True
+        self.turn_to(recipe, images)
+
+    def turn_to(self, recipe: Recipe, images: Mapping[str, Path] | None = None) -> None:
+        """Render by this recipe from now on, whose scheduler the pipeline has. It is the first one
+        but for its scheduler, steps, guidance interval and anchors."""
+        self.recipe = recipe
+        self.denoiser.first = FirstRows()
         early = recipe.shortcuts.evaluations(self.evaluations(recipe.steps))
         own = recipe.shortcuts.own_early
         self.anchors = Anchors(early, ANCHORS_PER_FRAME * self.batch, own)
-        self.starts = Starts(pipeline, family, recipe, images) if images else None
-        self.expected: frozenset[Text] = frozenset()
-        self.readers_may_go = True
+        self.starts = Starts(self.pipeline, self.family, recipe, images) if images else None
 
     def expect(self, specs: Sequence[FrameSpec]) -> None:
         """Tell which frames are coming, in order, and all of them: what they share can then be done

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from render.adapters import Adapters
-from render.ahead import run_ahead
+from render.ahead import keep_steps_here, run_ahead
 from render.attention import use_whole
 from render.batches import frames_for_gpu
 from render.branches import Text
@@ -17,14 +17,14 @@ from render.compiled import compile_networks
 from render.config import ComputeConfig
 from render.converted import convert_networks
 from render.diffusion import ANCHORS_PER_FRAME, ROWS_PER_FRAME, Diffusion, out_of_memory
-from render.families import ModelSource
+from render.families import Family, ModelSource
 from render.fit import whole_memory
 from render.heap import keep_freed
 from render.inplace import write_in_place
 from render.layout import multiply_as_declared
 from render.linear import use_onednn
 from render.loras import Lora
-from render.pipeline import load_pipeline
+from render.pipeline import give_scheduler, load_pipeline
 from render.plan import Recipe
 from render.prefix import SharedPrefix
 from render.residuals import load_residuals
@@ -73,7 +73,7 @@ def open_diffusion(
     with out_of_memory():
         pipeline, family = load_pipeline(source, recipe, device, compute, bool(loras))
         in_place = compute is None or compute.offload == "none"
-        if device.startswith("cuda") and family.denoiser == "unet" and in_place:
+        if waits_for_nothing(torch.device(device), family, compute):
             run_ahead(pipeline, torch.device(device))
         adapters = Adapters(pipeline, family, loras)
         if loras and device == "cpu" and in_place:
@@ -91,6 +91,29 @@ def open_diffusion(
     if diffusion.kind == "cpu":
         keep_freed()  # after loading, so that text encoders' memory is given back
     return diffusion
+
+
+def turn_to(
+    diffusion: Diffusion,
+    recipe: Recipe,
+    images: Mapping[str, Path] | None = None,
+    compute: ComputeConfig | None = None,
+) -> None:
+    """Let a loaded model render by another recipe (`Diffusion.turn_to` has what may differ).
+
+    Raises:
+        ConfigError: its scheduler refuses its options or the number of steps.
+    """
+    give_scheduler(diffusion.pipeline, recipe)
+    if waits_for_nothing(diffusion.device, diffusion.family, compute):
+        keep_steps_here(diffusion.pipeline.scheduler)
+    diffusion.turn_to(recipe, images)
+
+
+def waits_for_nothing(device: torch.device, family: Family, compute: ComputeConfig | None) -> bool:
+    """Whether the host prepares a GPU's next frames while it is still at the last ones."""
+    in_place = compute is None or compute.offload == "none"
+    return device.type == "cuda" and family.denoiser == "unet" and in_place
 
 
 def fill_gpu(diffusion: Diffusion) -> None:

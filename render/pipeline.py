@@ -72,7 +72,7 @@ def load_pipeline(
     family = family_of(index, getattr(pipeline, family.denoiser).config)
     family = reading_whole(skipping(family, source.clip_skip), source.long_prompts)
     family = leaving_negatives(family, source.controlnet)
-    pipeline.scheduler = make_scheduler(pipeline.scheduler, recipe)
+    give_scheduler(pipeline, recipe)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.vae.decoder.register_forward_hook(keep_overflow)
     unet = family.denoiser == "unet"
@@ -206,6 +206,17 @@ def check_scheduler(folder: Path, recipe: Recipe) -> None:
     written = folder / "scheduler" / "scheduler_config.json"
     if written.is_file():
         make_scheduler(getattr(diffusers, name).from_config(read_json(written)), recipe)
+
+
+def give_scheduler(pipeline: Any, recipe: Recipe) -> None:
+    """Give a pipeline the recipe's scheduler in place of its own, or of an earlier recipe's.
+
+    Raises:
+        ConfigError: the class refuses its options or the number of steps.
+    """
+    own = getattr(pipeline.scheduler, "in_place_of", pipeline.scheduler)
+    pipeline.scheduler = make_scheduler(own, recipe)
+    pipeline.scheduler.in_place_of = own
 
 
 def make_scheduler(own: Any, recipe: Recipe) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from render import store
 from render.errors import ConfigError, DiskFull, EncodeError, RenderError
 from render.files import BLOCK_BYTES, NO_ROOM, no_room, write_if_changed
 from render.film import Film, open_film
+from render.kept import Models
 from render.lock import holding, pruning, sharing
 from render.lock import make as make_run_folder
 from render.ours import CONFIG_MARK, make_way
@@ -31,11 +33,16 @@ from render.words import plural, size
 from render.work import Work
 
 Locate = Callable[[str], str]
+Mode = Callable[[Film, Reporter, Mapping[str, Any]], None]
 LISTED = 20  # stored frames that a prune shows
 
 
 def run(
-    composed: Mapping[str, Any], variant: str = "", locate: Locate = str, label: str = ""
+    composed: Mapping[str, Any],
+    variant: str = "",
+    locate: Locate = str,
+    label: str = "",
+    models: Models | None = None,
 ) -> None:
     """Do what a composed config says.
 
@@ -44,11 +51,18 @@ def run(
         variant: a sweep job's folder under the run's, or "".
         locate: turns a dotted path of the config into the place a person should look at.
         label: what a sweep's job is called, or "".
+        models: loads the model, and keeps it for the next job of a sweep.
 
     Raises:
         RenderError: the run ended badly; what was finished stays.
     """
-    modes = {"render": render_film, "plan": tell_plan, "stitch": stitch, "prune": prune}
+    rendered = partial(render_film, models=models or Models())
+    modes: dict[str, Mode] = {
+        "render": rendered,
+        "plan": tell_plan,
+        "stitch": stitch,
+        "prune": prune,
+    }
     film = open_film(composed, variant, locate)
     reporter = Reporter(job=label)
     try:
@@ -97,7 +111,9 @@ def note_traceback(film: Film, reporter: Reporter) -> Path | None:
     return None
 
 
-def render_film(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> None:
+def render_film(
+    film: Film, reporter: Reporter, composed: Mapping[str, Any], models: Models
+) -> None:
     """Render what is missing, then encode; the default mode."""
     phases = Phases()
     with held(film, reporter):
@@ -114,7 +130,7 @@ def render_film(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> 
         if summary.foreign:
             reporter.warn("files that are not ours are left alone; the video shows our frames")
         check_room(film, summary)
-        work = Work(film, reporter, phases, verdicts)
+        work = Work(film, reporter, phases, verdicts, models)
         with work.recorded():
             work.show(verdicts)
             work.render()

@@ -21,6 +21,7 @@ from render.ffmpeg import ffmpeg_version
 from render.files import make_folder, sync_folder
 from render.film import Film, check_unchanged
 from render.formats import suffix, video_digest
+from render.kept import Models
 from render.ours import make_way, set_aside
 from render.plan import FrameSpec, PlannedFrame
 from render.progress import Progress
@@ -54,8 +55,14 @@ class Work:
     """
 
     def __init__(
-        self, film: Film, reporter: Reporter, phases: Phases, verdicts: Sequence[Verdict]
+        self,
+        film: Film,
+        reporter: Reporter,
+        phases: Phases,
+        verdicts: Sequence[Verdict],
+        models: Models | None = None,
     ) -> None:
+        self.models = models or Models()
         self.film, self.reporter, self.phases, self.verdicts = film, reporter, phases, verdicts
         self.missing = missing_frames(verdicts)
         self.foreign = {v.frame.index for v in verdicts if v.state is State.FOREIGN}
@@ -101,37 +108,29 @@ class Work:
         if not self.missing:
             return
         diffusion = self.load()
+        rows, padded = diffusion.rows, diffusion.padded_rows  # of an earlier job, if it was kept
         try:
             with self.phases.measured("render"):
                 self.render_with(diffusion)
-        except FramesFailed:
-            self.tell(None, None)
+        except BaseException as error:
+            self.models.more = False  # whatever happened may have left its marks
+            if isinstance(error, FramesFailed):
+                self.tell(None, None)
             raise
         finally:
-            self.rows, self.padded_rows = diffusion.rows, diffusion.padded_rows
-            diffusion.close()
+            self.rows, self.padded_rows = diffusion.rows - rows, diffusion.padded_rows - padded
+            self.models.release()
         self.remember_timing()
 
     def load(self) -> Diffusion:
-        """The model, opened on the run's device."""
-        film, batch = self.film, self.film.config.compute.batch
+        """The model, opened on the run's device or kept from the job before."""
+        film = self.film
         at_work = {name for frame in self.missing for name, _ in frame.spec.loras}
-        self.reporter.say(f"loading {film.config.model.name} on {film.device}")
         if film.config.compute.engine == "compiled":
             keep_compiled()
         with self.phases.measured("load"):
-            from render.loading import open_diffusion  # torch, only now
-
-            diffusion = open_diffusion(
-                film.model.source,
-                film.plan.recipe,
-                film.device,
-                None if batch == "auto" else batch,
-                compute=film.config.compute,
-                images=film.images,
-                loras=[lora for lora in film.loras if lora.name in at_work],
-                on_notice=self.reporter.say,
-            )
+            loras = [lora for lora in film.loras if lora.name in at_work]
+            diffusion = self.models.open(film, loras, self.reporter.say)
             check_unchanged(film)
             return diffusion
 

@@ -24,7 +24,7 @@ TABLE = """
     calibrated converted diffusion loading
     formats ffmpeg encode
     progress sheet report
-    prompts film rendering behind survey record work
+    prompts film kept rendering behind survey record work
     run
     commandline sweep
     __main__

@@ -4,9 +4,12 @@ import os
 import signal
 
 import pytest
+from PIL import Image
 
 from render.commandline import MAX_VARIANT, job_folder
+from render.errors import FramesFailed
 from render.sweep import Job, by_model, labels, values_of
+from render.work import Work
 
 SWEEP = ["-m", "+timeline=a,b", "scheduler=lms,dpmpp_2m", "sampling.guidance=3,7.5"]
 VARIANTS = {
@@ -164,3 +167,78 @@ def test_a_jobs_folder_is_one_plain_name(override):
     assert "/" not in folder
     assert len(folder) <= MAX_VARIANT
     assert folder != job_folder(["+timeline=a", override.replace("a", "b").replace("x", "y")])
+
+
+def stored(place, root="outputs"):
+    """The bytes of every stored frame, by its digest."""
+    files = (place.folder / root / ".store").glob("??/*.png")
+    return {file.stem: file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize(
+    ("swept", "alone"),
+    [
+        (
+            ["sampling.guidance=3,1", "+timeline=a,b"],
+            [["sampling.guidance=3", "+timeline=b"], ["sampling.guidance=1", "+timeline=a"]],
+        ),
+        (
+            ["+timeline=a", "scheduler=lms,euler_a,pndm", "scheduler.steps=3,2"],
+            [["+timeline=a", f"scheduler={each}", "scheduler.steps=2"] for each in ("pndm", "lms")],
+        ),
+        (
+            ["+timeline=a", "sampling.speed=balanced,draft,exact", "scheduler=heun"],
+            [["+timeline=a", "sampling.speed=exact", "scheduler=heun"]],
+        ),
+        (
+            ["+timeline=a,pictured,b", "sampling.guidance_interval=[0,1],[0.5,1]"],
+            [
+                [f"+timeline={each}", "sampling.guidance_interval=[0.5,1]"]
+                for each in ("pictured", "b")
+            ],
+        ),
+    ],
+)
+def test_a_kept_model_renders_what_one_does_that_was_loaded_for_the_job(films, swept, alone):
+    Image.new("RGB", (64, 64), (200, 30, 30)).save(films.folder / "red.png")
+    pictured = [{"at": 0, "prompt": "four", "image": "red.png"}, {"at": 0.5, "prompt": "two"}]
+    films.timeline("pictured", pictured)
+    command = ["model=mine", "output=frames", "output.fps=4", "model.steps=4"]
+    together = films.call("-m", *command, *swept)
+    assert together.code == 0, together.err
+    assert together.err.count("loading") == 1
+    for chosen in alone:
+        ended = films.call(*command, *chosen, "root=alone")
+        assert ended.code == 0, ended.err
+    found = stored(films)
+    assert {digest: found.get(digest) for digest in stored(films, "alone")} == stored(
+        films, "alone"
+    )
+
+
+def test_each_model_of_a_sweep_is_loaded_once(films):
+    other = films.folder / "configs" / "model" / "other.yaml"
+    other.write_text((other.with_name("mine.yaml")).read_text().replace("steps: 2", "steps: 3"))
+    more = ("output.fps=4", "output=frames", "+timeline=a,b")
+    ended = films.call("-m", "sampling.guidance=3,-1,6", "model=mine,other", *more)
+    assert ended.code == 2
+    loads = [line.split()[1] for line in ended.err.splitlines() if line.startswith("loading")]
+    assert loads == ["mine", "mine"]
+    assert len(job_folders(films, "a")) == len(job_folders(films, "b")) == 4
+
+
+def test_after_an_error_the_model_is_loaded_anew(films, monkeypatch):
+    real, tried = Work.render_with, []
+
+    def once_wrong(work, diffusion):
+        tried.append(diffusion)
+        if len(tried) == 2:
+            raise FramesFailed("wrong")
+        real(work, diffusion)
+
+    monkeypatch.setattr(Work, "render_with", once_wrong)
+    guidance = "sampling.guidance=3,4,5,6"
+    ended = films.call("-m", "model=mine", "output.fps=4", "output=frames", "+timeline=a", guidance)
+    assert ended.code == 3
+    assert [one is tried[0] for one in tried] == [True, True, False, False]
+    assert tried[2] is tried[3]

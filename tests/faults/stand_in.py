@@ -130,7 +130,10 @@ def without_a_model(faults: Faults) -> types.ModuleType:
     def open_diffusion(source, recipe, device, batch=None, on_text=None, **more):
         return StandIn(recipe, batch, faults)
 
-    module.open_diffusion = open_diffusion
+    def turn_to(diffusion, recipe, *more):
+        diffusion.recipe = recipe
+
+    module.open_diffusion, module.turn_to = open_diffusion, turn_to
     return module
 
 
