@@ -131,7 +131,11 @@ class Work:
         with self.phases.measured("load"):
             loras = [lora for lora in film.loras if lora.name in at_work]
             diffusion = self.models.open(film, loras, self.reporter.say)
-            check_unchanged(film)
+            try:
+                check_unchanged(film)
+            except RenderError:
+                self.models.drop()
+                raise
             return diffusion
 
     def render_with(self, diffusion: Diffusion) -> None:
