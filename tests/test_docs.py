@@ -1,17 +1,37 @@
 """What the documents link to is there: files, and the tests that show a promise."""
 
+import json
 import re
+import shlex
+import shutil
+import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from command_line import Place
+from PIL import Image
+from safetensors.numpy import save_file
 
 from render.control import FOLLOWING
 from render.families import family_of
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+FOR_ALL = [CHECKOUT / "README.md", CHECKOUT / "docs" / "timeline.md"]
+"""Pages whose settings every model has."""
 LINK = re.compile(r"\]\(([^)#:]+)\)")
+FENCED = re.compile(r"^```sh\n(.*?)^```", re.M | re.S)
+INDENTED = re.compile(r"(?:^ {4}\S.*\n(?: {8}.*\n)*)+", re.M)
+SPAN = re.compile(r"`([^`\n]+)`")
+SETTING = re.compile(r"(?:shard|output|compute)=\S+|[a-z]+\.[a-z_.]+=\S+")
+ELSEWHERE = re.compile(
+    r"render: model\.revision: the hub can't say what OWNER/NAME at 'COMMIT' is \(\w+\); pin"
+    r"|render: compute\.offload: .* on a CUDA GPU, but this run is on cpu"
+    r"|render: compute\.engine: .* needs [\w ]+, which is not here: pip install"
+)
+"""What a command may end with where it needs the hub, a GPU or another package."""
 NAMED_TEST = re.compile(r"`(test_\w+)`")
 
 
@@ -68,3 +88,92 @@ def test_the_table_of_families_says_what_the_plan_refuses(model):
 def test_every_model_of_the_hub_is_in_the_table():
     configs = {path.stem for path in (CHECKOUT / "configs" / "model").glob("*.yaml")}
     assert set(TABLE) == configs - {"storybook", "local"}
+
+
+# --- commands ------------------------------------------------------------------------------------
+
+
+def commands(page):
+    """The commands of a page that call `render`, each in words, without comments."""
+    text = page.read_text().replace("\\\n", " ")
+    blocks = [*FENCED.findall(text), *INDENTED.findall(text), *SPAN.findall(text)]
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("render ")]
+
+
+def settings(page):
+    """What a page says to put behind a command, in words."""
+    spans = [span.split() for span in SPAN.findall(page.read_text())]
+    return [words for words in spans if words and all(map(SETTING.fullmatch, words))]
+
+
+def named(pages, of):
+    """Everything of these pages, with where it stands for a name."""
+    return [
+        pytest.param(words, id=f"{page.stem}: {' '.join(words)}")
+        for page in pages
+        for words in dict.fromkeys(map(tuple, of(page)))
+    ]
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory, tiny_sd1):
+    """A folder with everything that the pages name: timelines, models, files, pictures."""
+    from diffusers import StableDiffusionPipeline
+    from single_files import save_single_file
+
+    folder = tmp_path_factory.mktemp("pages")
+    place = Place(folder, tiny_sd1)
+    readme = (CHECKOUT / "README.md").read_text()
+    (folder / "mine.yaml").write_text(re.search(r"^```yaml\n(.*?)^```", readme, re.M | re.S)[1])
+    shutil.copy(folder / "mine.yaml", place.timeline("mine", []))
+    for name in ("my-model", "sd15"):
+        shutil.copytree(tiny_sd1, folder / name)
+    shutil.copytree(tiny_sd1 / "vae", folder / "sd-vae-ft-mse")
+    pipeline = StableDiffusionPipeline.from_pretrained(tiny_sd1)
+    save_single_file(pipeline, folder / "dream.safetensors")
+    save_file({"emb_params": np.ones((1, 32), np.float32)}, folder / "cat.safetensors")
+    layer = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
+    pair = {"lora_down": np.ones((2, 2048)), "lora_up": np.ones((640, 2))}
+    save_file({f"{layer}.{name}.weight": value for name, value in pair.items()},
+              folder / "paint.safetensors")  # fmt: skip
+    (folder / "canny").mkdir()
+    (folder / "canny" / "config.json").write_text(json.dumps({"_class_name": "ControlNetModel"}))
+    save_file({"w": np.ones(1)}, folder / "canny" / "diffusion_pytorch_model.safetensors")
+    with wave.open(str(folder / "song.mp3"), "wb") as sound:  # known by its content
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(16_000 * 4))
+    (folder / "edges").mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "edges" / "1.png")
+    return place
+
+
+def planned(place, words):
+    """The command with mode=plan in place of the mode that is written, so nothing is rendered."""
+    return place.call(*[word for word in words if not word.startswith("mode=")], "mode=plan")
+
+
+COMMANDS, SETTINGS = named(PAGES[1:], commands), named(FOR_ALL[1:], settings)
+
+
+def test_the_pages_hold_what_is_tested():
+    assert len(COMMANDS) >= 10
+    assert any("token" in word for case in COMMANDS for word in case.values[0])
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_of_a_page_does_what_it_says(written, monkeypatch, words):
+    """Or says clearly that it needs the hub, a GPU or another package."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    ended = planned(written, words)
+    if ended.code:
+        assert ended.code == 2
+        assert [line for line in ended.err.splitlines() if not ELSEWHERE.match(line)] == []
+    else:
+        assert "frames" in ended.out
+
+
+@pytest.mark.parametrize("words", SETTINGS)
+def test_every_setting_of_a_page_for_all_is_one(written, words):
+    ended = planned(written, ("+timeline=mine", *words))
+    assert (ended.code, ended.err) == (0, "")
