@@ -1,0 +1,186 @@
+"""The making of the second storybook in miniature: every stage on a few examples, and resumed."""
+
+import json
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from training.storybook.models import make_text_encoder
+from training.storybook.parallel import as_pictures, quick_bfloat16
+from training.storybook.tokenizer import encode_texts, load_tokenizer
+from training.storybook2.autoencoder import (
+    AutoencoderTraining,
+    fold_whitening,
+    train_autoencoder,
+)
+from training.storybook2.dataset import Encoding, encode_dataset, read_shards, shard_path
+from training.storybook2.denoiser import (
+    Denoiser,
+    DenoiserTraining,
+    drop_captions,
+    reading_loss,
+    train_denoiser,
+)
+from training.storybook2.examples import example
+from training.storybook2.make import Making, assemble
+from training.storybook2.models import make_autoencoder, make_denoiser
+from training.storybook2.probe import accuracy, load_probe, read_classes, train_probe
+from training.storybook2.scene import ATTRIBUTES, UNKNOWN, Description, classes_of
+
+WIDTHS = (8, 8, 8, 16)
+SMALL = AutoencoderTraining(samples=64, batch=16, peak_rate=4e-3, pool=2, widths=WIDTHS)
+THIN = DenoiserTraining(samples=48, batch=4, peak_rate=4e-3, widths=(16, 16, 32))
+
+
+FEW = Encoding(examples=12, shard=4, wordings=60, whitened_over=2, widths=WIDTHS)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A working folder with a briefly trained autoencoder and three shards of four examples."""
+    made = tmp_path_factory.mktemp("storybook2")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.storybook2.autoencoder.JUDGED", 1)
+        train_autoencoder(made, SMALL, 1)
+        encode_dataset(made, FEW, 1)
+        train_denoiser(made, THIN, 1)
+    return made
+
+
+def progress(path):
+    with safe_open(path, "pt") as file:
+        return json.loads(file.metadata()["progress"])
+
+
+def test_the_autoencoder_continues_where_it_stopped_and_ends(folder):
+    path = folder / "autoencoder.safetensors"
+    assert progress(path)["seen"] == 64
+    before = path.read_bytes()
+    train_autoencoder(folder, SMALL, 1)
+    assert path.read_bytes() == before
+
+
+def test_the_encoder_stays_as_it_is_after_its_samples(tmp_path, monkeypatch):
+    monkeypatch.setattr("training.storybook2.autoencoder.JUDGED", 1)
+    short = replace(SMALL, encoder_samples=32)
+    train_autoencoder(tmp_path, replace(short, samples=48), 1)
+    before = load_file(tmp_path / "autoencoder.safetensors")
+    train_autoencoder(tmp_path, short, 1)  # goes on
+    after = load_file(tmp_path / "autoencoder.safetensors")
+    net = make_autoencoder(WIDTHS)
+    for i, (name, _) in enumerate(net.named_parameters()):
+        encodes = name.startswith(("encoder", "quant_conv"))
+        assert torch.equal(before[f"net.{name}"], after[f"net.{name}"]) == encodes, name
+        assert not encodes or torch.equal(after[f"mean.{i}"], after[f"net.{name}"]), name
+
+
+@pytest.mark.parametrize(("share", "side"), [(0, 64), (0.6, 128), (0.9, 256)])
+def test_crops_grow_with_the_training(share, side):
+    assert AutoencoderTraining().side(share) == side
+
+
+def test_whitening_changes_the_latents_and_not_the_pictures():
+    torch.manual_seed(0)
+    net = make_autoencoder(WIDTHS).eval()
+    pictures = torch.rand(4, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        before = net.decode(net.encode(pictures).latent_dist.mean).sample
+        fold_whitening(net, pictures)
+        latents = net.encode(pictures).latent_dist.mean
+        after = net.decode(latents).sample
+    assert torch.allclose(before, after, atol=1e-4)
+    assert torch.allclose(latents.std((0, 2, 3)), torch.ones(8), atol=1e-4)
+
+
+def test_a_shard_holds_what_its_examples_say(folder):
+    with np.load(shard_path(folder, 1)) as shard:
+        assert shard["latents"].shape == (4, 2, 8, 32, 32)
+        assert shard["pictures"].shape == (4, 128, 128, 3)
+        assert shard["tokens"].shape == (4, 2, 3, 40)
+        assert shard["classes"].shape == (4, 2, len(ATTRIBUTES))
+        assert shard["classes"][2, 1].tolist() == classes_of(example(6).end)
+        assert shard["t"].tolist() == pytest.approx([example(i).t for i in range(4, 8)])
+
+
+def test_shards_that_are_there_are_not_written_again(folder):
+    before = shard_path(folder, 0).stat().st_mtime_ns
+    encode_dataset(folder, FEW, 1)
+    assert shard_path(folder, 0).stat().st_mtime_ns == before
+
+
+def test_the_last_shard_is_held_out(folder):
+    assert len(read_shards(folder).t) == 8
+    assert len(read_shards(folder, held_out=True).t) == 4
+
+
+def test_between_two_captions_the_embeddings_are_blended(folder):
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    torch.manual_seed(0)
+    net = Denoiser(make_text_encoder(tokenizer), make_denoiser((16, 16, 32))).eval()
+    noisy, timesteps = torch.randn(1, 8, 32, 32), torch.tensor([500])
+    texts = ["a castle by the sea", "a snowy village at night"]
+    ends = encode_texts(tokenizer, texts)[None]
+    with torch.no_grad():
+        hidden = net.text_encoder(ends[0]).last_hidden_state
+        blend = 0.75 * hidden[:1] + 0.25 * hidden[1:]
+        expected = net.unet(noisy, timesteps, blend).sample
+        made, logits = net(noisy, timesteps, ends, torch.tensor([0.25]))
+    assert torch.allclose(made, expected, atol=1e-5)
+    assert logits.shape == (1, 2, sum(len(c) for c in ATTRIBUTES.values()))
+
+
+def test_a_dropped_caption_says_nothing(folder):
+    batch = read_shards(folder).draw(np.random.default_rng(0), 3)
+    empty = torch.zeros(40, dtype=torch.long)
+    dropped = drop_captions(batch, empty, torch.tensor([True, False, False]))
+    assert not dropped.tokens[0].any()
+    assert (dropped.classes[0] == UNKNOWN).all()
+    assert torch.equal(dropped.tokens[1:], batch.tokens[1:])
+    assert reading_loss(torch.zeros(1, 2, total()), dropped.classes[:1]).item() == 0
+
+
+def total():
+    return sum(len(choices) for choices in ATTRIBUTES.values())
+
+
+def test_the_probe_reads_one_row_for_each_picture(folder):
+    train_probe(folder, samples=64, batch=8)
+    probe = load_probe(folder / "probe.safetensors")
+    with np.load(shard_path(folder, 0)) as shard:
+        seen = read_classes(probe, shard["pictures"])
+    assert seen.shape == (4, len(ATTRIBUTES))
+    assert set(accuracy(seen, [Description()] * 4)) == set(ATTRIBUTES)
+
+
+def test_the_stock_pipeline_draws_with_what_is_assembled(folder):
+    from diffusers import StableDiffusionPipeline
+
+    assemble(folder, Making(encoding=FEW, autoencoder=SMALL, denoiser=THIN))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pipeline = StableDiffusionPipeline.from_pretrained(
+            folder / "weights", dtype=torch.float32, local_files_only=True, safety_checker=None
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        made = pipeline("a castle", num_inference_steps=2, output_type="np").images
+    assert made.shape == (1, 256, 256, 3)
+    assert np.isfinite(made).all()
+
+
+def test_bfloat16_is_used_where_it_is_quick(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert not quick_bfloat16(torch.device("cpu"))
+    assert quick_bfloat16(torch.device("cuda"))
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    assert quick_bfloat16(torch.device("cpu"))
+
+
+def test_pictures_become_numbers_around_zero():
+    pixels = torch.tensor([[[[0, 127, 255]]]], dtype=torch.uint8)
+    assert as_pictures(pixels).flatten().tolist() == pytest.approx([-1, -0.0039, 1], abs=1e-3)

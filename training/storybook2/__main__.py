@@ -1,0 +1,87 @@
+"""`python -m training.storybook2 make | paint | morph`: make the model, look at its pictures."""
+
+import argparse
+import os
+from dataclasses import replace
+from pathlib import Path
+
+WORKING_FOLDER = Path("outputs/.storybook2")
+
+
+def main() -> None:
+    """Read the command line and do what it says."""
+    # Else every process of a training says that there is no torchvision, which nothing here needs.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    asked = _parser().parse_args()
+    if asked.command == "make":
+        _make(asked)
+    elif asked.command == "paint":
+        _paint(asked)
+    else:
+        _morph(asked)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training.storybook2", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    make = commands.add_parser("make", help="make the model from nothing, or go on making it")
+    make.add_argument("stages", nargs="*", help="autoencoder data denoiser probe weights")
+    make.add_argument("--folder", type=Path, default=WORKING_FOLDER)
+    make.add_argument("--examples", type=int, help="encoded for the denoiser")
+    make.add_argument("--autoencoder-samples", type=int, help="crops the autoencoder sees")
+    make.add_argument("--denoiser-samples", type=int, help="pictures the denoiser sees")
+    make.add_argument("--processes", type=int, help="default: one a core")
+    for name, what in (("paint", "a sheet of pictures"), ("morph", "a sheet of morphs")):
+        sheet = commands.add_parser(name, help=f"{what}, with captions on the terminal")
+        sheet.add_argument("--out", type=Path, default=Path(f"{name}.png"))
+        sheet.add_argument("--seed", type=int, default=0)
+        sheet.add_argument("--rows", type=int, default=5)
+    return parser
+
+
+def _make(asked: argparse.Namespace) -> None:
+    from training.storybook2.make import STAGES, Making, make
+
+    making = Making(processes=asked.processes)
+    if asked.examples:
+        making = replace(making, encoding=replace(making.encoding, examples=asked.examples))
+    if asked.autoencoder_samples:
+        longer = replace(making.autoencoder, samples=asked.autoencoder_samples)
+        making = replace(making, autoencoder=longer)
+    if asked.denoiser_samples:
+        making = replace(making, denoiser=replace(making.denoiser, samples=asked.denoiser_samples))
+    make(asked.folder, making, tuple(asked.stages) or STAGES)
+
+
+def _paint(asked: argparse.Namespace) -> None:
+    from PIL import Image
+
+    from training.storybook.sheets import sheet
+    from training.storybook2.examples import example
+    from training.storybook2.painter import paint
+    from training.storybook2.scene import scene_of
+
+    examples = [example(asked.seed * 1000 + index) for index in range(6 * asked.rows)]
+    for found in examples:
+        print(found.start_captions[0])
+    pictures = [paint(scene_of(found.start, found.seed)) for found in examples]
+    Image.fromarray(sheet(pictures, 6)).save(asked.out)
+
+
+def _morph(asked: argparse.Namespace, steps: int = 9) -> None:
+    from PIL import Image
+
+    from training.storybook.sheets import sheet
+    from training.storybook2.examples import example
+    from training.storybook2.painter import paint
+
+    pictures = []
+    for index in range(asked.rows):
+        found = example(asked.seed * 1000 + index)
+        print(found.start_captions[0], "→", found.end_captions[0])
+        pictures += [paint(replace(found, t=i / (steps - 1)).scene) for i in range(steps)]
+    Image.fromarray(sheet(pictures, steps)).save(asked.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Training of the autoencoder, on pictures painted while it runs, and its whitening.
+
+The loss is that of the first storybook. Small crops first, then larger ones, whole pictures last,
+since the nets' group norms see the whole of what they are given.
+
+After a number of samples the encoder is left as it is and the decoder learns on alone: from then on
+the latents are final, and the denoiser can be trained on them at the same time.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from training.storybook.autoencoder import training_loss
+from training.storybook.evaluation import psnr, sharpness
+from training.storybook.models import Net
+from training.storybook.parallel import (
+    as_pictures,
+    average_gradients,
+    rank,
+    spawn,
+    train_device,
+    world_size,
+)
+from training.storybook.training import Average, Progress, load_checkpoint, save_checkpoint
+from training.storybook2.examples import Pixels, Pool, unseen_pictures
+from training.storybook2.models import AUTOENCODER_WIDTHS, CHANNELS, make_autoencoder
+
+REPORT_EVERY = 50  # steps
+SAVE_EVERY = 200
+JUDGE_EVERY = 2000
+JUDGED = 12  # pictures
+CROP = 64  # pixels a side of one sample
+CHECKPOINT = "autoencoder.safetensors"
+
+
+@dataclass(frozen=True)
+class AutoencoderTraining:
+    """How long and how the autoencoder is trained; a sample is 64 × 64 pixels of a picture."""
+
+    samples: int = 400_000
+    batch: int = 16  # samples a process and step: 16 crops, 4 of twice the side, or one picture
+    peak_rate: float = 1.5e-3
+    constant: float = 0.6  # share of the samples before the rate begins to fall
+    kl_weight: float = 2e-4
+    encoder_samples: int = 120_000  # after which the encoder stays as it is
+    larger_after: float = 0.5  # share of the samples
+    whole_after: float = 0.85
+    pool: int = 192  # pictures
+    average_decay: float = 0.999
+    widths: tuple[int, ...] = AUTOENCODER_WIDTHS
+
+    def side(self, share: float) -> int:
+        """Pixels a side of the crops at a share of the training."""
+        return CROP * (1 if share < self.larger_after else 2 if share < self.whole_after else 4)
+
+    def rate(self, progress: Progress) -> float:
+        """A warm-up, a constant rate and a cosine down to nearly nothing."""
+        falling = max(0.0, (progress.share - self.constant) / (1 - self.constant))
+        warm = min(1.0, (progress.step + 1) / 150)
+        return self.peak_rate * warm * (0.02 + 0.49 * (1 + math.cos(math.pi * falling)))
+
+
+def train_autoencoder(
+    folder: Path, training: AutoencoderTraining, processes: int | None = None
+) -> None:
+    """Train into `folder/autoencoder.safetensors`; continues if it is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    spawn(_train, folder, training, processes=processes)
+
+
+def _train(folder: Path, training: AutoencoderTraining) -> None:
+    device = train_device()
+    torch.manual_seed(0)
+    net = make_autoencoder(training.widths).to(device)
+    optimizer = torch.optim.AdamW(net.parameters(), betas=(0.9, 0.99), weight_decay=1e-4)
+    average, progress = Average(net, training.average_decay), Progress(training.samples)
+    load_checkpoint(folder / CHECKPOINT, net, average, optimizer, progress)
+    rng = np.random.default_rng([progress.step, rank()])
+    torch.manual_seed(progress.step * 64 + rank())
+    frozen = False
+    pool = Pool(training.pool, progress.step * world_size() + rank(), world_size())
+    judged = unseen_pictures(JUDGED)
+    losses: list[float] = []
+    while progress.share < 1:
+        if progress.seen >= training.encoder_samples and not frozen:
+            freeze_encoder(net, average)
+            frozen = True
+        side = training.side(progress.share)
+        crops = pool.crops(rng, training.batch * CROP**2 // side**2, side)
+        for group in optimizer.param_groups:
+            group["lr"] = training.rate(progress)
+        batch = as_pictures(torch.from_numpy(crops)).to(device)
+        loss, reconstruction = training_loss(net, batch, training.kl_weight)
+        loss.backward()
+        average_gradients(net.parameters())
+        optimizer.step()
+        optimizer.zero_grad()
+        pool.refresh()
+        progress.advance(training.batch * world_size())
+        average.update(progress.step)
+        losses.append(reconstruction.item())
+        if rank() == 0:
+            _keep(folder, net, average, optimizer, progress, losses, judged)
+
+
+def _keep(
+    folder: Path,
+    net: Net,
+    average: Average,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    losses: list[float],
+    judged: Pixels,
+) -> None:
+    """Report, judge and save now and then."""
+    if progress.step % REPORT_EVERY == 0:
+        progress.report("autoencoder", loss=float(np.mean(losses)))
+        losses.clear()
+    if progress.step % JUDGE_EVERY == 0 or progress.share == 1:
+        average.swap()
+        made = reconstruct(net, judged)
+        average.swap()
+        kept = sharpness(made) / sharpness(judged)
+        print(f"judged: {psnr(made, judged):.2f} dB, sharpness {kept:.3f}", flush=True)
+    if progress.step % SAVE_EVERY == 0 or progress.share == 1:
+        save_checkpoint(folder / CHECKPOINT, net, average, optimizer, progress)
+
+
+@torch.no_grad()
+def freeze_encoder(net: Net, average: Average) -> None:
+    """Give the encoder its averaged weights and let it learn no more; done twice is done once."""
+    chosen = {id(p) for part in (net.encoder, net.quant_conv) for p in part.parameters()}
+    for parameter, mean in zip(average.parameters, average.mean, strict=True):
+        if id(parameter) in chosen:
+            parameter.copy_(mean)
+            parameter.requires_grad_(False)
+
+
+@torch.no_grad()
+def reconstruct(net: Net, pictures: Pixels) -> Pixels:
+    """Pictures (N, H, W, 3) through the autoencoder and back."""
+    device = next(net.parameters()).device
+    made = []
+    for part in np.array_split(pictures, max(1, len(pictures) // 2)):
+        batch = as_pictures(torch.from_numpy(np.array(part))).to(device)
+        result = net.decode(net.encode(batch).latent_dist.mean).sample
+        made.append(((result.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu())
+    return torch.cat(made).numpy()
+
+
+@torch.no_grad()
+def fold_whitening(net: Net, pictures: Tensor) -> None:
+    """Give each latent channel mean 0 and deviation 1 over `pictures`, exactly, inside the net.
+
+    The shift and scale go into the convolutions before and after the latents; what the net
+    reconstructs stays the same, and `scaling_factor` is 1.
+    """
+    means = [net.encode(part).latent_dist.mean for part in pictures.split(4)]
+    latents = torch.cat(means)  # (B, 8, H/8, W/8)
+    shift, scale = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+    before, after = net.quant_conv, net.post_quant_conv
+    before.weight[:CHANNELS] /= scale.view(-1, 1, 1, 1)
+    before.bias[:CHANNELS] = (before.bias[:CHANNELS] - shift) / scale
+    before.bias[CHANNELS:] -= 2 * scale.log()
+    after.bias += after.weight[:, :, 0, 0] @ shift
+    after.weight *= scale.view(1, -1, 1, 1)
+
+
+@torch.no_grad()
+def finish_autoencoder(folder: Path, widths: tuple[int, ...], whitened_over: int) -> Net:
+    """The trained net from `folder`: averaged weights, whitened latents."""
+    net = make_autoencoder(widths)
+    tensors = load_file(folder / CHECKPOINT)
+    for i, parameter in enumerate(net.parameters()):
+        parameter.copy_(tensors[f"mean.{i}"])
+    net.eval()
+    fold_whitening(net, as_pictures(torch.from_numpy(unseen_pictures(whitened_over))))
+    return net

@@ -1,0 +1,147 @@
+"""Where things stand in a picture: drawn from the seed alone, whatever is shown of them.
+
+So two scenes with one seed share all places and shapes, and what differs between them grows.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.storybook2.canvas import SIDE
+from training.storybook2.scene import Scene
+
+Curve = NDArray[np.float64]
+
+PARTS = (
+    "places", "sky", "clouds", "stars", "birds", "mountains", "far", "middle", "near", "fields",
+    "meadow", "country", "castle", "town", "city", "sprawl", "street", "river", "lake", "sea",
+    "forest", "rain", "windmill", "lighthouse", "bridge", "ruins", "market", "harbour", "boat",
+)  # fmt: skip
+STEP = 4
+XS: Curve = np.arange(-STEP, SIDE + 2 * STEP, STEP)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """The places of a picture, in units of 1/256 of its side."""
+
+    seed: int
+    horizon: float
+    sun_x: float
+    sun_y: float  # at noon
+    moon_x: float
+    moon_y: float
+    sea_side: float  # -1 left, 1 right
+    castle_x: float
+    town_x: float
+    city_x: float
+    mill_x: float
+    ruins_x: float
+    lake_x: float
+    river_x: float
+    river_end: float
+
+    def rng(self, part: str) -> np.random.Generator:
+        """The random numbers of a part, the same whenever it is painted."""
+        return np.random.default_rng([self.seed, PARTS.index(part)])
+
+    def towards_sea(self, x: float | Curve) -> float | Curve:
+        """How far to the sea's side a place is: 0 inland, 1 at the edge."""
+        share = x / SIDE
+        return share if self.sea_side > 0 else 1 - share
+
+    def from_inland(self, share: float) -> float:
+        """The place at this share of the way from the inland edge to the sea's."""
+        return SIDE * (share if self.sea_side > 0 else 1 - share)
+
+
+def compose(seed: int) -> Composition:
+    """The composition of a seed."""
+    rng = np.random.default_rng([seed, 0])
+    side = 1.0 if rng.random() < 0.5 else -1.0
+    horizon = rng.uniform(100, 156)
+    near, far = rng.uniform(0.24, 0.29), rng.uniform(0.59, 0.66)  # from the inland edge
+    castle, town = (far, near) if rng.random() < 0.5 else (near, far)
+    castle, town = (SIDE * (s if side > 0 else 1 - s) for s in (castle, town))
+    taken = (castle, town)
+    sun = _free(rng, 26, 230, (castle,), 44)
+    moon = _free(rng, 30, 226, (castle, sun), 40)
+    river = _free(rng, 24, 232, taken, 44)
+    return Composition(
+        seed=seed,
+        horizon=horizon,
+        sun_x=sun,
+        sun_y=rng.uniform(26, 48),
+        moon_x=moon,
+        moon_y=rng.uniform(24, 42),
+        sea_side=side,
+        castle_x=castle,
+        town_x=town,
+        city_x=rng.uniform(80, 176),
+        mill_x=_free(rng, 26, 230, taken, 54),
+        ruins_x=_free(rng, 34, 222, (town, river), 50),
+        lake_x=rng.uniform(70, 186),
+        river_x=river,
+        river_end=float(np.clip(river + rng.uniform(-70, 70), 20, 236)),
+    )
+
+
+def _free(
+    rng: np.random.Generator, low: float, high: float, taken: tuple[float, ...], room: float
+) -> float:
+    """A random place, of several the first with enough room, else the one with most."""
+    places = rng.uniform(low, high, 12)
+    rooms = np.abs(places[:, None] - np.array(taken)).min(1)
+    wide = np.flatnonzero(rooms > room)
+    return float(places[wide[0] if len(wide) else rooms.argmax()])
+
+
+@dataclass(frozen=True)
+class Relief:
+    """The lines of the land, from far to near, as heights at XS."""
+
+    far: Curve
+    middle: Curve
+    near: Curve
+
+    def at(self, layer: str, x: float) -> float:
+        """The height of a layer's line at `x`."""
+        line = getattr(self, layer)
+        place = min(len(line) - 1.001, max(0.0, (x + STEP) / STEP))
+        left = int(place)
+        return float(line[left] + (line[left + 1] - line[left]) * (place - left))
+
+
+def relief_of(plan: Composition, scene: Scene) -> Relief:
+    """The land's lines; where the sea comes in, the land on its side gives way."""
+    shore = smooth((np.asarray(plan.towards_sea(XS)) - 0.46) / 0.44) * scene.sea
+    far = plan.horizon + 4 + _waves(plan.rng("far"), (3, 9), (1, 3.2)) * (1 - 0.8 * scene.sea)
+    rng = plan.rng("middle")
+    bump = rng.uniform(6, 18) * np.exp(-(((XS - plan.castle_x) / rng.uniform(38, 60)) ** 2))
+    middle = plan.horizon + 21 + _waves(rng, (3, 8), (0.6, 2.0)) - bump + 50 * shore
+    rng = plan.rng("near")
+    near = plan.horizon + rng.uniform(62, 80) + _waves(rng, (4, 13), (0.4, 1.5)) + 20 * shore
+    return Relief(far, middle, near)
+
+
+def _waves(
+    rng: np.random.Generator, heights: tuple[float, float], rates: tuple[float, float]
+) -> Curve:
+    line, height = np.zeros_like(XS), rng.uniform(*heights)
+    for share in (1.0, 0.6, 0.35):
+        rate, phase = rng.uniform(*rates) / share**0.5, rng.uniform(0, 2 * np.pi)
+        line += share * height * np.sin(2 * np.pi * rate * XS / SIDE + phase)
+    return line
+
+
+def smooth(share: Curve) -> Curve:
+    """A soft step from 0 to 1."""
+    inside = np.clip(share, 0, 1)
+    return inside * inside * (3 - 2 * inside)
+
+
+def grown(amount: float, start: float, end: float) -> float:
+    """How much of one of many things is there, when it grows between two amounts of all."""
+    share = min(1.0, max(0.0, (amount - start) / (end - start)))
+    return share * share * (3 - 2 * share)

@@ -1,0 +1,52 @@
+"""The making of the second storybook from nothing: each stage goes on where it was stopped."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from training.storybook.models import save_folder
+from training.storybook.tokenizer import load_tokenizer
+from training.storybook2.autoencoder import (
+    AutoencoderTraining,
+    finish_autoencoder,
+    train_autoencoder,
+)
+from training.storybook2.dataset import Encoding, encode_dataset
+from training.storybook2.denoiser import DenoiserTraining, finish_denoiser, train_denoiser
+from training.storybook2.probe import CHECKPOINT as PROBE
+from training.storybook2.probe import train_probe
+
+STAGES = ("autoencoder", "data", "denoiser", "probe", "weights")
+
+
+@dataclass(frozen=True)
+class Making:
+    """Everything that decides the model besides the code."""
+
+    encoding: Encoding = field(default_factory=Encoding)
+    autoencoder: AutoencoderTraining = field(default_factory=AutoencoderTraining)
+    denoiser: DenoiserTraining = field(default_factory=DenoiserTraining)
+    processes: int | None = None  # as many as the machine has cores
+
+
+def make(folder: Path, making: Making, stages: tuple[str, ...] = STAGES) -> None:
+    """Go through `stages` in `folder`; what is finished is not done again."""
+    if "autoencoder" in stages:
+        train_autoencoder(folder, making.autoencoder, making.processes)
+    if "data" in stages:
+        encode_dataset(folder, making.encoding, making.processes)
+    if "denoiser" in stages:
+        train_denoiser(folder, making.denoiser, making.processes)
+    if "probe" in stages and not (folder / PROBE).exists():
+        train_probe(folder)
+    if "weights" in stages:
+        assemble(folder, making)
+
+
+def assemble(folder: Path, making: Making) -> None:
+    """Write the diffusers folder `folder/weights` from the two checkpoints."""
+    text_encoder, unet = finish_denoiser(folder, making.denoiser.widths)
+    encoding = making.encoding  # as the latents were made
+    autoencoder = finish_autoencoder(folder, encoding.widths, encoding.whitened_over)
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    save_folder(folder / "weights", tokenizer, text_encoder, unet, autoencoder)
+    print(f"the model is in {folder / 'weights'}")
