@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from render.branches import beginning, branches, calls_of, unguided
 from render.families import Family
-from render.files import HOST, read_regular, write_whole
+from render.files import HOST, write_whole
 from render.ours import make_way, unsaid
 from render.plan import FrameSpec, PlannedFrame, Recipe
+from render.received import read_memory
 
 TIMINGS_NAME = "timings.json"
 UNMEASURED_BYTES_PER_PIXEL = 1.6  # a PNG of a photograph; flat pictures take less
+MOST = 1e15  # seconds or bytes; no frame takes so much
 SMALL_PLAN_BYTES = 2_000  # plan, log and the like, a frame
 PLAIN = FrameSpec((), (), (), 0.0)  # starts from no pictures, so it does the whole schedule
 
@@ -104,23 +107,27 @@ def kind(recipe: Recipe, device: str) -> str:
 
 def earlier_timing(store: Path, recipe: Recipe, device: str) -> Timing | None:
     """What such frames took the last time, or None if there was none."""
-    try:
-        known = json.loads(read_regular(store / TIMINGS_NAME))
-        return Timing(**known[kind(recipe, device)])
-    except (OSError, ValueError, KeyError, TypeError):
+    return as_timing(read_memory(store / TIMINGS_NAME).get(kind(recipe, device)))
+
+
+def as_timing(entry: object) -> Timing | None:
+    """A timing as a file tells it; None if it is none."""
+    if not isinstance(entry, dict) or entry.keys() != set(Timing.__slots__):
         return None
+    if not all(type(value) in (int, float) and 0 < value < MOST for value in entry.values()):
+        return None
+    return Timing(**entry)
 
 
 def remember_timing(store: Path, recipe: Recipe, device: str, timing: Timing) -> None:
-    """Keep a timing for the next plan."""
+    """Keep a timing for the next plan; a place that can't be written only costs an estimate."""
     path = store / TIMINGS_NAME
-    try:
-        known = dict(json.loads(read_regular(path)))
-    except (OSError, ValueError, TypeError):
-        known = {}
+    earlier = {name: as_timing(entry) for name, entry in read_memory(path).items()}
+    known = {name: asdict(entry) for name, entry in earlier.items() if entry}
     known[kind(recipe, device)] = asdict(timing)
-    make_way(path, unsaid)
-    write_whole(path, json.dumps(known, indent=1, sort_keys=True).encode())
+    with suppress(OSError):
+        make_way(path, unsaid)
+        write_whole(path, json.dumps(known, indent=1, sort_keys=True).encode())
 
 
 def seconds_for(denoiser_rows: int, timing: Timing | None) -> float | None:

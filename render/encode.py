@@ -7,6 +7,7 @@ result is decoded again before it takes its name: frames, size and times are tho
 
 from __future__ import annotations
 
+import io
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +19,11 @@ from PIL import Image, ImageSequence
 
 from render import formats
 from render.config import OutputConfig
-from render.errors import DiskFull, EncodeError, RenderError
+from render.errors import DamagedFrame, DiskFull, EncodeError, RenderError, unread_frame
 from render.ffmpeg import Child, answer, running
 from render.files import NO_ROOM, no_room, replacing
 from render.formats import CODECS, Size
+from render.png import pixel_flaw
 from render.temps import scratch, sweep
 
 PATIENCE_S = 120.0  # without a sign of progress for so long, ffmpeg hangs
@@ -165,12 +167,15 @@ def send(
 def pixels(png: Path, size: Size) -> bytes:
     """A frame's raw RGB. The header's size is compared before anything is decoded."""
     try:
-        with Image.open(png, formats=["PNG"]) as image:
+        content = png.read_bytes()
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             if image.size != size:
                 raise EncodeError(f"{png}: is {times(image.size)} pixels, not {times(size)}")
+            if image.mode == "RGB" and (flaw := pixel_flaw(content)):
+                raise DamagedFrame(png, flaw)
             return image.convert("RGB").tobytes()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise EncodeError(f"{png}: not a whole PNG ({error}); render it again") from error
+        raise unread_frame(png, error) from error
 
 
 def times(size: Size) -> str:

@@ -6,6 +6,7 @@ RenderError
 │   ├── NonFiniteFrames    pictures came out as NaN; it holds the good ones of the batch
 │   └── OutOfMemory        fewer frames at a time may fit
 ├── EncodeError       4    the frames are there, the video is not
+│   └── DamagedFrame       a frame was kept that can't be decoded
 ├── DiskFull         28    no room for what is still to be written
 ├── FolderBusy       75    another run holds the folder
 └── Interrupted     130    SIGINT (143 for SIGTERM)
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from render.words import one_line
@@ -89,6 +91,25 @@ class EncodeError(RenderError):
     """ffmpeg did not make a right video; an older video is left as it was."""
 
     exit_code = 4
+
+
+class DamagedFrame(EncodeError):
+    """A frame was kept that can't be decoded.
+
+    Attributes:
+        path: its file in the store.
+    """
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: not a whole PNG ({why}); render it again")
+
+
+def unread_frame(png: Path, error: Exception) -> EncodeError:
+    """The error for a frame that Pillow can't open: the disk's, or the frame's own."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return EncodeError(f"{png}: can't be read: {error.strerror}; the same command tries again")
+    return DamagedFrame(png, str(error))
 
 
 class DiskFull(RenderError):

@@ -57,8 +57,15 @@ def write_whole(target: Path, content: bytes) -> None:
 
 def write_if_changed(target: Path, content: bytes) -> None:
     """Like `write_whole`, but a file that already says so keeps its time."""
-    if not target.is_file() or target.is_symlink() or target.read_bytes() != content:
+    if not says(target, content):
         write_whole(target, content)
+
+
+def says(path: Path, content: bytes) -> bool:
+    """Whether a regular file has just this content; its size is compared before it is read."""
+    if not is_there(path) or not is_regular(path) or path.stat().st_size != len(content):
+        return False
+    return path.read_bytes() == content
 
 
 @contextmanager
@@ -85,6 +92,25 @@ def free_bytes(target: Path) -> int:
     whole = target.absolute()
     there = next(folder for folder in (whole, *whole.parents) if folder.is_dir())
     return shutil.disk_usage(there).free
+
+
+def is_regular(path: Path) -> bool:
+    """Whether a regular file is there, and no link, pipe, folder or device.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        OSError: nobody can know.
+    """
+    return stat.S_ISREG(path.lstat().st_mode)
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything has this name; raises OSError if nobody can know."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from render.checkpoint import check_index, check_model
 from render.config import ModelConfig, RunConfig
 from render.control import Pictures, followed_pictures, picture_warnings
+from render.cost import TIMINGS_NAME
 from render.devices import choose_device, choose_dtype
 from render.engines import engine_mistakes
 from render.errors import ConfigError, Mistake
@@ -28,6 +29,7 @@ from render.parsing import InvalidConfig, parse
 from render.parts import with_parts
 from render.plan import FramePlan, Recipe, make_plan, make_recipe
 from render.prompts import negative_warnings, revision_warnings, weight_mistakes
+from render.received import flaw_of
 from render.scheduler_values import Made, idle_mistakes, value_mistakes
 from render.schedulers import (
     class_mistake,
@@ -139,9 +141,11 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
             mistakes.append(Mistake(f"output.{key}", what))
     if mistakes or not (timeline and device and model and recipe and loras is not None):
         raise ConfigError(list(dict.fromkeys(mistakes)))
+    memory = (hashes, config.root / STORE_NAME / TIMINGS_NAME, folder / "run.json")
+    flaws = tuple(flaw for path in memory if (flaw := flaw_of(path)))
     remember(hashes, known)
     film = planned(config, folder, timeline, device, model, recipe, images, control, loras)
-    return with_warnings(film, remarks)
+    return with_warnings(film, [*remarks, *flaws])
 
 
 def with_warnings(film: Film, more: Sequence[str]) -> Film:

@@ -21,7 +21,9 @@ from pathlib import Path
 from render.errors import ConfigError, FolderBusy, Mistake, RenderError
 from render.files import HOST, make_folder, room_for
 from render.ours import is_ours
+from render.received import parsed
 from render.temps import take
+from render.words import shortened
 
 LOCK_NAME = ".lock"
 SHARD_PATIENCE_S = 5.0  # another shard may be freezing the plan right now
@@ -187,16 +189,17 @@ def sign(descriptor: int, holds: str) -> None:
         os.pwrite(descriptor, json.dumps(who).encode(), 0)
 
 
-def signature(descriptor: int) -> dict[str, object]:
+def signature(descriptor: int) -> dict[str, str]:
     """Who held the lock last, as far as the file says."""
     try:
-        value = json.loads(os.pread(descriptor, 4096, 0))
+        value = parsed(os.pread(descriptor, 4096, 0))
     except ValueError:
         return {}
-    return value if isinstance(value, dict) else {}
+    who = value if isinstance(value, dict) else {}
+    return {key: shortened(str(told)) for key, told in who.items()}
 
 
-def holder(folder: Path, descriptor: int) -> dict[str, object]:
+def holder(folder: Path, descriptor: int) -> dict[str, str]:
     """Who holds the folder: the one that signed, or a shard that outlived it."""
     signed = signature(descriptor)
     if signed.get("holds") != "shards":

@@ -35,11 +35,11 @@ from render.files import (
     BLOCK_BYTES,
     make_folder,
     opened_regular,
-    read_regular,
     write_whole,
 )
 from render.ours import make_way, unsaid
 from render.reading import UnreadableFile, read_object
+from render.received import read_memory
 from render.singlefile import (
     check_readable,
     config_folder,
@@ -53,6 +53,7 @@ from render.weights import only_variant
 IDENTITY_SUFFIXES = {".json", ".model", ".safetensors", ".txt"}
 CONFIG = "config.json"
 COMMIT = re.compile(r"[0-9a-f]{40}")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 REMEMBERED_BYTES = 1 << 20  # smaller files are read faster than remembered
 HEADER_BYTES = 1 << 16  # of a big file, read whenever it is looked at …
 SAMPLES = 64  # … with so many blocks all over it
@@ -353,11 +354,22 @@ def sampled(stream: BufferedReader, size: int) -> str:
 
 def remembered(hashes: Path) -> dict[str, Any]:
     """The hashes of big weight files; a memory that can't be read only costs time."""
-    try:
-        known = json.loads(read_regular(hashes))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+    return {file: entry for file, entry in read_memory(hashes).items() if is_entry(entry)}
+
+
+def is_entry(entry: object) -> bool:
+    """Whether this is what `file_hash` remembers of a file: numbers and sha256s."""
+    return (
+        isinstance(entry, list)
+        and bool(entry)
+        and all(type(part) is int or is_sha256(part) for part in entry)
+        and is_sha256(entry[-1])
+    )
+
+
+def is_sha256(value: object) -> bool:
+    """Whether this is a sha256 as it is written."""
+    return isinstance(value, str) and SHA256.fullmatch(value) is not None
 
 
 def remember(hashes: Path, known: Mapping[str, Any]) -> None:

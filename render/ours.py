@@ -6,14 +6,13 @@ overwritten or deleted. Links, pipes and folders under a name of ours are nobody
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 from render.errors import RenderError
-from render.files import opened_regular
+from render.files import is_regular, is_there, opened_regular
 
 MARKED_BYTES = 1 << 16  # a mark stands within the first 64 KB, in a PNG before the pixels
 FRAME_MARK = "render:digest"
@@ -39,14 +38,12 @@ def is_ours(path: Path) -> bool:
     """Whether a file, damaged or not, carries the mark of its name, or has no content to lose.
 
     Raises:
-        OSError: the disk fails; whose the file is can't be known.
+        OSError: it can't be read, so whose it is can't be known: a passing error of a disk, or a
+            file that another user keeps closed. Only content that was read is foreign.
     """
-    try:
-        head = read_head(path)
-    except OSError as error:
-        if error.errno == errno.EIO:
-            raise
+    if not is_regular(path):
         return False
+    head = read_head(path)
     name = ".lock" if path.name.startswith(".lock-") else path.name
     return not head or bool(re.search(MARKS.get(name, FRAME_MARK.encode()), head))
 
@@ -59,7 +56,7 @@ def read_head(path: Path) -> bytes:
 
 def make_way(path: Path, say: Callable[[str], None]) -> None:
     """Set aside what stands under a name of ours without being ours, and say so."""
-    if os.path.lexists(path) and not is_ours(path):
+    if is_there(path) and not is_ours(path):
         say(f"{path} is not ours; it is now {set_aside(path).name}")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import render
-from render.files import read_regular
+from render.received import read_data
 
 Content = list[int | str]  # size in bytes and sha256
 LIBRARIES = ("torch", "diffusers", "transformers", "hydra-core", "numpy", "pillow")
@@ -43,20 +42,41 @@ class Phases:
 
 
 def read_run_json(path: Path) -> dict[str, Any]:
-    """The run.json of the run before, or nothing."""
+    """The run.json of the run before, or nothing.
+
+    Raises:
+        OSError: there is one that can't be read: what it vouches for is not foreign for that.
+    """
     try:
-        value = json.loads(read_regular(path))
-    except (OSError, ValueError):
+        value = read_data(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
 
 
 def videos_made(earlier: dict[str, Any]) -> dict[str, Any]:
-    """The videos that an earlier run.json tells of, by file name."""
+    """The videos that an earlier run.json tells of, by file name: what has a record's shape."""
     videos = earlier.get("videos")
     if not isinstance(videos, dict):
         return {}
-    return {name: record for name, record in videos.items() if isinstance(record, dict)}
+    return {name: record for name, record in videos.items() if is_record(record)}
+
+
+def is_record(record: object) -> bool:
+    """Whether this is what `video_record` writes."""
+    return (
+        isinstance(record, dict)
+        and record.keys() == {"digest", "mtime_ns", "content", "before"}
+        and isinstance(record["digest"], str)
+        and isinstance(record["mtime_ns"], int)
+        and is_content(record["content"])
+        and (record["before"] is None or is_content(record["before"]))
+    )
+
+
+def is_content(value: object) -> bool:
+    """Whether this is a size in bytes and a sha256."""
+    return isinstance(value, list) and list(map(type, value)) == [int, str]
 
 
 def video_record(video: Path, digest: str, before: Content | None = None) -> dict[str, Any]:

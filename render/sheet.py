@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from render.errors import EncodeError
+from render.errors import EncodeError, unread_frame
 from render.files import write_whole
 from render.ours import SHEET_MARK, read_head
 from render.plan import PlannedFrame
@@ -131,7 +131,7 @@ def thumbnail(path: Path) -> Image.Image:
         with Image.open(path, formats=["PNG"]) as image:
             picture = image.convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
-        raise EncodeError(f"{path}: can't be read for the contact sheet: {error}") from error
+        raise unread_frame(path, error) from error
     picture.thumbnail((512, 512), Image.Resampling.LANCZOS)
     return picture
 

@@ -25,6 +25,7 @@ from PIL import Image, PngImagePlugin
 
 from render.errors import RenderError
 from render.files import (
+    is_there,
     make_folder,
     read_regular,
     room_for,
@@ -33,6 +34,8 @@ from render.files import (
 )
 from render.ours import FRAME_MARK, is_ours, make_way
 from render.plan import NEXT, PICTURE_FIELDS, FrameSpec, PlannedFrame, early_entry, picture_entry
+from render.png import pixel_flaw
+from render.received import parsed
 from render.temps import held, sweep, temp_beside
 from render.words import shortened
 
@@ -45,6 +48,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 END = b"\0\0\0\0IEND\xaeB`\x82"
 RGB8 = (8, 2)  # bit depth and colour type in a PNG's header
 MOST_BYTES = 1 << 31  # of the largest frame, and of a plan of a million
+LONGEST_REASON = 200  # characters; the names in it come out of a file
+DECODED = 200  # frames of a film that are decoded when it is looked at, evenly spread
 SPARE_BYTES = 8 << 20  # header and text chunks of a frame: a timeline's 1 MB, escaped
 
 
@@ -95,28 +100,31 @@ def stored_path(store: Path, digest: str) -> Path:
     return store.joinpath(digest[:2], f"{digest}.png")
 
 
-def inspect(path: Path, size: tuple[int, int]) -> Found | None:
+def inspect(path: Path, size: tuple[int, int], decode: bool = True) -> Found | None:
     """What lies at `path`: None if nothing; the header is read before anything is decoded.
 
     Args:
         size: width and height a frame must have, in pixels.
+        decode: whether its pixels are decoded, too, and not its checksums alone compared.
+
+    Raises:
+        OSError: it can't be read, so nobody knows what it is.
     """
-    try:
-        status = path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
+    if not is_there(path):
         return None
+    status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         return Found("a link, a folder or a device stands there")
     if status.st_size > 4 * size[0] * size[1] + SPARE_BYTES:
         return Found(f"is {status.st_size:,} bytes, more than such a frame can have")
-    try:
-        content = read_regular(path, status.st_size)
-    except OSError as error:
-        return Found(f"can't be read: {error.strerror}")
+    content = read_regular(path, status.st_size)
     if len(content) < 33 or not content.startswith(SIGNATURE):
         return Found("is no PNG" if len(content) >= 8 else f"is {len(content)} bytes long")
     found = inspect_png(content)
-    return replace(found, flaw=found.flaw or header_flaw(content, size))
+    found = replace(found, flaw=found.flaw or header_flaw(content, size))
+    if decode and found.flaw is None and (flaw := pixel_flaw(content)):
+        return Found(f"can't be decoded ({flaw})")
+    return found
 
 
 def header_flaw(content: bytes, size: tuple[int, int]) -> str | None:
@@ -143,13 +151,19 @@ def inspect_png(content: bytes) -> Found:
     return Found(None, digest, spec, whole=True)
 
 
-def judge(frame: PlannedFrame, store: Path, frames: Path, size: tuple[int, int]) -> Verdict:
-    """What becomes of a frame; the only place where that is decided."""
+def judge(
+    frame: PlannedFrame, store: Path, frames: Path, size: tuple[int, int], decode: bool = True
+) -> Verdict:
+    """What becomes of a frame; the only place where that is decided.
+
+    Args:
+        decode: whether the pixels of what is there are decoded, too.
+    """
     stored, shown = stored_path(store, frame.digest), frame_path(frames, frame.index)
-    kept = proof(inspect(stored, size), frame.digest)
+    kept = proof(inspect(stored, size, decode), frame.digest)
     if kept is None and same_file(stored, shown):
         return Verdict(frame, State.KEPT, "", True, True)
-    here = inspect(shown, size)
+    here = inspect(shown, size, decode)
     flaw = proof(here, frame.digest)
     elsewhere = "" if kept in (None, MISSING) else f"in the store: {kept}"
     if here is not None and flaw is None:
@@ -167,10 +181,14 @@ def judge_all(
     planned: Sequence[PlannedFrame], store: Path, frames: Path, size: tuple[int, int]
 ) -> list[Verdict]:
     """`judge` for a whole film. The folders are listed once: a frame under whose names nothing can
-    be is new without a file call, which is most of a long film's first plan."""
+    be is new without a file call, which is most of a long film's first plan.
+
+    Of a long film only some frames are decoded, evenly spread; the encoder decodes them all.
+    """
     shards, shown = names_in(store), names_in(frames)
+    every = -(-len(planned) // DECODED)  # rounded up
     return [
-        judge(frame, store, frames, size)
+        judge(frame, store, frames, size, frame.index % every == 0)
         if frame.digest[:2] in shards or f"frame_{frame.index:06d}.png" in shown
         else Verdict(frame, State.NEW, "", False, False)
         for frame in planned
@@ -211,12 +229,15 @@ def misfit(
 def changed_fields(written: str | None, wanted: FrameSpec) -> str:
     """Which fields of the spec are others than those the stale frame was rendered from."""
     try:
-        before = json.loads(written or "")
+        before = parsed(written or "")
     except ValueError:
+        before = None
+    if not isinstance(before, dict):
         return "rendered from another spec"
     after = json.loads(spec_json(wanted))
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return f"changed: {', '.join(names)}" if names else "changed: model, scheduler, steps or size"
+    listed = ", ".join(names) or "model, scheduler, steps or size"
+    return f"changed: {shortened(listed, LONGEST_REASON)}"
 
 
 def spec_json(spec: FrameSpec) -> str:
@@ -304,6 +325,14 @@ def link(source: Path, target: Path) -> None:
         temp.unlink(missing_ok=True)
 
 
+def discard(stored: Path, shown: Iterable[Path], size: tuple[int, int]) -> None:
+    """Remove a frame of ours that can't be decoded from all its names, so that the next run renders
+    it again."""
+    for path in (stored, *shown):
+        if is_there(path) and is_ours(path) and (found := inspect(path, size)) and found.flaw:
+            path.unlink()
+
+
 def drop_beyond(store: Path, frames: Path, count: int) -> int:
     """Remove shown frames behind the film's end that the store still has; returns how many."""
     dropped = 0
@@ -372,11 +401,11 @@ def unread(path: Path) -> RenderError:
 def digests_in(plan: Path) -> Iterator[str]:
     """The digests of one plan file; a plan that can't be read stops a prune, it is not skipped."""
     try:
-        frames = json.loads(read_regular(plan, MOST_BYTES))["frames"]
+        frames = parsed(read_regular(plan, MOST_BYTES))["frames"]  # type: ignore[index]
         if isinstance(frames, str):
             # Not splitlines: a prompt may hold a line separator of Unicode.
-            lines = read_regular(plan.parent / frames, MOST_BYTES).split(b"\n")
-            frames = [json.loads(line) for line in lines if line]
+            lines = read_regular(plan.parent / Path(frames).name, MOST_BYTES).split(b"\n")
+            frames = [parsed(line) for line in lines if line]
         yield from (str(frame["digest"]) for frame in frames)
     except (OSError, ValueError, KeyError, TypeError):
         raise unread(plan) from None

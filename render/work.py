@@ -16,7 +16,7 @@ from render import cost, store
 from render.behind import behind
 from render.encode import encode
 from render.engines import keep_compiled
-from render.errors import FramesFailed, RenderError
+from render.errors import DamagedFrame, FramesFailed, RenderError
 from render.ffmpeg import ffmpeg_version
 from render.files import make_folder, sync_folder
 from render.film import Film, check_unchanged
@@ -281,9 +281,28 @@ class Work:
             if before is None and os.path.lexists(target):
                 self.reporter.warn(f"{target} is not ours; it is now {set_aside(target).name}")
 
-        with self.phases.measured("encode"), self.reporter.progress("encode", len(pngs)) as bar:
+        with (
+            self.phases.measured("encode"),
+            self.discarding(),
+            self.reporter.progress("encode", len(pngs)) as bar,
+        ):
             about = self.metadata()
             encode(pngs, target, film.config.output, film.size, about, bar.reach, on_checked=vouch)
+
+    @contextmanager
+    def discarding(self) -> Iterator[None]:
+        """Remove a frame that turns out in the block to be damaged; the next run renders it."""
+        try:
+            yield
+        except DamagedFrame as error:
+            film, digest = self.film, error.path.stem
+            shown = [
+                store.frame_path(film.frames, frame.index)
+                for frame in film.plan.frames
+                if frame.digest == digest
+            ]
+            store.discard(error.path, shown, film.size)
+            raise
 
     def recorded_videos(self) -> dict[str, Any]:
         """The videos that runs of this folder made, by file name; other shards' too."""
@@ -303,7 +322,7 @@ class Work:
         plan = self.film.plan
         if not shows_plan(target, plan.digest):
             pairs = [(f, store.stored_path(self.film.store, f.digest)) for f in plan.frames]
-            with self.phases.measured("sheet"):
+            with self.phases.measured("sheet"), self.discarding():
                 make_way(target, self.reporter.warn)
                 contact_sheet(pairs, target, self.film.config.name, plan.digest)
         return target

@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "render"
 
 # The order of the flow. A file imports files above its own row, or earlier in its row.
 TABLE = """
-    words errors values easing temps files ours emphasis reading weights tokens vocabulary
-    config parsing documents shortcuts
+    words errors values easing temps files received png ours emphasis reading weights tokens
+    vocabulary config parsing documents shortcuts
     timeline anchors families sources schedulers scheduler_values singlefile models checkpoint
     colours images control parts
     lora_parts loras memory fit devices engines heap
