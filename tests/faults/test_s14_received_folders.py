@@ -1,0 +1,173 @@
+"""S14: an outputs folder that someone else gave: whatever stands in its files is data. Each odd
+thing is named, and passed over or set aside; no run is blocked by it."""
+
+import json
+import shutil
+import socket
+
+import pytest
+from PIL import PngImagePlugin
+from things import SIDE, chunk, picture
+
+FILM = [{"at": k, "prompt": f"p{k}", "seed": k, "ease": "hold"} for k in range(3)]
+CALL = ["+timeline=film", "output.fps=1", f"output.width={SIDE}", f"output.height={SIDE}"]
+DEEP = 100_000
+
+# What may stand where a frame's spec belongs.
+SPECS = {
+    "a list": "[1]",
+    "nothing": "null",
+    "a text": '"x"',
+    "a number": "1e999",
+    "a deep list": "[" * DEEP,
+    "a deep mapping": '{"prompts": ' * DEEP + "1" + "}" * DEEP,
+    "long names": json.dumps({"x" * 5000 + "\x1b[31m\n": 1}),
+    "no JSON": "{",
+}
+# What may stand in a file of JSON, behind its mark, and what is said of it.
+ODD = {
+    "NaN": ("NaN", "holds NaN, which is no number"),
+    "infinity": ("-Infinity", "holds -Infinity, which is no number"),
+    "too large": ("1e999", "holds 1e999, which is no number"),
+    "deep": ("[" * DEEP + "]" * DEEP, "is nested too deeply"),
+    "cut": ("[1", "is no JSON"),
+}
+# The files, each with its mark: `%s` is the odd thing.
+FILES = {
+    "film/run.json": '{\n  "by": "render 1",\n  "videos": {"film.mp4": {"mtime_ns": %s}}}',
+    ".store/models.json": '{\n "/m/model.safetensors": [\n  1,\n  %s]}',
+    ".store/timings.json": '{\n "here cpu": {\n  "bytes_per_frame": %s, "seconds_per_row": 1}}',
+}
+# Files of right JSON that say what no run writes.
+SHAPES = {
+    "film/run.json": [
+        '{"videos": [1]}',
+        '{"videos": {"film.mp4": 1}}',
+        '{"videos": {"film.mp4": {"digest": [], "mtime_ns": "x", "content": [{}], "before": 1}}}',
+        "[1]",
+    ],
+    ".store/models.json": ['{"KEY": [1]}', '{"KEY": [1, 2, {}]}', '{"KEY": 1}', "[1]"],
+    ".store/timings.json": [
+        '{"KEY": {"bytes_per_frame": "x", "seconds_per_row": []}}',
+        '{"KEY": {"bytes_per_frame": -1, "seconds_per_row": 1e300}}',
+        f'{{"KEY": {{"bytes_per_frame": {10**400}, "seconds_per_row": 1}}}}',
+        '{"KEY": {}}',
+        '{"KEY": 1}',
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def place(film_site):
+    site = film_site(FILM, *CALL)
+    assert site.rounds.render().code == 0
+    shutil.copytree(site.root, site.here / "copy")
+    return site
+
+
+@pytest.fixture
+def film(place):
+    shutil.rmtree(place.root)
+    shutil.copytree(place.here / "copy", place.root)
+    return place
+
+
+def assert_whole(site, ended, kept=3):
+    assert ended.code == 0, ended.err
+    assert "Traceback" not in ended.err
+    assert site.counts("film") == (kept, 3 - kept, 0)
+    assert len(site.frames("film")) == len(site.stored()) == 3
+    again = site.rounds.render()
+    assert again.code == 0
+    assert site.counts("film") == (3, 0, 0)
+
+
+def with_spec(spec: str) -> bytes:
+    proofs = PngImagePlugin.PngInfo()
+    proofs.add_itxt("render:spec", spec)
+    kind, content, _ = proofs.chunks[0]
+    return picture(digest="ab" * 32, extra=chunk(kind, content))
+
+
+@pytest.mark.parametrize("mode", ["plan", "render"])
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_frame_with_any_spec_is_stale_and_no_obstacle(film, spec, mode):
+    film.frames("film")[1].write_bytes(with_spec(SPECS[spec]))
+    ended = film.rounds.render({"mode": mode})
+    assert ended.code == 0, ended.err
+    said = ended.err + ended.out
+    assert "Traceback" not in said
+    assert len(max(said.splitlines(), key=len)) < 500
+    assert "\x1b" not in said
+    if mode == "render":
+        assert_whole(film, ended)
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("name", FILES)
+def test_what_is_no_json_is_named_and_passed_over(film, name, odd):
+    value, why = ODD[odd]
+    (film.root / name).write_text(FILES[name] % value)
+    ended = film.rounds.render({"mode": "plan"})
+    assert ended.code == 0, ended.err
+    (film.root / name).write_text(FILES[name] % value)
+    ended = film.rounds.render()
+    assert f"outputs/{name} {why}" in ended.err, ended.err
+    assert_whole(film, ended)
+
+
+def key_of(site, name):
+    """The first name in a file that a run wrote."""
+    return next(iter(json.loads((site.here / "copy" / name).read_text())), "")
+
+
+@pytest.mark.parametrize(("name", "text"), [(n, text) for n in SHAPES for text in SHAPES[n]])
+def test_what_no_run_writes_is_no_obstacle(film, name, text):
+    path = film.root / name
+    path.write_text(text.replace("KEY", key_of(film, name)))
+    assert_whole(film, film.rounds.render())
+
+
+@pytest.mark.parametrize("odd", ["deep", "NaN", "cut"])
+def test_a_plan_of_anything_is_replaced_by_a_run_and_stops_a_prune(film, odd):
+    value = ODD[odd][0]
+    plan = film.run_folder("film") / "plan.json"
+    start = plan.read_text().partition(' "frames"')[0]
+    plan.write_text(f'{start} "frames": {value}}}')
+    ended = film.rounds.render({"mode": "prune", "prune": "yes"})
+    assert ended.code == 1
+    assert ended.err.endswith(
+        "outputs/film/plan.json can't be read, so nothing is pruned; remove or mend it\n"
+    )
+    assert_whole(film, film.rounds.render())
+
+
+@pytest.mark.parametrize("frames", ["../../outside/canary", "/dev/zero", "/proc/self/mem"])
+def test_a_plan_names_no_file_elsewhere(film, frames):
+    plan = film.run_folder("film") / "plan.json"
+    plan.write_text(json.dumps({"frames": frames}))
+    ended = film.rounds.render({"mode": "prune", "prune": "yes"})
+    assert ended.code == 1
+    assert "nothing is pruned" in ended.err
+    assert len(film.stored()) == 3
+
+
+@pytest.mark.parametrize("pid", [10**30, 0, 1])
+def test_a_temporary_files_name_may_hold_any_number(film, pid):
+    for folder in (film.run_folder("film"), film.root / ".store"):
+        for form in (f"{socket.gethostname()}-{pid}-{'0' * 16}", f"render-{pid:016x}"):
+            (folder / f".film.mp4.{form}.tmp").write_text("x")
+    assert_whole(film, film.rounds.render())
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 4000, '{"pid": ' * 900, '{"pid": [[]], "host": "a\\nb"}']
+)
+def test_a_lock_of_anything_is_no_obstacle(film, content):
+    (film.run_folder("film") / ".lock").write_text(content)
+    ended = film.rounds.render()
+    if content.startswith('{"pid": '):
+        assert_whole(film, ended)
+    else:
+        assert ended.code == 75
+        assert "is not ours" in ended.err
