@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from render.lora_parts import parts_of
 from render.loras import USUAL_NAME, Lora, check_lora, purpose
 from render.words import one_line
 
+ALIAS = "text_model"
 KRONECKER = re.compile(r"\.lokr_.*$")
 
 
@@ -90,10 +92,10 @@ def load(pipeline: Any, family: Family, lora: Lora, adapter: str) -> None:
     parts = parts_of(file)
     place = {"weight_name": file.name, "use_safetensors": True, "local_files_only": True}
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), own_paths(pipeline):
             warnings.simplefilter("ignore")  # peft's, of a second LoRA, which is meant
             pipeline.load_lora_weights(file.parent, adapter_name=adapter, **place)
-        strengthen(pipeline, family.denoiser, parts, adapter)
+            strengthen(pipeline, family.denoiser, parts, adapter)
         if parts.kronecker:
             state = type(pipeline).lora_state_dict(file.parent, **place)
             check_all_there(pipeline, state[0] if isinstance(state, tuple) else state, adapter)
@@ -101,6 +103,19 @@ def load(pipeline: Any, family: Family, lora: Lora, adapter: str) -> None:
         raise
     except Exception as error:  # the loaders of a dozen spellings fail in as many ways
         raise unfit(lora, file, family, in_short(error)) from error
+
+
+@contextmanager
+def own_paths(pipeline: Any) -> Iterator[None]:
+    """Text encoders without the second name that clip_skip gives them (assemble.py), by which
+    diffusers would look for layers where there are none."""
+    parts = [part for part in pipeline.components.values() if isinstance(part, Module)]
+    aliases = [(part, vars(part).pop(ALIAS)) for part in parts if ALIAS in vars(part)]
+    try:
+        yield
+    finally:
+        for part, alias in aliases:
+            vars(part)[ALIAS] = alias
 
 
 def check_all_there(pipeline: Any, state: Mapping[str, Any], adapter: str) -> None:

@@ -410,6 +410,14 @@ def test_colours_that_can_not_be_followed_are_told(model, folder, name, mode, op
     assert film.plan.frames[0].spec.start == ((sha256(folder / name), 1.0),)
 
 
+def test_a_plan_says_which_colours_are_not_followed(place):
+    paint(place.folder / "ink.jpg", INKY, mode="CMYK")
+    place.timeline("inky", [{"at": 0, "prompt": "one", "image": "ink.jpg"}])
+    ended = place.render("+timeline=inky", "mode=plan")
+    assert ended.code == 0
+    assert ended.out.count("ink.jpg has inks (CMYK) without a colour profile") == 1
+
+
 @pytest.mark.parametrize(
     ("chunks", "said"),
     [

@@ -64,11 +64,11 @@ def lora(name, file):
     return Lora(name, "model.loras.0", f"sha256:{file.name}", file)
 
 
-def opened_with(folder, name, *loras, blend="noise"):
+def opened_with(folder, name, *loras, blend="noise", **more):
     side = SD_SIDE if name == "sd" else SIDE
     recipe = Recipe("tiny", "model", {}, STEPS, side, side, "float32", blend)
     return open_diffusion(
-        ModelSource(folder(name), None, None, None, None), recipe, "cpu", 4, loras=loras
+        ModelSource(folder(name), None, None, None, None, **more), recipe, "cpu", 4, loras=loras
     )
 
 
@@ -208,22 +208,32 @@ UNEVEN = [(2, 1.0), (3, None), (5, 10.0), (8, 2.0), (4, 0.0)]
 def test_every_layer_counts_by_its_own_alpha_and_rank(folder, tmp_path, name, strengths, dtype):
     file = save_uneven_lora(folder(name), tmp_path / "resized.safetensors", strengths, dtype)
     diffusion = opened_with(folder, name, lora("resized", file))
-    picture = render(diffusion, spec(("resized", 0.6)))[0]
-    family = diffusion.family
-    stock = getattr(diffusers, family.pipeline).from_pretrained(folder(name), **family.loading)
+    picture, plain = render(diffusion, spec(("resized", 0.6)), spec())
+    assert difference(picture, picture_by_hand(folder(name), diffusion.family, file)) <= 1
+    assert difference(picture, plain) >= VISIBLE
+
+
+def picture_by_hand(folder, family, file, **more):
+    """The stock pipeline's picture with a LoRA written into its weights, at .6."""
+    stock = getattr(diffusers, family.pipeline).from_pretrained(folder, **family.loading)
     stock.set_progress_bar_config(disable=True)
     add_by_hand(stock, file, 0.6)
-    side = SD_SIDE if name == "sd" else SIDE
-    wanted = stock(
-        prompt=CASTLE,
-        generator=torch.Generator().manual_seed(1),
-        num_inference_steps=STEPS,
-        guidance_scale=SCALE,
-        height=side,
-        width=side,
-    ).images[0]
-    assert difference(picture, np.asarray(wanted)) <= 1
-    assert difference(picture, render(diffusion, spec())[0]) >= VISIBLE
+    encoder = stock.text_encoder
+    vars(encoder).setdefault("text_model", encoder)  # where it looks for a norm with clip_skip
+    side = SIDE if hasattr(stock, "text_encoder_2") else SD_SIDE
+    given = {"num_inference_steps": STEPS, "guidance_scale": SCALE, "height": side, "width": side}
+    generator = torch.Generator().manual_seed(1)
+    return np.asarray(stock(prompt=CASTLE, generator=generator, **given, **more).images[0])
+
+
+@pytest.mark.parametrize("name", ["sd", "sdxl"])
+def test_a_text_encoders_layers_are_found_beside_clip_skip(folder, tmp_path, name):
+    file = save_uneven_lora(folder(name), tmp_path / "resized.safetensors", UNEVEN)
+    diffusion = opened_with(folder, name, lora("resized", file), clip_skip=1)
+    picture, plain = render(diffusion, spec(("resized", 0.6)), spec())
+    by_hand = picture_by_hand(folder(name), diffusion.family, file, clip_skip=1)
+    assert difference(picture, by_hand) <= 1
+    assert difference(picture, plain) >= VISIBLE
 
 
 def scales_of(folder, name, file):

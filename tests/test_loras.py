@@ -272,6 +272,19 @@ def test_what_would_be_left_out_of_a_file_is_refused_when_the_film_is_planned(
     assert "\n" not in told
 
 
+def test_magnitudes_that_would_be_left_out_end_a_command_before_anything_is_written(place):
+    save_file(pair(alpha=1, dora_scale=np.ones((16, 1))), place.folder / "dora.safetensors")
+    before = place.tree()
+    for mode in ("plan", "render"):
+        ended = place.render(
+            "+timeline=t", f"mode={mode}", "model.loras=[{path: dora.safetensors}]"
+        )
+        assert ended.code == 2
+        assert ended.err.startswith("render: model.loras.0: the LoRA 'dora' (dora.safetensors) is ")
+        assert len(ended.err.splitlines()) == 1
+    assert place.tree() == before
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
