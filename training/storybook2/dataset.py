@@ -1,4 +1,4 @@
-"""Encoded examples on disk: latents, small pictures for the probe, tokens and classes.
+"""Encoded examples on disk: latents, tokens and classes of both ends, and how far between.
 
 Written in shards, so that encoding stops and resumes anywhere; a shard depends on its number and
 the autoencoder alone. The last shard is held out for validation.
@@ -27,10 +27,9 @@ from training.storybook2.autoencoder import finish_autoencoder
 from training.storybook2.captions import PROMPTS
 from training.storybook2.examples import Example, example
 from training.storybook2.models import AUTOENCODER_WIDTHS
-from training.storybook2.painter import SIZE, paint
+from training.storybook2.painter import paint
 from training.storybook2.scene import classes_of
 
-SMALL = 128  # pixels a side of the pictures that the probe looks at
 BATCH = 4
 
 
@@ -84,16 +83,12 @@ def encode_shard(
 ) -> dict[str, NDArray[np.generic]]:
     """All that is kept of `count` examples, by name."""
     examples = [example(shard * count + i) for i in range(count)]
-    pictures, latents = [], []
+    latents = []
     for start in range(0, count, BATCH):
         painted = np.stack([paint(e.scene) for e in examples[start : start + BATCH]])
         latents.append(encode_pictures(net, painted))
-        step = SIZE // SMALL
-        shape = (len(painted), SMALL, step, SMALL, step, 3)
-        pictures.append(painted.reshape(shape).mean((2, 4)).astype(np.uint8))
     return {
         "latents": np.concatenate(latents),  # (N, 2, 8, 32, 32)
-        "pictures": np.concatenate(pictures),  # (N, 128, 128, 3)
         "t": np.array([e.t for e in examples], np.float32),
         **tokens_of(examples, tokenizer),
     }

@@ -16,10 +16,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.storybook.parallel import as_pictures
-from training.storybook2.dataset import SMALL
-from training.storybook2.scene import ATTRIBUTES, UNKNOWN, Description, classes_of
+from training.storybook2.painter import paint
+from training.storybook2.scene import (
+    ATTRIBUTES,
+    UNKNOWN,
+    Description,
+    classes_of,
+    sample_description,
+    scene_of,
+)
 
+SMALL = 128  # pixels a side of what the probe looks at
 WIDTHS = (16, 32, 64, 96, 128)
+FIRST_SEED, UNSEEN_SEED = 3_000_017, 960_000_000
+PICTURES = "probe_pictures.npy"
 CHECKPOINT = "probe.safetensors"
 
 
@@ -59,20 +69,26 @@ def attribute_loss(logits: dict[str, Tensor], classes: Tensor) -> Tensor:
     return torch.stack(parts).sum()
 
 
-def pure_pictures(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The small pictures (N, 128, 128, 3) of one description each, and its classes."""
-    pictures, classes = [], []
-    for path in sorted((folder / "data").glob("????.npz")):
-        with np.load(path) as shard:
-            pure = shard["t"] == 0
-            pictures.append(shard["pictures"][pure])
-            classes.append(shard["classes"][pure, 0].astype(np.int64))
-    return np.concatenate(pictures), np.concatenate(classes)
+def described_picture(index: int, first: int = FIRST_SEED) -> tuple[Description, int]:
+    """The description and seed of the probe's picture `index`."""
+    rng = np.random.default_rng(first + index)
+    return sample_description(rng), int(rng.integers(1 << 31))
 
 
-def train_probe(folder: Path, samples: int = 120_000, batch: int = 32) -> Probe:
-    """Train on the encoded examples of `folder/data` and keep `folder/probe.safetensors`."""
-    pictures, classes = pure_pictures(folder)
+def paint_descriptions(count: int, first: int = FIRST_SEED) -> NDArray[np.uint8]:
+    """Pictures of one description each, (count, 128, 128, 3)."""
+    examples = (described_picture(i, first) for i in range(count))
+    return np.stack([paint(scene_of(found, seed), SMALL) for found, seed in examples])
+
+
+def train_probe(
+    folder: Path, samples: int = 160_000, count: int = 16_000, batch: int = 32
+) -> Probe:
+    """Train on painted pictures and keep `folder/probe.safetensors`."""
+    if not (folder / PICTURES).exists():
+        np.save(folder / PICTURES, paint_descriptions(count))
+    pictures = np.load(folder / PICTURES, mmap_mode="r")
+    classes = np.array([classes_of(described_picture(i)[0]) for i in range(len(pictures))])
     rng = np.random.default_rng(0)
     torch.manual_seed(0)
     probe = Probe()
@@ -125,3 +141,11 @@ def accuracy(seen: NDArray[np.int64], described: Sequence[Description]) -> dict[
         right = seen[known, i] == truth[known, i]
         shares[attribute] = float(right.mean()) if known.any() else 1.0
     return shares
+
+
+def judge_probe(probe: Probe, count: int = 1000) -> dict[str, float]:
+    """The probe's accuracy on unseen painted pictures."""
+    pictures = paint_descriptions(count, UNSEEN_SEED)
+    described = [described_picture(i, UNSEEN_SEED)[0] for i in range(count)]
+    seen = np.concatenate([read_classes(probe, part) for part in np.array_split(pictures, 20)])
+    return accuracy(seen, described)

@@ -61,8 +61,9 @@ def _air(canvas: Canvas, plan: Composition, sun_x: float, sun_y: float, moon_y: 
             air += (np.array(light.glow) - air) * share * fade
     rows = min(GRID, int((plan.horizon + 34) / SIDE * GRID) + 1)  # the land hides the others
     small = Image.fromarray(air[:rows].clip(0, 255).astype(np.uint8))
-    size = (canvas.pixels_a_side, canvas.pixels_a_side * rows // GRID)
-    canvas.image.paste(small.resize(size, Image.Resampling.BILINEAR))
+    width, height = canvas.pixels_a_side, canvas.pixels_a_side * rows // GRID
+    half = small.resize((width // 2, height // 2), Image.Resampling.BILINEAR)
+    canvas.image.paste(half.resize((width, height), Image.Resampling.NEAREST))
 
 
 def _stars(canvas: Canvas, plan: Composition) -> None:
