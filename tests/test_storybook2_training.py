@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from training.storybook.models import make_text_encoder
 from training.storybook.parallel import as_pictures, quick_bfloat16
 from training.storybook.tokenizer import encode_texts, load_tokenizer
+from training.storybook2 import evaluation
 from training.storybook2.autoencoder import (
     AutoencoderTraining,
     fold_whitening,
@@ -185,6 +186,48 @@ def test_the_stock_pipeline_draws_with_what_is_assembled(folder):
         made = pipeline("a castle", num_inference_steps=2, output_type="np").images
     assert made.shape == (1, 256, 256, 3)
     assert np.isfinite(made).all()
+
+
+def test_the_evaluation_measures_and_writes_everything(folder, tmp_path, monkeypatch):
+    assemble(folder, Making(encoding=FEW, autoencoder=SMALL, denoiser=THIN))
+    train_probe(tmp_path, samples=16, count=8, batch=8)
+    few = {"judge_probe": 20, "judge_autoencoder": 2, "judge_seeds": 2, "judge_moons": 2}
+    for name, count in few.items():
+        whole = getattr(evaluation, name)
+        monkeypatch.setattr(evaluation, name, lambda a, f=whole, n=count: f(a, n))
+    grid, morphs = evaluation.draw_grid, evaluation.judge_morphs
+    monkeypatch.setattr(evaluation, "draw_grid", lambda a, b, c: grid(a, b, c, 1))
+    monkeypatch.setattr(evaluation, "judge_morphs", lambda a, b: morphs(a, b, 1, 9))
+    monkeypatch.setattr(evaluation, "STEPS", 2)
+    weights, probe = folder / "weights", tmp_path / "probe.safetensors"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        report = evaluation.evaluate(weights, probe, tmp_path / "evaluation", 4)
+    assert set(report["obedience"]) >= set(ATTRIBUTES)
+    assert set(report["morphs"]["drawn"]) == set(report["morphs"]["painted"])
+    assert sum(report["moons"].values()) == 2
+    written = {path.name for path in (tmp_path / "evaluation").iterdir()}
+    assert written == {"report.json", "grid.png", "worst.png", "morphs.png"}
+
+
+def test_an_even_film_is_measured_as_even():
+    frames = [np.full((32, 32, 3), value, np.uint8) for value in (0, 0, 255)]
+    jump = evaluation.evenness(frames[1:])
+    assert jump["path_over_direct"] == pytest.approx(1)
+    levels = (np.linspace(0, 1, 9) ** (1 / 2.2) * 255).round().astype(np.uint8)
+    even = evaluation.evenness([np.full((32, 32, 3), level, np.uint8) for level in levels])
+    assert even["gini"] < 0.03
+    assert even["largest_over_median"] < 1.1
+
+
+def test_moons_are_counted():
+    night = np.zeros((256, 256, 3), np.uint8)
+    y, x = np.mgrid[:256, :256]
+    assert evaluation.moons(night) == 0
+    night[np.hypot(x - 60, y - 40) < 14] = 240
+    assert evaluation.moons(night) == 1
+    night[np.hypot(x - 190, y - 60) < 10] = 240
+    assert evaluation.moons(night) == 2
 
 
 def test_bfloat16_is_used_where_it_is_quick(monkeypatch):

@@ -1,4 +1,4 @@
-"""`python -m training.storybook2 make | paint | morph`: make the model, look at its pictures."""
+"""`python -m training.storybook2 make | eval | paint | morph`: make the model and look at it."""
 
 import argparse
 import os
@@ -15,6 +15,8 @@ def main() -> None:
     asked = _parser().parse_args()
     if asked.command == "make":
         _make(asked)
+    elif asked.command == "eval":
+        _evaluate(asked)
     elif asked.command == "paint":
         _paint(asked)
     else:
@@ -31,6 +33,9 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--autoencoder-samples", type=int, help="crops the autoencoder sees")
     make.add_argument("--denoiser-samples", type=int, help="pictures the denoiser sees")
     make.add_argument("--processes", type=int, help="default: one a core")
+    evaluate = commands.add_parser("eval", help="measure a model and write pictures of it")
+    evaluate.add_argument("--folder", type=Path, default=WORKING_FOLDER)
+    evaluate.add_argument("--pictures", type=int, default=500, help="rendered for the probe")
     for name, what in (("paint", "a sheet of pictures"), ("morph", "a sheet of morphs")):
         sheet = commands.add_parser(name, help=f"{what}, with captions on the terminal")
         sheet.add_argument("--out", type=Path, default=Path(f"{name}.png"))
@@ -51,6 +56,15 @@ def _make(asked: argparse.Namespace) -> None:
     if asked.denoiser_samples:
         making = replace(making, denoiser=replace(making.denoiser, samples=asked.denoiser_samples))
     make(asked.folder, making, tuple(asked.stages) or STAGES)
+
+
+def _evaluate(asked: argparse.Namespace) -> None:
+    from training.storybook.evaluation import WEIGHTS
+    from training.storybook2.evaluation import evaluate
+    from training.storybook2.probe import CHECKPOINT
+
+    model, probe = asked.folder / "weights", asked.folder / CHECKPOINT
+    evaluate(model, probe, asked.folder / "evaluation", asked.pictures, first=WEIGHTS)
 
 
 def _paint(asked: argparse.Namespace) -> None:
