@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from render.signals import ended_at_once, interruptible
+from render.streams import lasting_streams, open_closed
 
+open_closed()  # before anything opens a file that stays open
 with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of the imports
     import hydra
     import yaml
@@ -69,7 +71,8 @@ class TimelineSource(FileConfigSource):
             return super().load_config(config_path)
         path = Path(self.path) / self._normalize_file_name(config_path)
         document = self.documents[name] = read_document(shown(path))
-        content = literal({"name": path.stem} | document.content, "${", DOLLAR + "{")
+        own = name.removesuffix(path.suffix).replace(os.sep, "-")  # sub/deep is not sub2/deep
+        content = literal({"name": own} | document.content, "${", DOLLAR + "{")
         config = OmegaConf.create(content, flags={"allow_objects": False})
         where = f"{self.scheme()}://{self.path}"
         return ConfigResult(self.provider, where, config, {"package": None})
@@ -161,6 +164,8 @@ OUTCOMES: list[tuple[str, RenderError]] = []
 JOBS: list[Job] = []
 NOTES: dict[Path, bytes | None] = {}
 """Hydra's notes of sweeps, with what stood there before."""
+WORKED: list[str] = []
+"""Modes of the jobs that did more than say something."""
 
 
 def job(composed: DictConfig) -> None:
@@ -209,6 +214,8 @@ def attempt(
     from render.run import run
 
     try:
+        if composed.get("mode") != "plan":
+            WORKED.append(str(composed.get("mode")))
         run(composed, folder, locate, label, models)
     except Exception as error:
         told = foreseen(error)
@@ -262,19 +269,26 @@ def foreseen(error: Exception) -> RenderError:
 
 
 def main() -> int:
-    """The `render` command; returns the exit code."""
-    for kept in (OUTCOMES, JOBS, NOTES):
+    """The `render` command; returns the exit code.
+
+    A film is rendered whether anyone reads what is said of it or not; who asked only for an answer
+    and did not wait for it gets the code that the signal for a broken pipe would have given.
+    """
+    for kept in (OUTCOMES, JOBS, NOTES, WORKED):
         kept.clear()
-    arguments = sys.argv[1:]
+    with lasting_streams() as out:
+        code = command(sys.argv[1:])
+    return 128 + signal.SIGPIPE if code == 0 and out.lost and not WORKED else code
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Do what the arguments say, and say what went wrong; returns the exit code."""
     try:
         with interruptible():
             if "--help" in arguments or "-h" in arguments:
                 print(help_text(), flush=True)
                 return 0
             compose_and_run(arguments)
-    except BrokenPipeError:  # whoever read our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
     except Interrupted as error:
         ending()  # jobs of a sweep that failed before are named all the same
         say(error)

@@ -71,8 +71,6 @@ def run(
         with suppress(RenderError):
             reporter.note(f"ended: {str(error) or 'interrupted'}")
         raise
-    except BrokenPipeError:
-        raise
     except OSError as error:
         raise as_render_error(error, film, reporter) from error
     except Exception as error:
