@@ -234,6 +234,17 @@ class OutputConfig(Frozen):
     height: Side | None = None
     quality: Annotated[StrictInt, Field(ge=0, le=100)] = 80
     audio: Path | None = None
+    chroma: Literal[420, 444] | None = None
+    repeat: int | Literal["forever"] | None = None
+
+    @field_validator("repeat", mode="before")
+    @classmethod
+    def is_a_count(cls, value: object) -> object:
+        """How often it is shown, or `forever`."""
+        whole = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST
+        if value is not None and value != "forever" and not whole:
+            raise mistake(f"a whole number from 1 to {MOST} or forever, not {shown(value)}")
+        return value
 
     @field_validator("fps")
     @classmethod
@@ -303,6 +314,7 @@ class TimelineConfig(Frozen):
     name: StrictStr | None = None
     keyframes: dict[str, KeyframeConfig]
     loop: StrictBool = False
+    end: Literal["closed", "open"] = "closed"
     duration: When | None = None
 
     @field_validator("keyframes", mode="before")

@@ -12,7 +12,6 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
 from PIL import Image, ImageSequence
@@ -20,11 +19,12 @@ from PIL import Image, ImageSequence
 from render import formats
 from render.config import OutputConfig
 from render.errors import DamagedFrame, DiskFull, EncodeError, RenderError, unread_frame
-from render.ffmpeg import Child, answer, running
+from render.ffmpeg import Argument, Child, answer, file_url, running
 from render.files import NO_ROOM, no_room, replacing
 from render.formats import CODECS, Size
 from render.png import pixel_flaw
-from render.temps import scratch, sweep
+from render.sound import sound_source
+from render.temps import sweep
 
 PATIENCE_S = 120.0  # without a sign of progress for so long, ffmpeg hangs
 MAX_DRIFT_MS = 20  # of a moving picture's length; a gif counts in 10 ms
@@ -41,6 +41,7 @@ def encode(
     on_frame: OnFrame,
     patience: float = PATIENCE_S,
     on_checked: Callable[[Path], None] = lambda _: None,
+    sound: int | None = None,
 ) -> Path:
     """The frames as a video under the target's name; until it is right, an older one stays.
 
@@ -52,6 +53,7 @@ def encode(
         on_frame: called with (done, total) as frames go in; may raise to interrupt.
         patience: seconds without progress after which ffmpeg counts as hung.
         on_checked: called with the right video before it takes the target's name.
+        sound: the descriptor of the sound file, for a film that has one.
 
     Raises:
         EncodeError: ffmpeg is absent, fails or hangs, or its result is not the plan's film.
@@ -64,11 +66,8 @@ def encode(
     try:
         sweep(target.parent)
         with replacing(target) as fresh:
-            if output.format == "gif":
-                make_gif(pngs, fresh, target, output, size, on_frame, patience)
-            else:
-                make_video(pngs, fresh, output, size, metadata, on_frame, patience)
-            check(fresh, target, output, size, len(pngs), patience)
+            make_video(pngs, fresh, output, size, metadata, on_frame, patience, sound)
+            check(fresh, target, output, size, pngs, patience)
             on_checked(fresh)
     except OSError as error:
         raise as_render_error(error, target, output, size, len(pngs)) from error
@@ -83,42 +82,15 @@ def make_video(
     metadata: Mapping[str, str],
     on_frame: OnFrame,
     patience: float,
+    sound: int | None,
 ) -> None:
     """All frames through ffmpeg once, with the sound and the tags."""
-    source = [*formats.raw_input(output.fps, size), *formats.audio_input(output, len(pngs))]
+    heard = [] if sound is None else sound_source(sound)
+    source = [*formats.raw_input(output.fps, size), *formats.audio_input(output, len(pngs), heard)]
     made = formats.video_output(output, small=needs_aom(output, size))
-    options = [*source, *formats.tags(metadata), *made, f"file:{fresh}"]
-    send(pngs, size, options, fresh, output, on_frame, patience)
-
-
-def make_gif(
-    pngs: Sequence[Path],
-    fresh: Path,
-    target: Path,
-    output: OutputConfig,
-    size: Size,
-    on_frame: OnFrame,
-    patience: float,
-) -> None:
-    """All frames through ffmpeg twice, first to choose the film's colours.
-
-    ffmpeg can do both at once, but then it holds the whole film in memory.
-    """
-    total = len(pngs)
-    source = formats.raw_input(output.fps, size)
-    with scratch(target) as palette:
-        chosen = [*source, *formats.palette_output(output.quality), f"file:{palette}"]
-        first = partial(half_done, on_frame, 0)
-        send(pngs, size, chosen, palette, output, first, patience)
-        given = [*source, *formats.palette_input(palette)]
-        made = [*given, *formats.video_output(output, small=False), f"file:{fresh}"]
-        second = partial(half_done, on_frame, total)
-        send(pngs, size, made, fresh, output, second, patience)
-
-
-def half_done(on_frame: OnFrame, before: int, done: int, total: int) -> None:
-    """Tells of one of two passes: a frame is half done after the first."""
-    on_frame((before + done) // 2, total)
+    options: list[Argument] = [*source, *formats.tags(metadata), *made, file_url(fresh)]
+    keep = () if sound is None else (sound,)
+    send(pngs, size, options, fresh, output, on_frame, patience, keep)
 
 
 def needs_aom(output: OutputConfig, size: Size) -> bool:
@@ -132,11 +104,12 @@ def needs_aom(output: OutputConfig, size: Size) -> bool:
 def send(
     pngs: Sequence[Path],
     size: Size,
-    options: Sequence[str],
+    options: Sequence[Argument],
     fresh: Path,
     output: OutputConfig,
     on_frame: OnFrame,
     patience: float,
+    keep: Sequence[int] = (),
 ) -> None:
     """Sends the frames through ffmpeg into `fresh`; raises what became of it otherwise."""
     done, last = 0, ""
@@ -148,7 +121,8 @@ def send(
         last = line if news else last
         return news
 
-    with running(["-y", "-progress", "pipe:1", *options], shows_progress, patience) as child:
+    command = ["-y", "-progress", "pipe:1", *options]
+    with running(command, shows_progress, patience, keep) as child:
         for png in pngs:
             if not child.take(pixels(png, size)):
                 break  # ffmpeg ended early; its exit code or the check of the result tells why
@@ -211,13 +185,18 @@ def as_render_error(
 
 
 def check(
-    fresh: Path, target: Path, output: OutputConfig, size: Size, frames: int, patience: float
+    fresh: Path,
+    target: Path,
+    output: OutputConfig,
+    size: Size,
+    pngs: Sequence[Path],
+    patience: float,
 ) -> None:
     """Decodes what ffmpeg made and compares it with the plan; raises EncodeError."""
     if CODECS[output.format].pixels is None:
-        wrong = picture_fault(fresh, output, size, frames)
+        wrong = picture_fault(fresh, output, size, len(pngs), still=len(set(pngs)) == 1)
     else:
-        wrong = video_fault(fresh, output, size, frames, patience)
+        wrong = video_fault(fresh, output, size, len(pngs), patience)
     if wrong:
         raise EncodeError(f"{target}: ffmpeg ended well, but {wrong}; an older video is as it was")
 
@@ -262,7 +241,7 @@ def video_fault(
 ) -> str | None:
     """Every frame of the film is decoded: their count, their size and the time of each."""
     film = Decoded(output.fps)
-    source = ["-xerror", "-i", f"file:{fresh}", "-map", "0:v:0", "-map", "0:a:0?"]
+    source: list[Argument] = ["-xerror", "-i", file_url(fresh), "-map", "0:v:0", "-map", "0:a:0?"]
     exact = ["-fps_mode", "passthrough", "-enc_time_base:v", "demux", "-f", "framecrc", "pipe:1"]
     with running([*source, *exact], film.read, patience) as child:
         code = child.finish()
@@ -277,8 +256,14 @@ def video_fault(
     return "the video has no sound" if output.audio and not film.sounds else None
 
 
-def picture_fault(fresh: Path, output: OutputConfig, size: Size, frames: int) -> str | None:
-    """A moving picture, decoded by Pillow. Equal neighbours may be one frame of double length."""
+def picture_fault(
+    fresh: Path, output: OutputConfig, size: Size, frames: int, still: bool
+) -> str | None:
+    """A moving picture, decoded by Pillow. Equal neighbours may be one frame of double length.
+
+    Args:
+        still: whether all frames are one picture, of which webp makes a file without any time.
+    """
     shown, length_ms = 0, 0.0
     try:
         with Image.open(fresh, formats=["GIF", "WEBP", "PNG"]) as picture:
@@ -292,6 +277,8 @@ def picture_fault(fresh: Path, output: OutputConfig, size: Size, frames: int) ->
     planned_ms = float(1000 * frames / output.fps)
     if found_size != size:
         return f"the picture is {times(found_size)} pixels, not {times(size)}"
+    if still and shown == 1:
+        return None
     if shown > frames or (frames > 1 and abs(length_ms - planned_ms) > MAX_DRIFT_MS):
         told = f"{shown} frames in {length_ms:.0f} ms"
         return f"the picture has {told}, not {frames} in {planned_ms:.0f} ms"

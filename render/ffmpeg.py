@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import imageio_ffmpeg
 
 from render.errors import EncodeError
 from render.signals import undisturbed
+
+Argument = str | bytes
 
 TICK_S = 0.25
 TAIL_BYTES = 8192  # of what ffmpeg says; it may say gigabytes
@@ -88,7 +91,10 @@ class Child:
 
 @contextmanager
 def running(
-    arguments: Sequence[str], on_line: Callable[[str], bool], patience: float
+    arguments: Sequence[Argument],
+    on_line: Callable[[str], bool],
+    patience: float,
+    keep: Sequence[int] = (),
 ) -> Iterator[Child]:
     """ffmpeg as a child that does not outlive the block, however the block ends.
 
@@ -97,6 +103,7 @@ def running(
 
     Args:
         on_line: gets every line of stdout, in a thread; True if the line shows progress.
+        keep: descriptors that it inherits all the same.
 
     Raises:
         EncodeError: there is no ffmpeg, or it can't be started.
@@ -104,7 +111,7 @@ def running(
     child = None
     try:
         with undisturbed():  # half a child or a thread that was never started can't be ended
-            child = Child(start(arguments), patience)
+            child = Child(start(arguments, keep), patience)
             for work in (watch, drain, partial(follow, on_line=on_line)):
                 thread = threading.Thread(target=work, args=(child,), daemon=True)
                 child.threads.append(thread)
@@ -115,17 +122,28 @@ def running(
             child.end()
 
 
-def start(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+def file_url(path: Path) -> bytes:
+    """A file as ffmpeg's argument, in the bytes of its name on the disk."""
+    return b"file:" + os.fsencode(path)
+
+
+def as_bytes(argument: Argument) -> bytes:
+    """An argument as ffmpeg reads it, in UTF-8 whatever the locale is."""
+    return argument if isinstance(argument, bytes) else argument.encode("utf-8", "surrogateescape")
+
+
+def start(arguments: Sequence[Argument], keep: Sequence[int] = ()) -> subprocess.Popen[bytes]:
     """Starts ffmpeg: the one that IMAGEIO_FFMPEG_EXE names, else imageio-ffmpeg's."""
     quiet = ("-hide_banner", "-nostats", "-loglevel", "error")
     try:
         return subprocess.Popen(
-            [imageio_ffmpeg.get_ffmpeg_exe(), *quiet, *arguments],
+            [os.fsencode(imageio_ffmpeg.get_ffmpeg_exe()), *map(as_bytes, (*quiet, *arguments))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, "SVT_LOG": "1"},
             close_fds=True,
+            pass_fds=keep,
             start_new_session=True,
         )
     except (RuntimeError, OSError) as error:

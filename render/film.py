@@ -12,15 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from render import formats
 from render.checkpoint import check_index, check_model
-from render.config import ModelConfig, RunConfig
+from render.config import ModelConfig, OutputConfig, RunConfig
 from render.control import Pictures, followed_pictures, picture_warnings
 from render.cost import TIMINGS_NAME
 from render.devices import choose_device, choose_dtype
 from render.engines import engine_mistakes
-from render.errors import ConfigError, Mistake
+from render.errors import ConfigError, EncodeError, Mistake
 from render.families import FAMILIES, Family
-from render.formats import audio_mistake, rate_mistake
+from render.formats import audio_mistake, output_mistakes
 from render.images import start_images
 from render.loras import Lora, hashed, resolve_loras
 from render.memory import memory_mistakes, with_memory
@@ -39,6 +40,7 @@ from render.schedulers import (
     settings,
 )
 from render.shortcuts import shortcuts
+from render.sound import length_warning, measured
 from render.store import STORE_NAME
 from render.timeline import Timeline, resolve
 
@@ -68,6 +70,11 @@ class Film:
     def frames(self) -> Path:
         """Where the run shows its frames."""
         return self.folder / "frames"
+
+    @property
+    def output(self) -> OutputConfig:
+        """The video's settings with nothing left open."""
+        return formats.resolved(self.config.output, self.config.timeline.loop)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -136,16 +143,42 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     mistakes += weight_mistakes(config, model, locate) if model else []
     mistakes += memory_mistakes(config.compute, place, model) if model else []
     mistakes += engine_mistakes(config, place, model) if model else []
-    for key, wrong in (("audio", audio_mistake), ("fps", rate_mistake)):
-        if what := wrong(config.output):
-            mistakes.append(Mistake(f"output.{key}", what))
+    mistakes += output_mistakes(config.output)
+    sound_s = look(lambda: sound_length(config.output))
     if mistakes or not (timeline and device and model and recipe and loras is not None):
         raise ConfigError(list(dict.fromkeys(mistakes)))
     memory = (hashes, config.root / STORE_NAME / TIMINGS_NAME, folder / "run.json")
     flaws = tuple(flaw for path in memory if (flaw := flaw_of(path)))
     remember(hashes, known)
     film = planned(config, folder, timeline, device, model, recipe, images, control, loras)
-    return with_warnings(film, [*remarks, *flaws])
+    return with_warnings(film, [*remarks, *flaws, *sound_warnings(film, timeline, sound_s)])
+
+
+def sound_length(output: OutputConfig) -> float | None:
+    """Seconds of the film's sound; None without sound, or without an ffmpeg to read it.
+
+    Raises:
+        ConfigError: the file holds no sound.
+    """
+    if output.audio is None or audio_mistake(output):
+        return None
+    try:
+        seconds, wrong = measured(output.audio)
+    except EncodeError:  # there is no ffmpeg, which encoding says with its own exit code
+        return None
+    if wrong:
+        raise ConfigError([Mistake("output.audio", wrong)])
+    return seconds
+
+
+def sound_warnings(film: Film, timeline: Timeline, sound_s: float | None) -> list[str]:
+    """That the sound is shorter or longer than the film, where it is."""
+    audio, fps = film.config.output.audio, film.plan.fps
+    if audio is None or sound_s is None:
+        return []
+    opens = not timeline.loop and not timeline.open and len(film.plan.frames) > 1
+    told = length_warning(audio, sound_s, len(film.plan.frames), fps, opens)
+    return [told] if told else []
 
 
 def with_warnings(film: Film, more: Sequence[str]) -> Film:

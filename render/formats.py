@@ -10,12 +10,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 from render.config import OutputConfig
-from render.errors import EncodeError
+from render.errors import Mistake
 
-ENCODER_VERSION = 1  # raised by hand when the same frames and settings give another video
+ENCODER_VERSION = 2  # raised by hand when the same frames and settings give another video
 LONGEST_TAG = 100_000  # bytes; Linux takes arguments up to 128 KiB
 FASTEST_GIF = 50  # players slow delays under 2/100 s down to 10/100 s
 
@@ -34,6 +33,10 @@ class Codec:
     """The pixel format of a video in BT.709; moving pictures (gif, webp, apng) have none."""
     bytes_per_pixel: float = 0.2
     """What a frame of a detailed film takes, about: is there room for the video?"""
+    called: str = ""
+    """Its part of a video's name, where another format has the same suffix."""
+    times: Callable[[int], tuple[str, ...]] | None = None
+    """How often a moving picture is shown (0: for ever)."""
 
 
 def between(worst: int, best: int, quality: int) -> str:
@@ -42,8 +45,15 @@ def between(worst: int, best: int, quality: int) -> str:
 
 
 def x264(quality: int) -> tuple[str, ...]:
-    """H.264, which everything plays."""
-    return "-c:v", "libx264", "-preset", "medium", "-crf", between(45, 10, quality)
+    """H.264, which everything plays; below 1 players would need a profile that few have."""
+    grade = "1" if quality == 100 else between(45, 10, quality)
+    return "-c:v", "libx264", "-preset", "medium", "-crf", grade
+
+
+def x264_444(quality: int) -> tuple[str, ...]:
+    """H.264 with a colour for every pixel; the best loses nothing but RGB's rounding to YUV."""
+    grade = "0" if quality == 100 else between(45, 10, quality)
+    return "-c:v", "libx264", "-preset", "medium", "-crf", grade
 
 
 def vp9(quality: int) -> tuple[str, ...]:
@@ -68,20 +78,28 @@ def prores(quality: int) -> tuple[str, ...]:
     return "-c:v", "prores_ks", "-profile:v", str(min(3, quality // 25)), "-vendor", "apl0"
 
 
-def gif(_: int) -> tuple[str, ...]:
-    """The quality is the number of colours, see `palette`."""
-    return "-c:v", "gif", "-loop", "0"
+def gif(quality: int) -> tuple[str, ...]:
+    """A palette for every frame, so that a small thing's colour is not averaged away over the
+    film. The quality is the number of its colours: all 256 from 80 on."""
+    made = f"palettegen=max_colors={min(256, 16 + 3 * quality)}:reserve_transparent=0"
+    used = "[b][p]paletteuse=new=1:dither=sierra2_4a"
+    return "-c:v", "gif", "-vf", f"split[a][b];[a]{made}:stats_mode=single[p];{used}"
+
+
+def gif_times(times: int) -> tuple[str, ...]:
+    """A gif counts how often it is shown again."""
+    return "-loop", str({0: 0, 1: -1}.get(times, times - 1))
 
 
 def webp(quality: int) -> tuple[str, ...]:
     """libwebp itself turns RGB into its BT.601; 100 is lossless."""
     grade = ("-lossless", str(int(quality == 100)), "-quality", str(min(100, quality + 10)))
-    return "-c:v", "libwebp_anim", "-pix_fmt", "bgra", *grade, "-loop", "0"
+    return "-c:v", "libwebp_anim", "-pix_fmt", "bgra", *grade
 
 
 def apng(_: int) -> tuple[str, ...]:
     """Lossless at every quality."""
-    return "-c:v", "apng", "-pred", "mixed", "-plays", "0"
+    return "-c:v", "apng", "-pred", "mixed"
 
 
 AAC = ("-c:a", "aac", "-b:a", "192k")
@@ -89,11 +107,13 @@ OPUS = ("-c:a", "libopus", "-b:a", "160k")
 CODECS: Mapping[str, Codec] = {
     "mp4": Codec(".mp4", "mp4", x264, AAC, "yuv420p"),
     "webm": Codec(".webm", "webm", vp9, OPUS, "yuv420p"),
-    "av1": Codec(".mp4", "mp4", svt_av1, AAC, "yuv420p"),
+    "av1": Codec(".mp4", "mp4", svt_av1, AAC, "yuv420p", called="av1"),
     "prores": Codec(".mov", "mov", prores, AAC, "yuv422p10le", 1.0),
-    "gif": Codec(".gif", "gif", gif, bytes_per_pixel=0.6),
-    "webp": Codec(".webp", "webp", webp),
-    "apng": Codec(".apng", "apng", apng, bytes_per_pixel=1.6),
+    "gif": Codec(".gif", "gif", gif, bytes_per_pixel=0.6, times=gif_times),
+    "webp": Codec(".webp", "webp", webp, times=lambda times: ("-loop", str(times))),
+    "apng": Codec(
+        ".apng", "apng", apng, bytes_per_pixel=1.6, times=lambda times: ("-plays", str(times))
+    ),
 }
 
 
@@ -121,6 +141,48 @@ def audio_mistake(output: OutputConfig) -> str | None:
     return None
 
 
+def output_mistakes(output: OutputConfig) -> list[Mistake]:
+    """Everything in `output` that its format can't do, before any frame is rendered."""
+    wrong = {
+        "audio": audio_mistake(output),
+        "fps": rate_mistake(output),
+        "repeat": repeat_mistake(output),
+        "chroma": chroma_mistake(output),
+    }
+    return [Mistake(f"output.{key}", what) for key, what in wrong.items() if what]
+
+
+def repeat_mistake(output: OutputConfig) -> str | None:
+    """What is wrong with `output.repeat`: players, not videos, decide how often they are shown."""
+    if output.repeat is None or repeats(output.format):
+        return None
+    kinds = ", ".join(name for name in CODECS if repeats(name))
+    return f"{output.format} can't say how often it is shown; leave it out, or take one of {kinds}"
+
+
+def chroma_mistake(output: OutputConfig) -> str | None:
+    """What is wrong with `output.chroma`."""
+    if output.chroma is None or output.format == "mp4":
+        return None
+    return f"goes with output=mp4 and not with {output.format}; leave it out"
+
+
+def repeats(output_format: str) -> bool:
+    """Whether a format's file says how often it is shown."""
+    return output_format in CODECS and CODECS[output_format].times is not None
+
+
+def resolved(output: OutputConfig, loop: bool) -> OutputConfig:
+    """The output with what it leaves open filled in: a loop is shown for ever, another film once.
+
+    Args:
+        loop: whether the timeline leads back to its beginning.
+    """
+    if output.repeat is not None or not repeats(output.format):
+        return output
+    return output.model_copy(update={"repeat": "forever" if loop else 1})
+
+
 def rate_mistake(output: OutputConfig) -> str | None:
     """What is wrong with `output.fps` for the format, before any frame is rendered."""
     if output.format == "gif" and output.fps > FASTEST_GIF:
@@ -129,12 +191,16 @@ def rate_mistake(output: OutputConfig) -> str | None:
 
 
 def video_digest(
-    digests: Sequence[str], output: OutputConfig, size: Size, ffmpeg_version: str
+    digests: Sequence[str],
+    output: OutputConfig,
+    size: Size,
+    ffmpeg_version: str,
+    sound: str | None = None,
 ) -> str:
-    """The identity of a video: equal digest, nothing to encode. The sound counts by its content.
+    """The identity of a video: equal digest, nothing to encode.
 
-    Raises:
-        EncodeError: the sound file can't be read.
+    Args:
+        sound: the sha256 of the sound file's content.
     """
     settings = {
         "version": ENCODER_VERSION,
@@ -143,19 +209,12 @@ def video_digest(
         "fps": str(output.fps),
         "quality": output.quality,
         "size": list(size),
-        "audio": sound_digest(output.audio) if output.audio else None,
+        "audio": sound,
+        "chroma": output.chroma,
+        "repeat": output.repeat,
         "frames": list(digests),
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-
-
-def sound_digest(audio: Path) -> str:
-    """The content of a sound file; raises EncodeError if it can't be read."""
-    try:
-        with audio.open("rb") as sound:
-            return hashlib.file_digest(sound, "sha256").hexdigest()
-    except OSError as error:
-        raise EncodeError(f"output.audio: can't read {audio}: {error.strerror}") from error
 
 
 def raw_input(fps: Fraction, size: Size) -> list[str]:
@@ -165,14 +224,16 @@ def raw_input(fps: Fraction, size: Size) -> list[str]:
     return ["-f", "rawvideo", *shape, *rate, "-i", "pipe:0"]
 
 
-def audio_input(output: OutputConfig, frames: int) -> list[str]:
-    """The audio file, cut or filled with silence: the film's length rules."""
-    if output.audio is None:
+def audio_input(output: OutputConfig, frames: int, source: Sequence[str]) -> list[str]:
+    """The sound, cut or filled with silence: the film's length rules.
+
+    Args:
+        source: the arguments that open the sound file; none for a film without sound.
+    """
+    if not source:
         return ["-map", "0:v:0"]
     length = f"{float(frames / output.fps):.6f}"  # seconds
     fitted = ["-af", f"atrim=end={length},apad=whole_dur={length}", "-ar", "48000", "-ac", "2"]
-    # To ffmpeg a playlist is an audio file too; it may name other files, but not the network.
-    source = ["-protocol_whitelist", "file", "-i", f"file:{output.audio}"]
     return [*source, "-map", "0:v:0", "-map", "1:a:0", *fitted, *CODECS[output.format].audio]
 
 
@@ -193,23 +254,18 @@ def video_output(output: OutputConfig, small: bool) -> list[str]:
         small: for AV1, whether to take libaom, as SVT-AV1 can't (see `encode.needs_aom`).
     """
     codec = CODECS[output.format]
-    encoder = aom_av1 if output.format == "av1" and small else codec.encoder
+    encoder, pixels = codec.encoder, codec.pixels
+    if output.format == "av1" and small:
+        encoder = aom_av1
+    if output.chroma == 444:
+        encoder, pixels = x264_444, "yuv444p"
     options = [*encoder(output.quality), "-f", codec.muxer]
-    if codec.pixels is None:
+    if codec.times is not None:
+        options += codec.times(0 if output.repeat in (None, "forever") else int(output.repeat))
+    if pixels is None:
         return options
     scale = "scale=out_color_matrix=bt709:out_range=tv:flags=lanczos+accurate_rnd+full_chroma_int"
     named = "range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
-    options += ["-vf", f"{scale},format={codec.pixels},setparams={named}"]
+    options += ["-vf", f"{scale},format={pixels},setparams={named}"]
     # The index in front lets a browser begin before it has the whole file.
     return [*options, *(["-movflags", "+faststart"] if codec.muxer in ("mp4", "mov") else [])]
-
-
-def palette_output(quality: int) -> list[str]:
-    """A picture of the film's best colours: all 256 from quality 80 on."""
-    colours = f"palettegen=max_colors={min(256, 16 + 3 * quality)}"
-    return ["-vf", colours, "-frames:v", "1", "-c:v", "png", "-f", "image2pipe"]
-
-
-def palette_input(palette: Path) -> list[str]:
-    """That picture as the second input; `png_pipe` expands no pattern in its name."""
-    return ["-f", "png_pipe", "-i", f"file:{palette}", "-lavfi", "paletteuse=dither=sierra2_4a"]

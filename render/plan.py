@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
+from math import ceil, floor
 from typing import Any
 
 from render.anchors import early, held
@@ -32,6 +33,9 @@ NEXT = "plan.next"  # the plan of `mode=plan` beside the one by which frames wer
 # Encoders made once: a long plan has hundreds of thousands of lines.
 ONE_SPELLING = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 READABLE = json.JSONEncoder(ensure_ascii=False)
+
+NEARLY = 0.05  # of a frame: so near to a keyframe no one sees that it is not met
+LARGEST_PART = 16  # of a rate that is suggested: 64/5 has 5
 
 PICTURE_FIELDS = ("images", "strength", "control")
 
@@ -243,13 +247,38 @@ def canonical(value: object) -> bytes:
 
 def grid_warnings(timeline: Timeline, fps: Fraction) -> Iterator[str]:
     """Keyframes that fall between two frames are never shown exactly."""
-    off = [k.time for k in timeline.keyframes if (k.time * fps).denominator != 1]
+    times = [frame.time for frame in timeline.keyframes]
+    off = [time for time in times if not is_met(float(time), float(fps), NEARLY)]
     if off:
-        times = ", ".join(f"{float(time):g}" for time in off[:5]) + (" …" if len(off) > 5 else "")
+        shown = ", ".join(f"{float(time):g}" for time in off[:5]) + (" …" if len(off) > 5 else "")
+        rate = meeting_rate([float(time) for time in times], float(fps))
+        way_out = f"output.fps={rate} meets them all" if rate else "choose another output.fps"
         yield (
-            f"keyframes at {times} s fall between frames at {float(fps):g} fps and are not shown "
-            'exactly; give their time in frames ("36f") or choose another output.fps'
+            f"keyframes at {shown} s fall between frames at {float(fps):g} fps and are not shown "
+            f'exactly; {way_out}, or give their times in frames ("36f")'
         )
+
+
+def is_met(time_s: float, fps: float, within: float) -> bool:
+    """Whether a frame stands at a time, to within a part of a frame."""
+    return abs(time_s * fps - round(time_s * fps)) <= within
+
+
+def meeting_rate(times_s: Sequence[float], fps: float) -> Fraction | None:
+    """The rate near `fps` at which a frame stands at each of the times: the nearest that meets
+    them exactly, else the simplest that meets them nearly, as where beats are rounded."""
+    rates = {
+        Fraction(count, part)
+        for part in range(1, LARGEST_PART + 1)
+        for count in range(ceil(fps * part * 3 / 4), floor(fps * part * 3 / 2) + 1)
+    }
+    near = sorted(rates, key=lambda rate: abs(float(rate) - fps))
+    simple = sorted(near, key=lambda rate: rate.denominator)
+    for within, order in ((1e-6, near), (NEARLY / 5, simple)):
+        for rate in order:
+            if all(is_met(time, float(rate), within) for time in times_s):
+                return rate
+    return None
 
 
 def noise_warnings(timeline: Timeline, recipe: Recipe, scheduler: str) -> Iterator[str]:

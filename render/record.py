@@ -79,14 +79,19 @@ def is_content(value: object) -> bool:
     return isinstance(value, list) and list(map(type, value)) == [int, str]
 
 
-def video_record(video: Path, digest: str, before: Content | None = None) -> dict[str, Any]:
+def video_record(
+    video: Path, digest: str, size: tuple[int, int], before: Content | None = None
+) -> dict[str, Any]:
     """What run.json keeps of a video, to know it again.
 
     Args:
+        size: width and height in pixels.
         before: content of the video whose name this one is about to take.
     """
     time_ns = video.lstat().st_mtime_ns
-    return {"digest": digest, "mtime_ns": time_ns, "content": content_of(video), "before": before}
+    content = content_of(video)
+    made = {"digest": digest, "mtime_ns": time_ns, "size": list(size)}
+    return {**made, "content": content, "before": before}
 
 
 def content_of(path: Path) -> Content:

@@ -70,6 +70,8 @@ class Timeline:
     keyframes: tuple[Keyframe, ...]
     duration: Fraction
     loop: bool
+    open: bool = False
+    """Without the frame that stands at its end."""
 
 
 def resolve(
@@ -116,7 +118,8 @@ def resolve(
             order, frames, (written.keyframes[key] for key in order), strict=True
         )
     )
-    return Timeline(keyframes, length or keyframes[-1].time, written.loop)
+    opens = written.end == "open"
+    return Timeline(keyframes, length or keyframes[-1].time, written.loop, opens)
 
 
 def seconds(moment: Moment, fps: Fraction) -> Fraction:
@@ -153,6 +156,10 @@ def length_mistakes(
     if written.loop and length == last:
         what = f"the last keyframe stands at {float(last):g} s; a loop comes back after it"
         return [("duration", what)]
+    if written.loop and written.end == "open":
+        return [
+            ("end", "a loop ends before its first frame comes again, so it is open; leave it out")
+        ]
     if (length or last) * fps > MAX_FRAMES:
         return [("duration" if length else "keyframes", f"more than {MAX_FRAMES:,} frames")]
     return []
@@ -222,9 +229,11 @@ def normalised(weights: Mapping[Key, float]) -> tuple[tuple[Key, float], ...]:
 
 
 def frame_times(timeline: Timeline, fps: Fraction) -> list[Fraction]:
-    """k/fps for k = 0 … round(T·fps); a loop's last frame is its first and is not repeated."""
+    """k/fps for k = 0 … round(T·fps); a loop's last frame is its first and is not repeated, and a
+    film with an open end leaves its last frame out."""
     last = round(timeline.duration * fps)
-    return [Fraction(k) / fps for k in range(max(last, 1) if timeline.loop else last + 1)]
+    leaves_out = timeline.loop or timeline.open
+    return [Fraction(k) / fps for k in range(max(last, 1) if leaves_out else last + 1)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import render
@@ -20,7 +20,7 @@ from render.errors import DamagedFrame, FramesFailed, RenderError
 from render.ffmpeg import ffmpeg_version
 from render.files import make_folder, sync_folder
 from render.film import Film, check_unchanged
-from render.formats import suffix, video_digest
+from render.formats import Size, video_digest
 from render.kept import Models
 from render.ours import make_way, set_aside
 from render.plan import FrameSpec, PlannedFrame
@@ -37,9 +37,11 @@ from render.record import (
 from render.rendering import Awaited, Failure, render_frames
 from render.report import Outcome, Reporter, show_outcome, write_run_json
 from render.sheet import contact_sheet, shows_plan
+from render.sound import opened_sound, sound_digest
 from render.store import State, Verdict
 from render.survey import missing_frames, survey
 from render.threads import compressed_at_once
+from render.video_names import size_of, sized, usual_name
 from render.words import plural
 
 if TYPE_CHECKING:
@@ -252,31 +254,59 @@ class Work:
 
     def make_video(self) -> Path | None:
         """Encode, unless the video that is there was made of the same frames in the same way."""
-        film, output = self.film, self.film.config.output
+        film, output = self.film, self.film.output
         if output.format == "frames":
             return None
-        target = film.folder / f"{film.config.name}{suffix(output.format)}"
+        target, old_size = self.video_place()
         digests = [frame.digest for frame in film.plan.frames]
-        digest = video_digest(digests, output, film.size, ffmpeg_version())
-        record = self.recorded_videos().get(target.name, {})
-        content = known_content(target, record)
-        same = (record.get("digest"), record.get("content")) == (digest, content)
-        self.video_kept = content is not None and same
-        if not self.video_kept:
-            self.encode(target, digest, content)
+        with opened_sound(output.audio) as sound:
+            heard = None if sound is None else sound_digest(sound)
+            digest = video_digest(digests, output, film.size, ffmpeg_version(), heard)
+            record = self.recorded_videos().get(target.name, {})
+            content = known_content(target, record)
+            same = (record.get("digest"), record.get("content")) == (digest, content)
+            self.video_kept = content is not None and same
+            if not self.video_kept:
+                self.encode(target, digest, content, sound, old_size)
         return target
 
-    def encode(self, target: Path, digest: str, before: Content | None) -> None:
+    def video_place(self) -> tuple[Path, Size | None]:
+        """Where the video goes, and the size of the one that has to make way for it, if any."""
+        film = self.film
+        name = usual_name(film.config.name, film.output, film.config.sampling)
+        usual, known = film.folder / name, self.recorded_videos()
+        of_its_size = sized(usual, film.size)
+        if known_content(of_its_size, known.get(of_its_size.name, {})) is not None:
+            return of_its_size, None
+        record = known.get(name, {})
+        old_size = size_of(record.get("size"))
+        if old_size in (None, film.size) or known_content(usual, record) is None:
+            return usual, None
+        own = film.size == (film.model.width, film.model.height)
+        return (usual, old_size) if own else (of_its_size, None)
+
+    def encode(
+        self,
+        target: Path,
+        digest: str,
+        before: Content | None,
+        sound: int | None,
+        old_size: Size | None,
+    ) -> None:
         """The video, recorded before it takes its name; what is not ours there makes way.
 
         Args:
             before: content of the video of ours that stands there, or None.
+            sound: the descriptor of the sound file.
+            old_size: the size of the video of ours that gets a name with its size.
         """
         film = self.film
         pngs = [store.stored_path(film.store, frame.digest) for frame in film.plan.frames]
 
         def vouch(fresh: Path) -> None:
-            self.videos[target.name] = video_record(fresh, digest, before)
+            if old_size is not None:
+                self.move_aside(target, old_size)
+            self.videos[target.name] = video_record(fresh, digest, film.size, before)
             self.record()
             if before is None and os.path.lexists(target):
                 self.reporter.warn(f"{target} is not ours; it is now {set_aside(target).name}")
@@ -287,7 +317,27 @@ class Work:
             self.reporter.progress("encode", len(pngs)) as bar,
         ):
             about = self.metadata()
-            encode(pngs, target, film.config.output, film.size, about, bar.reach, on_checked=vouch)
+            encode(
+                pngs,
+                target,
+                film.output,
+                film.size,
+                about,
+                bar.reach,
+                on_checked=vouch,
+                sound=sound,
+            )
+
+    def move_aside(self, video: Path, size: Size) -> None:
+        """Give a video of ours of another size a name with its size."""
+        aside, record = sized(video, size), self.recorded_videos()[video.name]
+        self.videos[aside.name] = record
+        self.record()
+        if os.path.lexists(aside):
+            self.reporter.warn(f"{aside} is not ours; it is now {set_aside(aside).name}")
+        video.rename(aside)
+        sync_folder(aside.parent)
+        self.reporter.say(f"{video.name} of {size[0]}×{size[1]} is now {aside.name}")
 
     @contextmanager
     def discarding(self) -> Iterator[None]:
@@ -309,9 +359,9 @@ class Work:
         return videos_made(read_run_json(self.film.folder / "run.json")) | self.videos
 
     def metadata(self) -> dict[str, str]:
-        """What the video file says of itself."""
-        config = self.film.config.model_dump(exclude_none=True)
-        about = {"plan": self.film.plan.digest, "config": config}
+        """What the video file says of itself, which everyone may read who gets it."""
+        config = self.film.config.model_dump(exclude_none=True, exclude={"root"})
+        about = {"plan": self.film.plan.digest, "config": without_folders(config)}
         made = f"render {render.__version__}"
         text = json.dumps(about, ensure_ascii=False, default=str)
         return {"title": self.film.config.name, "comment": text, "encoded_by": made}
@@ -387,6 +437,15 @@ class Work:
             "versions": versions(),
         }
         write_run_json(film.folder / "run.json", data)
+
+
+def without_folders(value: Any) -> Any:
+    """Nested data in which every path is the name of its file alone: folders name people."""
+    if isinstance(value, PurePath):
+        return value.name
+    if isinstance(value, dict):
+        return {key: without_folders(item) for key, item in value.items()}
+    return [without_folders(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def in_words(spec: FrameSpec) -> str:

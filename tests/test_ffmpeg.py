@@ -112,8 +112,8 @@ def test_a_signal_while_it_starts_ends_the_child(
     stand_in("trap '' TERM INT HUP; while true; do sleep 0.1; done")
     started: list[int] = []
 
-    def start(arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-        process = begin(arguments)
+    def start(arguments: Sequence[str], keep: Sequence[int]) -> subprocess.Popen[bytes]:
+        process = begin(arguments, keep)
         started.append(process.pid)
         os.kill(os.getpid(), signal.SIGTERM)
         return process

@@ -8,13 +8,14 @@ from typing import get_args
 import pytest
 
 from render.config import Format, OutputConfig
-from render.errors import EncodeError
 from render.formats import (
     CODECS,
     FASTEST_GIF,
     LONGEST_TAG,
     audio_mistake,
+    output_mistakes,
     rate_mistake,
+    resolved,
     suffix,
     tags,
     video_digest,
@@ -89,14 +90,15 @@ def test_a_gif_that_players_slow_down_is_a_mistake() -> None:
     assert rate_mistake(OutputConfig(format="mp4", fps="60")) is None
 
 
-def test_a_videos_digest_covers_what_changes_it(tmp_path: Path) -> None:
-    sound, same_sound = (sound_file(tmp_path / name, b"one") for name in ("a.wav", "b.wav"))
-    other_sound = sound_file(tmp_path / "c.wav", b"two")
-
+def test_a_videos_digest_covers_what_changes_it() -> None:
     def digest(
-        *frames: str, version: str = "9", size: tuple[int, int] = SIZE, **output: object
+        *frames: str,
+        version: str = "9",
+        size: tuple[int, int] = SIZE,
+        sound: str | None = None,
+        **output: object,
     ) -> str:
-        return video_digest(frames or ("a", "b"), OutputConfig(**output), size, version)
+        return video_digest(frames or ("a", "b"), OutputConfig(**output), size, version, sound)
 
     others = [
         digest("a"),
@@ -107,11 +109,33 @@ def test_a_videos_digest_covers_what_changes_it(tmp_path: Path) -> None:
         digest(fps="24"),
         digest(format="webm"),
         digest(quality=81),
-        digest(audio=sound),
-        digest(audio=other_sound),
+        digest(sound="one"),
+        digest(sound="two"),
+        digest(chroma=444),
+        digest(format="gif"),
+        digest(format="gif", repeat=1),
+        digest(format="gif", repeat="forever"),
     ]
     assert len({digest(), *others}) == len(others) + 1
     assert digest(fps="12") == digest(fps=12.0) == digest()
-    assert digest(audio=sound) == digest(audio=same_sound)
-    with pytest.raises(EncodeError, match="absent"):
-        digest(audio=tmp_path / "absent.wav")
+
+
+def test_a_loop_is_shown_for_ever_and_a_film_once() -> None:
+    for name in PICTURES:
+        assert resolved(OutputConfig(format=name), loop=True).repeat == "forever"
+        assert resolved(OutputConfig(format=name), loop=False).repeat == 1
+        assert resolved(OutputConfig(format=name, repeat=3), loop=True).repeat == 3
+    for name in [*VIDEOS, "frames"]:
+        assert resolved(OutputConfig(format=name), loop=True).repeat is None
+
+
+def test_what_a_format_can_not_do_is_a_mistake() -> None:
+    for name in [*VIDEOS, "frames"]:
+        (told,) = output_mistakes(OutputConfig(format=name, repeat=2))
+        assert str(told).startswith(f"output.repeat: {name} can't say how often it is shown")
+        assert "gif, webp, apng" in str(told)
+    for name in sorted({*CODECS, "frames"} - {"mp4"}):
+        (told,) = output_mistakes(OutputConfig(format=name, chroma=444))
+        assert str(told).startswith("output.chroma: goes with output=mp4")
+    assert output_mistakes(OutputConfig(chroma=444)) == []
+    assert all(output_mistakes(OutputConfig(format=name, repeat=2)) == [] for name in PICTURES)

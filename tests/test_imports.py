@@ -18,11 +18,11 @@ TABLE = """
     colours images control parts
     lora_parts loras memory fit devices engines heap
     threads plan branches
-    lock signals plan_json store cost arriving
+    lock signals streams plan_json store cost arriving
     noise batches ahead starts leaves deepcache early prefix blend texts assemble attention layout
     upsampling winograd linear inplace residuals pipeline lora_layers adapters graphs compiled
     calibrated converted diffusion loading
-    formats ffmpeg encode
+    ffmpeg formats video_names sound encode
     progress sheet report
     prompts film kept rendering behind survey record work
     run

@@ -73,7 +73,10 @@ def picture(spec, width: int, height: int, blocks: int = 1) -> np.ndarray:
 
 def noise(spec: dict, width: int, height: int, blocks: int = 1) -> np.ndarray:
     """Noise out of the digest of a spec, which may come out of a frame's PNG."""
-    anyhow = {key: sorted(v) if isinstance(v, list | tuple) else v for key, v in spec.items()}
+    anyhow = {
+        key: sorted(v, key=json.dumps) if isinstance(v, list | tuple) else v
+        for key, v in spec.items()
+    }
     digest = hashlib.sha256(json.dumps(anyhow, sort_keys=True).encode()).digest()
     generator = np.random.default_rng(int.from_bytes(digest[:8]))
     small = generator.integers(0, 256, (height // blocks, width // blocks, 3), dtype=np.uint8)

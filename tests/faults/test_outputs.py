@@ -3,14 +3,18 @@
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import subprocess
 import sys
 import time
 
+import imageio_ffmpeg
 import pytest
 from command_line import CHECKOUT
+
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
 
 def count(place, name):
@@ -131,3 +135,130 @@ def test_at_a_terminal_it_asks(unused, typed, left):
     assert process.wait(timeout=60) == 0
     os.close(controller)
     assert len(stored(unused)) == left
+
+
+# --- videos ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def film(calls):
+    """Calls `render` on a film of five frames, without a model; gives the answer."""
+    calls.site.timeline("t", [{"at": 0, "prompt": "one"}, {"at": 1, "prompt": "two"}])
+
+    def film(root, *arguments):
+        answer = calls("+timeline=t", f"root={root}", "output.fps=4", *arguments)
+        assert answer.code == 0, answer.err
+        return answer
+
+    film.folder = lambda root: calls.site.here / root / "t"
+    return film
+
+
+def videos(film, root):
+    """Content of all videos of a run, by name."""
+    there = film.folder(root).glob("t*.*")
+    return {path.name: path.read_bytes() for path in there}
+
+
+def frame_size(film, root, name):
+    told = subprocess.run(
+        [FFMPEG, "-i", film.folder(root) / name], capture_output=True, check=False
+    )
+    return re.search(r", (\d+x\d+)[, ]", told.stderr.decode())[1]
+
+
+KINDS = {
+    "t.mp4": [],
+    "t.av1.mp4": ["output=av1"],
+    "t.444.mp4": ["output.chroma=444"],
+    "t.draft.mp4": ["sampling.speed=draft"],
+    "t.balanced.mp4": ["sampling.speed=balanced"],
+    "t.draft.every-2.mp4": ["sampling.speed=draft", "sampling.every=2"],
+    "t.guidance_interval-0-0.8.mp4": ["sampling.guidance_interval=[0,0.8]"],
+    "t.draft.webm": ["output=webm", "sampling.speed=draft"],
+    "t.webm": ["output=webm"],
+    "t.gif": ["output=gif"],
+}
+
+
+@pytest.mark.parametrize(
+    "order", [list(KINDS), list(reversed(KINDS))], ids=["in order", "reversed"]
+)
+def test_a_film_of_another_kind_replaces_none(film, order, request):
+    root, before = request.node.callspec.id.replace(" ", "-"), {}
+    for name in order:
+        answer = film(root, *KINDS[name])
+        assert f"outputs/t/{name}".replace("outputs", root) in answer.out
+        after = videos(film, root)
+        assert set(after) == {*before, name}
+        assert after.items() >= before.items()
+        before = after
+    for name in order:  # each is known again, and nothing is made twice
+        assert f"{name} (as it was)" in film(root, *KINDS[name]).out
+    assert videos(film, root) == before
+
+
+SMALL = ["output.width=64", "output.height=64"]
+
+
+def test_the_plain_name_is_that_of_the_models_own_size(film):
+    film("small-first", *SMALL)
+    small = videos(film, "small-first")["t.mp4"]
+    answer = film("small-first")
+    assert "t.mp4 of 64×64 is now t.64x64.mp4" in answer.err
+    assert set(videos(film, "small-first")) == {"t.mp4", "t.64x64.mp4"}
+    assert videos(film, "small-first")["t.64x64.mp4"] == small
+    assert frame_size(film, "small-first", "t.mp4") == "128x128"
+    assert "t.64x64.mp4 (as it was)" in film("small-first", *SMALL).out
+    assert "t.mp4 (as it was)" in film("small-first").out
+
+
+def test_another_size_gets_a_name_that_says_so(film):
+    film("plain-first")
+    plain = videos(film, "plain-first")["t.mp4"]
+    film("plain-first", *SMALL)
+    film("plain-first", "output.width=64", "output.height=32", "sampling.speed=draft")
+    assert "t.64x64.mp4" in film("plain-first", *SMALL, "output.quality=50").out
+    assert videos(film, "plain-first")["t.mp4"] == plain
+    assert set(videos(film, "plain-first")) == {"t.mp4", "t.64x64.mp4", "t.draft.mp4"}
+    assert frame_size(film, "plain-first", "t.64x64.mp4") == "64x64"
+
+
+def test_an_encoder_that_fails_moves_nothing(film, calls):
+    film("failing", *SMALL)
+    before = videos(film, "failing")
+    env = {"IMAGEIO_FFMPEG_EXE": "/bin/false"}
+    answer = calls("+timeline=t", "root=failing", "output.fps=4", env=env)
+    assert answer.code == 4
+    assert videos(film, "failing") == before
+
+
+def test_somebody_elses_file_under_the_name_with_the_size_is_set_aside(film):
+    film("foreign", *SMALL)
+    (film.folder("foreign") / "t.64x64.mp4").write_text("mine")
+    film("foreign")
+    assert (film.folder("foreign") / "t.64x64.mp4.set-aside-1").read_text() == "mine"
+    assert frame_size(film, "foreign", "t.64x64.mp4") == "64x64"
+
+
+@pytest.mark.parametrize("size", ["[64]", '["64", 64]', "{}", "[-1, 5]", "[NaN, 3]", "[true, 1]"])
+def test_a_size_that_is_none_is_passed_over(film, size):
+    film("odd", *SMALL)
+    path = film.folder("odd") / "run.json"
+    told = json.loads(path.read_text())
+    told["videos"]["t.mp4"]["size"] = json.loads(size)
+    path.write_text(json.dumps(told, indent=2, sort_keys=True))
+    film("odd", "output.quality=30")
+    assert set(videos(film, "odd")) == {"t.mp4"}
+    shutil.rmtree(film.folder("odd"))
+
+
+def test_timelines_of_two_folders_have_runs_of_their_own(calls):
+    for folder in ("sub", "sub2", "sub/sub"):
+        path = calls.site.here / "configs" / "timeline" / folder / "deep.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"keyframes: [{{at: 0, prompt: {folder}}}]\n")
+        answer = calls(f"+timeline={folder}/deep", "root=deep", *SMALL)
+        assert answer.code == 0, answer.err
+    runs = {path.name for path in (calls.site.here / "deep").iterdir() if path.name != ".store"}
+    assert runs == {"sub-deep", "sub2-deep", "sub-sub-deep"}
