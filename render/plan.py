@@ -265,17 +265,16 @@ def is_met(time_s: float, fps: float, within: float) -> bool:
 
 
 def meeting_rate(times_s: Sequence[float], fps: float) -> Fraction | None:
-    """The rate near `fps` at which a frame stands at each of the times: the nearest that meets
-    them exactly, else the simplest that meets them nearly, as where beats are rounded."""
+    """The rate nearest to `fps` at which a frame stands at each of the times: one that meets them
+    exactly, else one that meets them nearly, as where beats are rounded."""
     rates = {
         Fraction(count, part)
         for part in range(1, LARGEST_PART + 1)
         for count in range(ceil(fps * part * 3 / 4), floor(fps * part * 3 / 2) + 1)
     }
     near = sorted(rates, key=lambda rate: abs(float(rate) - fps))
-    simple = sorted(near, key=lambda rate: rate.denominator)
-    for within, order in ((1e-6, near), (NEARLY / 5, simple)):
-        for rate in order:
+    for within in (1e-6, NEARLY / 5):
+        for rate in near:
             if all(is_met(time, float(rate), within) for time in times_s):
                 return rate
     return None

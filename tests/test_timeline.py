@@ -1,7 +1,9 @@
 """Timelines: rational times, every keyframe hit once, weights on their way from one to the next."""
 
+import re
 from fractions import Fraction
 from itertools import pairwise
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from render.config import SamplingConfig, TimelineConfig
 from render.errors import ConfigError
-from render.plan import Recipe, make_plan
+from render.plan import Recipe, make_plan, meeting_rate
 from render.timeline import frame_times, resolve, values_at
 
 quick = settings(deadline=None, max_examples=60)
@@ -129,6 +131,65 @@ def test_keyframes_off_the_grid_are_warned_of():
     assert "keyframes at 1.3 s fall between frames at 12 fps" in warning
     assert '("36f")' in warning
     assert planned([{"at": 0, "prompt": "a"}, {"at": "31f", "prompt": "b"}], 12).warnings == ()
+
+
+BEAT = Fraction(15, 32)  # seconds, at 128 a minute
+
+
+def beats(count, spelled=float):
+    return [{"at": spelled(BEAT * beat), "prompt": f"p{beat}"} for beat in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("keyframes", "fps", "meeting"),
+    [
+        (beats(9), 12, "64/5"),
+        (beats(9, lambda time: round(float(time), 3)), 12, "64/5"),
+        (beats(9), 24, "352/15"),
+        (beats(9), 30, "448/15"),
+        ([{"at": 0.48 * beat, "prompt": f"p{beat}"} for beat in range(5)], 12, "25/2"),
+        ([{"at": 0, "prompt": "a"}, {"at": 0.7}, {"at": 2}], 12, "10"),
+    ],
+)
+def test_the_rate_that_meets_the_keyframes_is_suggested(keyframes, fps, meeting):
+    (warning,) = planned(keyframes, fps).warnings
+    found = re.search(r"output\.fps=(\S+) meets them all", warning)[1]
+    assert found == meeting
+    assert planned(keyframes, Fraction(found)).warnings == ()
+
+
+def test_keyframes_that_no_near_rate_meets_are_named_without_one():
+    keyframes = [{"at": at, "prompt": f"p{at}"} for at in (0, 0.317, 0.511, 1.3331, 1.9973)]
+    (warning,) = planned(keyframes, 12).warnings
+    assert "choose another output.fps" in warning
+    assert "meets" not in warning
+
+
+def test_a_keyframe_that_is_met_is_not_listed():
+    keyframes = [{"at": at, "prompt": f"p{at}"} for at in (0, 0.083, 0.3333, 0.45, 1)]
+    (warning,) = planned(keyframes, 12).warnings
+    assert warning.startswith("keyframes at 0.45 s fall between")
+
+
+def test_fifty_thousand_keyframes_off_the_grid_are_warned_of_quickly():
+    times = [float(beat * BEAT) + 0.0017 * (beat == 49_999) for beat in range(50_000)]
+    began = process_time()
+    assert meeting_rate(times, 59.94) is None
+    assert process_time() - began < 5
+
+
+@pytest.mark.parametrize(("fps", "frames"), [(12, 96), (Fraction(64, 5), 102), (1, 8)])
+def test_an_open_end_leaves_out_the_frame_at_the_end(fps, frames):
+    keyframes = [{"at": 0, "prompt": "a"}, {"at": 8, "prompt": "b"}]
+    closed, opened = planned(keyframes, fps), planned(keyframes, fps, end="open")
+    assert len(opened.frames) == frames
+    assert opened.frames == closed.frames[:-1]
+
+
+def test_an_open_film_has_a_frame_and_an_open_loop_is_a_mistake():
+    assert len(planned([{"at": 0, "prompt": "a"}], 12, end="open").frames) == 1
+    with pytest.raises(ConfigError, match=r"timeline\.end: a loop .* leave it out"):
+        planned([{"at": 0, "prompt": "a"}], 12, end="open", loop=True, duration=2)
 
 
 def test_times_are_rational():
