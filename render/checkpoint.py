@@ -6,6 +6,7 @@ could run code or reach outside of the folder is named here, at planning time, w
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +15,14 @@ from typing import Any
 from render.errors import ConfigError, Mistake
 from render.families import FAMILIES, Family, ModelSource, family_mistake
 from render.models import CONFIG, config_of, encoder_of, read_json
-from render.singlefile import PICKLES, broken, names_in, parts_held
+from render.singlefile import (
+    MOST_HEADER_BYTES,
+    PICKLES,
+    broken,
+    header_length,
+    names_in,
+    parts_held,
+)
 from render.vocabulary import vocabulary_mistakes
 from render.weights import (
     STEMS,
@@ -27,6 +35,8 @@ from render.weights import (
 )
 
 LIBRARIES = ("diffusers", "transformers")
+LOADED_CODE = {f"{library}.py" for library in LIBRARIES}  # diffusers looks for it in components
+MOST_FILES = 10_000
 SAFETY_CHECKER = "stable_diffusion"  # named as a library in old folders; never loaded
 PROCESSORS = ("Processor", "FeatureExtractor")
 SCHEDULER_CONFIG = "scheduler_config.json"
@@ -176,16 +186,40 @@ def config_name(class_name: str) -> str:
 
 
 def code_mistakes(folder: Path) -> list[Mistake]:
-    """Python files and what leads to code or weights elsewhere: such a model is not run."""
-    found = [
-        Mistake(str(path), "is code; models are data here") for path in sorted(folder.rglob("*.py"))
-    ]
-    for path in sorted(folder.rglob("*config.json")):
-        if path.name == "adapter_config.json":
+    """Everything that leads to code or weights elsewhere: such a model is not run."""
+    found = []
+    for path in walked(folder):
+        if path.name in LOADED_CODE:
+            what = f"would be run in place of {path.stem}; remove it"
+            found.append(Mistake(str(path), f"is code; models are data here: it {what}"))
+        elif path.name == "adapter_config.json":
             found.append(Mistake(str(path), "names a model elsewhere; merge the adapter first"))
-        elif "auto_map" in read_json(path):
+        elif path.name.endswith("config.json") and "auto_map" in read_json(path):
             found.append(Mistake(str(path), "has an auto_map, which names code of the model's own"))
     return found
+
+
+def code_notes(folder: Path) -> list[str]:
+    """Lines about Python files beside the weights, which nobody asked for: they stay unread."""
+    stray = [path for path in walked(folder) if path.suffix == ".py"]
+    return [f"{path} is code and stays unread; models are data here" for path in stray[:3]] + (
+        [f"{len(stray) - 3:,} more Python files in {folder} stay unread"] if stray[3:] else []
+    )
+
+
+def walked(folder: Path) -> list[Path]:
+    """Every file in a folder and those below it, sorted; folders behind links are not entered.
+
+    Raises:
+        ConfigError: there are so many that this is no model's folder.
+    """
+    found: list[Path] = []
+    for place, _, names in os.walk(folder):
+        found += [Path(place, name) for name in names]
+        if len(found) > MOST_FILES:
+            what = f"holds more than {MOST_FILES:,} files; give the folder of one model"
+            raise ConfigError([Mistake(str(folder), what)])
+    return sorted(found)
 
 
 def weight_mistakes(
@@ -203,6 +237,10 @@ def weight_mistakes(
         return []
     if not (weights := sorted(component.glob("*.safetensors"))):
         return [Mistake(str(component), f"has {only_pickles(component)}")]
+    lengths = [length for path in weights if (length := header_length(path)) <= MOST_HEADER_BYTES]
+    if sum(lengths) > MOST_HEADER_BYTES:
+        what = f"has headers of {sum(lengths):,} bytes in {len(lengths):,} files"
+        return [Mistake(str(component), f"{what}, which no model has; download it again")]
     wrong = [Mistake(str(path), why) for path in weights if (why := broken(path))]
     wrong += shard_mistakes(component)
     return wrong or list(choice_mistakes(component, library, variant))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from render import formats
-from render.checkpoint import check_index, check_model
+from render.checkpoint import check_index, check_model, code_notes
 from render.config import ModelConfig, OutputConfig, RunConfig
 from render.control import Pictures, followed_pictures, picture_warnings
 from render.cost import TIMINGS_NAME
@@ -205,6 +205,7 @@ def sound_model(written: ModelConfig, known: dict[str, Any]) -> Model:
     model = model_with_parts(written, known)
     if model.source.folder:
         check_model(model.source, model.source.folder)
+        model = replace(model, notes=(*model.notes, *code_notes(model.source.folder)))
     elif model.tokenizer:
         check_index(model.tokenizer.parent / "model_index.json")
     return model

@@ -22,6 +22,8 @@ from render.files import read_regular
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # none of them runs another program
 DEEP = ("I", "F")  # modes of 16 and 32 bits, which Pillow would cut off at white
 MAX_BYTES = 1 << 28
+MOST_PIXELS = 1 << 26  # 8192 × 8192
+ROWS = 512  # of a picture that are laid on white at a time
 CONVERTED = b"\0in sRGB"
 
 
@@ -79,15 +81,24 @@ def upright(picture: Image.Image) -> Image.Image:
     """The picture as its EXIF data says it is held."""
     if picture.mode.startswith(DEEP):
         raise UnusableImage(f"has more than 8 bits a pixel ({picture.mode}); save it with 8")
-    return ImageOps.exif_transpose(picture)
+    if picture.width * picture.height > MOST_PIXELS:
+        count = f"{picture.width} × {picture.height} pixels"
+        raise UnusableImage(f"has {count}, more than {MOST_PIXELS:,}; save it smaller")
+    ImageOps.exif_transpose(picture, in_place=True)  # a copy would take as much memory again
+    return picture
 
 
 def on_white(picture: Image.Image) -> Image.Image:
     """The picture in RGB, on white where it is transparent."""
     if not picture.has_transparency_data:
         return picture.convert("RGB")
-    layer = picture.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    whole = Image.new("RGB", picture.size)
+    for top in range(0, picture.height, ROWS):  # since every step takes memory for a copy
+        rows = picture.crop((0, top, picture.width, min(top + ROWS, picture.height)))
+        layer = rows.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        whole.paste(Image.alpha_composite(white, layer).convert("RGB"), (0, top))
+    return whole
 
 
 def fitted(picture: Image.Image, width: int, height: int) -> Image.Image:

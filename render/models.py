@@ -13,8 +13,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from pathlib import Path
@@ -38,7 +38,7 @@ from render.files import (
     write_whole,
 )
 from render.ours import make_way, unsaid
-from render.reading import UnreadableFile, read_object
+from render.reading import VOCABULARY_BYTES, UnreadableFile, read_object
 from render.received import read_memory
 from render.singlefile import (
     check_readable,
@@ -52,9 +52,11 @@ from render.weights import only_variant
 
 IDENTITY_SUFFIXES = {".json", ".model", ".safetensors", ".txt"}
 CONFIG = "config.json"
+MOST_COUNTED, MOST_LATENT = 1 << 24, 1 << 12
 COMMIT = re.compile(r"[0-9a-f]{40}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 REMEMBERED_BYTES = 1 << 20  # smaller files are read faster than remembered
+SPARSE_BYTES = 1 << 30  # a larger file that hardly takes room on the disk holds no weights
 HEADER_BYTES = 1 << 16  # of a big file, read whenever it is looked at …
 SAMPLES = 64  # … with so many blocks all over it
 
@@ -227,7 +229,56 @@ def encoder_of(tokenizer: str) -> str:
 def config_of(folder: Path | None, component: str, name: str = CONFIG) -> dict[str, Any]:
     """A component's config; empty if it is not there."""
     path = folder / component / name if folder else None
-    return read_json(path) if path and path.is_file() else {}
+    if not path or not path.is_file():
+        return {}
+    config = read_json(path)
+    wrong = [
+        Mistake(str(path), f"{key}: {shown(config[key])} is no setting of a model")
+        for key, fits in SETTINGS.items()
+        if config.get(key) is not None and not fits(config[key])
+    ]
+    if wrong:
+        raise ConfigError(wrong)
+    return config
+
+
+def is_count(value: object) -> bool:
+    """Whether a value can be a number of pixels, channels, layers or words."""
+    return isinstance(value, int) and 0 < value < MOST_COUNTED
+
+
+def are_counts(value: object) -> bool:
+    """Whether a value is a list of such numbers."""
+    return isinstance(value, list) and 0 < len(value) < 100 and all(map(is_count, value))
+
+
+def is_one_or_more(value: object) -> bool:
+    """Whether a value is such a number, or a list of them."""
+    return is_count(value) or are_counts(value)
+
+
+def is_latent_side(value: object) -> bool:
+    """Whether a value is a side of latents, or two of them."""
+    sides = value if isinstance(value, list) else [value]
+    return is_one_or_more(value) and max(sides) <= MOST_LATENT
+
+
+SETTINGS: Mapping[str, Callable[[object], bool]] = {
+    "_class_name": lambda value: isinstance(value, str),
+    "block_out_channels": are_counts,
+    "cross_attention_dim": is_one_or_more,
+    "encoder_block_out_channels": are_counts,
+    "hidden_size": is_count,
+    "in_channels": is_count,
+    "latent_channels": is_count,
+    "max_position_embeddings": is_count,
+    "num_hidden_layers": is_count,
+    "sample_size": is_latent_side,
+    "temperal_downsample": lambda value: isinstance(value, list) and len(value) < 100,
+    "time_cond_proj_dim": is_count,
+    "vocab_size": is_count,
+}
+"""What a plan reads of configs, each with what it must be; a model's folder is a stranger's."""
 
 
 def vae_factor(vae: Mapping[str, Any]) -> int | None:
@@ -313,9 +364,11 @@ def file_hash(file: Path, known: dict[str, Any]) -> str:
         OSError: it can't be read, is no regular file, or is being written.
     """
     key = os.path.realpath(file)
-    with opened_regular(Path(key)) as stream:
+    with opened_by_name(file) as stream:
         before = os.fstat(stream.fileno())
         stamp = stamp_of(before)
+        if wrong := size_mistake(file, stream, before):
+            raise OSError(errno.EFBIG, wrong, str(file))
         if before.st_size < REMEMBERED_BYTES:
             return hashlib.file_digest(stream, "sha256").hexdigest()
         seen = [*stamp, sampled(stream, before.st_size)]
@@ -328,6 +381,30 @@ def file_hash(file: Path, known: dict[str, Any]) -> str:
             raise OSError(errno.EBUSY, "it is being written", str(file))
     known[key] = [*seen, digest]
     return digest
+
+
+@contextmanager
+def opened_by_name(file: Path) -> Iterator[BufferedReader]:
+    """A regular file, or one that a link leads to; an OSError names it as it is called here."""
+    try:
+        with opened_regular(Path(os.path.realpath(file))) as stream:
+            yield stream
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(file)) from None
+
+
+def size_mistake(file: Path, stream: BufferedReader, status: os.stat_result) -> str | None:
+    """Why a file is far larger than one of its kind can be, so that hashing it takes for ever."""
+    if file.suffix != ".safetensors" and status.st_size > VOCABULARY_BYTES:
+        return f"has {status.st_size:,} bytes, more than any such file"
+    few = status.st_size // 8
+    if status.st_size > SPARSE_BYTES and status.st_blocks * 512 < few:
+        # Some systems tell no blocks; then they tell no holes either.
+        hole = os.lseek(stream.fileno(), 0, os.SEEK_HOLE)
+        os.lseek(stream.fileno(), 0, os.SEEK_SET)
+        if hole < few:
+            return f"has {status.st_size:,} bytes, most of which were never written"
+    return None
 
 
 def stamp_of(status: os.stat_result) -> list[int]:

@@ -6,7 +6,9 @@ layers, the tokenizer and the scheduler's settings come from a diffusers folder 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import safetensors
 from render.config import ModelConfig
 from render.errors import ConfigError, Mistake
 from render.families import Family
+from render.files import opened_regular
 
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
 CLIP_IN_FILES = ("cond_stage_model.", "conditioner.embedders.", "text_encoders.clip_")
@@ -25,6 +28,7 @@ HELD = {
     "T5EncoderModel": ("text_encoders.t5xxl.",),
 }
 """How names of weights begin where a file holds such a component beside its denoiser."""
+MOST_HEADER_BYTES = 1 << 24  # of one file, and of all that a component has; real ones have 1 MB
 FOLDERS_ONLY = {"PixArtSigmaPipeline"}  # diffusers reads none of its checkpoints from one file
 REPOSITORIES = {
     "conditioner.embedders.1.": "stabilityai/stable-diffusion-xl-base-1.0",
@@ -41,11 +45,25 @@ def is_single_file(path: Path) -> bool:
 def broken(path: Path) -> str | None:
     """Why a file is no whole safetensors file, or None. Reads its header only."""
     try:
+        if not os.path.isfile(path):
+            return "is no regular file; download it again"
+        if (length := header_length(path)) > MOST_HEADER_BYTES:
+            return f"is no whole safetensors file (its header would have {length:,} bytes)"
         with safetensors.safe_open(path, framework="numpy"):
             return None
     except (safetensors.SafetensorError, OSError) as error:
         said = (str(error).strip().splitlines() or ["unreadable"])[0]
         return f"is no whole safetensors file ({said}); download it again"
+
+
+def header_length(path: Path) -> int:
+    """The length of a safetensors file's header, as its first eight bytes say; 0 if it can't be
+    read or is no regular file: a pipe would wait for ever."""
+    try:
+        with opened_regular(Path(os.path.realpath(path))) as stream:
+            return int.from_bytes(stream.read(8), "little")
+    except OSError:
+        return 0
 
 
 def names_in(file: Path, key: str) -> frozenset[str]:
@@ -69,6 +87,14 @@ def shapes_in(file: Path, key: str) -> dict[str, tuple[int, ...]]:
         raise ConfigError([Mistake(key, f"{file} is not there")])
     if wrong := broken(file):
         raise ConfigError([Mistake(key, f"{file} {wrong}")])
+    status = file.stat()
+    stamp = status.st_mtime_ns, status.st_ctime_ns, status.st_size
+    return dict(shapes_of(file.resolve(), stamp))
+
+
+@lru_cache(maxsize=16)
+def shapes_of(file: Path, stamp: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """See `shapes_in`; read once while the file stays as it is, which `stamp` says."""
     with safetensors.safe_open(file, framework="numpy") as opened:
         names = opened.keys()
         return {name: tuple(opened.get_slice(name).get_shape()) for name in names}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,11 +13,17 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 from render.errors import ConfigError, Mistake
-from render.reading import UnreadableFile, read_object, read_whole
+from render.reading import VOCABULARY_BYTES, UnreadableFile, read_object, read_whole
 
 # CLIP's way of cutting text into words (Radford et al. 2021, the released `simple_tokenizer.py`).
 CLIP_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 MARKS = ["<|startoftext|>", "<|endoftext|>"]
+RULES = ("normalizer", "pre_tokenizer")
+MOST_RULES, MOST_PATTERN, MOST_GROWTH = 200, 1000, 1000
+ATOM = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)  # as \s or [^\s\p{L}]
+REFERENCE = re.compile(r"\\[1-9k]")
+ENDLESS = re.compile(r"\)[+*{]|\{\d{4,}")
+"""A repeated group, a long count: no tokenizer needs them, nor references to groups."""
 UNLIMITED = 10**20  # transformers writes 10^30 where nobody gave a limit
 
 
@@ -91,16 +99,53 @@ def whole_tokenizer(path: Path) -> Tokenizer:
 @lru_cache(maxsize=8)
 def parsed_tokenizer(path: Path, stamp: tuple[int, ...]) -> Tokenizer:
     """See `whole_tokenizer`; `stamp` changes with the file."""
+    written = read_object(path, VOCABULARY_BYTES)
+    if why := rule_mistake(written):
+        raise UnreadableFile(path, why)
     try:
         tokenizer = Tokenizer.from_buffer(read_whole(path))
-    except UnreadableFile:
-        raise
     except Exception as error:  # tokenizers raises bare Exceptions
         why = f"can't be read as a tokenizer: {str(error)[:200]}"
         raise UnreadableFile(path, why) from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def rule_mistake(written: Mapping[str, Any]) -> str | None:
+    """Why the rules of a tokenizer.json could take any time or memory with a short text, or None.
+
+    Its patterns are regular expressions, which can try every way to divide a text, and what it puts
+    in place of a letter can be long, and replaced in its turn.
+    """
+    rules = list(nodes([written.get(key) for key in RULES]))
+    if len(rules) > MOST_RULES:
+        return "has more rules than any tokenizer"
+    patterns = [str(rule["Regex"]) for rule in rules if "Regex" in rule]
+    if any(len(pattern) > MOST_PATTERN or is_endless(pattern) for pattern in patterns):
+        return "has a pattern that can take for ever"
+    grown = [rule.get(key) for rule in rules for key in ("content", "prepend") if key in rule]
+    if math.prod(max(1, len(str(text))) for text in grown) > MOST_GROWTH:
+        return "has replacements that can make a text endless"
+    return None
+
+
+def is_endless(pattern: str) -> bool:
+    """Whether a regular expression can try very many ways to divide a text."""
+    refers = any(REFERENCE.match(atom[0]) for atom in ATOM.finditer(pattern))
+    return refers or bool(ENDLESS.search(ATOM.sub("C", pattern)))
+
+
+def nodes(value: object) -> Iterator[dict[str, Any]]:
+    """Every object in a JSON value."""
+    waiting = [value]
+    while waiting:
+        here = waiting.pop()
+        if isinstance(here, dict):
+            yield here
+            waiting.extend(here.values())
+        elif isinstance(here, list):
+            waiting.extend(here)
 
 
 def load_tokenizer(folder: Path, kind: str = "CLIPTokenizer") -> Tokenizer | None:

@@ -170,10 +170,15 @@ def test_a_class_that_is_not_there(folder, name):
     assert f"wants diffusers.{name}, which is not there" in line
 
 
-def test_python_files_are_refused_and_not_run(folder, canary):
-    (folder / "unet" / "net.py").write_text(f"open({str(canary)!r}, 'w').close()")
+def test_python_files_are_never_run(folder, canary):
+    code = f"open({str(canary)!r}, 'w').close()"
+    for place in ("unet/net.py", "pipeline.py", "vae/autoencoder_kl.py", "tokenizer/__init__.py"):
+        (folder / place).write_text(code)
+    load(folder)
+    assert not canary.exists()
+    (folder / "unet" / "diffusers.py").write_text(code)
     (line,) = refusal(folder)
-    assert line.endswith("net.py: is code; models are data here")
+    assert "diffusers.py: is code; models are data here" in line
     assert not canary.exists()
 
 

@@ -114,8 +114,19 @@ def test_a_pipeline_of_its_own_is_refused(guarded, model, name):
     ["pipeline.py", "unet/evil_model.py", "unet/unet_2d_condition.py", "text_encoder/deep/x.py",
      "tokenizer/__init__.py"],
 )  # fmt: skip
-def test_code_in_the_folder_is_refused(guarded, model, place):
+def test_code_in_the_folder_stays_unread(guarded, model, place):
     (model / place).parent.mkdir(exist_ok=True)
+    (model / place).write_text(evil(guarded.site))
+    answer = guarded(*LOCAL, "mode=plan")
+    assert answer.code == 0, answer.err
+    assert f"model/{place} is code and stays unread" in answer.out + answer.err
+    assert not (guarded.site.logs / "imported").exists()
+    assert not answer.modules
+    shutil.rmtree(guarded.site.root)
+
+
+@pytest.mark.parametrize("place", ["unet/diffusers.py", "text_encoder/transformers.py"])
+def test_code_that_would_stand_in_for_a_library_is_refused(guarded, model, place):
     (model / place).write_text(evil(guarded.site))
     assert f"model/{place}: is code; models are data here" in refused(guarded)
 
@@ -132,7 +143,7 @@ def test_an_auto_map_is_refused(guarded, model, place):
 
 
 def test_everything_is_told_at_once(guarded, model):
-    (model / "unet" / "net.py").write_text(evil(guarded.site))
+    (model / "unet" / "diffusers.py").write_text(evil(guarded.site))
     edit(model / "text_encoder" / "config.json", auto_map={"AutoModel": "net.Net"})
     edit(model / "vae" / "config.json", auto_map={"AutoModel": "net.Net"})
     assert len(refused(guarded).splitlines()) == 3
