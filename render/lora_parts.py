@@ -167,13 +167,19 @@ def alpha_of(
     return key, float(struct.unpack(SCALARS[entry["dtype"]], written)[0])
 
 
+def kind_of(key: str) -> str:
+    """The end of a key that says what its tensor is: `dora_scale`, `lora_mid.weight`."""
+    *_, before, last = ["", *key.split(".")]
+    return f"{before}.{last}".lstrip(".") if last in ("weight", "bias") else last
+
+
 def parts_mistake(parts: Parts) -> str | None:
     """Why not every part of a file can be applied, or None."""
     if parts.halves:
         return f"is not whole: {parts.halves[0]} stands without the other matrix of its layer"
     if not parts.others:
         return None
-    kinds = Counter(key.rpartition(".")[2] for key in parts.others)
+    kinds = Counter(map(kind_of, parts.others))
     named = ", ".join(f"{kind} ({count} times)" for kind, count in kinds.most_common(4))
     if "dora_scale" in kinds:
         return (

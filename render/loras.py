@@ -36,6 +36,8 @@ TRANSFORMER = re.compile(
 CROSS_ATTENTION = re.compile(r"attn2[._](processor\.)?to_k\W?(_lora)?.*(lora_A|lora_down|\bdown)\b")
 LAYER_BY_LAYER = " alpha/rank"
 """Marks identities of LoRAs whose layers once were taken at wrong strengths."""
+KRONECKER = re.compile(r"\.lokr_")
+TAKES_LOKR = {"Flux2Pipeline", "Flux2KleinPipeline", "ZImagePipeline"}
 FROM_HIDDEN = re.compile(r"(to[._]q|attn[._]qkv|attention[._]qkv|single_blocks[._]\d+[._]linear1)$")
 """Layers of transformers that take the hidden states."""
 MADE_FOR = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "Stable Diffusion XL"}
@@ -237,6 +239,11 @@ def misfit(file: Path, family: Family, denoiser: Mapping[str, Any]) -> str | Non
     if family.denoiser == "unet" and widths and isinstance(width, int) and widths != {width}:
         own = MADE_FOR.get(width, f"one for texts of {width} channels")
         return f"is made for {purpose(file)}, and the model is {own}"
+    if any(map(KRONECKER.search, keys)) and family.pipeline not in TAKES_LOKR:
+        served = ", ".join(sorted(TAKES_LOKR))
+        return (
+            f"is a LoKr, which diffusers reads for {served}, and the model is a {family.pipeline}"
+        )
     if family.denoiser == "transformer" and (wide := transformer_width(denoiser)):
         asked = {p.shapes[0][1] for p in parts_of(file).pairs if FROM_HIDDEN.search(p.layer)}
         if asked and asked != {wide}:

@@ -256,6 +256,11 @@ def pair(layer=KOHYA, width=32, rank=2, **more):
         (pair(alpha=1, dora_scale=np.ones((1, 32))), "dora_scale (1 times)"),
         (pair(diff_b=np.ones(16)), "would be left out: diff_b (1 times), the first lora_unet_"),
         (pair(alpha=1, hada_w1_a=np.ones((2, 2))), "hada_w1_a (1 times)"),
+        (pair(**{"lora_mid.weight": np.ones((2, 2, 3, 3))}), "out: lora_mid.weight (1 times)"),
+        (
+            {f"{KOHYA}.lokr_w1": np.ones((2, 2)), f"{KOHYA}.lokr_w2": np.ones((16, 8))},
+            "is a LoKr, which diffusers reads for Flux2KleinPipeline, Flux2Pipeline, ZImage",
+        ),
         (pair() | {"emb_params": np.ones((2, 32))}, "the first emb_params"),
         (pair() | {"unet.conv_in.bias": np.ones(16)}, "the first unet.conv_in.bias"),
         ({key: value for key, value in pair().items() if "up" not in key}, "is not whole: lora_u"),
