@@ -6,15 +6,26 @@ run's plan it writes plan.next.json, which the next run removes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from render.files import write_if_changed
-from render.ours import is_ours, make_way
+from render.ours import is_ours, make_way, read_head
 from render.plan import NEXT, FramePlan, plan_files
 
 TRACES = (".lock", "frames", "run.json", "render.log")
 """A folder with one of these has seen a run; the first is there before the run's plan is."""
+
+
+def shown_film(folder: Path) -> tuple[str, str] | None:
+    """Rate and digest of the film that a folder shows; None if its plan.json does not say."""
+    try:
+        head = read_head(folder / "plan.json").decode(errors="replace")
+    except OSError:
+        return None
+    found = re.search(r'^ "rate": "([^"]*)",\n "count": \d+,\n "digest": "(\w*)",$', head, re.M)
+    return (found[1], found[2]) if found else None
 
 
 def freeze(folder: Path, plan: FramePlan, name: str, warn: Callable[[str], None]) -> None:

@@ -29,6 +29,8 @@ from render.progress import Progress, bar_on
 from render.words import duration, one_line, plural, size
 
 SHOWN = 10  # of a list that may be long
+WORDS = {"kept": "there", "stale": "changed"}
+"""States of frames as a person reads them, where their names don't say it."""
 STYLES = {"kept": "green", "new": "cyan", "stale": "yellow", "corrupt": "red", "foreign": "magenta"}
 
 
@@ -183,15 +185,31 @@ class Reporter:
         put(self.err, Text(phase.line()))
 
 
+def in_words(state: str) -> str:
+    """A frame's state as a person reads it."""
+    return WORDS.get(state, state)
+
+
 def state_line(summary: PlanSummary) -> str:
-    """The line before work starts: `37 frames: 12 kept, 20 new, 5 stale`."""
-    counts = [f"{count:,} {state}" for state, count in summary.counts().items() if count]
-    return f"{plural(summary.frames, 'frame')}: {', '.join(counts) or 'nothing to do'}"
+    """The line before work starts: `37 frames: 12 are there, 25 to render (5 changed)`."""
+    missing, there = summary.frames - summary.kept, f"{summary.kept:,} are there"
+    others = [(state, count) for state, count in summary.counts().items() if count]
+    told = [f"{n:,} {in_words(state)}" for state, n in others if state not in ("kept", "new")]
+    which = f" ({', '.join(told)})" if told else ""
+    if not missing:
+        there = "all are there" if summary.frames else "nothing to do"
+    elif summary.kept < 2:
+        there = "1 is there" if summary.kept else ""
+    to_render = f"{missing:,} to render{which}" if missing else ""
+    return f"{plural(summary.frames, 'frame')}: {', '.join(filter(None, [there, to_render]))}"
 
 
 def reason_lines(summary: PlanSummary) -> list[str]:
-    """Why frames are not kept, a line each: `stale: 5, prompt changed (frames 3, 4 …)`."""
-    return [f"{state}: {count:,}, {why}" for state, count, why in summary.reasons]
+    """Why frames are to be rendered, a line each: `5 changed: prompts (frames 3, 4 …)`."""
+    return [
+        f"{n:,} {why}" if why.startswith(in_words(state)) else f"{in_words(state)}: {n:,}, {why}"
+        for state, n, why in summary.reasons
+    ]
 
 
 def cut_lines(summary: PlanSummary) -> list[str]:
@@ -208,7 +226,7 @@ def show_plan(reporter: Reporter, name: str, summary: PlanSummary) -> None:
     lines: list[tuple[str, Text | str]] = [(name, plural(summary.frames, "frame"))]
     for state, count in summary.counts().items():
         if count:
-            lines.append((state, Text(f"{count:,}", STYLES[state])))
+            lines.append((in_words(state), Text(f"{count:,}", STYLES[state])))
             lines += [("", f"{n:,} {why}") for of, n, why in summary.reasons if of == state]
     for name, least, most in summary.loras:
         ways = f"{least:g}" if least == most else f"{least:g} to {most:g}"

@@ -24,7 +24,7 @@ from render.lock import holding, pruning, sharing
 from render.lock import make as make_run_folder
 from render.ours import CONFIG_MARK, make_way
 from render.plan import plan_files, shard_of
-from render.plan_json import freeze, keep_asked
+from render.plan_json import freeze, keep_asked, shown_film
 from render.record import Phases
 from render.report import Reporter, cut_lines, reason_lines, show_plan, state_line
 from render.store import State
@@ -114,13 +114,14 @@ def render_film(
 ) -> None:
     """Render what is missing, then encode; the default mode."""
     phases = Phases()
+    before = shown_film(film.folder)
     with held(film, reporter):
         begin(film, reporter)
         make_way(film.folder / "config.yaml", reporter.warn)
         write_if_changed(film.folder / "config.yaml", as_yaml(composed))
         with phases.measured("check"):
             verdicts = survey(film, shard_of(film.plan, film.config.shard))
-            summary = summarise(film, verdicts)
+            summary = summarise(film, verdicts, before)
         reporter.say(f"{reporter.job or film.config.name}: {state_line(summary)}")
         cut = [f"cut: {line}" for line in cut_lines(summary)]
         for line in (*reason_lines(summary), *cut, *summary.warnings):
@@ -138,7 +139,7 @@ def render_film(
 def tell_plan(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> None:
     """Say what `mode=render` would do; its plan never replaces that of frames on disk."""
     verdicts = survey(film, shard_of(film.plan, film.config.shard))
-    summary = summarise(film, verdicts)
+    summary = summarise(film, verdicts, shown_film(film.folder))
     show_plan(reporter, film.config.name, summary)
     try:
         check_room(film, summary)

@@ -78,6 +78,8 @@ class Verdict:
     stored: bool
     in_place: bool
     """The file under the frame's name already is that picture."""
+    before: str = ""
+    """The digest of another whole frame of ours that stands under the frame's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +171,13 @@ def judge(
     if here is not None and flaw is None:
         return Verdict(frame, State.KEPT, elsewhere, kept is None, True)
     state, reason = misfit(here, flaw, frame, shown)
+    before = str(here.digest) if here and state is State.STALE else ""
     if kept is None and state is not State.FOREIGN:
-        told = f"{reason}; taken from the store" if reason else "from the store"
-        return Verdict(frame, State.KEPT, told, True, False)
+        told = f"{reason}; taken from the store" if reason else FROM_THE_STORE
+        return Verdict(frame, State.KEPT, told, True, False, before)
     if state is State.NEW and elsewhere:
         state, reason = State.CORRUPT, elsewhere
-    return Verdict(frame, state, reason, kept is None, False)
+    return Verdict(frame, state, reason, kept is None, False, before)
 
 
 def judge_all(
@@ -203,7 +206,7 @@ def names_in(folder: Path) -> set[str]:
         return set()
 
 
-MISSING = "missing"
+MISSING, FROM_THE_STORE = "missing", "from the store"
 
 
 def proof(found: Found | None, digest: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 from render import cost, store
 from render.emphasis import plain
@@ -15,7 +15,7 @@ from render.models import Model
 from render.plan import PlannedFrame
 from render.rendering import distinct
 from render.report import PlanSummary
-from render.store import State, Verdict
+from render.store import FROM_THE_STORE, State, Verdict
 from render.temps import sweep
 from render.tokens import CutPrompt, cut_prompts
 
@@ -37,9 +37,40 @@ def missing_frames(verdicts: Sequence[Verdict]) -> list[PlannedFrame]:
     return [frame for frame in distinct([v.frame for v in verdicts]) if frame.digest not in there]
 
 
-def summarise(film: Film, verdicts: Sequence[Verdict]) -> PlanSummary:
-    """Counts, reasons and costs of what a run would do."""
+def as_people_see(
+    verdicts: Sequence[Verdict], film: Film, before: tuple[str, str] | None
+) -> list[Verdict]:
+    """The states without what nobody did. After an edit it is no news that a frame's name shows
+    another picture than its own if its own is there, or if that one only moved, as all do at
+    another rate.
+
+    Args:
+        before: rate and digest of the film that the folder shows; None: not known.
+    """
+    there = {frame.digest for frame in film.plan.frames}
+    edited = before is not None and before[1] != film.plan.digest
+    moved = before is not None and before[0] != str(film.plan.fps)
+    found = []
+    for verdict in verdicts:
+        taken = verdict.reason == FROM_THE_STORE or (edited and verdict.before)
+        if verdict.state is State.KEPT and taken:
+            verdict = replace(verdict, reason="")
+        elif verdict.state is State.STALE and edited and (moved or verdict.before in there):
+            verdict = replace(verdict, state=State.NEW, reason="")
+        found.append(verdict)
+    return found
+
+
+def summarise(
+    film: Film, verdicts: Sequence[Verdict], before: tuple[str, str] | None = None
+) -> PlanSummary:
+    """Counts, reasons and costs of what a run would do.
+
+    Args:
+        before: rate and digest of the film that the folder showed before; None: not known.
+    """
     missing = missing_frames(verdicts)
+    verdicts = as_people_see(verdicts, film, before)
     rows = cost.planned_rows(missing, film.plan.recipe, film.scheduler, film.model.family)
     timing = cost.earlier_timing(film.store, film.plan.recipe, film.device)
     counts = Counter(v.state.value for v in verdicts)

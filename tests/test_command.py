@@ -133,8 +133,8 @@ def test_a_plan_renders_nothing_and_says_what_it_would_do(place):
     assert (place.folder / "outputs" / "t" / "plan.json").read_bytes() == first
     place.render("+timeline=t")
     edited = place.render("+timeline=t", "mode=plan", "timeline.keyframes.1.prompt=three")
-    assert "kept  1" in edited.out
-    assert "stale  4" in edited.out
+    assert "there  1" in edited.out
+    assert "changed  4" in edited.out
     assert "4 changed: prompts (frames 1, 2, 3, 4)" in edited.out
 
 

@@ -2,6 +2,7 @@
 
 import os
 import pkgutil
+import shutil
 import signal
 import time
 
@@ -233,3 +234,30 @@ def test_speeds_keep_what_another_has_rendered(rendered):
     assert not same_pictures(films[1][1::2], exact[1::2])
     assert rendered.render(*balanced, "root=elsewhere", "sampling.speed=exact").code == 0
     assert rendered.counts("balanced", "elsewhere") == (5, 4)
+
+
+def test_what_is_said_of_another_rate_is_what_a_person_did(rendered):
+    """Frames that only have other numbers now did not change."""
+    twice = rendered.render("+timeline=film", "output.fps=8", "output=frames")
+    assert "film: 17 frames: 9 are there, 8 to render" in twice.err
+    assert "changed" not in twice.err
+    back = rendered.render("+timeline=film", "output=frames")
+    assert "film: 9 frames: all are there" in back.err
+    assert "changed" not in back.err
+    odd = rendered.render("+timeline=film", "output.fps=5", "output=frames", "mode=plan")
+    assert "there  3" in odd.out
+    assert "new  8" in odd.out
+    assert "changed" not in odd.out
+    other = rendered.folder / "outputs" / "film" / "frames" / "frame_000003.png"
+    other.unlink()
+    shutil.copyfile(other.with_name("frame_000007.png"), other)
+    mended = rendered.render("+timeline=film", "output=frames")
+    assert "there: 1, changed: prompts; taken from the store (frames 3)" in mended.err
+
+
+def test_an_edit_says_which_field_and_how_much_is_there(rendered):
+    edited = [*THREE[:2], {"at": 2, "prompt": "another"}]
+    rendered.timeline("film", edited)
+    ended = rendered.render("+timeline=film", "output=frames")
+    assert "film: 9 frames: 5 are there, 4 to render (4 changed)" in ended.err
+    assert "4 changed: prompts (frames 5, 6, 7, 8)" in ended.err

@@ -149,5 +149,5 @@ def test_a_run_that_has_everything_imports_no_torch(place):
     place.render("+timeline=t")
     code, told = probe(place.folder, *place.arguments("+timeline=t"))
     assert code == 0
-    assert "5 kept" in told
+    assert "5 frames: all are there" in told
     assert place.counts("t") == (5, 0)

@@ -86,7 +86,7 @@ def test_the_plan_in_a_pipe_is_plain_and_one_line_a_fact() -> None:
     lines = [line.strip() for line in told.splitlines()]
     assert lines[:4] == [
         "city  1,037 frames",
-        "kept  12",
+        "there  12",
         "new  1,000",
         "1,000 nothing is there (frames 37, 38 …)",
     ]
@@ -123,8 +123,13 @@ def test_an_unknown_duration_is_said() -> None:
 
 
 def test_the_line_before_work_starts() -> None:
-    assert state_line(SUMMARY) == "1,037 frames: 12 kept, 1,000 new, 20 stale, 5 corrupt"
+    assert (
+        state_line(SUMMARY) == "1,037 frames: 12 are there, 1,025 to render (20 changed, 5 corrupt)"
+    )
     assert reason_lines(SUMMARY)[2] == "corrupt: 5, is damaged (frame 7)"
+    for kept, line in [(0, "3 to render"), (1, "1 is there, 2 to render"), (3, "all are there")]:
+        some = PlanSummary(3, kept, 3 - kept, 0, 0, 0, [], 0, None, "", 0)
+        assert state_line(some) == f"3 frames: {line}"
     nothing = PlanSummary(0, 0, 0, 0, 0, 0, [], 0, None, "", 0)
     assert state_line(nothing) == "0 frames: nothing to do"
 

@@ -119,7 +119,7 @@ def test_every_line_of_a_job_tells_which(films):
         "sampling.guidance=3,-1,6",
     )
     lines = ended.err.splitlines()
-    assert "1/3 guidance=3: 2 frames: 2 new" in lines
+    assert "1/3 guidance=3: 2 frames: 2 to render" in lines
     assert any(line.startswith("1/3 render 2/2, ") for line in lines)
     assert any(line.startswith("3/3 render 2/2, ") for line in lines)
     assert any(line.startswith("render: 2/3 guidance=-1: sampling.guidance: -1") for line in lines)

@@ -185,7 +185,7 @@ def test_a_bit_flipped_anywhere_in_every_frame_is_found(film):
         bit = 8 * len(content) - 70 if index == 0 else random_.randrange(8 * len(content))
         both(film, index, flipped(content, bit))
     ended = film.rounds.render(**QUICK)
-    assert "13 frames: 13 corrupt" in ended.err
+    assert "13 frames: 13 to render (13 corrupt)" in ended.err
     assert film.counts("film") == (0, FRAMES, 0)
     assert same_pictures(film.pictures("film"), film.whole)
 
