@@ -13,6 +13,7 @@ import struct
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def parts_of(file: Path) -> Parts:
     halves: dict[tuple[str, str], str] = {}
     with_bias, magnitudes, alphas, rest = set(), set(), {}, []
     for key in header:
-        if found := PAIR.match(key):
+        if (found := PAIR.match(key)) and (found["part"] == "bias" or is_matrix(header[key])):
             kind = {"A": "down", "B": "up"}.get(found["kind"], found["kind"])
             if found["part"] == "weight":
                 halves[found["layer"], kind] = key
@@ -103,7 +104,7 @@ def parts_of(file: Path) -> Parts:
                 with_bias.add(found["layer"])
         elif found := MAGNITUDE.match(key):
             magnitudes.add(NAMED_APART.sub("", found["layer"]))
-        elif key.endswith(".alpha"):
+        elif key.endswith(".alpha") and is_number(header[key]):
             alphas[NAMED_APART.sub("", key.removesuffix(".alpha"))] = key
         elif not (kronecker and KRONECKER in key):
             rest.append(key)
@@ -132,6 +133,16 @@ def parts_of(file: Path) -> Parts:
 def shape(header: Mapping[str, Any], key: str) -> tuple[int, ...]:
     """Shape of a tensor."""
     return tuple(header[key]["shape"])
+
+
+def is_matrix(entry: Mapping[str, Any]) -> bool:
+    """Whether a tensor has a rank to speak of."""
+    return len(entry["shape"]) >= 2 and 0 not in entry["shape"]
+
+
+def is_number(entry: Mapping[str, Any]) -> bool:
+    """Whether a tensor is one number of a usual type."""
+    return entry["dtype"] in {*SCALARS, "BF16"} and prod(entry["shape"]) == 1
 
 
 def raw_header(file: Path) -> tuple[dict[str, Any], int]:

@@ -261,6 +261,8 @@ def pair(layer=KOHYA, width=32, rank=2, **more):
             {f"{KOHYA}.lokr_w1": np.ones((2, 2)), f"{KOHYA}.lokr_w2": np.ones((16, 8))},
             "is a LoKr, which diffusers reads for Flux2KleinPipeline, Flux2Pipeline, ZImage",
         ),
+        (pair(alpha=[1, 2]), "would be left out: alpha (1 times)"),
+        (pair() | {"lora_unet_x.lora_down.weight": np.ones(4)}, "lora_down.weight (1 times)"),
         (pair() | {"emb_params": np.ones((2, 32))}, "the first emb_params"),
         (pair() | {"unet.conv_in.bias": np.ones(16)}, "the first unet.conv_in.bias"),
         ({key: value for key, value in pair().items() if "up" not in key}, "is not whole: lora_u"),
