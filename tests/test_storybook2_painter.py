@@ -168,6 +168,13 @@ def test_a_morph_is_a_film_without_jumps(start, end):
     assert min(steps) > 0
 
 
+def test_the_last_of_the_land_goes_before_a_cityscape_is_whole():
+    for seed in range(6):
+        ends = scene_of(Description("town"), seed), scene_of(Description("cityscape"), seed)
+        whole, nearly = (paint(interpolate(*ends, t), SIZE) for t in (1.0, 0.99))
+        assert apart(whole, nearly) < 0.5, seed
+
+
 def test_any_amounts_can_be_painted():
     rng = np.random.default_rng(1)
     for seed in range(12):

@@ -3,7 +3,7 @@
 So two scenes with one seed share all places and shapes, and what differs between them grows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ PARTS = (
     "places", "sky", "clouds", "stars", "birds", "mountains", "far", "middle", "near", "fields",
     "meadow", "country", "castle", "town", "city", "sprawl", "street", "river", "lake", "sea",
     "forest", "rain", "windmill", "lighthouse", "bridge", "ruins", "market", "harbour", "boat",
+    "cars",
 )  # fmt: skip
 STEP = 4
 XS: Curve = np.arange(-STEP, SIDE + 2 * STEP, STEP)
@@ -122,7 +123,8 @@ def relief_of(plan: Composition, scene: Scene) -> Relief:
     middle = plan.horizon + 21 + _waves(rng, (3, 8), (0.6, 2.0)) - bump + 50 * shore
     rng = plan.rng("near")
     near = plan.horizon + rng.uniform(62, 80) + _waves(rng, (4, 13), (0.4, 1.5)) + 20 * shore
-    return Relief(far, middle, near)
+    sunk = 34 * grown(scene.sprawl, 0.5, 0.96)  # behind a cityscape
+    return Relief(far + sunk, middle + sunk, near)
 
 
 def _waves(
@@ -145,3 +147,8 @@ def grown(amount: float, start: float, end: float) -> float:
     """How much of one of many things is there, when it grows between two amounts of all."""
     share = min(1.0, max(0.0, (amount - start) / (end - start)))
     return share * share * (3 - 2 * share)
+
+
+def snowed(scene: Scene, layer: float) -> Scene:
+    """The scene as snow has come down to a layer: 0 the mountains, 1 the foreground."""
+    return replace(scene, snow=grown(scene.snow, 0.45 * layer, 0.5 + 0.5 * layer))

@@ -7,7 +7,19 @@ is shown, and everything shown grows evenly with its amount, so that a path of s
 import numpy as np
 from numpy.typing import NDArray
 
-from training.storybook2 import buildings, land, sky, things
+from training.storybook2 import (
+    castle,
+    cityscape,
+    countryside,
+    hills,
+    mountains,
+    plants,
+    seaside,
+    sky,
+    towers,
+    town,
+    water,
+)
 from training.storybook2.canvas import SIDE, Canvas
 from training.storybook2.composition import Composition, Relief, compose, relief_of
 from training.storybook2.palette import WHITE, light_of, mix
@@ -24,7 +36,7 @@ def paint(scene: Scene, size: int = SIZE) -> NDArray[np.uint8]:
     sky.paint_sky(canvas, scene, plan)
     if scene.sprawl < 0.995:
         _country(canvas, scene, plan, relief_of(plan, scene))
-    buildings.paint_sprawl(canvas, scene, plan)
+    cityscape.paint_sprawl(canvas, scene, plan)
     sky.paint_birds(canvas, scene, plan)
     _fog(canvas, scene, plan.horizon + 30, 0.5)
     sky.paint_rain(canvas, scene, plan)
@@ -33,32 +45,32 @@ def paint(scene: Scene, size: int = SIZE) -> NDArray[np.uint8]:
 
 def _country(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief) -> None:
     """Everything below the sky, from far to near."""
-    land.paint_mountains(canvas, scene, plan)
+    mountains.paint_mountains(canvas, scene, plan)
     _fog(canvas, scene, plan.horizon - 16, 0.9)
-    land.paint_far(canvas, scene, plan, relief)
-    land.paint_sea(canvas, scene, plan, relief)
-    things.paint_lighthouse(canvas, scene, plan)
-    things.paint_sea_boats(canvas, scene, plan)
+    hills.paint_far(canvas, scene, plan, relief)
+    water.paint_sea(canvas, scene, plan, relief)
+    seaside.paint_lighthouse(canvas, scene, plan)
+    seaside.paint_sea_boats(canvas, scene, plan)
     _fog(canvas, scene, plan.horizon + 8, 0.62)
-    buildings.paint_city(canvas, scene, plan, relief)
-    land.paint_middle(canvas, scene, plan, relief)
-    land.paint_forest(canvas, scene, plan, relief, back=True)
-    things.paint_windmill(canvas, scene, plan, relief)
-    buildings.paint_castle(canvas, scene, plan, relief)
+    towers.paint_city(canvas, scene, plan, relief)
+    hills.paint_middle(canvas, scene, plan, relief)
+    plants.paint_forest(canvas, scene, plan, relief, back=True)
+    countryside.paint_windmill(canvas, scene, plan, relief)
+    castle.paint_castle(canvas, scene, plan, relief)
     _fog(canvas, scene, plan.horizon + 18, 0.4)
-    land.paint_near(canvas, scene, plan, relief)
-    land.paint_country(canvas, scene, plan, relief)
-    land.paint_paths(canvas, scene, plan, relief)
-    land.paint_river(canvas, scene, plan, relief)
-    things.paint_harbour(canvas, scene, plan, relief)
-    buildings.paint_town(canvas, scene, plan, relief)
-    things.paint_bridge(canvas, scene, plan, relief)
-    land.paint_lake(canvas, scene, plan)
-    things.paint_boats(canvas, scene, plan, relief)
-    things.paint_market(canvas, scene, plan, relief)
-    land.paint_meadow(canvas, scene, plan, relief)
-    things.paint_ruins(canvas, scene, plan, relief)
-    land.paint_forest(canvas, scene, plan, relief, back=False)
+    hills.paint_near(canvas, scene, plan, relief)
+    plants.paint_country(canvas, scene, plan, relief)
+    hills.paint_paths(canvas, scene, plan, relief)
+    water.paint_river(canvas, scene, plan, relief)
+    seaside.paint_harbour(canvas, scene, plan, relief)
+    town.paint_town(canvas, scene, plan, relief)
+    countryside.paint_bridge(canvas, scene, plan, relief)
+    water.paint_lake(canvas, scene, plan)
+    seaside.paint_boats(canvas, scene, plan, relief)
+    countryside.paint_market(canvas, scene, plan, relief)
+    plants.paint_meadow(canvas, scene, plan, relief)
+    countryside.paint_ruins(canvas, scene, plan, relief)
+    plants.paint_forest(canvas, scene, plan, relief, back=False)
 
 
 def _fog(canvas: Canvas, scene: Scene, height: float, thick: float) -> None:
