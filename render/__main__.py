@@ -47,7 +47,14 @@ with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of
         reworded,
     )
     from render.documents import Document, read_document
-    from render.errors import ConfigError, Interrupted, Mistake, RenderError
+    from render.errors import (
+        TOO_LITTLE_MEMORY,
+        ConfigError,
+        Interrupted,
+        Mistake,
+        RenderError,
+        short_of_memory,
+    )
     from render.ours import make_way
     from render.sweep import Job, by_model, check_folders, labels, model_of, values_of
 
@@ -258,6 +265,11 @@ def foreseen(error: Exception) -> RenderError:
     """What composing a config raised, as an error of the tree."""
     if isinstance(error, RenderError):
         return error
+    if short_of_memory(error):
+        return RenderError(TOO_LITTLE_MEMORY)
+    if isinstance(error, OSError):
+        what = f"{error.strerror or error}; mend that, or give another"
+        return ConfigError([Mistake(str(error.filename or "config"), what)])
     if isinstance(error, HydraException | OmegaConfBaseException | yaml.YAMLError):
         return ConfigError([reworded(str(error) or type(error).__name__)])
     place = traceback.extract_tb(error.__traceback__)[-1]
@@ -266,6 +278,15 @@ def foreseen(error: Exception) -> RenderError:
         return ConfigError([Mistake("config", said)])
     what = f"{type(error).__name__}: {said}, {file.name}:{place.lineno}"
     return RenderError(f"this is a bug of ours ({what})")
+
+
+def check_here() -> None:
+    """Refuse to work in a folder that has been removed, in which no path means anything."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        what = f"{error.strerror}: it was removed or closed; change to another (cd)"
+        raise ConfigError([Mistake("the current folder", what)]) from None
 
 
 def main() -> int:
@@ -285,6 +306,7 @@ def command(arguments: Sequence[str]) -> int:
     """Do what the arguments say, and say what went wrong; returns the exit code."""
     try:
         with interruptible():
+            check_here()
             if "--help" in arguments or "-h" in arguments:
                 print(help_text(), flush=True)
                 return 0

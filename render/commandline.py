@@ -190,8 +190,8 @@ Keys (name=value), with their defaults, are explained in
   -m                      sweep over comma-separated values
 
 The same command continues where it stopped. Exit codes: 0 done, 2 config, 3 frames failed,
-4 video failed, 28 disk full, 75 another run holds the folder, 130/143 interrupted, 141 nobody
-read the answer."""
+4 video failed, 28 disk full, 75 another run holds the folder, 129/130/143 interrupted, 141
+nobody read the answer."""
 
 
 def help_text() -> str:

@@ -9,7 +9,7 @@ RenderError
 │   └── DamagedFrame       a frame was kept that can't be decoded
 ├── DiskFull         28    no room for what is still to be written
 ├── FolderBusy       75    another run holds the folder
-└── Interrupted     130    SIGINT (143 for SIGTERM)
+└── Interrupted     130    SIGINT (143 for SIGTERM, 129 for SIGHUP)
 
 Errors of the libraries are translated into these at the border where they arise. Each says what,
 where and the way out.
@@ -17,6 +17,7 @@ where and the way out.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,8 +126,25 @@ class FolderBusy(RenderError):
 
 
 class Interrupted(RenderError):
-    """A signal ended the run; 130 for SIGINT, 143 for SIGTERM. Never called a failure."""
+    """A signal ended the run; 130 for SIGINT, 143 for SIGTERM, 129 for SIGHUP.
+    Never called a failure."""
 
     def __init__(self, signal_number: int) -> None:
         self.exit_code = 128 + signal_number
         super().__init__("interrupted; the same command continues from here")
+
+
+TOO_LITTLE_MEMORY = (
+    "there is too little memory for the program and its libraries; raise `ulimit -v`, or the "
+    "container's limit"
+)
+NO_MEMORY_SAID = ("failed to map segment", "cannot allocate memory", "can't allocate memory")
+
+
+def short_of_memory(error: BaseException) -> bool:
+    """Whether an error, or one that it came from, says that the system gives no more memory."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    if any(said in str(error).lower() for said in NO_MEMORY_SAID):
+        return True
+    return error.__cause__ is not None and short_of_memory(error.__cause__)

@@ -17,6 +17,7 @@ from render.temps import scratch, scratch_folder
 
 HOST = socket.gethostname()
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk full, quota used up, `ulimit -f`
+NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 MEMORY_BYTES = 1 << 26  # of run.json and what else is small by nature
 BLOCK_BYTES = 4096  # that a new folder or name takes
 
@@ -135,12 +136,22 @@ def read_regular(path: Path, most: int = MEMORY_BYTES) -> bytes:
 
 
 def sync(path: Path) -> None:
-    """Sees to it that a file outlasts a power cut."""
+    """Sees to it that a file or a folder outlasts a power cut, where its disk can do that."""
+    syncs(path)
+
+
+def syncs(path: Path) -> bool:
+    """The same; False if the disk can't (CIFS has no such call for folders)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
+        return False
     finally:
         os.close(descriptor)
+    return True
 
 
 def make_folder(folder: Path) -> None:

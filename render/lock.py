@@ -154,9 +154,8 @@ def locked(path: Path) -> Iterator[None]:
 @contextmanager
 def opened(path: Path) -> Iterator[int]:
     """The lock file's descriptor; not inherited by children, never through a link."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        descriptor = os.open(path, flags, 0o644)
+        descriptor = open_lock(path)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
@@ -167,6 +166,16 @@ def opened(path: Path) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def open_lock(path: Path) -> int:
+    """A lock file's descriptor. Another user's, who lets nobody write to it, can be held too, but
+    not signed."""
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        return os.open(path, flags | os.O_RDONLY)
 
 
 def share(descriptor: int) -> bool:

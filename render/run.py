@@ -16,8 +16,15 @@ from typing import Any
 import yaml
 
 from render import store
-from render.errors import ConfigError, DiskFull, EncodeError, RenderError
-from render.files import BLOCK_BYTES, NO_ROOM, no_room, write_if_changed
+from render.errors import (
+    TOO_LITTLE_MEMORY,
+    ConfigError,
+    DiskFull,
+    EncodeError,
+    RenderError,
+    short_of_memory,
+)
+from render.files import BLOCK_BYTES, NO_ROOM, no_room, syncs, write_if_changed
 from render.film import Film, open_film
 from render.kept import Models
 from render.lock import holding, pruning, sharing
@@ -91,6 +98,8 @@ def as_render_error(error: OSError, film: Film, reporter: Reporter) -> RenderErr
 def unexpected(error: Exception, film: Film, reporter: Reporter) -> RenderError:
     """An error that nobody foresaw, as one line; the way there stands in the log."""
     told = note_traceback(film, reporter)
+    if short_of_memory(error):
+        return RenderError(TOO_LITTLE_MEMORY)
     what = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
     where = f"; the details are in {told}" if told else ""
     return RenderError(f"this is a bug of ours ({what}){where}")
@@ -237,6 +246,11 @@ def held(film: Film, reporter: Reporter) -> Iterator[None]:
         sharing(film.store, reporter.say),
         holding(film.folder, film.config.shard, write_plan, agree),
     ):
+        if not syncs(film.folder):
+            reporter.warn(
+                f"{film.folder}: this disk can't be asked to keep what is written (fsync); a power "
+                "cut may lose what is newest"
+            )
         yield
 
 

@@ -1,39 +1,48 @@
-"""Ctrl-C and kill: the first signal ends the run in good order, a second one ends it at once."""
+"""Ctrl-C, kill and a closed terminal: the first signal ends the run in good order, a second one
+ends it at once."""
 
 from __future__ import annotations
 
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from render.errors import Interrupted
 
-CAUGHT = (signal.SIGINT, signal.SIGTERM)
+CAUGHT: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
+HUNG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
+
+
+def caught() -> tuple[signal.Signals, ...]:
+    """The signals that end a run. Under nohup a closed terminal is none of them."""
+    if HUNG_UP is None or signal.getsignal(HUNG_UP) is signal.SIG_IGN:
+        return CAUGHT
+    return *CAUGHT, HUNG_UP
 
 
 @contextmanager
 def handled(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Give SIGINT and SIGTERM to a handler inside of the block.
+    """Give the signals that end a run to a handler inside of the block.
 
     Only the main thread may set handlers; elsewhere (a launcher's worker thread) nothing changes.
     """
     try:
-        before = {caught: signal.signal(caught, handler) for caught in CAUGHT}
+        before = {number: signal.signal(number, handler) for number in caught()}
     except ValueError:
         yield
         return
     try:
         yield
     finally:
-        for caught, theirs in before.items():
-            signal.signal(caught, theirs)
+        for number, theirs in before.items():
+            signal.signal(number, theirs)
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise `Interrupted` from the block at the first SIGINT or SIGTERM.
+    """Raise `Interrupted` from the block at the first signal that ends a run.
 
     Inside, it travels as a KeyboardInterrupt, which hardly any library takes for an error of its
     own; where one swallows it, the block still ends as interrupted.
@@ -42,8 +51,8 @@ def interruptible() -> Iterator[None]:
 
     def interrupt(number: int, _: FrameType | None) -> None:
         received.append(number)
-        for caught in CAUGHT:
-            signal.signal(caught, signal.SIG_DFL)
+        for ending in caught():
+            signal.signal(ending, signal.SIG_DFL)
         raise KeyboardInterrupt
 
     try:
@@ -63,7 +72,8 @@ def ended_at_once() -> Iterator[None]:
 
     def end(number: int, _: FrameType | None) -> None:
         told = Interrupted(number)
-        os.write(2, f"render: {told}\n".encode())
+        with suppress(OSError):  # a closed terminal hears nothing
+            os.write(2, f"render: {told}\n".encode())
         os._exit(told.exit_code)
 
     with handled(end):

@@ -5,10 +5,12 @@ paints a picture out of the digest of a frame's spec, quickly, without torch, an
 to. File calls can be written down, and the k-th of them can fail.
 """
 
+import errno
 import hashlib
 import json
 import os
 import signal
+import stat
 import sys
 import time
 import types
@@ -56,6 +58,8 @@ class Faults:
     """The number, from 1, of the file call that fails …"""
     fail_how: str = "EIO"
     """… with this error, or `KILL`: the process ends there; a write leaves half of its bytes."""
+    no_sync: list[str] = field(default_factory=list)
+    """What the disk can't sync: `folders`, `files`."""
     rounds: bool = False
     """Compose the config once, then render many times over (rounds.py)."""
 
@@ -140,10 +144,25 @@ def without_a_model(faults: Faults) -> types.ModuleType:
     return module
 
 
+def without_sync(kinds: list[str]) -> None:
+    """Let fsync of such things be an invalid argument, as on some disks of a network."""
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        kind = "folders" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "files"
+        if kind in kinds:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        real(descriptor)
+
+    os.fsync = fsync
+
+
 def prepare(faults: Faults) -> None:
     """Put the faults that are asked for in place."""
     for dotted in faults.waits:
         wait_before(dotted, faults.go)
+    if faults.no_sync:
+        without_sync(faults.no_sync)
     if faults.patience:
         be_impatient(faults.patience)
     if faults.model != "real":
