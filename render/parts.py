@@ -29,6 +29,10 @@ from render.models import (
 )
 from render.singlefile import is_single_file, names_in, shapes_in
 
+UNSERVED_VAES = {
+    "AsymmetricAutoencoderKL": "can't decode pictures one by one, so frames would depend on others",
+    "ConsistencyDecoderVAE": "paints noise of its own into each picture, so no frame comes twice",
+}
 UNET = "UNet2DConditionModel"
 SKIPS_CLIP = {"StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline"}
 LEARNS_WORDS = {
@@ -135,7 +139,11 @@ def vae_mistakes(path: Path, own: Mapping[str, Any]) -> Iterator[Mistake]:
 
 
 def latent_mistakes(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Why a U-Net can't paint what the autoencoder decodes, by the channels of their latents."""
+    """Why what a denoiser paints can't be decoded, by the autoencoder's class, or by the channels of
+    a U-Net's latents and of its own."""
+    if why := UNSERVED_VAES.get(str(vae.get("_class_name"))):
+        yield Mistake("model", f"an {vae['_class_name']} {why}; use one with an AutoencoderKL")
+        return
     takes, gives = denoiser.get("in_channels"), vae.get("latent_channels")
     if denoiser.get("_class_name") != UNET or not (isinstance(takes, int) and gives):
         return

@@ -105,6 +105,15 @@ def test_a_u_net_that_wants_more_than_the_autoencoder_gives_is_refused(
     )
 
 
+@pytest.mark.parametrize("kind", ["AsymmetricAutoencoderKL", "ConsistencyDecoderVAE"])
+def test_an_autoencoder_that_keeps_no_frame_the_same_is_refused_by_name(tiny_sd1, tmp_path, kind):
+    model = shutil.copytree(tiny_sd1, tmp_path / "model")
+    config = json.loads((model / "vae" / "config.json").read_text())
+    (model / "vae" / "config.json").write_text(json.dumps({**config, "_class_name": kind}))
+    with pytest.raises(ConfigError, match=f"model: an {kind} .*; use one with an AutoencoderKL"):
+        open_film(composed(model, tmp_path / "out", {}), "", str)
+
+
 # --- VAE -----------------------------------------------------------------------------------------
 
 
