@@ -139,7 +139,7 @@ def vae_mistakes(path: Path, own: Mapping[str, Any]) -> Iterator[Mistake]:
 
 
 def latent_mistakes(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Why what a denoiser paints can't be decoded, by the autoencoder's class, or by the channels of
+    """Why what is painted can't be decoded: by the autoencoder's class, or by the channels of
     a U-Net's latents and of its own."""
     if why := UNSERVED_VAES.get(str(vae.get("_class_name"))):
         yield Mistake("model", f"an {vae['_class_name']} {why}; use one with an AutoencoderKL")
