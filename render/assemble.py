@@ -5,6 +5,7 @@ What is loaded was checked before (checkpoint.py): data only, never code.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ def assembled(
     """
     kind = getattr(diffusers, family.pipeline)
     options = {"dtype": dtype, "local_files_only": True}
-    given = {**family.loading, **other_vae(source, folder, options)}
+    given = {**left_out(folder, kind), **family.loading, **other_vae(source, folder, options)}
     if source.file is None:
         given |= quantising(family.denoiser, quantised)
         pipeline = kind.from_pretrained(
@@ -58,6 +59,14 @@ def assembled(
         # The pipeline's way to the last norm, which transformers 5.6 made shorter.
         vars(pipeline.text_encoder)["text_model"] = pipeline.text_encoder
     return pipeline
+
+
+def left_out(folder: Path, kind: Any) -> dict[str, None]:
+    """Arguments for the components that a model was saved without (Stable Diffusion 3's T5): the
+    stock pipeline wants to be told."""
+    takes = inspect.signature(kind.__init__).parameters
+    index = read_json(folder / "model_index.json")
+    return {name: None for name in takes if index.get(name) == [None, None]}
 
 
 def limit_texts(pipeline: Any) -> None:

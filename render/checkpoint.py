@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from render.errors import ConfigError, Mistake
-from render.families import FAMILIES, Family, ModelSource, family_mistake
+from render.families import (
+    BESIDE,
+    FAMILIES,
+    Family,
+    ModelSource,
+    family_mistake,
+    pipeline_of,
+)
 from render.models import CONFIG, config_of, encoder_of, read_json
 from render.singlefile import (
     MOST_HEADER_BYTES,
@@ -79,7 +86,7 @@ def loaded_parts(folder: Path, family: Family) -> dict[str, tuple[str, str]]:
     return {
         name: (str(library), str(class_name))
         for name, (library, class_name) in index.items()
-        if name not in family.loading
+        if name not in family.loading and name not in BESIDE
     }
 
 
@@ -115,7 +122,7 @@ def check_index(index: Path) -> Family:
     wrong = family_mistake(str(written.get("_class_name")))
     if wrong:
         raise ConfigError([Mistake(str(index), wrong)])
-    family = FAMILIES[written["_class_name"]]
+    family = FAMILIES[pipeline_of(written)]
     mistakes = [Mistake(str(index), what) for what in index_mistakes(written, family)]
     if mistakes:
         raise ConfigError(mistakes)

@@ -18,7 +18,7 @@ import safetensors
 from render.checkpoint import components, parts_beside
 from render.config import ComputeConfig
 from render.errors import ConfigError, Mistake
-from render.families import Family, ModelSource
+from render.families import BESIDE, Family, ModelSource
 from render.models import read_json
 from render.singlefile import HELD
 
@@ -128,7 +128,7 @@ def weight_counts(source: ModelSource, folder: Path, family: Family) -> dict[str
     counts = {
         part: sum(count(file) for file in weight_files(folder / part, source.variant))
         for part in parts
-        if part not in family.loading
+        if part not in family.loading and part not in BESIDE
     }
     if source.file:
         beside = tuple(prefix for prefixes in HELD.values() for prefix in prefixes)

@@ -23,6 +23,7 @@ from typing import Any
 from render.config import ModelConfig
 from render.errors import ConfigError, DiskFull, Mistake
 from render.families import (
+    BESIDE,
     FAMILIES,
     STABLE_DIFFUSION,
     Family,
@@ -30,6 +31,8 @@ from render.families import (
     Reader,
     family_mistake,
     family_of,
+    pipeline_of,
+    sister_mistake,
 )
 from render.files import (
     BLOCK_BYTES,
@@ -102,13 +105,13 @@ def resolve_model(written: ModelConfig, known: dict[str, Any], here: Path) -> Mo
         index = read_index(folder)
         variant, note = folder_variant(written, folder, index)
         identity = folder_identity(folder, index, known) + variant_mark(variant)
-        source = ModelSource(folder, None, None, variant, index["_class_name"])
+        source = ModelSource(folder, None, None, variant, pipeline_of(index))
         return replace(with_facts(written, source, identity, index, folder), notes=note)
     repository = str(written.repository)
     commit = resolve_commit(repository, written.revision or "main")
     cached = cached_folder(repository, commit)
     index = read_index(cached) if cached else {"_class_name": expected_family(written)}
-    source = ModelSource(None, repository, commit, written.variant, index["_class_name"])
+    source = ModelSource(None, repository, commit, written.variant, pipeline_of(index))
     identity = f"{repository}@{commit}{variant_mark(written.variant)}"
     return with_facts(written, source, identity, index, cached)
 
@@ -119,7 +122,7 @@ def resolve_file(written: ModelConfig, known: dict[str, Any], here: Path) -> Mod
     names = names_in(file, "model.path")
     folder = config_folder(written, names, here)
     index = read_index(folder, "model.config")
-    family = index["_class_name"]
+    family = pipeline_of(index)
     check_readable(family, file)
     identity = folder_identity(folder, index, known, parts_held(names, index, FAMILIES[family]))
     total = hashlib.sha256(f"{file_hash(file, known)}\n{identity}".encode())
@@ -144,7 +147,7 @@ def folder_variant(
 ) -> tuple[str | None, tuple[str, ...]]:
     """The variant of a folder's weights: the one asked for, else the only one that there is where
     plain weights are missing; with a line that says so."""
-    unread = FAMILIES[index["_class_name"]].loading
+    unread = {*FAMILIES[pipeline_of(index)].loading, *BESIDE}
     parts = {
         name: (value[0], value[1])
         for name, value in index.items()
@@ -189,10 +192,12 @@ def with_facts(
     folder: Path | None,
 ) -> Model:
     """Size, scheduler and reader from the config, else from the folder's own configs."""
-    family = FAMILIES[index["_class_name"]]
+    family = FAMILIES[pipeline_of(index)]
     denoiser = config_of(folder, family.denoiser)
     if denoiser:
         family = family_of(index, denoiser)
+    if wrong := sister_mistake(index, denoiser):
+        raise ConfigError([Mistake(f"{folder}/model_index.json", f"a {wrong}")])
     for key, why in family.unserved.items():
         if denoiser.get(key):
             raise ConfigError([Mistake(f"{folder}/{family.denoiser}/config.json", f"{key}: {why}")])
