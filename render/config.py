@@ -141,7 +141,7 @@ class ModelConfig(Frozen):
     height: Side | None = None
     multiple: Annotated[StrictInt, Field(ge=1)] = 8
     steps: Steps
-    guidance: Guidance
+    guidance: Guidance | None = None
     dtype: Dtype = "auto"
     loras: tuple[LoraConfig, ...] = ()
 
@@ -171,6 +171,11 @@ class ModelConfig(Frozen):
                 "give model.path, a diffusers folder: model=local model.path=./my-model"
                 if self.path is None
                 else "model.path and model.repository exclude each other; keep one"
+            )
+        if self.path is not None and self.revision is not None:
+            raise mistake(
+                "model.revision goes with a repository, and a folder is known by its content; "
+                "leave it out: model=local model.path=…"
             )
         return self
 

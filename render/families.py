@@ -91,6 +91,11 @@ class Guidance:
     value: Callable[[Any, Any], Any] = as_it_is
     """(pipeline, scales (B,)) to that argument."""
 
+    @property
+    def taken(self) -> bool:
+        """Whether the model has any place for a scale."""
+        return self.negatives or self.argument is not None
+
     def leads_away(self, scale: float) -> bool:
         """Whether a frame of that scale needs its negatives' rows."""
         return self.negatives and scale > self.off
@@ -276,7 +281,7 @@ def flux_by_its_config(
     reader = replace(family.readers[0], tokens=256)
     return replace(
         family,
-        guidance=Guidance(negatives=False),
+        guidance=Guidance(negatives=False, off=0.0),
         call={**family.call, "max_sequence_length": reader.tokens},
         readers=(reader,),
     )

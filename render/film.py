@@ -43,6 +43,7 @@ from render.shortcuts import shortcuts
 from render.sound import length_warning, measured
 from render.store import STORE_NAME
 from render.timeline import Timeline, resolve
+from render.unused import fallback_warnings, unused_mistakes, usual_guidance
 
 HASHES_NAME = "models.json"
 
@@ -237,8 +238,7 @@ def written_timeline(
     config: RunConfig, locate: Locate, images: Mapping[Path, str] | None = None
 ) -> Timeline:
     """The config's timeline, with what it leaves open filled in."""
-    scale = config.sampling.guidance
-    guidance = config.model.guidance if scale is None else scale
+    guidance = usual_guidance(config)
     loras = {lora.called: lora.weight for lora in config.model.loras}
     return resolve(
         config.timeline, config.sampling, config.output.fps, guidance, locate, images, loras
@@ -262,6 +262,7 @@ def family_mistakes(config: RunConfig, model: Model, locate: Locate) -> list[Mis
         what = "this model takes no guidance; leave it out"
         found += [Mistake(path, what) for path in written_at(config, "guidance", locate)]
     class_name = config.scheduler.class_name or model.scheduler
+    found += unused_mistakes(config, model)
     found += scheduler_mistakes(config, model)
     found += shortcut_mistakes(config, family)
     return found + image_mistakes(config, class_name, family, locate)
@@ -361,6 +362,7 @@ def planned(
         [digest for _, digest in control],
     )
     more = [
+        *fallback_warnings(config),
         *model.notes,
         *negative_warnings(timeline, model.family.guidance),
         *revision_warnings(model, config.model.revision),

@@ -16,6 +16,7 @@ from render.errors import Mistake
 
 ENCODER_VERSION = 2  # raised by hand when the same frames and settings give another video
 LONGEST_TAG = 100_000  # bytes; Linux takes arguments up to 128 KiB
+LOSSLESS = frozenset({"apng", "frames"})
 FASTEST_GIF = 50  # players slow delays under 2/100 s down to 10/100 s
 
 Size = tuple[int, int]  # width, height in pixels
@@ -148,6 +149,7 @@ def output_mistakes(output: OutputConfig) -> list[Mistake]:
         "fps": rate_mistake(output),
         "repeat": repeat_mistake(output),
         "chroma": chroma_mistake(output),
+        "quality": quality_mistake(output),
     }
     return [Mistake(f"output.{key}", what) for key, what in wrong.items() if what]
 
@@ -181,6 +183,13 @@ def resolved(output: OutputConfig, loop: bool) -> OutputConfig:
     if output.repeat is not None or not repeats(output.format):
         return output
     return output.model_copy(update={"repeat": "forever" if loop else 1})
+
+
+def quality_mistake(output: OutputConfig) -> str | None:
+    """Why a quality that is asked for changes nothing in the format."""
+    if output.format not in LOSSLESS or output.quality == OutputConfig().quality:
+        return None
+    return f"{output.format} loses nothing at any quality; leave it out"
 
 
 def rate_mistake(output: OutputConfig) -> str | None:

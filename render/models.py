@@ -132,9 +132,10 @@ def resolve_file(written: ModelConfig, known: dict[str, Any], here: Path) -> Mod
 
 def expected_family(written: ModelConfig) -> str:
     """The pipeline that the config expects of a model which is not on this machine yet."""
-    if wrong := family_mistake(str(written.family)):
+    expected = written.family or STABLE_DIFFUSION.pipeline
+    if wrong := family_mistake(expected):
         raise ConfigError([Mistake("model.family", wrong)])
-    return str(written.family)
+    return expected
 
 
 def variant_mark(variant: str | None) -> str:

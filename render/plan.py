@@ -230,7 +230,7 @@ def identity(spec: FrameSpec, guidance: Guidance, loras: Mapping[str, str]) -> d
         "prompts": sorted(spec.prompts),
         "negatives": negatives,
         "seeds": sorted(spec.seeds),
-        "guidance": float(spec.guidance),
+        "guidance": float(spec.guidance if guidance.taken else guidance.off),
     }
     mine |= picture_entry(spec)
     if any(has_weights(text) for text, _ in (*spec.prompts, *negatives)):

@@ -74,7 +74,7 @@ def composed(model: Path, root: Path, changes=None):
             "name": "tiny",
             "path": str(model),
             "steps": 4,
-            "guidance": 7.5,
+            "guidance": None,
             "dtype": "float32",
         },
         "scheduler": {"name": "model", "class": None, "steps": None},
