@@ -59,9 +59,31 @@ UNREAD: Mapping[str, frozenset[str]] = {
 NOISE_SIGMAS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 """Spacings that replace the usual one. Those below have an effect beside one of them only."""
 OF_NOISE_SIGMAS = frozenset({"sigma_max", "sigma_min"})
-NOT_FINITE = frozenset({"DEISMultistepScheduler", "DPMSolverMultistepScheduler",
-                        "DPMSolverSinglestepScheduler", "SASolverScheduler"})  # fmt: skip
-"""Classes whose `use_flow_sigmas` and `NOISE_SIGMAS` together divide by zero."""
+FLOWS, TO_ZERO = ("use_flow_sigmas", True), ("final_sigmas_type", "zero")
+SPACED = dict.fromkeys((*NOISE_SIGMAS, "use_lu_lambdas"), (True, FLOWS))
+OF_EPSILON = {"rescale_betas_zero_snr": (True, ("prediction_type", "epsilon"))}
+LARGE_LOG = {"variance_type": ("fixed_large_log", ("variance_type", "fixed_large_log"))}
+COSINE = {"beta_schedule": ("squaredcos_cap_v2", ("beta_schedule", "squaredcos_cap_v2"))}
+NOT_FINITE: Mapping[str, Mapping[str, tuple[Any, tuple[str, Any]]]] = {
+    "DDPMParallelScheduler": LARGE_LOG,
+    "DDPMScheduler": LARGE_LOG,
+    "DEISMultistepScheduler": SPACED,
+    "DPMSolverMultistepScheduler": SPACED,
+    "DPMSolverSinglestepScheduler": SPACED,
+    "KDPM2AncestralDiscreteScheduler": COSINE,
+    "LCMScheduler": OF_EPSILON,
+    "SASolverScheduler": SPACED,
+    "TCDScheduler": OF_EPSILON,
+    "UniPCMultistepScheduler": {
+        "lower_order_final": (False, TO_ZERO),
+        "predict_x0": (False, TO_ZERO),
+        "solver_type": ("bh1", TO_ZERO),
+        "use_beta_sigmas": (True, FLOWS),
+        "use_exponential_sigmas": (True, FLOWS),
+    },
+}
+"""By class and setting: a value, and the setting (it alone, perhaps) beside which it gives no
+finite picture."""
 BY_SETTINGS = frozenset({"base_image_seq_len", "base_shift", "max_image_seq_len", "max_shift"})
 """Settings from which a pipeline computes the shift for the picture's size."""
 FOLLOWED = ("__init__", "set_timesteps", "step", "convert_model_output")
@@ -89,16 +111,26 @@ class Made(NamedTuple):
 def value_mistakes(made: Made) -> list[Mistake]:
     """Values that the class doesn't know, or refuses beside one another."""
     unknown = list(unknown_texts(made))
-    return unknown or list(refusals(made)) or list(divisions_by_zero(made))
+    return unknown or list(refusals(made)) or [*divisions_by_zero(made), *variances(made)]
+
+
+def variances(made: Made) -> Iterator[Mistake]:
+    """A variance that the model would have to predict."""
+    kind = made.options.get("variance_type")
+    if str(kind).startswith("learned"):
+        what = f"{kind}: no model here hands its scheduler a variance of its own; leave it out"
+        yield Mistake("scheduler.variance_type", what)
 
 
 def divisions_by_zero(made: Made) -> Iterator[Mistake]:
-    """Two ways to space sigmas that the class does not keep apart."""
-    if made.class_name in NOT_FINITE and made.settings.get("use_flow_sigmas"):
-        for key in (*NOISE_SIGMAS, "use_lu_lambdas"):
-            if made.options.get(key):
-                what = f"{made.class_name} gives no picture with it beside use_flow_sigmas=true"
-                yield Mistake(f"scheduler.{key}", f"{what}; leave one of them out")
+    """Values beside one another that give no finite picture."""
+    for key, (value, (beside, its)) in NOT_FINITE.get(made.class_name, {}).items():
+        written = key if key in made.options else beside
+        both = made.settings.get(key) == value and made.settings.get(beside) == its
+        if both and written in made.options:
+            what = f"{made.class_name} gives no finite picture with {key}={as_written(value)}"
+            others = f" beside {beside}={as_written(its)}" if beside != key else ""
+            yield Mistake(f"scheduler.{written}", f"{what}{others}; use another value")
 
 
 def unknown_texts(made: Made) -> Iterator[Mistake]:
@@ -125,6 +157,7 @@ def refusals(made: Made) -> Iterator[Mistake]:
         values = {**defaults(made.class_name, name), **made.settings}
         values = {key: value for key, value in values.items() if key not in HANDED}
         values |= {"num_inference_steps": made.steps, "mu": shift_handed(made)}
+        values |= {f"self.{key}": value for key, value in made.settings.items()}
         refused = refusal(found.body, values)
         if refused is not None:
             yield from told(made, refused[1], values, refused[0])

@@ -233,6 +233,8 @@ def filled_in(
 def option_mistakes(class_name: str, options: Mapping[str, object]) -> list[Mistake]:
     """Options that the class does not take, or takes as another type; and an unknown class."""
     known = signature(class_name)
+    if known and "shift_terminal" in known:
+        known = {**known, "shift_terminal": "float | None"}  # UniPC's source says bool
     if known is None:
         return [Mistake("scheduler.class", str(class_mistake(class_name)))]
     found = []

@@ -107,11 +107,14 @@ def texts_in(node: ast.expr) -> Iterator[str]:
 
 
 def setting_named(node: ast.expr) -> str | None:
-    """The setting that an expression reads: `timestep_spacing`, `self.config.timestep_spacing`."""
+    """The setting that an expression reads: `timestep_spacing`, `self.config.timestep_spacing`,
+    or, by the name of the attribute, `self.timestep_spacing`."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self.config":
         return node.attr
+    if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "self":
+        return ast.unparse(node)
     return None
 
 
@@ -259,7 +262,7 @@ def in_branch(node: ast.If, values: dict[str, Any]) -> Refusal | None:
 def names_in(test: ast.expr) -> frozenset[str]:
     """The settings that a condition reads."""
     parts = (setting_named(part) for part in ast.walk(test) if isinstance(part, ast.expr))
-    return frozenset(name for name in parts if name and name != "self")
+    return frozenset(name.removeprefix("self.") for name in parts if name and name != "self")
 
 
 def learn(node: ast.stmt, values: dict[str, Any], forget: bool = False) -> None:

@@ -326,7 +326,8 @@ WRONG = [
     ("dpmpp_2m", {"solver_type": "odd"}, "solver_type", "known: bh1, bh2, heun"),
     ("dpmpp_2m", {"solver_type": "bh1"}, "solver_type", "takes another value in place of"),
     ("heun", {"beta_schedule": "cubic"}, "beta_schedule", "scaled_linear"),
-    ("unipc", {"shift_terminal": True}, "shift_terminal", "use_flow_sigmas=false"),
+    ("unipc", {"shift_terminal": 0.1}, "shift_terminal", "use_flow_sigmas=false"),
+    ("unipc", {"solver_type": "bh1"}, "solver_type", "gives no finite picture"),
     ("lcm", {"steps": 60}, "steps", "does not work with steps=60 and original_steps=50"),
     ("ddim", {"num_train_timesteps": 3}, "num_train_timesteps", "steps=4"),
 ]  # fmt: skip
