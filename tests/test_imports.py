@@ -24,11 +24,7 @@ TABLE = """
     calibrated converted diffusion loading
     ffmpeg formats video_names sound encode
     progress sheet report
-<<<<<<< HEAD
-    prompts film kept rendering behind survey record work
-=======
-    prompts unused film rendering behind survey record work
->>>>>>> 40676a9 (Keys that change nothing where they stand are refused or told; a test says of every key of the config what it changes)
+    prompts unused film kept rendering behind survey record work
     run
     commandline sweep
     __main__
