@@ -1,7 +1,7 @@
 """Contact sheet: a film on one page, a thumbnail a frame with its time and its prompts.
 
 Each prompt has a colour of its own on the whole page; the bar under a thumbnail shows how much of
-each prompt is in it.
+each prompt is in it. Seeds and guidance stand there if they change in the film.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import colorsys
 import io
 import math
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
@@ -19,12 +20,14 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from render.errors import EncodeError, unread_frame
 from render.files import write_whole
 from render.ours import SHEET_MARK, read_head
-from render.plan import PlannedFrame
-from render.words import one_line
+from render.plan import FrameSpec, PlannedFrame
+from render.words import cut_where_alike, differing, one_line, plural
 
-MOST_FRAMES = 24
+MOST_FRAMES = 72  # six seconds at 12 a second
+LARGE = 24  # frames that are shown large
+LAYOUT = "2:"  # before the film's digest: a page of an older layout is drawn again
 MOST_BYTES = 1_000_000
-WAYS = ((1560, False), (1560, True), (1320, True), (1080, True))
+WAYS = ((1560, False), (1560, True), (1320, True), (1080, True), (900, True))
 """Width in pixels and whether 256 colours must do; the first small enough file is taken."""
 MARGIN, GAP, BAR = 28, 18, 5
 BAR_GAP = 3
@@ -67,6 +70,24 @@ class Letters:
 
 
 @dataclass(frozen=True, slots=True)
+class Film:
+    """What captions say besides a frame's own values: by what is alike and what changes."""
+
+    differs: Mapping[str, int] = field(default_factory=dict)
+    """Where each prompt begins to differ from the one that it resembles longest."""
+    seeds: bool = False
+    """Whether seeds change in the film."""
+    guidance: bool = False
+
+    @staticmethod
+    def of(specs: Sequence[FrameSpec]) -> Film:
+        """The film of these frames."""
+        texts = {one_line(text)[:LONGEST] for spec in specs for text, _ in spec.prompts}
+        seeds = {tuple(sorted(spec.seeds)) for spec in specs}
+        return Film(differing(texts), len(seeds) > 1, len({spec.guidance for spec in specs}) > 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One frame's place on the page, in pixels, and what stands there."""
 
@@ -80,7 +101,8 @@ class Cell:
 def contact_sheet(
     frames: Sequence[tuple[PlannedFrame, Path]], target: Path, title: str, plan: str = ""
 ) -> None:
-    """Write a page of at most 24 frames, evenly chosen, the first and the last among them.
+    """Write a page of all frames, or of 72 evenly chosen ones with the first and the last among
+    them; how many of how many stands beside the title.
 
     Args:
         frames: planned frames with their finished PNGs, in order.
@@ -96,11 +118,14 @@ def contact_sheet(
     shown = evenly(frames, MOST_FRAMES)
     thumbnails = [(frame, thumbnail(path)) for frame, path in shown]
     prompts = [text for frame, _ in shown for text, _ in frame.spec.prompts]
+    of = f"{len(shown)} of " if len(shown) < len(frames) else ""
+    title = f"{title}, {of}{plural(len(frames), 'frame')}"
     letters = letters_for([title, *prompts])
+    film = Film.of([frame.spec for frame, _ in frames])
     proof = PngImagePlugin.PngInfo()
-    proof.add_text(SHEET_MARK, plan)
+    proof.add_text(SHEET_MARK, LAYOUT + plan)
     for width, few_colours in WAYS:
-        page = page_of(thumbnails, width, letters, title)
+        page = page_of(thumbnails, width, letters, title, film)
         encoded = io.BytesIO()
         (dithered(page) if few_colours else page).save(encoded, "PNG", pnginfo=proof)
         if encoded.tell() <= MOST_BYTES:
@@ -111,7 +136,7 @@ def contact_sheet(
 def shows_plan(sheet: Path, plan: str) -> bool:
     """Whether a contact sheet is there and shows the film with this digest."""
     try:
-        return f"{SHEET_MARK}\0{plan}".encode() in read_head(sheet)
+        return f"{SHEET_MARK}\0{LAYOUT}{plan}".encode() in read_head(sheet)
     except OSError:
         return False
 
@@ -141,13 +166,14 @@ def page_of(
     width: int,
     letters: Letters,
     title: str,
+    film: Film,
 ) -> Image.Image:
     """The page: a title, then rows of cells as high as the longest caption."""
     first = thumbnails[0][1]
     columns = columns_for(len(thumbnails), first.width / first.height)
     size = cell_size(first, columns, width)
     colours = prompt_colours(frame for frame, _ in thumbnails)
-    captions = [caption(frame, letters, size[0], colours) for frame, _ in thumbnails]
+    captions = [caption(frame, letters, size[0], colours, film) for frame, _ in thumbnails]
     step = line_height(letters.small)
     row = size[1] + BAR_GAP + BAR + 10 + step * (1 + max(map(len, captions))) + GAP
     head = MARGIN + line_height(letters.large) + GAP
@@ -178,8 +204,10 @@ def dithered(page: Image.Image) -> Image.Image:
 
 
 def columns_for(count: int, aspect: float) -> int:
-    """Six in a row, four of wide pictures; fewer where that leaves a tidier page."""
+    """Six in a row, four of wide pictures, a third more of many; fewer where that leaves a tidier
+    page."""
     most = 4 if aspect > 1.3 else 6
+    most += most // 3 if count > LARGE else 0
     if count <= most:
         return count
     return min(range(most, most - 3, -1), key=lambda columns: (-count % columns, -columns))
@@ -203,18 +231,53 @@ def prompt_colours(frames: Iterable[PlannedFrame]) -> Mapping[str, Colour]:
 
 
 def caption(
-    frame: PlannedFrame, letters: Letters, width: int, colours: Mapping[str, Colour]
+    frame: PlannedFrame,
+    letters: Letters,
+    width: int,
+    colours: Mapping[str, Colour],
+    film: Film = Film(),
 ) -> list[Line]:
-    """The prompts, heaviest first, in at most four lines; two of them each if there are several."""
+    """The prompts, heaviest first, in at most four lines; two of them each if there are several.
+    Then seeds and guidance, if they change in the film."""
     heaviest = sorted(frame.spec.prompts, key=lambda prompt: -prompt[1])
     alone = len(heaviest) == 1
     beside = width - (0 if alone else letters.small.getlength("88%  "))
     lines: list[Line] = []
     for text, weight in heaviest:
-        pieces = wrapped(letters.spell(text[:LONGEST]), letters.small, beside, 3 if alone else 2)
+        line = one_line(text)[:LONGEST]
+        pieces = fitted(line, film.differs.get(line, 0), letters, beside, 3 if alone else 2)
         lines.append(("" if alone else f"{weight:.0%}  ", pieces[0], colours[text]))
         lines += [("", piece, colours[text]) for piece in pieces[1:]]
-    return lines[:TEXT_LINES]
+    return lines[:TEXT_LINES] + [
+        ("", cut(line, letters.small, width), FAINT) for line in settings(frame.spec, film)
+    ]
+
+
+def settings(spec: FrameSpec, film: Film) -> Iterator[str]:
+    """A frame's seeds and guidance, as far as they change in the film."""
+    if film.seeds:
+        heaviest = sorted(spec.seeds, key=lambda seed: -seed[1])
+        alone = len(heaviest) == 1
+        shares = [str(seed) if alone else f"{seed} {weight:.0%}" for seed, weight in heaviest]
+        yield f"seed{'' if alone else 's'} {', '.join(shares)}"
+    if film.guidance:
+        yield f"guidance {spec.guidance:.3g}"
+
+
+@lru_cache(maxsize=1024)
+def fitted(text: str, differs: int, letters: Letters, width: float, most: int) -> list[str]:
+    """A text in at most so many lines of a width in pixels; too long a one is cut in the middle if
+    it is like another one up to `differs`."""
+    low, high = 1, len(text)
+    while low < high:  # the most characters that fit
+        middle = (low + high + 1) // 2
+        shown = letters.spell(cut_where_alike(text, differs, middle))
+        if len(wrapped(shown, letters.small, width, most + 1)) <= most:
+            low = middle
+        else:
+            high = middle - 1
+    shown = letters.spell(cut_where_alike(text, differs, max(low, 12)))
+    return wrapped(shown, letters.small, width, most)
 
 
 def draw_cell(
@@ -234,8 +297,9 @@ def draw_cell(
     indent = max(letters.small.getlength(mark) for mark, _, _ in cell.lines)
     for mark, text, colour in cell.lines:
         below += line_height(letters.small)
+        left = cell.left + (0 if colour == FAINT else indent)
         draw.text((cell.left, below), mark, colour, letters.small)
-        draw.text((cell.left + indent, below), text, FAINT, letters.small)
+        draw.text((left, below), text, FAINT, letters.small)
 
 
 def wrapped(text: str, font: Font, width: float, most: int) -> list[str]:

@@ -85,6 +85,74 @@ def test_of_a_long_film_even_frames_with_the_first_and_the_last() -> None:
     assert steps.max() - steps.min() <= 1
 
 
+@pytest.mark.parametrize(
+    ("count", "shown", "title"),
+    [(1, 1, "city, 1 frame"), (37, 37, "city, 37 frames"), (72, 72, "city, 72 frames"),
+     (73, 72, "city, 72 of 73 frames")],
+)  # fmt: skip
+def test_every_frame_is_shown_up_to_a_limit_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, shown: int, title: str
+) -> None:
+    frames: Frames = []
+    for index in range(count):
+        path = tmp_path / f"{index}.png"
+        Image.new("RGB", (64, 64), (255, 3 * index, 0)).save(path)
+        frames.append((planned(index, (("A castle", 1.0),)), path))
+    titles, spell = [], sheet.Letters.spell
+    monkeypatch.setattr(sheet.Letters, "spell", lambda *of: titles.append(of[1]) or spell(*of))
+    target = tmp_path / "sheet.png"
+    contact_sheet(frames, target, "city", "ab")
+    assert title in titles
+    large = [colour for colour, pixels in areas(target).items() if pixels > 60 * 60]
+    assert len([colour for colour in large if colour[0] == 255]) == shown
+    assert sheet.shows_plan(target, "ab")
+    assert not sheet.shows_plan(target, "b")
+
+
+def captions(*specs: FrameSpec, width: int = 220) -> list[list[str]]:
+    """What stands under each frame of a film."""
+    frames = [PlannedFrame(place, Fraction(place), spec, "") for place, spec in enumerate(specs)]
+    letters = sheet.letters_for(["abc"])
+    colours, film = sheet.prompt_colours(frames), sheet.Film.of(specs)
+    lines = [sheet.caption(frame, letters, width, colours, film) for frame in frames]
+    return [[text for _, text, _ in each] for each in lines]
+
+
+def shown(prompt: str, seeds: tuple[tuple[int, float], ...], guidance: float) -> FrameSpec:
+    return FrameSpec(((prompt, 1.0),), (("", 1.0),), seeds, guidance)
+
+
+def test_seeds_and_guidance_stand_there_when_they_change() -> None:
+    one, two = ((1, 1.0),), ((1, 0.25), (2, 0.75))
+    assert captions(shown("a", one, 7.5), shown("b", one, 7.5)) == [["a"], ["b"]]
+    assert captions(shown("a", one, 7.5), shown("a", two, 7.5)) == [
+        ["a", "seed 1"],
+        ["a", "seeds 2 75%, 1 25%"],
+    ]
+    assert captions(shown("a", one, 7.5), shown("b", one, 8.25)) == [
+        ["a", "guidance 7.5"],
+        ["b", "guidance 8.25"],
+    ]
+    assert captions(shown("a", two, 3.0), shown("a", one, 4.0))[1] == ["a", "seed 1", "guidance 4"]
+
+
+@pytest.mark.parametrize("width", [120, 160, 220])
+@pytest.mark.parametrize(
+    "before", ["A landscape with a town and a river between hills, ", "wide " * 60]
+)
+@pytest.mark.parametrize(
+    "after", ["", ", as it was painted in the old times by a good painter" * 3]
+)
+def test_texts_that_begin_alike_are_cut_in_the_middle(width: int, before: str, after: str) -> None:
+    texts = [f"{before}{word}{after}" for word in ("at dawn", "at night")]
+    frames = captions(*(shown(text, ((1, 1.0),), 7.5) for text in texts), width=width)
+    said = [" ".join(lines) for lines in frames]
+    assert "dawn" in said[0]
+    assert "night" in said[1]
+    assert all(line.startswith(before[:4]) for line in said)
+    assert all(len(lines) <= 3 for lines in frames)
+
+
 def test_bars_show_the_weights_in_the_prompts_colours(tmp_path: Path) -> None:
     target = tmp_path / "sheet.png"
     frames = plain_frames(tmp_path, 3, prompts=(("A landscape", 0.75), ("A castle", 0.25)))
