@@ -30,9 +30,9 @@ def paint_sprawl(canvas: Canvas, scene: Scene, plan: Composition) -> None:
     gap = street.x if street.kind == AVENUE else rng.uniform(46, 210)  # where one sees far
     kinds = rng.permutation(len(TOWERS))
     tiers = (
-        _Tier(12, 7.8, 70.0, 0.58, 0.0, plan.horizon + 18, 0.0),
-        _Tier(8, 11.6, 96.0, 0.26, 6.6, plan.horizon + 54, 0.15),
-        _Tier(6, 16.5, 100.0, 0.0, 9.2, min(226.0, plan.horizon + 94), 0.3),
+        _Tier(12, 7.8, 70.0, 0.58, 0.0, plan.below(18), 0.0),
+        _Tier(8, 11.6, 96.0, 0.26, 6.6, plan.below(54), 0.15),
+        _Tier(6, 16.5, 100.0, 0.0, 9.2, plan.below(92), 0.3),
     )
     for number, tier in enumerate(tiers):
         ground = canvas.lit((120, 128, 156), tier.haze + 0.1)
@@ -108,7 +108,7 @@ def _avenue(canvas: Canvas, scene: Scene, plan: Composition, x: float) -> None:
     grow = grown(scene.sprawl, 0.2, 0.7)
     if grow <= 0.02:
         return
-    far, near = plan.horizon + 20, SIDE + 4
+    far, near = plan.below(20), SIDE + 4
     end = near - (near - far) * grow
 
     def wide(y: float, reach: float) -> float:

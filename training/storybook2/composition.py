@@ -43,6 +43,15 @@ class Composition:
     river_x: float
     river_end: float
 
+    @property
+    def depth(self) -> float:
+        """How much of the picture lies below the horizon, where 1 is half of it."""
+        return 2 * (1 - self.horizon / SIDE)
+
+    def below(self, down: float) -> float:
+        """The height of what lies `down` units below a horizon in the middle of the picture."""
+        return self.horizon + down * self.depth
+
     def rng(self, part: str) -> np.random.Generator:
         """The random numbers of a part, the same whenever it is painted."""
         return np.random.default_rng([self.seed, PARTS.index(part)])
@@ -61,7 +70,7 @@ def compose(seed: int) -> Composition:
     """The composition of a seed."""
     rng = np.random.default_rng([seed, 0])
     side = 1.0 if rng.random() < 0.5 else -1.0
-    horizon = rng.uniform(100, 156)
+    horizon = rng.uniform(92, 164)
     near, far = rng.uniform(0.24, 0.29), rng.uniform(0.59, 0.66)  # from the inland edge
     castle, town = (far, near) if rng.random() < 0.5 else (near, far)
     castle, town = (SIDE * (s if side > 0 else 1 - s) for s in (castle, town))
@@ -120,9 +129,10 @@ def relief_of(plan: Composition, scene: Scene) -> Relief:
     far = plan.horizon + 4 + _waves(plan.rng("far"), (3, 9), (1, 3.2)) * (1 - 0.8 * scene.sea)
     rng = plan.rng("middle")
     bump = rng.uniform(6, 18) * np.exp(-(((XS - plan.castle_x) / rng.uniform(38, 60)) ** 2))
-    middle = plan.horizon + 21 + _waves(rng, (3, 8), (0.6, 2.0)) - bump + 50 * shore
+    middle = plan.below(21) + _waves(rng, (3, 8), (0.6, 2.0)) - bump + 50 * plan.depth * shore
     rng = plan.rng("near")
-    near = plan.horizon + rng.uniform(62, 80) + _waves(rng, (4, 13), (0.4, 1.5)) + 20 * shore
+    near = plan.below(rng.uniform(62, 80)) + _waves(rng, (4, 13), (0.4, 1.5))
+    near += 20 * plan.depth * shore
     sunk = 34 * grown(scene.sprawl, 0.5, 0.96)  # behind a cityscape
     return Relief(far + sunk, middle + sunk, near)
 

@@ -189,7 +189,7 @@ def paint_market(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief
     rng = plan.rng("market")
     colours = rng.permutation(len(AWNINGS))
     places = [plan.town_x + dx for dx in (-32.0, 0.0, 32.0)]
-    foot = max(relief.at("middle", x) for x in places) + 67
+    foot = max(relief.at("middle", x) for x in places) + 67 * plan.depth
     for i, x in enumerate(places):
         rise = grown(grow, 0.22 * i, 0.22 * i + 0.56)
         if rise > 0.02:

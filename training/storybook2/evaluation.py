@@ -179,16 +179,24 @@ def judge_seeds(pipeline: Pipeline, seeds: int = 8) -> dict[str, float]:
 
 
 def evenness(frames: Sequence[Pixels]) -> dict[str, float]:
-    """How even a film's steps are: Gini, largest over median, path over direct distance."""
+    """How even a film's steps are: Gini, largest over median, path over direct distance.
+
+    Things that grow change one place after another, and root mean squares of steps that change
+    different places add up to the root of their number times the direct way. So the path is given
+    with mean differences as well ("summed"), by which it is 1 for anything that only grows.
+    """
     glances = [small(frame) for frame in frames]
     steps = np.array([apart(a, b) for a, b in pairwise(glances)])
     order = np.sort(steps)
     ranks = np.arange(1, len(order) + 1)
     gini = 2 * (ranks * order).sum() / (len(order) * order.sum()) - (len(order) + 1) / len(order)
+    summed = [np.abs(a - b).mean() for a, b in pairwise(glances)]
+    direct = np.abs(glances[0] - glances[-1]).mean()
     return {
         "gini": float(gini),
         "largest_over_median": float(steps.max() / np.median(steps)),
         "path_over_direct": float(steps.sum() / apart(glances[0], glances[-1])),
+        "path_over_direct_summed": float(np.sum(summed) / direct),
     }
 
 

@@ -102,7 +102,7 @@ HOURS: tuple[Light, ...] = (
     ),
     Light(
         (8, 12, 44), (17, 27, 76), (34, 54, 118), (82, 112, 178),
-        (98, 126, 198), (16, 22, 66), (84, 100, 160), (58, 74, 134),
+        (108, 136, 204), (16, 22, 66), (84, 100, 160), (58, 74, 134),
         (252, 248, 222), (150, 176, 236), 1.0, 1.0, 0.55, 0.2,
     ),
 )  # fmt: skip
@@ -175,8 +175,8 @@ _LAND_ROWS = np.array([_flat(land) for land in (GREEN, *LANDS.values())])
 def _tint(seed: int) -> tuple[Colour, Colour]:
     """How a seed's sky and land lean in colour: shares of red, green and blue near 1."""
     rng = np.random.default_rng([seed, 99])
-    warm, bright = rng.uniform(-0.06, 0.06, 2), rng.uniform(-0.04, 0.04, 2)
-    hue = rng.uniform(-0.07, 0.07)
+    warm, bright = rng.uniform(-0.09, 0.09, 2), rng.uniform(-0.07, 0.05, 2)
+    hue = rng.uniform(-0.1, 0.1)
     sky = (1 + warm[0] + bright[0], 1 + bright[0] + 0.5 * hue, 1 - warm[0] + bright[0])
     land = (1 + warm[1] + bright[1] + hue, 1 + bright[1], 1 - warm[1] + bright[1] - hue)
     return sky, land

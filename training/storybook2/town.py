@@ -28,7 +28,7 @@ def paint_town(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief) 
     roofs = rng.permutation(len(HOUSE_ROOFS))[:3]
     for i, (dx, down) in enumerate(spots):
         x = plan.town_x + dx
-        foot = relief.at("middle", x) + down
+        foot = relief.at("middle", x) + down * plan.depth
         looks = rng.random(6)
         start = 0.62 * order[i] / len(spots)
         grow = grown(scene.town, start, start + 0.38)

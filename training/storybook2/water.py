@@ -104,7 +104,7 @@ def paint_river(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief)
 def paint_lake(canvas: Canvas, scene: Scene, plan: Composition) -> None:
     """A lake before the viewer, with reeds."""
     rng = plan.rng("lake")
-    x, y = plan.lake_x, min(232.0, plan.horizon + 94)
+    x, y = plan.lake_x, plan.below(90)
     rx, ry = rng.uniform(54, 72), rng.uniform(15, 19)
     edge = 1 + 0.09 * np.sin(np.linspace(0, 4 * np.pi, 41)[:-1] + rng.uniform(0, 6))
     if scene.lake <= 0.01:
