@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from render.film import Film
 from render.loras import Lora
+from render.memory import check_address_space
 from render.plan import Recipe
 from render.shortcuts import Shortcuts
 
@@ -67,6 +68,7 @@ def load(film: Film, loras: Sequence[Lora], say: Callable[[str], None]) -> Diffu
     """The film's model, loaded on its device."""
     batch = film.config.compute.batch
     say(f"loading {film.config.model.name} on {film.device}")
+    check_address_space()
     from render.loading import open_diffusion  # torch, only now
 
     return open_diffusion(

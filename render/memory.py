@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 
 from render.config import ComputeConfig
-from render.errors import Mistake
+from render.errors import Mistake, RenderError
 from render.models import Model
+from render.words import size
+
+LEAST_ADDRESS_SPACE = 2 << 30  # bytes; storybook alone takes 1.2 GB with one thread
 
 
 def with_memory(model: Model, compute: ComputeConfig) -> Model:
@@ -43,3 +47,17 @@ def lacking(key: str, *packages: str) -> Iterator[Mistake]:
     if missing := [package for package in packages if find_spec(package) is None]:
         names = " ".join(missing)
         yield Mistake(key, f"needs {names}, which is not here: pip install {names}")
+
+
+def check_address_space() -> None:
+    """Refuse a limit with which torch's threads would end the process without a word of ours.
+
+    Raises:
+        RenderError: `ulimit -v` allows too little.
+    """
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if allowed != resource.RLIM_INFINITY and allowed < LEAST_ADDRESS_SPACE:
+        raise RenderError(
+            f"`ulimit -v` allows {size(allowed)}, too little memory for torch and its threads; "
+            f"raise it to {size(LEAST_ADDRESS_SPACE)} at least"
+        )
