@@ -241,7 +241,7 @@ def test_somebody_elses_file_under_the_name_with_the_size_is_set_aside(film):
     assert frame_size(film, "foreign", "t.64x64.mp4") == "64x64"
 
 
-@pytest.mark.parametrize("size", ["[64]", '["64", 64]', "{}", "[-1, 5]", "[NaN, 3]", "[true, 1]"])
+@pytest.mark.parametrize("size", ["[64]", '["64", 64]', "{}", "[-1, 5]", "[true, 1]"])
 def test_a_size_that_is_none_is_passed_over(film, size):
     film("odd", *SMALL)
     path = film.folder("odd") / "run.json"
