@@ -180,7 +180,12 @@ def job(composed: DictConfig) -> None:
     where another launcher gives each a process of its own, each begins at once."""
     overrides = list(HydraConfig.get().overrides.task)
     if HydraConfig.get().mode is not RunMode.MULTIRUN:
-        attempt("", plain_config(composed), "", locator())
+        try:
+            plain = plain_config(composed)
+        except Exception as error:  # Hydra would say a line of its own about it
+            OUTCOMES.append(("", foreseen(error)))
+            return
+        attempt("", plain, "", locator())
         return
     plain = plain_config(composed)
     folder = job_folder(overrides, str(plain.get("name")))
