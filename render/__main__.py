@@ -272,11 +272,11 @@ def foreseen(error: Exception) -> RenderError:
         return error
     if short_of_memory(error):
         return RenderError(TOO_LITTLE_MEMORY)
-    if isinstance(error, OSError):
-        what = f"{error.strerror or error}; mend that, or give another"
-        return ConfigError([Mistake(str(error.filename or "config"), what)])
     if isinstance(error, HydraException | OmegaConfBaseException | yaml.YAMLError):
         return ConfigError([reworded(str(error) or type(error).__name__)])
+    if isinstance(error, OSError):  # after Hydra's own, of which some are OSErrors, too
+        what = f"{error.strerror or error}; mend that, or give another"
+        return ConfigError([Mistake(str(error.filename or "config"), what)])
     place = traceback.extract_tb(error.__traceback__)[-1]
     file, said = Path(place.filename), str(error).partition("\n")[0]
     if {"hydra", "omegaconf"} & set(file.parts):
