@@ -48,7 +48,8 @@ def broken(path: Path) -> str | None:
         if not os.path.isfile(path):
             return "is no regular file; download it again"
         if (length := header_length(path)) > MOST_HEADER_BYTES:
-            return f"is no whole safetensors file (its header would have {length:,} bytes)"
+            what = f"its header would have {length:,} bytes"
+            return f"is no whole safetensors file ({what}); download it again"
         with safetensors.safe_open(path, framework="numpy"):
             return None
     except (safetensors.SafetensorError, OSError) as error:
