@@ -92,10 +92,12 @@ def film(diffusion):
 # --- the stock pipeline --------------------------------------------------------------------------
 
 
-def stock_picture(folder, diffusion, text, negative, guidance):
+def stock_picture(folder, diffusion, text, negative, guidance, **absent):
     """The stock pipeline's own noise, guidance, decoding and rounding."""
     family = diffusion.family
-    pipeline = getattr(diffusers, family.pipeline).from_pretrained(folder, **family.loading)
+    pipeline = getattr(diffusers, family.pipeline).from_pretrained(
+        folder, **family.loading, **absent
+    )
     pipeline.set_progress_bar_config(disable=True)
     given = {key: value for key, value in family.call.items() if "scale" not in key}
     given["true_cfg_scale" if "true_cfg_scale" in family.call else "guidance_scale"] = guidance
@@ -127,6 +129,17 @@ def test_one_prompt_is_the_stock_pipelines_picture(family_folder, opened, name):
         assert difference(frame, stock_picture(family_folder(name), diffusion, *wanted)) <= 1, (
             wanted
         )
+
+
+def test_stable_diffusion_3_saved_without_its_third_encoder(family_folder, tmp_path):
+    absent = {"text_encoder_3": None, "tokenizer_3": None}
+    kind = diffusers.StableDiffusion3Pipeline
+    kind.from_pretrained(family_folder("sd3"), **absent).save_pretrained(tmp_path)
+    recipe = Recipe("tiny", "model", {}, STEPS, SIDE, SIDE, "float32", "noise")
+    diffusion = open_diffusion(ModelSource(tmp_path, None, None, None, None), recipe, "cpu")
+    (frame,) = render(diffusion, spec(CASTLE, negative="blurry"))
+    stock = stock_picture(tmp_path, diffusion, CASTLE, "blurry", SCALE, **absent)
+    assert difference(frame, stock) <= 1
 
 
 @every_family

@@ -85,16 +85,6 @@ def test_a_variant_that_is_nowhere_is_told_in_the_plan(place, model):
     )
 
 
-def test_stable_diffusion_3_without_its_third_encoder(place, family_folder, tmp_path):
-    whole = diffusers.StableDiffusion3Pipeline.from_pretrained(
-        family_folder("sd3"), text_encoder_3=None, tokenizer_3=None
-    )
-    place.model = tmp_path / "sd3"
-    whole.save_pretrained(place.model)
-    place.timeline("t", [{"at": 0, "prompt": "one", "seed": 1}])
-    pictures(place, "sd3")
-
-
 def test_the_sisters_are_classes_of_diffusers_or_would_be():
     there = [name for name in SISTERS if hasattr(diffusers, name)]
     assert len(there) > 25
