@@ -9,6 +9,7 @@ an exit code.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -64,6 +65,8 @@ if TYPE_CHECKING:
 IN_PROCESS = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 """Hydra's usual launcher: a sweep's jobs one after the other, in this process."""
 DOLLAR = "\ue000"  # stands for the `$` of `${` in timelines, so that no one interpolates it
+KEPT_OUT = "\ue001"  # and a timeline's name stand for keyframes that are too many for OmegaConf
+MANY_KEYFRAMES = 500
 
 
 class TimelineSource(FileConfigSource):
@@ -80,9 +83,28 @@ class TimelineSource(FileConfigSource):
         document = self.documents[name] = read_document(shown(path))
         own = name.removesuffix(path.suffix).replace(os.sep, "-")  # sub/deep is not sub2/deep
         content = literal({"name": own} | document.content, "${", DOLLAR + "{")
-        config = OmegaConf.create(content, flags={"allow_objects": False})
+        config = OmegaConf.create(without_many(content, name), flags={"allow_objects": False})
         where = f"{self.scheme()}://{self.path}"
         return ConfigResult(self.provider, where, config, {"package": None})
+
+
+def without_many(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """A timeline with a sign in place of its keyframes, if they are many and nobody changes or
+    prints them on the command line: OmegaConf takes a millisecond for each, and copies them often.
+    """
+    few = len(content.get("keyframes") or ()) <= MANY_KEYFRAMES
+    if few or any(re.search(r"keyframes|^--cfg|^-c$", argument) for argument in sys.argv[1:]):
+        return content
+    return {**content, "keyframes": KEPT_OUT + name}
+
+
+def with_many(timeline: Any) -> Any:
+    """A timeline with the keyframes that a sign stands for."""
+    sign = timeline.get("keyframes") if isinstance(timeline, dict) else None
+    if not isinstance(sign, str) or not sign.startswith(KEPT_OUT):
+        return timeline
+    document = TimelineSource.documents.get(sign.removeprefix(KEPT_OUT))
+    return {**timeline, "keyframes": document.content["keyframes"]} if document else timeline
 
 
 class OwnSearchPath(SearchPathPlugin):
@@ -112,7 +134,7 @@ def plain_config(composed: DictConfig) -> dict[str, Any]:
     for key in composed:
         if key == "timeline":
             raw = OmegaConf.to_container(composed.timeline, resolve=False)
-            result["timeline"] = literal(raw, DOLLAR + "{", "${")
+            result["timeline"] = with_many(literal(raw, DOLLAR + "{", "${"))
         else:
             value = composed[key]
             if OmegaConf.is_config(value):
