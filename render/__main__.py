@@ -29,34 +29,39 @@ with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of
     from hydra._internal.sources_registry import SourcesRegistry
     from hydra.core.config_search_path import ConfigSearchPath
     from hydra.core.hydra_config import HydraConfig
+    from hydra.core.object_type import ObjectType
+    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.core.plugins import Plugins
     from hydra.errors import HydraException
-    from hydra.plugins.config_source import ConfigResult
+    from hydra.plugins.config_source import ConfigResult, ConfigSource
     from hydra.plugins.search_path_plugin import SearchPathPlugin
     from hydra.types import RunMode
     from omegaconf import DictConfig, OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    import render
+    from render.chosen import plain_name
     from render.commandline import (
         PACKAGE,
         bundled_configs,
         config_folders,
-        forgiving,
         help_text,
         job_folder,
         known_choices,
         reworded,
     )
-    from render.documents import Document, read_document
+    from render.documents import Document, in_our_words, read_document
     from render.errors import (
         TOO_LITTLE_MEMORY,
         ConfigError,
         Interrupted,
         Mistake,
+        Place,
         RenderError,
         short_of_memory,
     )
     from render.ours import make_way
+    from render.overrides import forgiving
     from render.sweep import Job, by_model, check_folders, labels, model_of, values_of
 
 if TYPE_CHECKING:
@@ -70,29 +75,73 @@ MANY_KEYFRAMES = 500
 
 
 class TimelineSource(FileConfigSource):
-    """Hydra's source of files, but what stands in a `timeline` folder is read as data."""
+    """Hydra's source of files, but what stands in a `timeline` folder is read as data, and so is
+    everything in a folder that only the command line names."""
 
     documents: ClassVar[dict[str, Document]] = {}
     """Timelines that were read, by name."""
 
     def load_config(self, config_path: str) -> ConfigResult:
         group, _, name = os.path.normpath(config_path).partition(os.sep)
-        if group != "timeline":
-            return super().load_config(config_path)
         path = Path(self.path) / self._normalize_file_name(config_path)
-        document = self.documents[name] = read_document(shown(path))
+        if group != "timeline":
+            if Path(self.path).resolve() not in config_folders():
+                check_data(path)
+            return super().load_config(config_path)
         own = name.removesuffix(path.suffix).replace(os.sep, "-")  # sub/deep is not sub2/deep
-        content = literal({"name": own} | document.content, "${", DOLLAR + "{")
-        config = OmegaConf.create(without_many(content, name), flags={"allow_objects": False})
-        where = f"{self.scheme()}://{self.path}"
-        return ConfigResult(self.provider, where, config, {"package": None})
+        return timeline_config(self, name, path, own)
+
+
+class TimelineFile(ConfigSource):
+    """A timeline file from anywhere: the choice that its provider is called, read as data."""
+
+    @staticmethod
+    def scheme() -> str:
+        return "timeline"
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        return timeline_config(self, self.provider, Path(self.path), Path(self.path).stem)
+
+    def available(self) -> bool:
+        return True
+
+    def is_group(self, config_path: str) -> bool:
+        return config_path == "timeline"
+
+    def is_config(self, config_path: str) -> bool:
+        return config_path == f"timeline/{self.provider}"
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        return [self.provider] if self.is_group(config_path) else []
+
+
+def check_data(path: Path) -> None:
+    """Refuse code in a config of a folder that only the command line names."""
+    try:
+        read_document(shown(path))
+    except ConfigError as error:
+        what = "is read as data; configs with code belong in ./configs or $RENDER_CONFIGS"
+        raise ConfigError([*error.mistakes, Mistake(str(shown(path)), what)]) from None
+
+
+def timeline_config(source: ConfigSource, choice: str, path: Path, own: str) -> ConfigResult:
+    """A timeline file as Hydra composes it, with nothing in it that anyone would act on.
+
+    Args:
+        own: the name of a timeline that gives itself none.
+    """
+    document = TimelineSource.documents[choice] = read_document(shown(path))
+    content = literal({"name": plain_name(own)} | document.content, "${", DOLLAR + "{")
+    config = OmegaConf.create(without_many(content, choice), flags={"allow_objects": False})
+    return ConfigResult(source.provider, source.full_path(), config, {"package": None})
 
 
 def without_many(content: dict[str, Any], name: str) -> dict[str, Any]:
     """A timeline with a sign in place of its keyframes, if they are many and nobody changes or
     prints them on the command line: OmegaConf takes a millisecond for each, and copies them often.
     """
-    few = len(content.get("keyframes") or ()) <= MANY_KEYFRAMES
+    keyframes = content.get("keyframes")
+    few = not isinstance(keyframes, list | dict) or len(keyframes) <= MANY_KEYFRAMES
     if few or any(re.search(r"keyframes|^--cfg|^-c$", argument) for argument in sys.argv[1:]):
         return content
     return {**content, "keyframes": KEPT_OUT + name}
@@ -108,11 +157,16 @@ def with_many(timeline: Any) -> Any:
 
 
 class OwnSearchPath(SearchPathPlugin):
-    """Puts the user's config folders before the bundled ones."""
+    """Puts the timeline files that are named, and the user's config folders, before the rest."""
+
+    files: ClassVar[dict[str, Path]] = {}
+    """Timeline files by the choice that stands for each."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         for folder in reversed([f for f in config_folders() if f != bundled_configs().resolve()]):
             search_path.prepend(provider="user", path=f"file://{folder}")
+        for choice, file in self.files.items():
+            search_path.prepend(provider=choice, path=f"timeline://{file.absolute()}")
 
 
 def literal(value: Any, old: str, new: str) -> Any:
@@ -174,17 +228,24 @@ def shown(file: Path) -> Path:
     return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
 
 
+def typed_overrides() -> list[str]:
+    """The overrides as they were typed; a `${…}` in them stays as it is."""
+    task = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return [str(override) for override in task] if isinstance(task, list) else []
+
+
 def locator() -> Callable[[str], str]:
     """Turns a dotted path into file:line if a timeline file says it, else leaves it as it is."""
     chosen = str(HydraConfig.get().runtime.choices.get("timeline"))
-    typed = [o.lstrip("+~").split("=")[0] for o in HydraConfig.get().overrides.task]
+    typed = [o.lstrip("+~").split("=")[0] for o in typed_overrides()]
     document = TimelineSource.documents.get(chosen.removesuffix(".yaml").removesuffix(".yml"))
 
     def locate(dotted: str) -> str:
         on_command_line = any(f"{dotted}.".startswith(f"{key}.") for key in typed if "." in key)
         if document is None or not dotted.startswith("timeline.") or on_command_line:
             return dotted
-        return f"{document.path}:{document.line(dotted.removeprefix('timeline.'))}"
+        key = dotted.removeprefix("timeline.")
+        return Place(f"{document.path}:{document.line(key)}", key)
 
     return locate
 
@@ -200,16 +261,16 @@ WORKED: list[str] = []
 def job(composed: DictConfig) -> None:
     """One run: composed config in. A sweep's jobs are only collected, to begin when all are known;
     where another launcher gives each a process of its own, each begins at once."""
-    overrides = list(HydraConfig.get().overrides.task)
-    if HydraConfig.get().mode is not RunMode.MULTIRUN:
-        try:
-            plain = plain_config(composed)
-        except Exception as error:  # Hydra would say a line of its own about it
-            OUTCOMES.append(("", foreseen(error)))
-            return
+    overrides = typed_overrides()
+    sweep = HydraConfig.get().mode is RunMode.MULTIRUN
+    try:
+        plain = plain_config(composed)
+    except Exception as error:  # Hydra would say something of its own first
+        OUTCOMES.append((job_folder(overrides) if sweep else "", foreseen(error)))
+        return
+    if not sweep:
         attempt("", plain, "", locator())
         return
-    plain = plain_config(composed)
     folder = job_folder(overrides, str(plain.get("name")))
     if HydraConfig.get().launcher["_target_"] == IN_PROCESS:
         JOBS.append(Job(values_of(overrides), plain, folder, locator()))
@@ -278,14 +339,25 @@ def ending() -> int:
 def compose_and_run(arguments: Sequence[str]) -> None:
     """Let Hydra compose and call `job`, once or for a sweep, whose jobs are then run."""
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv = ["render", *forgiving(arguments)]
+    OwnSearchPath.files.clear()
+    sys.argv = ["render", *forgiving(arguments, parses, OwnSearchPath.files)]
     OmegaConf.register_new_resolver("package", lambda part: str(PACKAGE / part), replace=True)
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
     Plugins.instance().register(OwnSearchPath)
     SourcesRegistry.instance().types["file"] = TimelineSource  # Hydra has no other way to say so
+    SourcesRegistry.instance().types["timeline"] = TimelineFile
     start = hydra.main(version_base="1.3", config_path=str(bundled_configs()), config_name="render")
     start(job)()
     run_sweep(JOBS)
+
+
+def parses(argument: str) -> bool:
+    """Whether Hydra's grammar takes an override."""
+    try:
+        OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return False
+    return True
 
 
 def foreseen(error: Exception) -> RenderError:
@@ -294,6 +366,10 @@ def foreseen(error: Exception) -> RenderError:
         return error
     if short_of_memory(error):
         return RenderError(TOO_LITTLE_MEMORY)
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        what = f"broken YAML: {in_our_words(str(error.problem))}"
+        return ConfigError([Mistake(f"{shown(Path(mark.name))}:{mark.line + 1}", what)])
     if isinstance(error, HydraException | OmegaConfBaseException | yaml.YAMLError):
         return ConfigError([reworded(str(error) or type(error).__name__)])
     if isinstance(error, OSError):  # after Hydra's own, of which some are OSErrors, too
@@ -302,7 +378,7 @@ def foreseen(error: Exception) -> RenderError:
     place = traceback.extract_tb(error.__traceback__)[-1]
     file, said = Path(place.filename), str(error).partition("\n")[0]
     if {"hydra", "omegaconf"} & set(file.parts):
-        return ConfigError([Mistake("config", said)])
+        return ConfigError([reworded(said)])
     what = f"{type(error).__name__}: {said}, {file.name}:{place.lineno}"
     return RenderError(f"this is a bug of ours ({what})")
 
@@ -336,6 +412,9 @@ def command(arguments: Sequence[str]) -> int:
             check_here()
             if "--help" in arguments or "-h" in arguments:
                 print(help_text(), flush=True)
+                return 0
+            if "--version" in arguments:
+                print(f"render {render.__version__}", flush=True)
                 return 0
             compose_and_run(arguments)
     except Interrupted as error:

@@ -18,13 +18,13 @@ import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch.nn import Module
 
-from render.assemble import first_line
 from render.branches import Weights
 from render.errors import ConfigError, Mistake
 from render.families import Family
 from render.lora_layers import Misfit, strengthen
 from render.lora_parts import parts_of
 from render.loras import USUAL_NAME, Lora, check_lora, purpose
+from render.said import of_the_hub
 from render.words import one_line
 
 ALIAS = "text_model"
@@ -164,7 +164,7 @@ def fetched(lora: Lora) -> Path:
         raise
     except Exception as error:  # the hub's client has no common base for being unreachable
         what = (
-            f"{lora} is not on this machine and the hub can't give it ({first_line(error)}); get "
+            f"{lora} is not on this machine and the hub can't give it ({of_the_hub(error)}); get "
             f"it with `hf download {repository} --revision {lora.revision}`, or give it as path"
         )
         raise ConfigError([Mistake(lora.where, what)]) from error

@@ -221,11 +221,6 @@ def unusable(source: ModelSource, what: str) -> ConfigError:
     return ConfigError([Mistake("model", f"{source} {what}; model=storybook runs as it is")])
 
 
-def first_line(error: BaseException) -> str:
-    """An error of a library in one line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def in_short(error: BaseException) -> str:
     """The first two lines of a library's error, since torch's first only says where."""
     return " ".join(line.strip() for line in str(error).strip().splitlines()[:2])[:300]

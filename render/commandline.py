@@ -12,30 +12,47 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from render.errors import ConfigError, Mistake
+from render.errors import Mistake
 from render.parsing import keys_at
 from render.schedulers import class_mistake, nearest_class
 from render.sources import signature
 from render.values import nearest
-from render.words import one_line
 
 PACKAGE = Path(__file__).resolve().parent
-FOLDERS = re.compile(r"\+{0,2}hydra\.(run|sweep|output_subdir|job\.chdir)\b|\+{0,2}hydra/output")
-GRAMMAR = re.compile(
-    r"LexerNo|no viable alternative|(mismatched|extraneous) input|token recog|missing .* at"
-)
 MAX_VARIANT = 80
 GROUPS = ("model", "scheduler", "output", "compute", "timeline")
 
-OPTIONS = ("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r", "--multirun",
-           "-m", "--shell-completion", "-sc")  # fmt: skip
-OPTIONS_WITH_VALUE = ("--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd",
-                      "--cfg", "-c", "--experimental-rerun", "--package", "-p", "--info",
-                      "-i")  # fmt: skip
 QUOTING = (
     "texts with , ( ) { } [ ] : or = need a second pair of quotes: "
     "'timeline.keyframes.1.prompt=\"a town, by night (old)\"'"
 )
+
+LISTED = (
+    "keyframes in a list are those that are there, from 0 on; give them names in the file "
+    "(a mapping instead of a list) to add and remove them here"
+)
+SAID = (
+    (r"Could not delete from config. '(?P<key>[^']+)' does not", "is not there to be removed"),
+    (r"Could not delete from config. The value of '(?P<key>[^']+)' is", "has another value"),
+    (r"Could not append to config. An item is already at '(?P<key>[^']+)'", "is there already; "
+     "leave the + out"),
+    (r"Error merging override \+*~?(?P<key>timeline\.keyframes\.[^=]*)=", LISTED),
+    (r"Error merging override \+*~?(?P<key>[^=]+)=", "is no place for this value"),
+    (r"Index '.*' \(str\) is not an int|list (assignment )?ind(ex|ices)|ListConfig", LISTED),
+    (r"Missing mandatory value: (?P<key>\S+)", "is open (???); give it a value"),
+    (r"Interpolation key '(?P<key>[^']*)' not found", "is named by ${…} and is not there"),
+    (r"Unsupported interpolation type (?P<key>\S+)", "is named by ${…:…}, and there is none"),
+    (r"Multiple values for (?P<key>\w+)", "is chosen twice; keep one of them"),
+    (r"Ambiguous value for argument '\+*(?P<key>[^=']+)=",
+     f"several values are a sweep, which needs -m; {QUOTING}"),
+    (r"Sweep parameters '\+*(?P<key>[^=']+)=.*requires --multirun",
+     "several values are a sweep, which needs -m"),
+    (r"Config group override must be", "a config is chosen by its name"),
+    (r"Error parsing override '\+*(?P<key>[^=']*)", f"can't be read as it stands; {QUOTING}"),
+    (r"LexerNo|no viable alternative|(mismatched|extraneous) input|token recog|missing .* at",
+     f"an argument can't be read as it stands; {QUOTING}"),
+)  # fmt: skip
+"""What Hydra and OmegaConf say of common slips, and what helps, at the key that they name."""
 
 
 def bundled_configs() -> Path:
@@ -47,7 +64,8 @@ def bundled_configs() -> Path:
 def config_folders() -> list[Path]:
     """Where configs are looked for: the user's ./configs, $RENDER_CONFIGS, the bundled ones."""
     named = os.environ.get("RENDER_CONFIGS")
-    folders = [Path.cwd() / "configs", *([Path(named)] if named else []), bundled_configs()]
+    more = [Path(os.path.expanduser(named))] if named else []
+    folders = [Path.cwd() / "configs", *more, bundled_configs()]
     unique = {folder.resolve(): None for folder in folders if folder.is_dir()}
     return list(unique)
 
@@ -55,62 +73,6 @@ def config_folders() -> list[Path]:
 def known_choices(group: str) -> list[str]:
     """Names of all choices of a config group."""
     return sorted({p.stem for folder in config_folders() for p in folder.glob(f"{group}/*.yaml")})
-
-
-def forgiving(arguments: Sequence[str]) -> list[str]:
-    """The command line with what Hydra is strict about put right.
-
-    `timeline=x` becomes `+timeline=x`, `a.b=c` becomes `++a.b=c`: the config's own types know
-    which keys there are, and tell all unknown ones at once with the nearest right names.
-    """
-    if "-sc" in arguments or "--shell-completion" in arguments:
-        return list(arguments)
-    options: list[str] = []  # first: Hydra's parser takes overrides from one place only
-    overrides: list[str] = []
-    value_follows = False
-    for argument in arguments:
-        if value_follows or argument.startswith("-"):
-            options.append(argument)
-            if not value_follows:
-                check_option(argument.partition("=")[0])
-        else:
-            overrides.append(argument if argument.startswith("~") else forgiven(argument))
-        value_follows = argument in OPTIONS_WITH_VALUE and not value_follows
-    return options + overrides
-
-
-def check_option(option: str) -> None:
-    """Hydra's parser answers an unknown option with a page; this is a line."""
-    if option not in OPTIONS and option not in OPTIONS_WITH_VALUE:
-        raise ConfigError([Mistake(option, "no such option; see render --help")])
-
-
-def forgiven(argument: str) -> str:
-    """One override as Hydra wants it."""
-    key, equals, _ = argument.partition("=")
-    bare = key.lstrip("+")
-    if not equals:
-        what = "is no name=value; a timeline is chosen with +timeline=NAME"
-        raise ConfigError([Mistake(one_line(argument) or "''", what)])
-    if FOLDERS.match(argument):
-        what = "Hydra's folders are fixed; use root=FOLDER and name=NAME"
-        raise ConfigError([Mistake(key, what)])
-    if bare == "hydra" or re.match(r"timeline[^=]*@", bare):
-        raise ConfigError(
-            [Mistake(key, "has its fixed place; a timeline is chosen with +timeline=NAME")]
-        )
-    if bare == "timeline":
-        name = argument[len(key) + 1 :]
-        if ".." in re.split("[/,]", name):
-            raise ConfigError([unknown_choice("timeline", name)])
-        return f"+{bare}{argument[len(key) :]}"
-    of_hydra = "/" in bare or "@" in bare or bare.startswith("hydra")
-    return argument if key != bare or of_hydra or bare in known_groups() else f"++{argument}"
-
-
-def known_groups() -> frozenset[str]:
-    """Config groups: the folders in the config folders."""
-    return frozenset(p.name for folder in config_folders() for p in folder.iterdir() if p.is_dir())
 
 
 def job_folder(overrides: Sequence[str], name: str | None = None) -> str:
@@ -141,13 +103,10 @@ def reworded(message: str) -> Mistake:
         return unknown_choice(found[1], found[2])
     if "Could not override" in first and (found := re.search(r"'([^']+)'", first)):
         return Mistake(found[1], f"unknown key{nearest(found[1], keys_at([]))}")
-    if first.startswith("Error parsing override") or GRAMMAR.match(first):
-        return Mistake("command line", f"{first}; {QUOTING}")
-    if found := re.match(r"Multiple values for (\w+)", first):
-        return Mistake(found[1], f"is chosen twice; keep one {found[1]}=")
-    if "Ambiguous value for argument" in first:
-        what = f"{first}: several values are a sweep, which needs -m; {QUOTING}"
-        return Mistake("command line", what)
+    for theirs, ours in SAID:
+        if found := re.search(theirs, first):
+            key = found.groupdict().get("key")
+            return Mistake(key or "timeline.keyframes" if ours == LISTED else key or "config", ours)
     return Mistake("config", first)
 
 
@@ -173,8 +132,9 @@ def class_hint(name: str) -> str:
 
 HELP = """render: a timeline of keyframes becomes a smooth video.
 
-  render +timeline=city                  frames and video in outputs/city/
-  render +timeline=city mode=plan        what would be rendered, kept and redone, and why
+  render city                            frames and video in outputs/city/: +timeline=city
+  render path/to/mine.yaml               the same for a timeline file anywhere
+  render city mode=plan                  what would be rendered, kept and redone, and why
   render +timeline=city output=webm output.fps=24 scheduler=dpmpp_2m scheduler.steps=25
   render +timeline=city model=local model.path=./my-model
   render +timeline=city mode=stitch output=gif

@@ -27,6 +27,7 @@ from render.values import (
     Moment,
     easing,
     exact,
+    file_path,
     lora_weight,
     lora_weights,
     mistake,
@@ -56,7 +57,7 @@ Side = Annotated[StrictInt, Field(ge=8, le=MAX_SIDE)]
 Guidance = Annotated[Number, Field(ge=0, le=100)]
 Part = Annotated[Number, Field(ge=0, le=1)]
 Strength = Part
-ImagePath = Annotated[Path, BeforeValidator(text)]
+FilePath = Annotated[Path, BeforeValidator(file_path)]
 
 
 class Frozen(BaseModel):
@@ -68,7 +69,7 @@ class Frozen(BaseModel):
 class EmbeddingConfig(Frozen):
     """A word that was learned (textual inversion): its file, and how prompts spell it."""
 
-    path: Path
+    path: FilePath
     token: StrictStr
 
     @field_validator("token")
@@ -83,7 +84,7 @@ class EmbeddingConfig(Frozen):
 class LoraConfig(Frozen):
     """One of `model.loras`: a file of additions to the model's weights, and how much of them."""
 
-    path: Path | None = None
+    path: FilePath | None = None
     repository: StrictStr | None = None
     revision: StrictStr | None = None
     weight_name: StrictStr | None = None
@@ -117,8 +118,8 @@ class LoraConfig(Frozen):
 class ControlConfig(Frozen):
     """A ControlNet for the whole film: its folder, and the picture or pictures that it follows."""
 
-    path: Path
-    image: ImagePath
+    path: FilePath
+    image: FilePath
     scale: Annotated[Number, Field(ge=0, le=10)] = 1.0
 
 
@@ -130,9 +131,9 @@ class ModelConfig(Frozen):
     repository: StrictStr | None = None
     revision: StrictStr | None = None
     variant: StrictStr | None = None
-    path: Path | None = None
-    config: Path | None = None
-    vae: Path | None = None
+    path: FilePath | None = None
+    config: FilePath | None = None
+    vae: FilePath | None = None
     clip_skip: Annotated[StrictInt, Field(ge=1, le=32)] | None = None
     long_prompts: StrictBool = False
     embeddings: tuple[EmbeddingConfig, ...] = ()
@@ -238,7 +239,7 @@ class OutputConfig(Frozen):
     width: Side | None = None
     height: Side | None = None
     quality: Annotated[StrictInt, Field(ge=0, le=100)] = 80
-    audio: Path | None = None
+    audio: FilePath | None = None
     chroma: Literal[420, 444] | None = None
     repeat: int | Literal["forever"] | None = None
 
@@ -307,7 +308,7 @@ class KeyframeConfig(Frozen):
     seed: Annotated[dict[int, float], BeforeValidator(seeds)] | None = None
     negative: Text | None = None
     guidance: Guidance | None = None
-    image: ImagePath | None = None
+    image: FilePath | None = None
     strength: Strength | None = None
     lora: Annotated[dict[str, float], BeforeValidator(lora_weights)] | None = None
     ease: Annotated[str | tuple[float, float, float, float], BeforeValidator(easing)] = "linear"
@@ -336,7 +337,7 @@ class TimelineConfig(Frozen):
 class RunConfig(Frozen):
     """The whole run, as a person declared it."""
 
-    root: Path = Path("outputs")
+    root: FilePath = Path("outputs")
     name: StrictStr
     mode: Mode = "render"
     prune: Literal["ask", "yes", "no"] = "ask"

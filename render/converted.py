@@ -22,7 +22,6 @@ from typing import Any
 import diffusers
 import torch
 
-from render.assemble import first_line
 from render.blend import BlendedDenoiser
 from render.calibrated import Calls, chosen_by, in_8_bits, recorded_calls
 from render.engines import KEY, OTHERWISE, cache_folder
@@ -32,6 +31,7 @@ from render.leaves import Path as Place
 from render.leaves import at, row_axes, with_leaves
 from render.plan import Recipe
 from render.prefix import compute_first_row
+from render.said import first_line
 from render.temps import sweep_folders
 
 PRECISION = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}

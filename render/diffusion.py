@@ -18,7 +18,6 @@ import torch
 from render.adapters import Adapters
 from render.ahead import sent
 from render.arriving import Arriving
-from render.assemble import first_line
 from render.batches import frames_at_once
 from render.blend import BlendedDenoiser, Enough, Evaluations
 from render.branches import Branches, Text, beginning, branches, steps_done
@@ -30,6 +29,7 @@ from render.families import Family
 from render.noise import brownian, starting_noise, step_generator
 from render.plan import FrameSpec, Recipe
 from render.residuals import Residuals
+from render.said import first_line
 from render.starts import Starts
 from render.texts import (
     PLACEHOLDER,

@@ -30,15 +30,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+class Place(str):
+    """`file:line`, and the key that stands there, since a line may hold several."""
+
+    __slots__ = ("key",)
+    key: str
+
+    def __new__(cls, where: str, key: str) -> Place:
+        place = super().__new__(cls, where)
+        place.key = key
+        return place
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing wrong in what a person wrote: `where` is file:line or a dotted path."""
+    """One thing wrong in what a person wrote: `where` is a Place or a dotted path."""
 
     where: str
     what: str
 
     def __str__(self) -> str:
-        return one_line(f"{self.where}: {self.what}" if self.where else self.what)
+        key = f" [{self.where.key}]" if isinstance(self.where, Place) else ""
+        return one_line(f"{self.where}: {self.what}{key}" if self.where else self.what)
 
 
 class RenderError(Exception):

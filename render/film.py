@@ -29,7 +29,13 @@ from render.models import Model, remember, remembered, resolve_model
 from render.parsing import InvalidConfig, parse
 from render.parts import with_parts
 from render.plan import FramePlan, Recipe, make_plan, make_recipe
-from render.prompts import negative_warnings, revision_warnings, weight_mistakes
+from render.prompts import (
+    negative_warnings,
+    revision_warnings,
+    size_warnings,
+    weight_mistakes,
+    word_warnings,
+)
 from render.received import flaw_of
 from render.scheduler_values import Made, idle_mistakes, value_mistakes
 from render.schedulers import (
@@ -147,10 +153,11 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     mistakes += output_mistakes(config.output)
     sound_s = look(lambda: sound_length(config.output))
     if mistakes or not (timeline and device and model and recipe and loras is not None):
-        raise ConfigError(list(dict.fromkeys(mistakes)))
+        raise ConfigError(list({str(mistake): mistake for mistake in mistakes}.values()))
     memory = (hashes, config.root / STORE_NAME / TIMINGS_NAME, folder / "run.json")
     flaws = tuple(flaw for path in memory if (flaw := flaw_of(path)))
     remember(hashes, known)
+    remarks += [*word_warnings(config, model, locate), *size_warnings(config, model)]
     film = planned(config, folder, timeline, device, model, recipe, images, control, loras)
     return with_warnings(film, [*remarks, *flaws, *sound_warnings(film, timeline, sound_s)])
 

@@ -142,6 +142,13 @@ def in_use(store: Path) -> FolderBusy:
 
 
 @contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Whether nobody else holds a run's folder, and meanwhile nobody does."""
+    with opened(folder / LOCK_NAME) as descriptor:
+        yield take(descriptor, fcntl.LOCK_EX)
+
+
+@contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold one file alone."""
     with opened(path) as descriptor:

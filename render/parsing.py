@@ -15,8 +15,33 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from render.config import RunConfig
-from render.errors import ConfigError, Mistake
-from render.values import nearest, not_text, shown
+from render.errors import ConfigError, Mistake, Place
+from render.values import near_name, nearest, not_text, shown
+
+GROUPS = ("output", "sampling", "scheduler", "compute", "timeline", "model")
+"""Where a key that stands elsewhere is looked for, in this order."""
+OTHER_NAMES = {
+    "cfg": "sampling.guidance",
+    "cfg_scale": "sampling.guidance",
+    "codec": "output",
+    "frame_rate": "output.fps",
+    "framerate": "output.fps",
+    "guidance_scale": "sampling.guidance",
+    "length": "timeline.duration",
+    "lora": "model.loras",
+    "music": "output.audio",
+    "negative_prompt": "sampling.negative",
+    "num_inference_steps": "scheduler.steps",
+    "out": "root",
+    "output_dir": "root",
+    "prompt": "timeline.keyframes.0.prompt",
+    "sampler": "scheduler",
+    "seconds": "timeline.duration",
+    "size": "output.width",
+    "sound": "output.audio",
+}
+"""What other tools call it."""
+SHORT = 30  # letters of a value that a suggestion repeats
 
 
 def keys_at(path: Sequence[str | int]) -> list[str]:
@@ -47,7 +72,7 @@ def worded(error: ErrorDetails, where: tuple[str | int, ...]) -> str:
     if kind == "render":
         return error["msg"]
     if kind == "extra_forbidden":
-        return f"unknown key{nearest(str(where[-1]), keys_at(where[:-1]))}"
+        return unknown_key(where, given)
     if kind == "missing":
         return "is missing"
     if kind == "literal_error":
@@ -63,6 +88,53 @@ def worded(error: ErrorDetails, where: tuple[str | int, ...]) -> str:
         return f"{shown(given)} stands where keys with values belong"
     message = error["msg"][:1].lower() + error["msg"][1:]
     return f"{shown(given)}: {message}"
+
+
+def unknown_key(where: tuple[str | int, ...], given: object) -> str:
+    """What to say of a key that is not known at its place."""
+    name, known = str(where[-1]), keys_at(where[:-1])
+    top = len(where) == 1
+    exactly = dotted_key(name) or (top and name in (*OTHER_NAMES, "frames"))
+    close = near_name(name, [*leaves(), *known]) if top else None
+    elsewhere = meant(name, given) if exactly or (close and close not in known) else None
+    if elsewhere:
+        return f"unknown key; did you mean {elsewhere}"
+    return f"unknown key{nearest(name, known)}"
+
+
+def meant(name: str, given: object) -> str | None:
+    """The override that a key without its group, or of another tool, stands for."""
+    spelled = name[:60].lower().replace("-", "_")
+    if spelled == "frames":
+        return "output.fps, or timeline.duration for the length"
+    close = near_name(spelled, [*leaves(), *OTHER_NAMES])
+    dotted = dotted_key(spelled) or OTHER_NAMES.get(spelled) or (close and meant_by(close))
+    if not dotted:
+        return None
+    plain = isinstance(given, int | float) or (
+        isinstance(given, str) and re.fullmatch(rf"[\w./-]{{1,{SHORT}}}", given, re.ASCII)
+    )
+    return f"{dotted}={given}" if plain and "." in dotted else dotted
+
+
+def meant_by(name: str) -> str | None:
+    """The dotted key of a name that is known, here or in another tool."""
+    return dotted_key(name) or OTHER_NAMES.get(name)
+
+
+def leaves() -> list[str]:
+    """The names of all keys in groups."""
+    return [name for group in GROUPS for name in keys_at([group])]
+
+
+def dotted_key(name: str) -> str | None:
+    """A key with its group, of the first group that has it."""
+    own = ("name", "class", "class_name", "format", "options")  # said of a group by choosing it
+    if name in own:
+        return None
+    if name in GROUPS:
+        return name
+    return next((f"{group}.{name}" for group in GROUPS if name in keys_at([group])), None)
 
 
 def place(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
@@ -93,7 +165,11 @@ def parse(
         for error in invalid.errors():
             where = place(error["loc"])
             dotted = ".".join(map(str, where))
-            found.setdefault(where, Mistake(locate(dotted), worded(error, where)))
+            place_of = locate(dotted)
+            what = worded(error, where)
+            if error["type"] == "missing" and isinstance(place_of, Place):
+                what = f"`{where[-1]}` {what}"
+            found.setdefault(where, Mistake(place_of, what))
         raise InvalidConfig(list(found.values()), without(composed, list(found))) from None
 
 

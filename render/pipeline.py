@@ -10,6 +10,7 @@ import inspect
 import sys
 import warnings
 from functools import cache
+from logging import CRITICAL
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from diffusers.utils import logging as diffusers_logging
 from huggingface_hub.utils.tqdm import disable_progress_bars
 from transformers.utils import logging as transformers_logging
 
-from render.assemble import assembled, first_line, placed, unusable
+from render.assemble import assembled, placed, unusable
 from render.checkpoint import LIBRARIES, check_index, check_model, components, folder_mistakes
 from render.config import ComputeConfig
 from render.control import leaving_negatives
@@ -31,6 +32,7 @@ from render.layout import lay_out
 from render.models import read_json
 from render.parts import reading_whole, skipping
 from render.plan import Recipe
+from render.said import first_line, of_a_loader, of_the_hub
 from render.schedulers import LATENT_DEFAULTS, METHOD_KEYS, class_mistake
 from render.upsampling import merge_upsampling, transposed
 
@@ -67,7 +69,7 @@ def load_pipeline(
             dtype = getattr(torch, recipe.dtype)
             pipeline = assembled(source, folder, family, dtype, compute.loaded)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
-        raise unusable(source, f"can't be loaded: {first_line(error)}") from error
+        raise unusable(source, f"can't be loaded: {of_a_loader(error)}") from error
     index = read_json(folder / "model_index.json")
     family = family_of(index, getattr(pipeline, family.denoiser).config)
     family = reading_whole(skipping(family, source.clip_skip), source.long_prompts)
@@ -117,10 +119,10 @@ def check_device(device: str) -> None:
 
 
 def hush() -> None:
-    """Only errors from the libraries' loggers, no bars but for downloads before a terminal."""
+    """No words of the libraries' loggers, no bars but for downloads before a terminal."""
     libraries: tuple[Any, ...] = (diffusers_logging, transformers_logging)
     for logging in libraries:
-        logging.set_verbosity_error()
+        logging.set_verbosity(CRITICAL)  # what they call an error is an exception as well
         logging.disable_progress_bar()
     if not sys.stderr.isatty():
         disable_progress_bars()
@@ -172,7 +174,7 @@ def out_of_reach(source: ModelSource, error: Exception) -> ConfigError:
     """The error for a hub model that is neither here nor to be had, with the ways out."""
     revision = f" --revision {source.revision}" if source.revision else ""
     what = (
-        f"{source} is not on this machine and the hub can't give it ({first_line(error)}); "
+        f"{source} is not on this machine and the hub can't give it ({of_the_hub(error)}); "
         f"get it with `hf download {source.repository}{revision}`, give a folder with model=local "
         "model.path=…, or run with model=storybook"
     )

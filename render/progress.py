@@ -11,6 +11,7 @@ from rich.table import Column
 from render.words import duration, one_line, shortened, speed
 
 BRIEFEST_S = 2.0  # between two lines when frames come fast
+LEAST_S = 0.05  # a time that is left; less is none
 LONGEST_S = 30.0  # between two lines when they come slowly
 
 
@@ -91,8 +92,9 @@ class Progress:
         parts = [f"{self.done}/{self.total}"]
         if elapsed > 0 and reached > 0:
             parts.append(speed(reached / elapsed))
-            if self.done < self.total:
-                parts.append(f"{duration(elapsed / reached * (self.total - reached))} left")
+            left_s = elapsed / reached * (self.total - reached)
+            if left_s >= LEAST_S:  # all steps may be done and the pictures not there yet
+                parts.append(f"{duration(left_s)} left")
         return ", ".join(parts)
 
 

@@ -9,20 +9,73 @@ from render.emphasis import weight_mistake, weighted_part
 from render.errors import Mistake
 from render.families import Guidance
 from render.models import COMMIT, Model
+from render.other_tools import misread
 from render.timeline import Locate, Timeline
 from render.values import shown
+from render.word_list import LIST_NAME, known_words, unknown_words, with_nearest
 
-NAMED = 5  # keyframes that a warning names
+NAMED = 5  # keyframes or words that a warning names
+MOST_WARNINGS = 8  # of words
+
+
+def texts_of(config: RunConfig, locate: Locate) -> Iterator[tuple[str, str]]:
+    """Every text of a film with its place; `sampling.negative` first."""
+    yield "sampling.negative", config.sampling.negative
+    for name, keyframe in config.timeline.keyframes.items():
+        place = f"timeline.keyframes.{name}"
+        for text in keyframe.prompt or {}:
+            yield locate(f"{place}.prompt"), text
+        yield locate(f"{place}.negative"), keyframe.negative or ""
+
+
+def word_warnings(config: RunConfig, model: Model, locate: Locate) -> Iterator[str]:
+    """What a model reads otherwise than it may have been meant, each text at its first place."""
+    weighted = model.family.weighted is not None and not model.source.clip_skip
+    known = known_words(model.source.folder)
+    places: dict[str, str] = {}
+    for place, text in texts_of(config, locate):
+        places.setdefault(text, place)
+    odd = [
+        f"{place}: {shown(part)} is read as words; {advice}"
+        for text, place in places.items()
+        for part, advice in misread(text, weighted)
+    ]
+    for text, place in places.items():
+        if strange := unknown_words(text, known) if known else []:
+            words = ", ".join(with_nearest(word, known) for word in strange[:NAMED])
+            more = " …" if len(strange) > NAMED else ""
+            odd.append(
+                f"{place}: {config.model.name} never learnt {words}{more} and reads past it; its "
+                f"words are in {model.source.folder}/{LIST_NAME}"
+            )
+    yield from odd[:MOST_WARNINGS]
+    if len(odd) > MOST_WARNINGS:
+        yield f"and {len(odd) - MOST_WARNINGS} more texts like these"
+
+
+def size_warnings(config: RunConfig, model: Model) -> Iterator[str]:
+    """A size that the model was not trained at, so that it repeats or loses what it paints."""
+    width, height = config.output.width or model.width, config.output.height or model.height
+    area = width * height / (model.width * model.height)
+    side = max(width / model.width, height / model.height)
+    unet = model.family.denoiser == "unet"  # a transformer is trained at sizes of all sorts
+    smallest, largest = (0.5, 1.65) if unet else (0.24, 4.1)
+    own = f"{model.width} × {model.height}"
+    if area > largest or (unet and side >= 2):
+        does, way_out = "repeats what it paints", "enlarge the film afterwards"
+    elif area < smallest:
+        does, way_out = "paints worse", "make the film smaller afterwards"
+    else:
+        return
+    yield (
+        f"output.width, output.height: {width} × {height} is far from {config.model.name}'s own "
+        f"{own}: it {does}; leave the size out and {way_out}, or use a model of that size"
+    )
 
 
 def weight_mistakes(config: RunConfig, model: Model, locate: Locate) -> Iterator[Mistake]:
     """Weights inside texts that this model can't be given."""
-    texts = [("sampling.negative", config.sampling.negative)]
-    for name, keyframe in config.timeline.keyframes.items():
-        place = f"timeline.keyframes.{name}"
-        texts += [(locate(f"{place}.prompt"), text) for text in keyframe.prompt or {}]
-        texts.append((locate(f"{place}.negative"), keyframe.negative or ""))
-    for place, text in texts:
+    for place, text in texts_of(config, locate):
         part = weighted_part(text)
         if part is None:
             continue

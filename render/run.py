@@ -36,6 +36,7 @@ from render.record import Phases
 from render.report import Reporter, cut_lines, reason_lines, show_plan, state_line
 from render.store import State
 from render.survey import check_room, summarise, survey
+from render.undone import Before
 from render.words import plural, size
 from render.work import Work
 
@@ -72,11 +73,15 @@ def run(
     }
     film = open_film(composed, variant, locate)
     reporter = Reporter(job=label)
+    before = Before(film.config.root, film.folder, film.store)
     try:
         modes[film.config.mode](film, reporter, composed)
     except (RenderError, KeyboardInterrupt) as error:
         with suppress(RenderError):
             reporter.note(f"ended: {str(error) or 'interrupted'}")
+        if isinstance(error, ConfigError):
+            with suppress(RenderError, OSError):
+                before.put_back()
         raise
     except OSError as error:
         raise as_render_error(error, film, reporter) from error

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 from pydantic_core import PydanticCustomError
@@ -27,8 +28,14 @@ EASES = ("linear", "smooth", "in", "out", "hold")
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """The end of an error line: the nearest right name, or all of them when none is near."""
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(map(str, known))}"
+    close = near_name(name, known)
+    return f"; did you mean {close!r}?" if close else f"; known: {', '.join(map(str, known))}"
+
+
+def near_name(name: str, known: Sequence[str], likeness: float = 0.6) -> str | None:
+    """The name that is most like another one, if any is like it at all."""
+    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=likeness)
+    return close[0] if close else None
 
 
 def mistake(message: str) -> PydanticCustomError:
@@ -180,3 +187,20 @@ def moment(value: object) -> Moment:
     if amount < 0:
         raise mistake(f"{value} is negative; a timeline begins at 0")
     return Moment(frames=amount) if frames else Moment(seconds=amount)
+
+
+def file_path(value: object) -> Path:
+    """A path as written, with `~` for the home folder, in every key that holds one.
+
+    A path that begins with the `~` of nobody is refused: a folder called `~` would be made.
+    """
+    written = str(value) if isinstance(value, Path) else text(value)
+    if not written.strip() or "\0" in written:
+        raise mistake(f"{shown(written)} is no path")
+    try:
+        return Path(written).expanduser()
+    except RuntimeError:
+        raise mistake(
+            f"{shown(written)} begins with ~, but there is no such home folder; "
+            f"write ./{shortened(written, 30)} if a file is called so"
+        ) from None

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "render"
 
 # The order of the flow. A file imports files above its own row, or earlier in its row.
 TABLE = """
-    words errors values easing temps files received png ours emphasis reading weights tokens
+    words said errors values easing temps files received png ours emphasis reading weights tokens
     vocabulary config parsing documents shortcuts
     timeline anchors families sources schedulers scheduler_values singlefile models checkpoint
     colours images control parts
@@ -24,9 +24,9 @@ TABLE = """
     calibrated converted diffusion loading
     ffmpeg formats video_names sound encode
     progress sheet report
-    prompts unused film kept rendering behind survey record work
+    word_list other_tools prompts unused film kept rendering behind survey record undone work
     run
-    commandline sweep
+    commandline sweep chosen overrides
     __main__
 """
 ORDER = TABLE.split()

@@ -4,6 +4,8 @@ The rule that makes the model obey: whatever differs from the scene's default is
 what is said is always shown. Defaults ("by day", "green") are said now and then as well.
 """
 
+import re
+
 import numpy as np
 
 from training.storybook.scene import Scene
@@ -84,7 +86,17 @@ MEDIUM = (
     "a painting of", "an illustration of", "a picture of", "a drawing of", "a view of",
     "a storybook picture of", "concept art of", "an image of", "a photo of",
 )  # fmt: skip
+BY = (" by ", " near ", " and ", " with ", " next to ")
 JOIN = (" with ", " with ", " with ", " with ", " and ", ", ", " featuring ", " that has ")
+
+
+def words() -> list[str]:
+    """Every word that captions are made of, in order of letters; nonsense is none."""
+    texts = [*PROMPTS, *TOWN, *CASTLE, *CITY, *CITYSCAPE, *LAND, *FOREST, *ALWAYS, *STYLE]
+    texts += [*MEDIUM, *BY, *JOIN, "a an the"]
+    for said in (TIME, TIME_TAG, BIOME, BIOME_ADJECTIVE, WATER):
+        texts += [text for choices in said.values() for text in choices]
+    return sorted({word for text in texts for word in re.findall(r"[^\W_]+", text.lower())})
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
@@ -173,7 +185,7 @@ def _place_first(scene: Scene, rng: np.random.Generator) -> str:
     things = _buildings(scene, rng) + _nature(scene, rng)
     if not things or scene.place == "none":
         return _land_first(scene, rng)
-    by = _pick(rng, (" by ", " near ", " and ", " with ", " next to "))
+    by = _pick(rng, BY)
     text = things[0] + (by + _join(things[1:], rng) if things[1:] else "")
     around = _circumstances(scene, rng).strip(", ")
     if around and rng.random() < 0.3:

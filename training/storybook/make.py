@@ -15,7 +15,7 @@ from training.storybook.autoencoder import (
     finish_autoencoder,
     train_autoencoder,
 )
-from training.storybook.captions import PROMPTS
+from training.storybook.captions import PROMPTS, words
 from training.storybook.dataset import example, paint_dataset, read_captions, tokenize_dataset
 from training.storybook.denoiser import Denoiser, DenoiserTraining, finish_denoiser, train_denoiser
 from training.storybook.models import (
@@ -78,6 +78,7 @@ def assemble(folder: Path, making: Making) -> None:
     text_encoder, unet = finish_denoiser(folder, making.denoiser.widths)
     vae = finish_autoencoder(folder, making.autoencoder.widths)
     save_folder(folder / "weights", load_tokenizer(folder / "tokenizer"), text_encoder, unet, vae)
+    (folder / "weights" / "words.txt").write_text("\n".join(words()) + "\n", encoding="utf-8")
 
 
 def estimate_minutes(making: Making) -> float:
