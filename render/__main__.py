@@ -63,6 +63,7 @@ with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of
     from render.ours import make_way
     from render.overrides import forgiving
     from render.sweep import Job, by_model, check_folders, labels, model_of, values_of
+    from render.threads import wait_patiently
 
 if TYPE_CHECKING:
     from render.kept import Models
@@ -400,6 +401,7 @@ def main() -> int:
     """
     for kept in (OUTCOMES, JOBS, NOTES, WORKED):
         kept.clear()
+    wait_patiently(os.environ)
     with lasting_streams() as out:
         code = command(sys.argv[1:])
     return 128 + signal.SIGPIPE if code == 0 and out.lost and not WORKED else code
