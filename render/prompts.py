@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 
 from render.config import RunConfig
 from render.emphasis import weight_mistake, weighted_part
@@ -35,22 +36,33 @@ def word_warnings(config: RunConfig, model: Model, locate: Locate) -> Iterator[s
     places: dict[str, str] = {}
     for place, text in texts_of(config, locate):
         places.setdefault(text, place)
-    odd = [
-        f"{place}: {shown(part)} is read as words; {advice}"
-        for text, place in places.items()
-        for part, advice in misread(text, weighted)
-    ]
+    names = (config.model.name, f"{model.source.folder}/{LIST_NAME}")
+    odd = chain(misread_texts(places, weighted), strange_texts(places, known, *names))
+    found = list(islice(odd, MOST_WARNINGS + 1))  # a film may have tens of thousands
+    yield from found[:MOST_WARNINGS]
+    if len(found) > MOST_WARNINGS:
+        yield "and more texts like these"
+
+
+def misread_texts(places: Mapping[str, str], weighted: bool) -> Iterator[str]:
+    """Spellings of other tools, by the places of texts."""
     for text, place in places.items():
-        if strange := unknown_words(text, known) if known else []:
+        for part, advice in misread(text, weighted):
+            yield f"{place}: {shown(part)} is read as words; {advice}"
+
+
+def strange_texts(
+    places: Mapping[str, str], known: frozenset[str], model: str, listed: str
+) -> Iterator[str]:
+    """Words that a model never learnt, by the places of texts; of a model without a list none."""
+    for text, place in places.items() if known else ():
+        if strange := unknown_words(text, known):
             words = ", ".join(with_nearest(word, known) for word in strange[:NAMED])
             more = " …" if len(strange) > NAMED else ""
-            odd.append(
-                f"{place}: {config.model.name} never learnt {words}{more} and reads past it; its "
-                f"words are in {model.source.folder}/{LIST_NAME}"
+            yield (
+                f"{place}: {model} never learnt {words}{more} and reads past it; its words are in "
+                f"{listed}"
             )
-    yield from odd[:MOST_WARNINGS]
-    if len(odd) > MOST_WARNINGS:
-        yield f"and {len(odd) - MOST_WARNINGS} more texts like these"
 
 
 def size_warnings(config: RunConfig, model: Model) -> Iterator[str]:
