@@ -40,10 +40,11 @@ test-older-cpus: $(STAMP) ## what hangs on the CPU's instructions, without AVX-5
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest --quiet $(KERNELS)
 	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 $(BIN)/python -m pytest --quiet $(KERNELS)
 
-lint: $(STAMP) ## ruff and mypy alone
+lint: $(STAMP) ## ruff, mypy and the imports between packages alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 bench: $(STAMP) ## the origin's loop, a stock pipeline and this project in turn: seconds a frame, ratios
 	$(BIN)/python benchmarks/speed.py $(ARGS)

@@ -27,12 +27,12 @@ from segment import GUIDANCE, PROMPTS, SEED
 from speed import MADE, STORYBOOK
 from ways import synchronize
 
-from render.branches import Text
-from render.config import ComputeConfig
-from render.diffusion import Diffusion
-from render.families import ModelSource
-from render.loading import open_diffusion
-from render.plan import FrameSpec, Recipe
+from render.config.schema import ComputeConfig
+from render.diffusion.sampler import Diffusion
+from render.engines.open_model import open_diffusion
+from render.models.families import ModelSource
+from render.plan.conditioning import Text
+from render.plan.frame_plan import FrameSpec, Recipe
 
 Work = Callable[[Diffusion], npt.NDArray[Any]]
 

@@ -37,7 +37,7 @@ from segment import FPS, GUIDANCE, PROMPTS, SEED
 from torch.profiler import ProfilerActivity, profile
 from ways import Clock, matmul_peak, peak_memory, synchronize, watched_opening, work
 
-from render.noise import starting_noise
+from render.diffusion.noise import starting_noise
 
 MADE = Path("outputs/.bench")
 KEPT = MADE / "gpu"

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from render.film import open_film
-from render.store import commit
+from render.run.resolve import open_film
+from render.store.store import commit
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 FRAMES = 10_000

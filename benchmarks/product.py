@@ -22,11 +22,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from render.__main__ import plain_config
-from render.commandline import PACKAGE, bundled_configs, forgiving
-from render.film import Film, open_film
-from render.run import run
-from render.store import frame_path
+from render.cli.config_folders import PACKAGE, bundled_configs, forgiving
+from render.cli.main import plain_config
+from render.run.modes import run
+from render.run.resolve import Film, open_film
+from render.store.store import frame_path
 
 Picture = npt.NDArray[np.uint8]
 Composed = dict[str, Any]

@@ -18,10 +18,10 @@ import diffusers
 import torch
 
 import render.storybook
-from render.diffusion import Diffusion
-from render.families import ModelSource
-from render.loading import open_diffusion
-from render.plan import FrameSpec, Recipe
+from render.diffusion.sampler import Diffusion
+from render.engines.open_model import open_diffusion
+from render.models.families import ModelSource
+from render.plan.frame_plan import FrameSpec, Recipe
 
 WEIGHTS = Path(render.storybook.__file__).parent / "weights"
 SIDE = 128

@@ -20,8 +20,8 @@ from product import Picture, declared, pictures, rendered
 from segment import FPS, GUIDANCE, KEPT, PROMPTS, SEED, Asked, Turn, Way, content
 from torch.utils.flop_counter import FlopCounterMode
 
-import render.loading
-from render.noise import starting_noise
+import render.engines.open_model
+from render.diffusion.noise import starting_noise
 
 MATRIX = 2048
 
@@ -228,18 +228,18 @@ def ours(way: Way, asked: Asked) -> Callable[[], Turn]:
 @contextmanager
 def watched_opening(watch: Callable[[Any], None]) -> Iterator[None]:
     """Inside of the block, watch the model that a run opens before it renders."""
-    stock = render.loading.open_diffusion
+    stock = render.engines.open_model.open_diffusion
 
     def opened(*args: Any, **kwargs: Any) -> Any:
         diffusion = stock(*args, **kwargs)
         watch(diffusion)
         return diffusion
 
-    render.loading.open_diffusion = opened
+    render.engines.open_model.open_diffusion = opened
     try:
         yield
     finally:
-        render.loading.open_diffusion = stock
+        render.engines.open_model.open_diffusion = stock
 
 
 @torch.no_grad()

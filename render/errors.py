@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from render.words import one_line
+from render.text import one_line
 
 if TYPE_CHECKING:
     import numpy as np

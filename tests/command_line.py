@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from render.__main__ import main
+from render.cli.main import main
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

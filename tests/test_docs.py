@@ -14,8 +14,8 @@ from command_line import Place
 from PIL import Image
 from safetensors.numpy import save_file
 
-from render.control import FOLLOWING
-from render.families import family_of
+from render.models.controlnet_inputs import FOLLOWING
+from render.models.families import family_of
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]

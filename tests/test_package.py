@@ -34,7 +34,7 @@ def test_the_wheel_holds_every_config_and_neither_tests_nor_trainings(unpacked):
     held = {path.name for path in (unpacked / "render" / "storybook").iterdir()}
     assert held == {"__init__.py", "weights"}
     (entry,) = unpacked.glob("*.dist-info/entry_points.txt")
-    assert "render = render.__main__:main" in entry.read_text()
+    assert "render = render.cli.main:main" in entry.read_text()
     assert list(unpacked.glob("*.dist-info/licenses/LICENSE"))
 
 

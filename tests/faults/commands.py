@@ -33,9 +33,9 @@ def serve() -> None:
     """A fork for every line of stdin."""
     from stand_in import Faults, prepare
 
-    from render.__main__ import main
+    from render.cli.main import main
 
-    importlib.import_module("render.run")  # late in the command line, here once for all
+    importlib.import_module("render.run.modes")  # late in the command line, here once for all
 
     for line in sys.stdin:
         asked = json.loads(line)

@@ -30,6 +30,6 @@ def wait_before(dotted: str, go: str = "") -> None:
 
 def be_impatient(seconds: float) -> None:
     """Let an ffmpeg count as hung after so many seconds without progress, not minutes."""
-    import render.work
+    import render.run.job
 
-    render.work.encode = functools.partial(render.work.encode, patience=seconds)
+    render.run.job.encode = functools.partial(render.run.job.encode, patience=seconds)

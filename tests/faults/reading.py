@@ -12,10 +12,10 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from render.__main__ import TimelineSource, foreseen, plain_config
+from render.cli.main import TimelineSource, foreseen, plain_config
+from render.config.parse import parse
 from render.errors import ConfigError, Mistake
-from render.parsing import parse
-from render.timeline import Timeline, resolve, values_at
+from render.timeline.timeline import Timeline, resolve, values_at
 
 AROUND = {
     "name": "film",

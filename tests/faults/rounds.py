@@ -22,9 +22,9 @@ def serve(faults) -> None:
     """Let the run that Hydra composed be as many runs as stdin asks for, a JSON line each."""
     from stand_in import prepare
 
-    import render.run
+    import render.run.modes
 
-    real = render.run.run
+    real = render.run.modes.run
 
     def rounds(composed, *more):
         # What is imported late is imported once, too.
@@ -42,7 +42,7 @@ def serve(faults) -> None:
             megabytes = usage.ru_maxrss / 1024
             print(json.dumps([os.waitstatus_to_exitcode(status), megabytes]), flush=True)
 
-    render.run.run = rounds
+    render.run.modes.run = rounds
 
 
 def kill_after(child: int, seconds: float | None) -> None:

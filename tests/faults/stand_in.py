@@ -70,7 +70,7 @@ def texts_of(spec) -> set[str]:
 
 def picture(spec, width: int, height: int, blocks: int = 1) -> np.ndarray:
     """What stands for a frame's picture, uint8 (height, width, 3)."""
-    from render.store import spec_json
+    from render.store.store import spec_json
 
     return noise(json.loads(spec_json(spec)), width, height, blocks)
 
@@ -104,7 +104,7 @@ class StandIn:
         pass
 
     def render(self, specs, on_step):
-        from render.arriving import Arriving
+        from render.diffusion.pending_images import Arriving
         from render.errors import OutOfMemory
 
         faults = self.faults
@@ -129,10 +129,10 @@ class StandIn:
 
 
 def without_a_model(faults: Faults) -> types.ModuleType:
-    """What stands for `render.loading`; torch is never imported."""
-    import render.arriving  # noqa: F401  now: a signal amid an import can be swallowed by Python
+    """What stands for `render.engines.open_model`; torch is never imported."""
+    import render.diffusion.pending_images  # noqa: F401  now: a signal amid an import can be swallowed by Python
 
-    module = types.ModuleType("render.loading")
+    module = types.ModuleType("render.engines.open_model")
 
     def open_diffusion(source, recipe, device, batch=None, on_text=None, **more):
         return StandIn(recipe, batch, faults)
@@ -166,7 +166,7 @@ def prepare(faults: Faults) -> None:
     if faults.patience:
         be_impatient(faults.patience)
     if faults.model != "real":
-        sys.modules["render.loading"] = without_a_model(faults)
+        sys.modules["render.engines.open_model"] = without_a_model(faults)
     if faults.calls or faults.fail_call or faults.call_seconds:
         FileCalls(
             faults.under,
@@ -178,7 +178,7 @@ def prepare(faults: Faults) -> None:
 
 
 if __name__ == "__main__":
-    from render.__main__ import main
+    from render.cli.main import main
 
     faults = Faults(**json.loads(os.environ.get("STAND_IN", "{}")))
     if faults.rounds:

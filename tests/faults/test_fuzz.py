@@ -174,7 +174,7 @@ def test_a_plan_of_any_timeline_answers(place, content):
 def painting(place):
     """The same folder with the stand-in for the denoiser, in this process too."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "render.loading", without_a_model(Faults(blocks=8)))
+        patch.setitem(sys.modules, "render.engines.open_model", without_a_model(Faults(blocks=8)))
         yield place
 
 

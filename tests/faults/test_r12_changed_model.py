@@ -94,7 +94,7 @@ def test_a_half_finished_film_does_not_go_on_as_a_mix(site, weights):
 
 def test_a_model_that_changes_while_it_is_loaded_renders_nothing(site, weights):
     go = site.logs / "go"
-    run = site.start(*COMMAND, *LOCAL, waits=["render.run.check_room"], go=str(go), **QUICK)
+    run = site.start(*COMMAND, *LOCAL, waits=["render.run.modes.check_room"], go=str(go), **QUICK)
     run.until(lambda: "waiting before" in run.said("err"))
     in_place(weights)
     go.touch()

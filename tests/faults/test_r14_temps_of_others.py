@@ -15,7 +15,7 @@ NO_NAMESPACES = reason_for_none()
 HALF_WAY = {
     "what is remembered": ("os.replace", ".store/.*.tmp"),
     "a link to a frame": ("pathlib.Path.replace", "film/frames/.frame_000000.png.*"),
-    "the video": ("render.encode.check", "film/.film.mp4.*"),
+    "the video": ("render.video.encode.check", "film/.film.mp4.*"),
 }
 
 pytestmark = pytest.mark.skipif(bool(NO_NAMESPACES), reason=NO_NAMESPACES)

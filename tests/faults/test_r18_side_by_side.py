@@ -30,7 +30,9 @@ def test_torch_is_loaded_with_patience_unless_another_was_chosen(real, chosen):
 
 
 def test_a_program_that_imports_render_chooses_for_itself():
-    program = "import os, render, render.loading, render.__main__; print(sorted(os.environ))"
+    program = (
+        "import os, render, render.engines.open_model, render.cli.main; print(sorted(os.environ))"
+    )
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     environment = {**kept, "PYTHONPATH": str(CHECKOUT)}
     said = subprocess.check_output([sys.executable, "-c", program], env=environment, text=True)

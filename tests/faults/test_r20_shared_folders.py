@@ -18,7 +18,7 @@ def film(site):
 
 def test_a_plan_holds_nothing_while_it_works(film):
     go = film.here / "go"
-    planning = film.start(*CALL, "mode=plan", waits=["render.run.keep_asked"], go=str(go))
+    planning = film.start(*CALL, "mode=plan", waits=["render.run.modes.keep_asked"], go=str(go))
     planning.until(lambda: "waiting before" in planning.said("err"))
     ended = film.render(*CALL)
     assert planning.running

@@ -22,13 +22,13 @@ echo "waiting before the first frame" > /proc/$PPID/fd/2
 sleep 60 & wait
 """
 PHASES = {
-    "planning": ({"waits": ["render.film.make_plan"]}, 0),
+    "planning": ({"waits": ["render.run.resolve.make_plan"]}, 0),
     "freezing the plan": ({"waits": ["os.replace"]}, 0),
-    "loading": ({"waits": ["render.work.Work.load"]}, 0),
+    "loading": ({"waits": ["render.run.job.Work.load"]}, 0),
     "rendering": ({"seconds": 20.0}, 0),
-    "storing": ({"waits": ["render.store.write_whole"]}, 0),
+    "storing": ({"waits": ["render.store.store.write_whole"]}, 0),
     "encoding": ({}, 3),
-    "sheet": ({"waits": ["render.work.contact_sheet"]}, 3),
+    "sheet": ({"waits": ["render.run.job.contact_sheet"]}, 3),
 }
 ONCE = [
     ("planning", signal.SIGINT, False),
@@ -125,9 +125,11 @@ def test_a_signal_ends_a_run_soon_and_in_good_order(film, phase, number, group):
 @pytest.mark.parametrize(("phase", "number", "group"), TWICE)
 def test_a_second_signal_ends_a_run_that_is_slow_to_end(film, phase, number, group):
     there = PHASES[phase][1]
-    running = until_in(film, phase, *CALL, waits=["render.report.Reporter.close"])
+    running = until_in(film, phase, *CALL, waits=["render.report.reporter.Reporter.close"])
     running.signal(number, group)
-    running.until(lambda: "waiting before render.report.Reporter.close" in running.said("err"))
+    running.until(
+        lambda: "waiting before render.report.reporter.Reporter.close" in running.said("err")
+    )
     assert running.running
     ended, took = end(running, number, group)
     assert ended.code == -number

@@ -1,0 +1,1 @@
+"""The command line: overrides as people type them, Hydra, and the exit code."""

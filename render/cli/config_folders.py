@@ -1,0 +1,160 @@
+"""The command line as people type it: what they may leave out, what they read back.
+
+Overrides are made forgiving before Hydra sees them, and what Hydra says of a bad one is put in a
+person's words. Also where configs are found, and `--help`. Knows Hydra's rules, imports none of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from render.config.parse import keys_at
+from render.config.values import nearest
+from render.errors import Mistake
+from render.models.scheduler_signatures import class_mistake, nearest_class
+from render.models.scheduler_sources import signature
+
+PACKAGE = Path(__file__).resolve().parent.parent
+MAX_VARIANT = 80
+GROUPS = ("model", "scheduler", "output", "compute", "timeline")
+
+QUOTING = (
+    "texts with , ( ) { } [ ] : or = need a second pair of quotes: "
+    "'timeline.keyframes.1.prompt=\"a town, by night (old)\"'"
+)
+
+LISTED = (
+    "keyframes in a list are those that are there, from 0 on; give them names in the file "
+    "(a mapping instead of a list) to add and remove them here"
+)
+SAID = (
+    (r"Could not delete from config. '(?P<key>[^']+)' does not", "is not there to be removed"),
+    (r"Could not delete from config. The value of '(?P<key>[^']+)' is", "has another value"),
+    (r"Could not append to config. An item is already at '(?P<key>[^']+)'", "is there already; "
+     "leave the + out"),
+    (r"Error merging override \+*~?(?P<key>timeline\.keyframes\.[^=]*)=", LISTED),
+    (r"Error merging override \+*~?(?P<key>[^=]+)=", "is no place for this value"),
+    (r"Index '.*' \(str\) is not an int|list (assignment )?ind(ex|ices)|ListConfig", LISTED),
+    (r"Missing mandatory value: (?P<key>\S+)", "is open (???); give it a value"),
+    (r"Interpolation key '(?P<key>[^']*)' not found", "is named by ${…} and is not there"),
+    (r"Unsupported interpolation type (?P<key>\S+)", "is named by ${…:…}, and there is none"),
+    (r"Multiple values for (?P<key>\w+)", "is chosen twice; keep one of them"),
+    (r"Ambiguous value for argument '\+*(?P<key>[^=']+)=",
+     f"several values are a sweep, which needs -m; {QUOTING}"),
+    (r"Sweep parameters '\+*(?P<key>[^=']+)=.*requires --multirun",
+     "several values are a sweep, which needs -m"),
+    (r"Config group override must be", "a config is chosen by its name"),
+    (r"Error parsing override '\+*(?P<key>[^=']*)", f"can't be read as it stands; {QUOTING}"),
+    (r"LexerNo|no viable alternative|(mismatched|extraneous) input|token recog|missing .* at",
+     f"an argument can't be read as it stands; {QUOTING}"),
+)  # fmt: skip
+"""What Hydra and OmegaConf say of common slips, and what helps, at the key that they name."""
+
+
+def bundled_configs() -> Path:
+    """The package's own configs: beside the module in a wheel, beside the package in a checkout."""
+    inside = PACKAGE / "_configs"
+    return inside if (inside / "render.yaml").is_file() else PACKAGE.parent / "configs"
+
+
+def config_folders() -> list[Path]:
+    """Where configs are looked for: the user's ./configs, $RENDER_CONFIGS, the bundled ones."""
+    named = os.environ.get("RENDER_CONFIGS")
+    more = [Path(os.path.expanduser(named))] if named else []
+    folders = [Path.cwd() / "configs", *more, bundled_configs()]
+    unique = {folder.resolve(): None for folder in folders if folder.is_dir()}
+    return list(unique)
+
+
+def known_choices(group: str) -> list[str]:
+    """Names of all choices of a config group."""
+    return sorted({p.stem for folder in config_folders() for p in folder.glob(f"{group}/*.yaml")})
+
+
+def job_folder(overrides: Sequence[str], name: str | None = None) -> str:
+    """A sweep job's folder: its overrides, sorted; with a hash when they had to be changed.
+
+    Which timeline it is stands there too, unless the run's name is the timeline's own. Capital
+    letters bring a hash, since not every disk can keep `Fog` and `fog` apart.
+
+    Args:
+        overrides: as they were typed, `key=value`.
+        name: the run's; None: its timeline's.
+    """
+    task = [override.lstrip("+") for override in overrides]
+    left_out = ("root", "name", "mode", *(() if name else ("timeline",)))
+    told = sorted(o for o in task if o.split("=")[0] not in left_out and o != f"timeline={name}")
+    full = ",".join(told or [o for o in task if o.startswith("timeline=")])
+    safe = re.sub(r"[^\w.,=+-]", "-", full, flags=re.ASCII).lstrip("-.")
+    if safe == full == full.lower() and len(safe) <= MAX_VARIANT:
+        return safe
+    mark = hashlib.sha256(full.encode()).hexdigest()[:8]
+    return f"{safe[: MAX_VARIANT - 9]}-{mark}"
+
+
+def reworded(message: str) -> Mistake:
+    """What Hydra or OmegaConf said, in a person's words."""
+    first = message.strip().partition("\n")[0]
+    if found := re.search(r"Could not find '(\w+)/([^']*)'", message):
+        return unknown_choice(found[1], found[2])
+    if "Could not override" in first and (found := re.search(r"'([^']+)'", first)):
+        return Mistake(found[1], f"unknown key{nearest(found[1], keys_at([]))}")
+    for theirs, ours in SAID:
+        if found := re.search(theirs, first):
+            key = found.groupdict().get("key")
+            return Mistake(key or "timeline.keyframes" if ours == LISTED else key or "config", ours)
+    return Mistake("config", first)
+
+
+def unknown_choice(group: str, name: str) -> Mistake:
+    """A config group has no such file."""
+    known = known_choices(group)
+    if not known:
+        return Mistake(group, f"no {name!r} here; see render --help for what there is")
+    near = nearest(name, known)
+    listed = "" if near.startswith("; known") else f"; known: {', '.join(known)}"
+    more = class_hint(name) if group == "scheduler" else ""
+    return Mistake(group, f"no {group} {name!r}{near}{listed}{more}")
+
+
+def class_hint(name: str) -> str:
+    """Where a scheduler class of diffusers is named, which is no choice of a file."""
+    if signature(name) is not None:
+        wrong = class_mistake(name)
+        return f"; {wrong}" if wrong else f"; it is a class of diffusers: scheduler.class={name}"
+    near = nearest_class(name) or "NAME (docs/models.md)"
+    return f"; or a class of diffusers: scheduler.class={near}"
+
+
+HELP = """render: a timeline of keyframes becomes a smooth video.
+
+  render city                            frames and video in outputs/city/: +timeline=city
+  render path/to/mine.yaml               the same for a timeline file anywhere
+  render city mode=plan                  what would be rendered, kept and redone, and why
+  render +timeline=city output=webm output.fps=24 scheduler=dpmpp_2m scheduler.steps=25
+  render +timeline=city model=local model.path=./my-model
+  render +timeline=city mode=stitch output=gif
+  render -m +timeline=city,city_seeds sampling.guidance=3,7.5        a sweep
+
+Choices (name=choice):
+{groups}
+
+Keys (name=value), with their defaults, are explained in
+{file}
+
+  --cfg job [--resolve]   print the composed config        --hydra-help   Hydra's own options
+  -m                      sweep over comma-separated values
+
+The same command continues where it stopped. Exit codes: 0 done, 2 config, 3 frames failed,
+4 video failed, 28 disk full, 75 another run holds the folder, 129/130/143 interrupted, 141
+nobody read the answer."""
+
+
+def help_text() -> str:
+    """What `--help` prints; the choices are the files that are there."""
+    lines = [f"  {group:<10} {', '.join(known_choices(group))}" for group in GROUPS]
+    return HELP.format(groups="\n".join(lines), file=bundled_configs() / "render.yaml")

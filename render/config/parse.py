@@ -1,0 +1,202 @@
+"""A composed config, as a plain mapping, made into a `RunConfig`; or every mistake in it at once.
+
+What pydantic found is told in a person's words, with the keys that are known at that place.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from render.config.schema import RunConfig
+from render.config.values import near_name, nearest, not_text, shown
+from render.errors import ConfigError, Mistake, Place
+
+GROUPS = ("output", "sampling", "scheduler", "compute", "timeline", "model")
+"""Where a key that stands elsewhere is looked for, in this order."""
+OTHER_NAMES = {
+    "cfg": "sampling.guidance",
+    "cfg_scale": "sampling.guidance",
+    "codec": "output",
+    "frame_rate": "output.fps",
+    "framerate": "output.fps",
+    "guidance_scale": "sampling.guidance",
+    "length": "timeline.duration",
+    "lora": "model.loras",
+    "music": "output.audio",
+    "negative_prompt": "sampling.negative",
+    "num_inference_steps": "scheduler.steps",
+    "out": "root",
+    "output_dir": "root",
+    "prompt": "timeline.keyframes.0.prompt",
+    "sampler": "scheduler",
+    "seconds": "timeline.duration",
+    "size": "output.width",
+    "sound": "output.audio",
+}
+"""What other tools call it."""
+SHORT = 30  # letters of a value that a suggestion repeats
+
+
+def keys_at(path: Sequence[str | int]) -> list[str]:
+    """The keys that the config knows where an unknown one stands, from the types themselves."""
+    return list(fields_of(type_at(path)))
+
+
+def type_at(path: Sequence[str | int]) -> Any:
+    """The type of what stands at a path, or None inside of a value and where nothing is known."""
+    here: Any = RunConfig
+    for part in path:
+        field = fields_of(here).get(str(part))
+        kinds = {dict: 1, tuple: 0}  # which of its types is that of what it holds
+        held = kinds.get(get_origin(here))
+        inside = None if held is None else get_args(here)[held]
+        here = field.annotation if field else inside
+    return here
+
+
+def fields_of(model: Any) -> dict[str, FieldInfo]:
+    """The fields of a pydantic model; of anything else none."""
+    return model.model_fields if isinstance(model, type) and issubclass(model, BaseModel) else {}
+
+
+def worded(error: ErrorDetails, where: tuple[str | int, ...]) -> str:
+    """One of pydantic's errors in a person's words."""
+    kind, given, context = error["type"], error["input"], error.get("ctx", {})
+    if kind == "render":
+        return error["msg"]
+    if kind == "extra_forbidden":
+        return unknown_key(where, given)
+    if kind == "missing":
+        return "is missing"
+    if kind == "literal_error":
+        known = re.findall(r"'([^']*)'", context.get("expected", ""))
+        return f"{shown(given)} is not known{nearest(str(given), known)}"
+    if kind == "string_type":
+        return not_text(given)
+    if kind == "int_type" or kind == "int_from_float":
+        return f"{shown(given)} is not a whole number"
+    if kind == "bool_type":
+        return f"{shown(given)} is neither true nor false"
+    if kind in ("model_type", "dict_type", "model_attributes_type"):
+        return f"{shown(given)} stands where keys with values belong"
+    message = error["msg"][:1].lower() + error["msg"][1:]
+    return f"{shown(given)}: {message}"
+
+
+def unknown_key(where: tuple[str | int, ...], given: object) -> str:
+    """What to say of a key that is not known at its place."""
+    name, known = str(where[-1]), keys_at(where[:-1])
+    top = len(where) == 1
+    exactly = dotted_key(name) or (top and name in (*OTHER_NAMES, "frames"))
+    close = near_name(name, [*leaves(), *known]) if top else None
+    elsewhere = meant(name, given) if exactly or (close and close not in known) else None
+    if elsewhere:
+        return f"unknown key; did you mean {elsewhere}"
+    return f"unknown key{nearest(name, known)}"
+
+
+def meant(name: str, given: object) -> str | None:
+    """The override that a key without its group, or of another tool, stands for."""
+    spelled = name[:60].lower().replace("-", "_")
+    if spelled == "frames":
+        return "output.fps, or timeline.duration for the length"
+    close = near_name(spelled, [*leaves(), *OTHER_NAMES])
+    dotted = dotted_key(spelled) or OTHER_NAMES.get(spelled) or (close and meant_by(close))
+    if not dotted:
+        return None
+    plain = isinstance(given, int | float) or (
+        isinstance(given, str) and re.fullmatch(rf"[\w./-]{{1,{SHORT}}}", given, re.ASCII)
+    )
+    return f"{dotted}={given}" if plain and "." in dotted else dotted
+
+
+def meant_by(name: str) -> str | None:
+    """The dotted key of a name that is known, here or in another tool."""
+    return dotted_key(name) or OTHER_NAMES.get(name)
+
+
+def leaves() -> list[str]:
+    """The names of all keys in groups."""
+    return [name for group in GROUPS for name in keys_at([group])]
+
+
+def dotted_key(name: str) -> str | None:
+    """A key with its group, of the first group that has it."""
+    own = ("name", "class", "class_name", "format", "options")  # said of a group by choosing it
+    if name in own:
+        return None
+    if name in GROUPS:
+        return name
+    return next((f"{group}.{name}" for group in GROUPS if name in keys_at([group])), None)
+
+
+def place(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Pydantic's path up to a value; the union branches it tried lie behind that."""
+    for depth in range(1, len(location)):
+        kind = type_at(location[:depth])
+        if not (fields_of(kind) or get_origin(kind) in (dict, tuple)):
+            return location[:depth]
+    return location
+
+
+def parse(
+    composed: Mapping[str, Any], locate: Callable[[str], str] = lambda path: path
+) -> RunConfig:
+    """The composed config as a frozen `RunConfig`.
+
+    Args:
+        composed: plain dicts, lists and scalars, interpolations resolved.
+        locate: turns a dotted path into the place a person should look at (file:line).
+
+    Raises:
+        InvalidConfig: every mistake pydantic found, a line each.
+    """
+    try:
+        return RunConfig.model_validate(dict(composed))
+    except ValidationError as invalid:
+        found: dict[tuple[str | int, ...], Mistake] = {}
+        for error in invalid.errors():
+            where = place(error["loc"])
+            dotted = ".".join(map(str, where))
+            place_of = locate(dotted)
+            what = worded(error, where)
+            if error["type"] == "missing" and isinstance(place_of, Place):
+                what = f"`{where[-1]}` {what}"
+            found.setdefault(where, Mistake(place_of, what))
+        raise InvalidConfig(list(found.values()), without(composed, list(found))) from None
+
+
+class InvalidConfig(ConfigError):
+    """Mistakes of form. `rest` is the config without them, if that is one: it may be searched for
+    mistakes of meaning, so that everything wrong is told at once."""
+
+    def __init__(self, mistakes: Sequence[Mistake], rest: RunConfig | None) -> None:
+        super().__init__(mistakes)
+        self.rest = rest
+
+
+def without(
+    composed: Mapping[str, Any], paths: Sequence[tuple[str | int, ...]]
+) -> RunConfig | None:
+    """The config with these values taken out, or None if it is none without them."""
+    rest = copy.deepcopy(dict(composed))
+    for path in paths:
+        holder: Any = rest
+        for part in path[:-1]:
+            inner = holder.get(str(part)) if isinstance(holder, dict) else holder
+            holder = (
+                holder[int(part)] if isinstance(holder, list) and str(part).isdigit() else inner
+            )
+        if isinstance(holder, dict):
+            holder.pop(path[-1] if path else "", None)
+    try:
+        return RunConfig.model_validate(rest)
+    except ValidationError:
+        return None

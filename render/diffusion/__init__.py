@@ -1,0 +1,1 @@
+"""The diffusion core: prompts blended inside of the denoiser's call."""

@@ -1,0 +1,1 @@
+"""What computes the networks: torch, compiled torch, OpenVINO."""

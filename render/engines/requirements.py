@@ -1,0 +1,112 @@
+"""Engines: what computes the denoiser and the decoder, and what each needs. Without torch.
+
+No engine is part of a frame's identity: all compute the same picture, to within rounding.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sysconfig
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from render.config.schema import ModelConfig, RunConfig
+from render.errors import Mistake
+from render.models.resolve import Model
+from render.plan.approximations import shortcuts
+
+KEY = "compute.engine"
+BUILT_IN = {"openvino": "converts", "compiled": "compiles"}
+"""What an engine does to the weights, once; whatever changes them later is refused."""
+OTHERWISE = "use compute.engine=torch"
+COMPILED_CACHE = "TORCHINDUCTOR_CACHE_DIR"
+
+
+def engine_mistakes(config: RunConfig, device: str, model: Model) -> Iterator[Mistake]:
+    """Why the engine can't render this film on that device, with what is installed."""
+    compute = config.compute
+    if compute.engine == "torch":
+        return
+    yield from changed_weights(compute.engine, config.model)
+    refused = {
+        "offload": compute.offload != "none",
+        "quantised": compute.loaded != "none",
+        "vae_tiling": compute.vae_tiling,
+    }
+    for key, asked in refused.items():
+        if asked:
+            what = f"{compute.engine} computes whole networks in place; {OTHERWISE} with it"
+            yield Mistake(f"compute.{key}", what)
+    if shortcuts(config.sampling).deep_cache > 1:
+        what = f"{compute.engine} computes whole networks, and so no deep features apart"
+        yield Mistake("sampling.deep_cache", f"{what}; use sampling.deep_cache=1, or {OTHERWISE}")
+    if compute.engine == "openvino":
+        yield from openvino_mistakes(device, model)
+        if compute.quantised != "none" and find_spec("nncf") is None:
+            what = "int8 with openvino needs nncf, which is not here"
+            yield Mistake("compute.quantised", f"{what}: pip install nncf")
+    else:
+        yield from compiler_mistakes(device)
+
+
+def changed_weights(engine: str, written: ModelConfig) -> Iterator[Mistake]:
+    """What adds to a network from frame to frame."""
+    does = f"{engine} {BUILT_IN[engine]} a network as it is"
+    if written.loras:
+        yield Mistake("model.loras", f"{does} and LoRAs change it; {OTHERWISE} with them")
+    if written.controlnet:
+        yield Mistake("model.controlnet", f"{does} and a ControlNet adds to it; {OTHERWISE}")
+
+
+def openvino_mistakes(device: str, model: Model) -> Iterator[Mistake]:
+    """OpenVINO here is for CPUs and U-Nets, and an optional package."""
+    if find_spec("openvino") is None:
+        what = "openvino needs a package that is not here: pip install openvino"
+        yield Mistake(KEY, what)
+    if device != "cpu":
+        what = f"openvino computes on the CPU, but this run is on {device}"
+        yield Mistake(KEY, f"{what}; use compute=openvino or compute.engine=torch")
+    if model.family.denoiser != "unet":
+        what = f"openvino computes U-Nets, but {model.family.pipeline} has a transformer"
+        yield Mistake(KEY, f"{what}; {OTHERWISE}")
+
+
+def compiler_mistakes(device: str) -> Iterator[Mistake]:
+    """What torch.compile calls to make machine code."""
+    kind = device.partition(":")[0]
+    if kind == "cuda":
+        if find_spec("triton") is None:
+            what = "compiled needs triton on a GPU, which is not here: pip install triton"
+            yield Mistake(KEY, f"{what}, or {OTHERWISE}")
+        if not any(map(shutil.which, (os.environ.get("CC", "gcc"), "clang", "cc"))):
+            yield Mistake(KEY, f"compiled needs a C compiler on a GPU; install gcc, or {OTHERWISE}")
+    elif kind == "cpu":
+        usual = "clang++" if platform.system() == "Darwin" else "g++"
+        compiler = os.environ.get("CXX") or usual
+        if shutil.which(compiler) is None:
+            what = f"compiled needs a C++ compiler on a CPU, and {compiler} is not here"
+            yield Mistake(KEY, f"{what}; install it, name another in CXX, or {OTHERWISE}")
+        elif not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+            what = "compiled needs Python's headers on a CPU, and Python.h is not here"
+            yield Mistake(KEY, f"{what}; install python3-dev, or {OTHERWISE}")
+    else:
+        yield Mistake(
+            KEY, f"compiled is for CPUs and CUDA, but this run is on {device}; {OTHERWISE}"
+        )
+
+
+def cache_folder() -> Path:
+    """Where engines keep what they made: $XDG_CACHE_HOME/render, else ~/.cache/render."""
+    asked = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (asked if asked.is_absolute() else Path.home() / ".cache") / "render"
+
+
+def keep_compiled() -> None:
+    """Let torch keep what it compiles where it outlasts a restart, unless a person said where.
+
+    To be called before torch is imported, which settles it.
+    """
+    os.environ.setdefault(COMPILED_CACHE, str(cache_folder() / "inductor"))

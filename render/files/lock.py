@@ -1,0 +1,236 @@
+"""One run a folder, and no prune beside a run: flock, which the system frees when a process ends,
+however it ends.
+
+A whole run holds its folder alone. Shards of one plan share it, each holding its own share alone.
+Correctness never rests on this: two writers of one digest write the same picture. All runs under a
+root share its store, which a prune holds alone: what a run was promised is not taken from it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from render.errors import ConfigError, FolderBusy, Mistake, RenderError
+from render.files.atomic import HOST, make_folder, room_for
+from render.files.ownership import is_ours
+from render.files.received_json import parsed
+from render.files.temporary import take
+from render.text import shortened
+
+LOCK_NAME = ".lock"
+SHARD_PATIENCE_S = 5.0  # another shard may be freezing the plan right now
+WHOLE_PATIENCE_S = 0.5  # a shard that has just begun may not have signed yet
+PRUNE_PATIENCE_S = 600.0  # that a run waits for a prune
+
+
+@contextmanager
+def holding(
+    folder: Path,
+    shard: tuple[int, int] | None,
+    freeze: Callable[[], None],
+    agree: Callable[[], None],
+) -> Iterator[None]:
+    """Hold a run's folder.
+
+    Args:
+        freeze: writes the plan; called while the folder is held alone.
+        agree: called by a shard that joins others; raises if their plan is another one.
+
+    Raises:
+        FolderBusy: another run holds it (or this shard of it).
+        ConfigError: there can't be such a folder.
+    """
+    make(folder)
+    with ExitStack() as held:
+        if shard is not None:
+            held.enter_context(locked(folder / f"{LOCK_NAME}-{shard[0]}-of-{shard[1]}"))
+        descriptor = held.enter_context(opened(folder / LOCK_NAME))
+        alone = take(descriptor, fcntl.LOCK_EX)
+        if alone:
+            sign(descriptor, "whole" if shard is None else "shards")
+            freeze()
+        if shard is not None and share(descriptor):
+            agree()  # the first one, too: between holding alone and sharing, others may come
+        elif shard is not None or not alone:
+            raise busy(folder, descriptor)
+        yield
+
+
+def make(folder: Path) -> None:
+    """The run's folder, if it is not there yet."""
+    try:
+        with room_for(folder, 0):
+            make_folder(folder)
+    except OSError as error:
+        what = f"{folder} can't be made ({error.strerror}); choose another root= or name="
+        raise ConfigError([Mistake("root", what)]) from None
+
+
+@contextmanager
+def sharing(store: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Share a store with other runs. While a prune is at work there, wait for its end.
+
+    Args:
+        say: is told what is waited for.
+
+    Raises:
+        FolderBusy: the prune does not end.
+        ConfigError: there can't be such a store.
+    """
+    make(store)
+    with folder_opened(store) as descriptor:
+        began, waits = time.monotonic(), False
+        with suppress(OSError):  # without locks there is no prune either
+            while not take(descriptor, fcntl.LOCK_SH):
+                if not waits:
+                    say(f"waiting for the end of a prune of {store}")
+                if time.monotonic() - began > PRUNE_PATIENCE_S:
+                    raise FolderBusy(f"{store} is being pruned; wait for the end of that")
+                waits = True
+                time.sleep(0.05)
+        yield
+
+
+@contextmanager
+def pruning(store: Path) -> Iterator[None]:
+    """Hold a store alone: no run is at work under its root, and none begins.
+
+    Raises:
+        FolderBusy: a run is at work, or another prune.
+        RenderError: this file system has no locks, so nobody can know that.
+    """
+    if not store.is_dir():
+        yield
+        return
+    with folder_opened(store) as descriptor:
+        try:
+            alone = take(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            what = f"{store} can't be locked ({error.strerror}), and a run may be at work"
+            raise RenderError(f"{what}; nothing is pruned") from None
+        if not alone:
+            raise in_use(store)
+        yield
+
+
+@contextmanager
+def folder_opened(folder: Path) -> Iterator[int]:
+    """A folder's descriptor; not inherited by children, never through a link."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(folder, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def in_use(store: Path) -> FolderBusy:
+    """The error that names a run at work under the store's root."""
+    for path in sorted(store.parent.rglob(LOCK_NAME)):
+        with suppress(OSError, FolderBusy), opened(path) as descriptor:
+            if not take(descriptor, fcntl.LOCK_EX):
+                return busy(path.parent, descriptor)
+    return FolderBusy(f"{store} is in use by another run or prune; wait for it or end it")
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[bool]:
+    """Whether nobody else holds a run's folder, and meanwhile nobody does."""
+    with opened(folder / LOCK_NAME) as descriptor:
+        yield take(descriptor, fcntl.LOCK_EX)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold one file alone."""
+    with opened(path) as descriptor:
+        if not take(descriptor, fcntl.LOCK_EX):
+            raise busy(path.parent, descriptor)
+        sign(descriptor, "shard")
+        yield
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[int]:
+    """The lock file's descriptor; not inherited by children, never through a link."""
+    try:
+        descriptor = open_lock(path)
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise FolderBusy(f"{path} can't be held; remove it if it is a link") from None
+    try:
+        if not is_ours(path):
+            raise FolderBusy(f"{path} is not ours, so it can't be held; move it away")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def open_lock(path: Path) -> int:
+    """A lock file's descriptor. Another user's, who lets nobody write to it, can be held too, but
+    not signed."""
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        return os.open(path, flags | os.O_RDONLY)
+
+
+def share(descriptor: int) -> bool:
+    """Share the folder as soon as the first shard has frozen the plan; whole runs never share."""
+    began = time.monotonic()
+    while not take(descriptor, fcntl.LOCK_SH):
+        whole = signature(descriptor).get("holds") == "whole"
+        if time.monotonic() - began > (WHOLE_PATIENCE_S if whole else SHARD_PATIENCE_S):
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def sign(descriptor: int, holds: str) -> None:
+    """Say in the lock file who holds it; a full disk keeps nobody from holding it."""
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    who = {"pid": os.getpid(), "host": HOST, "since": since, "holds": holds}
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(who).encode(), 0)
+
+
+def signature(descriptor: int) -> dict[str, str]:
+    """Who held the lock last, as far as the file says."""
+    try:
+        value = parsed(os.pread(descriptor, 4096, 0))
+    except ValueError:
+        return {}
+    who = value if isinstance(value, dict) else {}
+    return {key: shortened(str(told)) for key, told in who.items()}
+
+
+def holder(folder: Path, descriptor: int) -> dict[str, str]:
+    """Who holds the folder: the one that signed, or a shard that outlived it."""
+    signed = signature(descriptor)
+    if signed.get("holds") != "shards":
+        return signed
+    for path in sorted(folder.glob(f"{LOCK_NAME}-*")):
+        with suppress(OSError, FolderBusy), opened(path) as of_shard:
+            if not take(of_shard, fcntl.LOCK_SH):
+                return signature(of_shard)
+    return signed
+
+
+def busy(folder: Path, descriptor: int) -> FolderBusy:
+    """The error that names the other run."""
+    who = holder(folder, descriptor)
+    return FolderBusy(
+        f"{folder} is held by another run (pid {who.get('pid', '?')} on {who.get('host', '?')}, "
+        f"since {who.get('since', '?')}); wait for it or end it, nothing has to be unlocked"
+    )

@@ -1,0 +1,74 @@
+"""Whose file is it? Everything this project writes carries a mark near its beginning.
+
+What carries none was written by someone else: it is set aside under another name, never
+overwritten or deleted. Links, pipes and folders under a name of ours are nobody's of ours either.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from render.errors import RenderError
+from render.files.atomic import is_regular, is_there, opened_regular
+
+MARKED_BYTES = 1 << 16  # a mark stands within the first 64 KB, in a PNG before the pixels
+FRAME_MARK = "render:digest"
+SHEET_MARK = "render:sheet"
+CONFIG_MARK = "# The config as render resolved it\n"
+MARKS = {
+    ".lock": rb'\A(\{"pid": |\0+\Z)',  # zeros are what a power cut may leave
+    "config.yaml": rb"\A# The config as render resolved it\n",
+    "models.json": rb'\A\{\n "[^\n]*": \[\n  \d+,\n',
+    "multirun.yaml": rb"\Ahydra:\n",
+    "plan.next.json": rb'\A\{\n "name": [^\n]*\n "fps": [^\n]*\n "rate": ',
+    "plan.next.jsonl": rb'\A\{"index": 0, "time": 0.0, "prompts": ',
+    "plan.json": rb'\A\{\n "name": [^\n]*\n "fps": [^\n]*\n "rate": ',
+    "plan.jsonl": rb'\A\{"index": 0, "time": 0.0, "prompts": ',
+    "render.log": rb"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ",
+    "run.json": rb'\A\{\n  "by": "render ',
+    "sheet.png": SHEET_MARK.encode(),
+    "timings.json": rb'\A\{\n "[^\n]*": \{\n  "bytes_per_frame": ',
+}
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file, damaged or not, carries the mark of its name, or has no content to lose.
+
+    Raises:
+        OSError: it can't be read, so whose it is can't be known: a passing error of a disk, or a
+            file that another user keeps closed. Only content that was read is foreign.
+    """
+    if not is_regular(path):
+        return False
+    head = read_head(path)
+    name = ".lock" if path.name.startswith(".lock-") else path.name
+    return not head or bool(re.search(MARKS.get(name, FRAME_MARK.encode()), head))
+
+
+def read_head(path: Path) -> bytes:
+    """The part of a regular file in which its mark stands."""
+    with opened_regular(path) as stream:
+        return stream.read(MARKED_BYTES)
+
+
+def make_way(path: Path, say: Callable[[str], None]) -> None:
+    """Set aside what stands under a name of ours without being ours, and say so."""
+    if is_there(path) and not is_ours(path):
+        say(f"{path} is not ours; it is now {set_aside(path).name}")
+
+
+def unsaid(line: str) -> None:
+    """For what is no more than a memory of earlier runs."""
+
+
+def set_aside(path: Path) -> Path:
+    """Rename what is not ours to a free name beside it."""
+    for count in range(1, 10_000):
+        free = path.with_name(f"{path.name}.set-aside-{count}")
+        if not os.path.lexists(free):
+            path.rename(free)
+            return free
+    raise RenderError(f"{path}: thousands of files have been set aside here; tidy up the folder")

@@ -1,0 +1,1 @@
+"""Model folders and hub repositories: what they hold, looked at without torch."""

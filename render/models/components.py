@@ -1,0 +1,246 @@
+"""What a config puts in place of a model's own parts, or adds to them. Without torch.
+
+Another VAE, layers of CLIP that are skipped, and words that were learned (textual inversion). Each
+that is used is part of the model's identity, by its content; where none is, nothing changes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from render.config.schema import ControlConfig, ModelConfig
+from render.errors import ConfigError, Mistake
+from render.models.controlnet_inputs import control_mistakes, is_pooled, leaving_negatives
+from render.models.families import Family
+from render.models.prompt_weights import reader_name
+from render.models.resolve import (
+    IDENTITY_SUFFIXES,
+    Model,
+    cached_folder,
+    config_of,
+    file_hash,
+    vae_factor,
+)
+from render.models.safety import code_mistakes, part_mistakes
+from render.models.single_file import is_single_file, names_in, shapes_in
+
+UNSERVED_VAES = {
+    "AsymmetricAutoencoderKL": "can't decode pictures one by one, so frames would depend on others",
+    "ConsistencyDecoderVAE": "paints noise of its own into each picture, so no frame comes twice",
+}
+UNET = "UNet2DConditionModel"
+SKIPS_CLIP = {"StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline"}
+LEARNS_WORDS = {
+    "StableDiffusionPipeline": {"": "text_encoder"},
+    "StableDiffusionXLPipeline": {"clip_l": "text_encoder", "clip_g": "text_encoder_2"},
+}
+"""Families whose vocabulary grows: the tensor in a learned word's file ("" is any) by encoder."""
+
+
+def with_parts(model: Model, written: ModelConfig, known: dict[str, Any], here: Path) -> Model:
+    """The model with the parts that its config names.
+
+    Args:
+        known: hashes of big files; those of new ones are added.
+        here: what relative paths are relative to.
+
+    Raises:
+        ConfigError: every part that does not fit, a line each.
+    """
+    vae = here / written.vae.expanduser() if written.vae else None
+    words = tuple((here / word.path.expanduser(), word.token) for word in written.embeddings)
+    folder = model.source.folder or cached_folder(
+        str(model.source.repository), str(model.source.revision)
+    )
+    control = written.controlnet
+    if control:
+        control = control.model_copy(update={"path": here / control.path.expanduser()})
+    denoiser = config_of(folder, model.family.denoiser)
+    wrong = [
+        *(vae_mistakes(vae, config_of(folder, "vae")) if vae else ()),
+        *(skip_mistakes(written.clip_skip, model.family, folder) if written.clip_skip else ()),
+        *(long_mistakes(written, model.family) if written.long_prompts else ()),
+        *word_mistakes(words, model.family, folder),
+        *latent_mistakes(denoiser, config_of(vae, ".") if vae else config_of(folder, "vae")),
+        *(control_mistakes(control.path, model.family, denoiser) if control else ()),
+    ]
+    if wrong:
+        raise ConfigError(wrong)
+    marks = [
+        *([f"vae:{content_hash(vae, known)}"] if vae else ()),
+        *([f"clip_skip:{written.clip_skip}"] if written.clip_skip else ()),
+        *([f"long_prompts:{reader_name()}"] if written.long_prompts else ()),
+        *sorted(f"{token}:{content_hash(file, known)}" for file, token in words),
+        *([control_mark(control, known)] if control else ()),
+    ]
+    controlnet = (control.path, control.scale) if control else None
+    family = reading_whole(skipping(model.family, written.clip_skip), written.long_prompts)
+    return replace(
+        model,
+        source=replace(
+            model.source,
+            vae=vae,
+            clip_skip=written.clip_skip,
+            long_prompts=written.long_prompts,
+            words=words,
+            controlnet=controlnet,
+        ),
+        identity=" ".join([model.identity, *marks]),
+        family=leaving_negatives(family, controlnet),
+    )
+
+
+def control_mark(written: ControlConfig, known: dict[str, Any]) -> str:
+    """A ControlNet's part of the model's identity."""
+    rows = " prompts only" if is_pooled(written.path) else ""  # earlier versions: negatives too
+    return f"control:{content_hash(written.path, known)}*{written.scale:g}{rows}"
+
+
+def content_hash(path: Path, known: dict[str, Any]) -> str:
+    """sha256 of a file, or of the names and hashes of a folder's files."""
+    if path.is_file():
+        return file_hash(path, known)
+    total = hashlib.sha256()
+    for file in sorted(path.iterdir()):
+        if file.suffix in IDENTITY_SUFFIXES and file.is_file():
+            total.update(f"{file.name}\0{file_hash(file, known)}\n".encode())
+    return total.hexdigest()
+
+
+# --- VAE -----------------------------------------------------------------------------------------
+
+
+def vae_mistakes(path: Path, own: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Why a VAE can't stand in the place of the model's own, whose config is given."""
+    if is_single_file(path):
+        names_in(path, "model.vae")
+        return
+    config = config_of(path, ".")
+    if not config:
+        what = f"{path} is no VAE: give a folder with config.json and weights, or a .safetensors"
+        yield Mistake("model.vae", what)
+        return
+    kind = str(config.get("_class_name"))
+    yield from code_mistakes(path) + part_mistakes(path, kind)
+    pairs = {
+        "class": (kind, own.get("_class_name", kind)),
+        "latent channels": (config.get("latent_channels"), own.get("latent_channels")),
+        "pixels a latent pixel": (vae_factor(config), vae_factor(own)),
+    }
+    for what, (its, wanted) in pairs.items():
+        if own and its != wanted:
+            yield Mistake("model.vae", f"{path} has {what} {its}, the model wants {wanted}")
+            return  # what follows from that one says no more
+
+
+def latent_mistakes(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Why what is painted can't be decoded: by the autoencoder's class, or by the channels of
+    a U-Net's latents and of its own."""
+    if why := UNSERVED_VAES.get(str(vae.get("_class_name"))):
+        yield Mistake("model", f"an {vae['_class_name']} {why}; use one with an AutoencoderKL")
+        return
+    takes, gives = denoiser.get("in_channels"), vae.get("latent_channels")
+    if denoiser.get("_class_name") != UNET or not (isinstance(takes, int) and gives):
+        return
+    if takes != gives:
+        what = (
+            f"the U-Net takes {takes} channels and the autoencoder gives {gives}: such a model "
+            "needs a picture or a mask beside the text (inpainting, editing); use a text-to-image "
+            "model"
+        )
+        yield Mistake("model", what)
+
+
+# --- clip skip -----------------------------------------------------------------------------------
+
+
+def skip_mistakes(layers: int, family: Family, folder: Path | None) -> Iterator[Mistake]:
+    """Why so many of CLIP's last layers can't be skipped."""
+    if family.pipeline not in SKIPS_CLIP:
+        what = f"{family.pipeline} reads no prompts with CLIP's layers; leave it out"
+        yield Mistake("model.clip_skip", what)
+        return
+    config = config_of(folder, "text_encoder")
+    most = config.get("num_hidden_layers", layers + 1) - 1
+    if layers > most:
+        yield Mistake("model.clip_skip", f"{layers}: this model's CLIP has {most} to skip")
+
+
+def skipping(family: Family, layers: int | None) -> Family:
+    """The family with so many of CLIP's last layers skipped; for prompts only, as diffusers does:
+    negatives are read whole."""
+    if layers is None:
+        return family
+    negative = partial(read_whole, family.negative)
+    return replace(family, call={**family.call, "clip_skip": layers}, negative=negative)
+
+
+def read_whole(negative: Any, pipeline: Any, text: str) -> dict[str, Any]:
+    """How the family reads a negative, without the skip."""
+    given = negative(pipeline, text) if negative else {"prompt": text}
+    return {**given, "clip_skip": None}
+
+
+# --- long prompts --------------------------------------------------------------------------------
+
+
+def long_mistakes(written: ModelConfig, family: Family) -> Iterator[Mistake]:
+    """Why long texts can't be read in several windows."""
+    if family.weighted is None:
+        what = f"{family.pipeline} reads texts in one window; only Stable Diffusion 1, 2 and XL"
+        yield Mistake("model.long_prompts", f"{what} read more")
+    elif written.clip_skip:
+        yield Mistake("model.long_prompts", "goes without model.clip_skip; leave one of them out")
+
+
+def reading_whole(family: Family, long_prompts: bool) -> Family:
+    """The family with its long texts read whole; they then differ in length, so that embeddings
+    can't be blended."""
+    if not long_prompts or family.weighted is None:
+        return family
+    weighted = partial(family.weighted, whole=True)
+    return replace(family, weighted=weighted, whole_texts=True, lined_up=False)
+
+
+# --- learned words -------------------------------------------------------------------------------
+
+
+def word_mistakes(
+    words: tuple[tuple[Path, str], ...], family: Family, folder: Path | None
+) -> Iterator[Mistake]:
+    """Why words can't be learned."""
+    if words and family.pipeline not in LEARNS_WORDS:
+        known = ", ".join(LEARNS_WORDS)
+        what = f"{family.pipeline} learns no words; these do: {known}"
+        yield Mistake("model.embeddings", what)
+        return
+    tokens = [token for _, token in words]
+    for token in sorted({token for token in tokens if tokens.count(token) > 1}):
+        yield Mistake("model.embeddings", f"{token!r} is given twice")
+    for file, _ in words:
+        yield from file_mistakes(file, LEARNS_WORDS[family.pipeline], folder)
+
+
+def file_mistakes(
+    file: Path, encoders: Mapping[str, str], folder: Path | None
+) -> Iterator[Mistake]:
+    """Why a learned word's file does not fit the model's text encoders."""
+    shapes = shapes_in(file, "model.embeddings")
+    one = len(shapes) == 1
+    if set(shapes) != set(encoders) and not (one and "" in encoders):
+        held, wanted = ", ".join(sorted(shapes)[:5]), ", ".join(filter(None, encoders)) or "one"
+        what = f"{file} holds {held}, a word of this family {wanted}; it was learned for another"
+        yield Mistake("model.embeddings", what)
+        return
+    for tensor, encoder in encoders.items():
+        shape = next(iter(shapes.values())) if one else shapes[tensor]
+        width = config_of(folder, encoder).get("hidden_size")
+        if not shape or (width and shape[-1] != width):
+            its = shape[-1] if shape else 0
+            what = f"{file} was learned for an encoder {its} wide, this model's is {width} wide"
+            yield Mistake("model.embeddings", what)

@@ -1,0 +1,66 @@
+"""What other tools read in a prompt and this one reads as words, and what stands for it here.
+
+The spellings of AUTOMATIC1111 and its relatives (weights, LoRAs, prompt editing, BREAK, AND), of
+ComfyUI, of compel and of Midjourney.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from render.models.prompt_weights import WEIGHT, weights_in
+
+NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
+WORD = r"[^\W\d_][\w'-]*"
+WEIGHTED = "a word's weight is written (castle:1.3)"
+BLENDED = (
+    "no weights stand inside a text of this model; blend two texts: {A castle: 0.7, A town: 0.3}"
+)
+CHANGED = (
+    "a text that changes on the way is two keyframes, one that alternates two texts with weights"
+)
+
+SPELLINGS = (
+    (r"<(?:lora|lyco):[^<>]*>", "a LoRA is loaded with model.loras=[{path: FILE}] and weighted at "
+     "a keyframe: lora: {NAME: 0.6}"),
+    (r"<hypernet:[^<>]*>", "hypernetworks are not loaded here; leave it out"),
+    (rf"(?<!\w)embedding:{WORD}", "a learned word is loaded with model.embeddings=[{path: FILE, "
+     "token: WORD}] and written as that word"),
+    (rf"\[[^\[\]]*:[^\[\]]*:\s*{NUMBER}\s*\]|\[[^\[\]]*\|[^\[\]]*\]", CHANGED),
+    (rf"\[[^\[\]]*:\s*{NUMBER}\s*\]", ""),
+    (r"\[[^\[\]]+\]", "[word] weighs less elsewhere; "),
+    (r"\{[^{}]*\|[^{}]*\}|(?<!\w)__[\w/-]+__(?!\w)", "nothing is drawn at random here; sweep over "
+     "the prompts with -m"),
+    (r"\(\([^()]*\)\)", "((word)) weighs more elsewhere; "),
+    (rf"\([^()]*[^\W\d]:\s*{NUMBER}(?![\d.]*\s*\))", "the bracket is not closed; "),
+    (rf"\([^()]*\)(?:{NUMBER}(?!\w)|(?:\+\+?|--?)(?!\w))|[^\W\d_]{{2,}}(?:\+\+|--)(?!\w)", ""),
+    (rf"(?<![\w:]){WORD}::?{NUMBER}(?![\w:])", ""),
+    (r"(?<!\S)--(?:ar|v|seed|no|style|stylize|chaos|niji|q|s|w|h)\b(?:\s+[\w:.]+)?", "options of "
+     "another tool; this one's are keys: output.width, sampling.seed, sampling.negative"),
+)  # fmt: skip
+"""Each with what stands for it here; what ends with a blank is followed by how weights are written,
+and so is an empty one."""
+SHOUTED = (
+    (r"\bBREAK\b", "texts are read in windows only with model.long_prompts=true, as they come; "
+     "leave it out"),
+    (r"(?<=\w )AND(?= \w)", "two texts are blended by their weights: {A castle: 0.5, A wood: 0.5}"),
+)  # fmt: skip
+"""Words that mean something in capitals alone; in a text of capitals they are words."""
+
+
+def misread(text: str, weighted: bool) -> Iterator[tuple[str, str]]:
+    """Each part of a text that other tools would not read as words, with what to write here.
+
+    Args:
+        weighted: whether the model is given weights of words.
+    """
+    rest = text
+    for own in weights_in(text) if WEIGHT.search(text) else ():
+        rest = rest.replace(own[0], " ")
+    weights = WEIGHTED if weighted else BLENDED
+    for pattern, advice in (*SPELLINGS, *(SHOUTED if any(map(str.islower, text)) else ())):
+        found = re.search(pattern, rest)
+        if found:
+            yield found[0].strip(), advice + weights if advice[-1:] in ("", " ") else advice
+            rest = re.sub(pattern, " ", rest)

@@ -1,0 +1,1 @@
+"""The frame plan: one spec and one digest for each frame."""

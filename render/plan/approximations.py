@@ -1,0 +1,78 @@
+"""What a film may leave out to be faster: presets (`sampling.speed`) over single keys.
+
+Each changes the picture a little, so each is part of a frame's identity; docs/speed.md has what
+they save and what they cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from render.config.schema import SamplingConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcuts:
+    """The single keys, resolved; by default nothing is left out."""
+
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    """Guidance only in this part of the steps (Kynkäänniemi et al. 2024)."""
+    anchors: int = 0
+    """Into how many parts each way between two keyframes is divided; early steps are done at these
+    times only. 0: at every frame."""
+    early_steps: float = 0.5
+    """Which part of the steps is early."""
+    deep_cache: int = 1
+    """A U-Net's deep blocks are computed at every n-th evaluation only (Ma et al. 2023)."""
+    every: int = 1
+    """Only every n-th frame is rendered, and shown n times."""
+    fewer_steps: float = 1.0
+    """Part of the usual steps that is done at all."""
+    shrink: int = 1
+    """Both sides of the picture are divided by this; the noise is the large one's, averaged."""
+
+    @property
+    def own_early(self) -> bool:
+        """Whether an anchor's own frame takes the early predictions that others take from it. With
+        deep features it would then not compute them at the evaluations at which it does alone."""
+        return self.deep_cache == 1 or self.early_steps == 1
+
+    def evaluations(self, total: int) -> int:
+        """How many of a schedule's evaluations are early."""
+        return round(self.early_steps * total) if self.anchors else 0
+
+    def guided(self, total: int, left_out: int = 0) -> range:
+        """Evaluations with guidance, of those that a start image's schedule does not leave out."""
+        first, last = (round(part * total) - left_out for part in self.guidance_interval)
+        return range(max(first, 0), max(last, 0))
+
+    def in_recipe(self) -> dict[str, Any]:
+        """What all frames share of it and no frame's spec tells, if it differs from the default."""
+        told: dict[str, Any] = {}
+        if self.guidance_interval != NONE.guidance_interval:
+            told["guidance_interval"] = list(self.guidance_interval)
+        if self.anchors:
+            told["early_steps"] = self.early_steps
+        if self.deep_cache > 1:
+            told["deep_cache"] = self.deep_cache
+        if self.shrink > 1:
+            told["shrink"] = self.shrink
+        return told
+
+
+NONE = Shortcuts()
+
+PRESETS: Mapping[str, Shortcuts] = {
+    "exact": NONE,
+    "balanced": Shortcuts(anchors=6, early_steps=1.0),
+    "draft": Shortcuts(anchors=2, early_steps=1.0, every=4),
+}
+
+
+def shortcuts(sampling: SamplingConfig) -> Shortcuts:
+    """The preset's, with the single keys that a person set. Anchors for no step are none."""
+    keys = {field.name: getattr(sampling, field.name) for field in fields(Shortcuts)}
+    taken = replace(PRESETS[sampling.speed], **{k: v for k, v in keys.items() if v is not None})
+    return taken if taken.early_steps else replace(taken, anchors=0)

@@ -1,0 +1,159 @@
+"""What a frame asks of the denoiser: its rows, how their predictions meet, and what it costs.
+
+Without torch: a plan counts rows before anything is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from render.models.families import Family
+
+if TYPE_CHECKING:
+    from render.plan.frame_plan import FrameSpec
+
+
+Weights = tuple[tuple[str, float], ...]
+"""Weights of LoRAs by name, none of them 0."""
+
+
+class Text(NamedTuple):
+    """A text as the model reads it; `negative` where its family reads negatives otherwise."""
+
+    words: str
+    negative: bool = False
+    loras: Weights = ()
+    """Weights of the LoRAs that change how it is read."""
+
+
+Mix = tuple[tuple[Text, float], ...]
+"""Texts with weights, sorted by text: what one denoiser row is conditioned on."""
+
+TWO_STAGE = frozenset(
+    {
+        "DPMSolverSDEScheduler",
+        "FlowMatchHeunDiscreteScheduler",
+        "HeunDiscreteScheduler",
+        "KDPM2AncestralDiscreteScheduler",
+        "KDPM2DiscreteScheduler",
+    }
+)
+"""Schedulers that call the denoiser twice a step, but once in the last."""
+
+
+def evaluations(scheduler_class: str, steps: int, options: Mapping[str, Any] | None = None) -> int:
+    """How often a schedule of `steps` steps calls the denoiser."""
+    if scheduler_class in TWO_STAGE:
+        return 2 * steps - 1
+    if scheduler_class == "PNDMScheduler":
+        runge_kutta = not (options or {}).get("skip_prk_steps", True)
+        return steps + 9 if runge_kutta else steps + (steps > 1)
+    return steps
+
+
+def steps_done(spec: FrameSpec, steps: int, family: Family) -> int:
+    """Steps of a frame, of which a strength below 1 leaves out the first: rounded as the family's
+    image-to-image pipeline does, up where the model predicts a flow, else down."""
+    if not spec.start:
+        return steps
+    if family.flow:
+        return steps - int(max(steps - steps * spec.strength, 0))
+    return min(int(steps * spec.strength), steps)
+
+
+def calls_of(
+    spec: FrameSpec,
+    scheduler_class: str,
+    steps: int,
+    options: Mapping[str, Any] | None,
+    family: Family,
+) -> int:
+    """How often a frame's schedule calls the denoiser; once at least."""
+    left_out = steps - max(steps_done(spec, steps, family), 1)
+    stages = 2 if scheduler_class in TWO_STAGE else 1
+    return evaluations(scheduler_class, steps, options) - stages * left_out
+
+
+@dataclass(frozen=True, slots=True)
+class Branches:
+    """The denoiser rows of one frame and how their predictions are combined.
+
+    The prompts' prediction is c = sum w_i e_i over `conditional`, what guidance leads away from is
+    u = sum v_j e_j over `unconditional` (weights a row, 0 where it has no part; none has one where
+    there is no guidance). `guidance` is the scale; all rows are computed with the `loras`.
+    Rows are in the order of their texts, so a spec's order of prompts does not matter.
+    """
+
+    rows: tuple[Mix, ...]
+    conditional: tuple[float, ...]
+    unconditional: tuple[float, ...]
+    guidance: float
+    loras: Weights = ()
+
+
+def branches(
+    spec: FrameSpec, blend: str, family: Family, reading: frozenset[str] = frozenset()
+) -> Branches:
+    """The rows a frame needs: equal ones once, and none whose coefficient is zero.
+
+    `noise` takes a row for every text and blends predictions; `embedding` takes one row for the
+    blended prompts and one for the blended negatives.
+
+    Args:
+        reading: names of the LoRAs that change the text encoders.
+    """
+    read = tuple(pair for pair in spec.loras if pair[0] in reading)
+    guided = family.guidance.leads_away(spec.guidance)
+    negatives = mix(spec.negatives, family.negative is not None, read) if guided else ()
+    prompts = mix(spec.prompts, loras=read)
+    wanted, unwanted = weighted_rows(prompts, blend), weighted_rows(negatives, blend)
+    rows = tuple(sorted(wanted | unwanted))
+    return Branches(
+        rows=rows,
+        conditional=tuple(wanted.get(row, 0.0) for row in rows),
+        unconditional=tuple(unwanted.get(row, 0.0) for row in rows),
+        guidance=spec.guidance,
+        loras=spec.loras,
+    )
+
+
+def unguided(frame: Branches) -> Branches:
+    """The frame where nothing is led away from: its prompts' rows alone."""
+    if not any(frame.unconditional):
+        return frame
+    pairs = zip(frame.rows, frame.conditional, strict=True)
+    kept = [(row, weight) for row, weight in pairs if weight]
+    rows, conditional = zip(*kept, strict=True)
+    return replace(frame, rows=rows, conditional=conditional, unconditional=(0.0,) * len(kept))
+
+
+def beginning(spec: FrameSpec, family: Family) -> Hashable:
+    """What the rows of a frame's first evaluation hang on besides their texts; None where its
+    first latents are its own, since it starts from pictures."""
+    if spec.start:
+        return None
+    scale = spec.guidance if family.guidance.argument else None
+    return tuple(sorted(spec.seeds)), spec.loras, spec.control, scale
+
+
+def mix(texts: tuple[tuple[str, float], ...], negative: bool = False, loras: Weights = ()) -> Mix:
+    """Texts with weights as a canonical mix: equal texts merged, zeros dropped, sorted."""
+    merged: dict[Text, float] = {}
+    for words, weight in texts:
+        text = Text(words, negative, loras)
+        merged[text] = merged.get(text, 0.0) + weight
+    return tuple(sorted((text, weight) for text, weight in merged.items() if weight != 0))
+
+
+def weighted_rows(texts: Mix, blend: str) -> dict[Mix, float]:
+    """The rows for one side of the guidance, each with its weight in the prediction."""
+    if blend == "embedding":
+        return {texts: 1.0} if texts else {}
+    return {((text, 1.0),): weight for text, weight in texts}
+
+
+def rows(spec: FrameSpec, blend: str, family: Family) -> int:
+    """Denoiser rows of one frame at one evaluation."""
+    return len(branches(spec, blend, family).rows)

@@ -1,0 +1,142 @@
+"""What a run will cost: denoiser rows, time by this machine's earlier runs, and disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from render.files.atomic import HOST, write_whole
+from render.files.ownership import make_way, unsaid
+from render.files.received_json import read_memory
+from render.models.families import Family
+from render.plan.conditioning import beginning, branches, calls_of, unguided
+from render.plan.frame_plan import FrameSpec, PlannedFrame, Recipe
+
+TIMINGS_NAME = "timings.json"
+UNMEASURED_BYTES_PER_PIXEL = 1.6  # a PNG of a photograph; flat pictures take less
+MOST = 1e15  # seconds or bytes; no frame takes so much
+SMALL_PLAN_BYTES = 2_000  # plan, log and the like, a frame
+PLAIN = FrameSpec((), (), (), 0.0)  # starts from no pictures, so it does the whole schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What frames of one kind took on this machine."""
+
+    seconds_per_row: float
+    """All of rendering, with decoding and writing, by denoiser row."""
+    bytes_per_frame: float
+
+
+def planned_rows(
+    frames: Sequence[PlannedFrame], recipe: Recipe, scheduler: str, family: Family
+) -> int:
+    """Denoiser rows that rendering these frames computes.
+
+    First evaluations are counted once for all frames that begin alike, early ones once an anchor.
+    """
+    total = calls_of(PLAIN, scheduler, recipe.steps, recipe.scheduler_options, family)
+    early = recipe.shortcuts.evaluations(total)
+    anchors = dict.fromkeys(anchor for frame in frames for anchor, _ in frame.spec.early)
+    known: set[Hashable] = set()
+    count = sum(evaluated(anchor, range(early), total, recipe, family, known) for anchor in anchors)
+    for frame in frames:
+        spec = frame.spec
+        calls = calls_of(spec, scheduler, recipe.steps, recipe.scheduler_options, family)
+        given = spec.early or (spec in anchors and recipe.shortcuts.own_early)
+        own = range(early if given else 0, calls)
+        count += evaluated(spec, own, total, recipe, family, known)
+    return count
+
+
+def evaluated(
+    spec: FrameSpec,
+    own: range,
+    total: int,
+    recipe: Recipe,
+    family: Family,
+    known: set[Hashable],
+) -> int:
+    """Rows that a frame computes in its own evaluations, of so many that the schedule has.
+
+    Args:
+        known: first rows that were counted before; this frame's are added.
+    """
+    frame = branches(spec, recipe.blend, family)
+    guided = recipe.shortcuts.guided(total, total - own.stop if spec.start else 0)
+    rows, fewer = frame.rows, unguided(frame).rows
+    begin = beginning(spec, family)
+    count = 0
+    if own and own.start == 0 and begin is not None:
+        first = {(begin, row) for row in (rows if 0 in guided else fewer)}
+        count = len(first - known)
+        known |= first
+        own = own[1:]
+    with_guidance, without = whole_evaluations(own, guided, recipe.shortcuts.deep_cache)
+    return count + with_guidance * len(rows) + without * len(fewer)
+
+
+@lru_cache
+def whole_evaluations(own: range, guided: range, deep_every: int) -> tuple[int, int]:
+    """How many of a frame's own evaluations compute the whole denoiser, with guidance and without.
+
+    Every n-th does, counted anew when guidance begins or ends for the first time.
+    """
+    counted = {True: 0, False: 0}
+    seen: set[bool] = set()
+    passed = 0
+    for number in own:
+        inside = number in guided
+        if inside not in seen:
+            seen.add(inside)
+            passed = 0
+        counted[inside] += passed % deep_every == 0
+        passed += 1
+    return counted[True], counted[False]
+
+
+def kind(recipe: Recipe, device: str) -> str:
+    """What a timing holds for: machine, device, model, size and dtype."""
+    size = f"{recipe.width}x{recipe.height}"
+    return f"{HOST} {device} {recipe.model} {size} {recipe.dtype}"
+
+
+def earlier_timing(store: Path, recipe: Recipe, device: str) -> Timing | None:
+    """What such frames took the last time, or None if there was none."""
+    return as_timing(read_memory(store / TIMINGS_NAME).get(kind(recipe, device)))
+
+
+def as_timing(entry: object) -> Timing | None:
+    """A timing as a file tells it; None if it is none."""
+    if not isinstance(entry, dict) or entry.keys() != set(Timing.__slots__):
+        return None
+    if not all(type(value) in (int, float) and 0 < value < MOST for value in entry.values()):
+        return None
+    return Timing(**entry)
+
+
+def remember_timing(store: Path, recipe: Recipe, device: str, timing: Timing) -> None:
+    """Keep a timing for the next plan; a place that can't be written only costs an estimate."""
+    path = store / TIMINGS_NAME
+    earlier = {name: as_timing(entry) for name, entry in read_memory(path).items()}
+    known = {name: asdict(entry) for name, entry in earlier.items() if entry}
+    known[kind(recipe, device)] = asdict(timing)
+    with suppress(OSError):
+        make_way(path, unsaid)
+        write_whole(path, json.dumps(known, indent=1, sort_keys=True).encode())
+
+
+def seconds_for(denoiser_rows: int, timing: Timing | None) -> float | None:
+    """The estimate, or None when nothing like it ran here before."""
+    return denoiser_rows * timing.seconds_per_row if timing else None
+
+
+def bytes_for(frames: int, recipe: Recipe, timing: Timing | None) -> int:
+    """Disk that the frames to be rendered need, by earlier ones of the kind or by their pixels."""
+    pixels = recipe.width * recipe.height
+    each = timing.bytes_per_frame if timing else UNMEASURED_BYTES_PER_PIXEL * pixels
+    return round(frames * (each + SMALL_PLAN_BYTES))

@@ -1,0 +1,69 @@
+"""plan.json and what stands beside it: the plan of the frames on disk, and the one that was asked.
+
+A run freezes its plan in plan.json. `mode=plan` writes there only where no run has been; beside a
+run's plan it writes plan.next.json, which the next run removes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from render.files.atomic import write_if_changed
+from render.files.ownership import is_ours, make_way, read_head
+from render.plan.frame_plan import NEXT, FramePlan, plan_files
+
+TRACES = (".lock", "frames", "run.json", "render.log")
+"""A folder with one of these has seen a run; the first is there before the run's plan is."""
+
+
+def shown_film(folder: Path) -> tuple[str, str] | None:
+    """Rate and digest of the film that a folder shows; None if its plan.json does not say."""
+    try:
+        head = read_head(folder / "plan.json").decode(errors="replace")
+    except OSError:
+        return None
+    found = re.search(r'^ "rate": "([^"]*)",\n "count": \d+,\n "digest": "(\w*)",$', head, re.M)
+    return (found[1], found[2]) if found else None
+
+
+def freeze(folder: Path, plan: FramePlan, name: str, warn: Callable[[str], None]) -> None:
+    """Write the plan by which a run renders; the caller holds the folder."""
+    write(folder, plan_files(plan, name), warn)
+    drop_next(folder)
+
+
+def keep_asked(folder: Path, plan: FramePlan, name: str, warn: Callable[[str], None]) -> Path:
+    """Write the plan that `mode=plan` was asked for; return where it stands."""
+    current, asked = folder / "plan.json", folder / f"{NEXT}.json"
+    files = plan_files(plan, name)
+    if not any((folder / trace).exists() for trace in TRACES):
+        write(folder, files, warn)
+        return current
+    if all(same(folder / file, content) for file, content in files.items()):
+        drop_next(folder)
+        return current
+    write(folder, plan_files(plan, name, NEXT), warn)
+    return asked
+
+
+def write(folder: Path, files: dict[str, bytes], warn: Callable[[str], None]) -> None:
+    """Write files of a plan, and set aside what stands under their names and is not ours."""
+    for name, content in files.items():
+        make_way(folder / name, warn)
+        write_if_changed(folder / name, content)
+
+
+def same(path: Path, content: bytes) -> bool:
+    """Whether a file has this content; its size is compared before it is read."""
+    if path.is_symlink() or not path.is_file() or path.stat().st_size != len(content):
+        return False
+    return path.read_bytes() == content
+
+
+def drop_next(folder: Path) -> None:
+    """Remove a plan of `mode=plan` that is no longer the next one."""
+    for path in (folder / f"{NEXT}.json", folder / f"{NEXT}.jsonl"):
+        if path.is_file() and not path.is_symlink() and is_ours(path):
+            path.unlink(missing_ok=True)

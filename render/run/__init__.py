@@ -1,0 +1,1 @@
+"""One run: everything resolved, then the modes that act on it."""

@@ -1,0 +1,100 @@
+"""The model that is loaded, kept from one job of a sweep to the next. Without torch until one is.
+
+What is kept renders the same pictures as what is loaded anew: nothing of an earlier job has a say
+in a frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from render.models.lora_files import Lora
+from render.plan.approximations import Shortcuts
+from render.plan.frame_plan import Recipe
+from render.run.memory_checks import check_address_space
+from render.run.resolve import Film
+
+if TYPE_CHECKING:
+    from render.diffusion.sampler import Diffusion
+
+
+class Models:
+    """Loads the models of runs.
+
+    Attributes:
+        more: whether another run with this model is to come, so that it is kept, with its text
+            encoders.
+    """
+
+    def __init__(self) -> None:
+        self.more = False
+        self.loaded: Diffusion | None = None
+        self.key: Any = None
+
+    def open(self, film: Film, loras: Sequence[Lora], say: Callable[[str], None]) -> Diffusion:
+        """The film's model, ready for its recipe: the kept one if it serves.
+
+        Args:
+            loras: those that frames to render name.
+            say: is told that it is loaded, and how that goes on.
+        """
+        key = what_is_loaded(film, loras)
+        if self.loaded is not None and self.key == key:
+            from render.engines.open_model import turn_to
+
+            turn_to(self.loaded, film.plan.recipe, film.images, film.config.compute)
+        else:
+            self.drop()
+            self.loaded, self.key = load(film, loras, say), key
+        stays = self.more or film.config.compute.offload != "none"
+        self.loaded.readers_may_go = not stays
+        return self.loaded
+
+    def release(self) -> None:
+        """The run needs it no longer."""
+        if not self.more:
+            self.drop()
+
+    def drop(self) -> None:
+        """Free the memory of what is kept."""
+        loaded, self.loaded, self.key = self.loaded, None, None
+        if loaded is not None:
+            loaded.close()
+
+
+def load(film: Film, loras: Sequence[Lora], say: Callable[[str], None]) -> Diffusion:
+    """The film's model, loaded on its device."""
+    batch = film.config.compute.batch
+    say(f"loading {film.config.model.name} on {film.device}")
+    check_address_space()
+    from render.engines.open_model import open_diffusion  # torch, only now
+
+    return open_diffusion(
+        film.model.source,
+        film.plan.recipe,
+        film.device,
+        None if batch == "auto" else batch,
+        compute=film.config.compute,
+        images=film.images,
+        loras=loras,
+        on_notice=say,
+    )
+
+
+def what_is_loaded(film: Film, loras: Sequence[Lora]) -> tuple[Any, ...]:
+    """All that a loaded model hangs on. Another scheduler, other steps and anchors, and other
+    pictures to start from can be had of the same one, but where an engine or a ControlNet holds
+    on to them."""
+    compute, recipe = film.config.compute, film.plan.recipe
+    fixed = compute.engine != "torch" or film.model.source.controlnet is not None
+    more = (recipe, dict(film.images)) if fixed else (built_in(recipe),)
+    return film.model.source, film.device, compute, tuple(loras), more
+
+
+def built_in(recipe: Recipe) -> Recipe:
+    """The recipe without what can be changed after a model is loaded."""
+    taken = recipe.shortcuts
+    layers = Shortcuts(deep_cache=taken.deep_cache, shrink=taken.shrink)
+    return replace(recipe, scheduler="", scheduler_options={}, steps=1, shortcuts=layers)

@@ -1,0 +1,63 @@
+"""Little memory: what a config does about it, and whether it makes sense. Without torch."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+
+from render.config.schema import ComputeConfig
+from render.errors import Mistake, RenderError
+from render.models.resolve import Model
+from render.text import size
+
+LEAST_ADDRESS_SPACE = 2 << 30  # bytes; storybook alone takes 1.2 GB with one thread
+
+
+def with_memory(model: Model, compute: ComputeConfig) -> Model:
+    """The model as it is loaded: what of that changes pixels is part of its identity."""
+    by = ":openvino" if compute.engine == "openvino" else ""  # activations as well
+    marks = [
+        *(["vae_tiling"] if compute.vae_tiling else ()),
+        *([f"quantised:{compute.quantised}{by}"] if compute.quantised != "none" else ()),
+    ]
+    return replace(model, identity=" ".join([model.identity, *marks]))
+
+
+def memory_mistakes(compute: ComputeConfig, device: str, model: Model) -> Iterator[Mistake]:
+    """What can't be done on that device, with that model, or with what is installed."""
+    if compute.offload != "none":
+        if not device.startswith("cuda"):
+            what = (
+                f"{compute.offload}: parts would wait in main memory for their turn on a CUDA "
+                f"GPU, but this run is on {device}; use compute.offload=none"
+            )
+            yield Mistake("compute.offload", what)
+        yield from lacking("compute.offload", "accelerate")
+    if compute.loaded != "none":
+        yield from lacking("compute.quantised", "torchao", "accelerate")
+        if model.source.file is not None:
+            what = "diffusers quantises no single files while it loads them; give a folder"
+            yield Mistake("compute.quantised", what)
+
+
+def lacking(key: str, *packages: str) -> Iterator[Mistake]:
+    """The packages that are not installed."""
+    if missing := [package for package in packages if find_spec(package) is None]:
+        names = " ".join(missing)
+        yield Mistake(key, f"needs {names}, which is not here: pip install {names}")
+
+
+def check_address_space() -> None:
+    """Refuse a limit with which torch's threads would end the process without a word of ours.
+
+    Raises:
+        RenderError: `ulimit -v` allows too little.
+    """
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if allowed != resource.RLIM_INFINITY and allowed < LEAST_ADDRESS_SPACE:
+        raise RenderError(
+            f"`ulimit -v` allows {size(allowed)}, too little memory for torch and its threads; "
+            f"raise it to {size(LEAST_ADDRESS_SPACE)} at least"
+        )

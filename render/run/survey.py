@@ -1,0 +1,136 @@
+"""The survey: what becomes of each frame of a film, counted, with reasons and costs."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import astuple, replace
+
+from render.files.atomic import free_bytes, no_room
+from render.files.temporary import sweep
+from render.models.prompt_weights import plain
+from render.models.resolve import Model
+from render.models.token_limits import CutPrompt, cut_prompts
+from render.plan import cost
+from render.plan.frame_plan import PlannedFrame
+from render.report.reporter import PlanSummary
+from render.run.frame_loop import distinct
+from render.run.resolve import Film
+from render.store import store
+from render.store.store import FROM_THE_STORE, State, Verdict
+from render.video.codecs import video_bytes
+
+NAMED = 4  # frames that a reason names
+
+
+def survey(film: Film, frames: Sequence[PlannedFrame]) -> list[Verdict]:
+    """What becomes of each frame; nothing is changed but leftovers of killed runs."""
+    store.sweep_store(film.store)
+    for folder in (film.folder, film.frames):
+        if folder.is_dir():
+            sweep(folder)
+    return store.judge_all(frames, film.store, film.frames, film.size)
+
+
+def missing_frames(verdicts: Sequence[Verdict]) -> list[PlannedFrame]:
+    """The frames to render: each picture once, and none that is there under another name."""
+    there = {v.frame.digest for v in verdicts if v.stored or v.in_place}
+    return [frame for frame in distinct([v.frame for v in verdicts]) if frame.digest not in there]
+
+
+def as_people_see(
+    verdicts: Sequence[Verdict], film: Film, before: tuple[str, str] | None
+) -> list[Verdict]:
+    """The states without what nobody did. After an edit it is no news that a frame's name shows
+    another picture than its own if its own is there, or if that one only moved, as all do at
+    another rate.
+
+    Args:
+        before: rate and digest of the film that the folder shows; None: not known.
+    """
+    there = {frame.digest for frame in film.plan.frames}
+    edited = before is not None and before[1] != film.plan.digest
+    moved = before is not None and before[0] != str(film.plan.fps)
+    found = []
+    for verdict in verdicts:
+        taken = verdict.reason == FROM_THE_STORE or (edited and verdict.before)
+        if verdict.state is State.KEPT and taken:
+            verdict = replace(verdict, reason="")
+        elif verdict.state is State.STALE and edited and (moved or verdict.before in there):
+            verdict = replace(verdict, state=State.NEW, reason="")
+        found.append(verdict)
+    return found
+
+
+def summarise(
+    film: Film, verdicts: Sequence[Verdict], before: tuple[str, str] | None = None
+) -> PlanSummary:
+    """Counts, reasons and costs of what a run would do.
+
+    Args:
+        before: rate and digest of the film that the folder showed before; None: not known.
+    """
+    missing = missing_frames(verdicts)
+    verdicts = as_people_see(verdicts, film, before)
+    rows = cost.planned_rows(missing, film.plan.recipe, film.scheduler, film.model.family)
+    timing = cost.earlier_timing(film.store, film.plan.recipe, film.device)
+    counts = Counter(v.state.value for v in verdicts)
+    texts = {text for v in verdicts for text, _ in (*v.frame.spec.prompts, *v.frame.spec.negatives)}
+    return PlanSummary(
+        frames=len(verdicts),
+        **{state.value: counts[state.value] for state in State},
+        reasons=reasons(verdicts),
+        rows=rows,
+        seconds_estimate=cost.seconds_for(rows, timing),
+        estimate_source="earlier frames of this kind on this machine" if timing else "",
+        disk_bytes=cost.bytes_for(len(missing), film.plan.recipe, timing),
+        cut_prompts=[astuple(cut) for cut in cut_texts(film.model, texts)],
+        warnings=film.plan.warnings,
+        video_bytes=video_bytes(film.config.output, film.size, len(film.plan.frames)),
+        loras=list(lora_weights(film)),
+    )
+
+
+def lora_weights(film: Film) -> Iterator[tuple[str, float, float]]:
+    """Each LoRA of the film with its least and its greatest weight."""
+    for lora in film.loras:
+        weights = {dict(frame.spec.loras).get(lora.name, 0.0) for frame in film.plan.frames}
+        yield lora.name, min(weights), max(weights)
+
+
+def check_room(film: Film, summary: PlanSummary) -> None:
+    """Ask before the first frame whether the disk will hold what is to come.
+
+    Raises:
+        DiskFull: it will not.
+    """
+    needed = summary.disk_bytes + summary.video_bytes
+    if summary.disk_bytes and needed > free_bytes(film.config.root):
+        raise no_room(film.config.root, f"frames and video need about {needed:,} bytes")
+
+
+def cut_texts(model: Model, texts: Iterable[str]) -> Iterator[CutPrompt]:
+    """The texts that the model reads only the beginning of."""
+    reader = model.reader
+    if model.family.whole_texts:
+        return iter(())
+    texts = {plain(text) for text in texts} if model.family.weighted else texts
+    most = model.positions
+    return cut_prompts(sorted(texts), model.tokenizer, reader.tokens, reader.marks, most)
+
+
+def reasons(verdicts: Sequence[Verdict]) -> list[tuple[str, int, str]]:
+    """(state, count, reason with its first frames); kept frames without a story are left out."""
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for verdict in verdicts:
+        if verdict.reason:
+            groups[verdict.state.value, verdict.reason].append(verdict.frame.index)
+    return [
+        (state, len(indexes), f"{reason} (frames {some(indexes)})")
+        for (state, reason), indexes in groups.items()
+    ]
+
+
+def some(indexes: Sequence[int]) -> str:
+    """The first few numbers of a list."""
+    return ", ".join(map(str, indexes[:NAMED])) + (" …" if len(indexes) > NAMED else "")

@@ -1,0 +1,1 @@
+"""Finished frames by digest, and the state of each."""

@@ -1,0 +1,1 @@
+"""Prompts, seeds and their weights at any time of the film."""

@@ -1,0 +1,309 @@
+"""The timeline: keyframes as resolved values on a rational time axis, and the values in between.
+
+`resolve` turns what a person wrote into a `Timeline`; `values_at` answers what the film shows at a
+time; `frame_times` says when there is a frame. Times are `Fraction`s of seconds, so 24 fps hits
+every frame of 12 fps exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import TypeVar
+
+from render.config.schema import KeyframeConfig, SamplingConfig, TimelineConfig
+from render.config.values import Moment, shown
+from render.errors import ConfigError, Mistake
+from render.timeline.easing import Bezier, eased
+
+MAX_FRAMES = 1_000_000
+USUAL_STRENGTH = 0.6  # of keyframes with an image, before the first that gives one
+
+Key = TypeVar("Key", str, int)
+Locate = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSpec:
+    """What one frame shows. Weights are above zero and sum to 1 (within 1e-9), in the order of the
+    timeline. Two frames with equal specs and equal recipes are one picture."""
+
+    prompts: tuple[tuple[str, float], ...]
+    negatives: tuple[tuple[str, float], ...]
+    seeds: tuple[tuple[int, float], ...]
+    guidance: float
+    images: tuple[tuple[str, float], ...] = ()
+    """Pictures to start from, by their digests."""
+    strength: float = 1.0
+    """How far from them it goes: 0 is the pictures, 1 knows nothing of them."""
+    loras: tuple[tuple[str, float], ...] = ()
+    """The weights of the model's LoRAs by name; one of weight 0 is not there at all."""
+    control: str = ""
+    """The picture that a ControlNet follows, by its digest."""
+    early: tuple[tuple[FrameSpec, float], ...] = ()
+    """Anchors whose early predictions the frame takes in place of its own, by their weights."""
+
+    @property
+    def start(self) -> tuple[tuple[str, float], ...]:
+        """The pictures that show in the frame."""
+        return self.images if self.strength < 1 else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Keyframe:
+    """A keyframe with nothing left out. `time` in seconds; `ease` shapes the way to the next."""
+
+    time: Fraction
+    values: FrameSpec
+    ease: str | Bezier
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Keyframes in order, the first at 0; `duration` in seconds."""
+
+    keyframes: tuple[Keyframe, ...]
+    duration: Fraction
+    loop: bool
+    open: bool = False
+    """Without the frame that stands at its end."""
+
+
+def resolve(
+    written: TimelineConfig,
+    sampling: SamplingConfig,
+    fps: Fraction,
+    guidance: float,
+    locate: Locate = lambda path: path,
+    images: Mapping[Path, str] | None = None,
+    loras: Mapping[str, float] | None = None,
+) -> Timeline:
+    """The timeline with every keyframe's values filled in.
+
+    Args:
+        written: the timeline as a person declared it.
+        sampling: what keyframes fall back to.
+        fps: frames per second, for times given in frames.
+        guidance: the guidance scale of keyframes that name none.
+        locate: turns a dotted path into the place a person should look at.
+        images: the digest of every picture that keyframes name.
+        loras: the model's LoRAs by name, with the weights that hold until a keyframe names others.
+
+    Raises:
+        ConfigError: keyframes out of order or twice at one time, no prompt at the start, a loop
+            without a duration, more than a million frames, a LoRA that the model does not have;
+            all that apply, a line each.
+    """
+    times = {key: seconds(frame.at, fps) for key, frame in written.keyframes.items()}
+    listed = list(written.keyframes) == [str(place) for place in range(len(times))]
+    order = list(times) if listed else sorted(times, key=lambda key: times[key])
+    length = seconds(written.duration, fps) if written.duration else None
+    mistakes = order_mistakes(order, times) + length_mistakes(written, times, length, fps)
+    mistakes += lora_mistakes(written, loras or {})
+    if written.keyframes[order[0]].prompt is None:
+        mistakes.append((f"keyframes.{order[0]}", "the first keyframe needs a prompt"))
+    mistakes += strength_mistakes(written, order)
+    if mistakes:
+        raise ConfigError([Mistake(locate(f"timeline.{path}"), what) for path, what in mistakes])
+    given = [written.keyframes[key] for key in order]
+    frames = fill(given, sampling, guidance, images or {}, loras or {})
+    keyframes = tuple(
+        Keyframe(times[key], values, frame.ease)
+        for key, values, frame in zip(
+            order, frames, (written.keyframes[key] for key in order), strict=True
+        )
+    )
+    opens = written.end == "open"
+    return Timeline(keyframes, length or keyframes[-1].time, written.loop, opens)
+
+
+def seconds(moment: Moment, fps: Fraction) -> Fraction:
+    """A written time in seconds."""
+    return moment.seconds if moment.seconds is not None else (moment.frames or Fraction(0)) / fps
+
+
+def order_mistakes(order: Sequence[str], times: Mapping[str, Fraction]) -> list[tuple[str, str]]:
+    """Keyframes out of order, twice at one time, or a first one that is not at 0."""
+    found = []
+    if times[order[0]] != 0:
+        found.append((f"keyframes.{order[0]}.at", "the first keyframe stands at 0"))
+    for before, after in pairwise(order):
+        path, time = f"keyframes.{after}.at", float(times[after])
+        if times[after] == times[before]:
+            found.append((path, f"two keyframes stand at {time:g} s; move or remove one"))
+        elif times[after] < times[before]:
+            found.append(
+                (path, f"{time:g} s comes after {float(times[before]):g} s; keep the list in order")
+            )
+    return found
+
+
+def length_mistakes(
+    written: TimelineConfig, times: Mapping[str, Fraction], length: Fraction | None, fps: Fraction
+) -> list[tuple[str, str]]:
+    """A loop without a way back, a duration that cuts keyframes off, a film without end."""
+    last = max(times.values())
+    if written.loop and length is None:
+        return [("loop", "a loop needs a `duration`: when the first keyframe comes again")]
+    if length is not None and length < last:
+        what = f"{float(length):g} s ends before the last keyframe ({float(last):g} s)"
+        return [("duration", what)]
+    if written.loop and length == last:
+        what = f"the last keyframe stands at {float(last):g} s; a loop comes back after it"
+        return [("duration", what)]
+    if written.loop and written.end == "open":
+        return [
+            ("end", "a loop ends before its first frame comes again, so it is open; leave it out")
+        ]
+    if (length or last) * fps > MAX_FRAMES:
+        return [("duration" if length else "keyframes", f"more than {MAX_FRAMES:,} frames")]
+    return []
+
+
+def strength_mistakes(written: TimelineConfig, order: Sequence[str]) -> list[tuple[str, str]]:
+    """Strengths of keyframes that have no picture, neither of their own nor from before."""
+    found, image = [], None
+    for key in order:
+        frame = written.keyframes[key]
+        image = frame.image if "image" in frame.model_fields_set else image
+        if frame.strength is not None and image is None:
+            what = "no image stands here to start from; give `image` or leave `strength` out"
+            found.append((f"keyframes.{key}.strength", what))
+    return found
+
+
+def lora_mistakes(written: TimelineConfig, loras: Mapping[str, float]) -> list[tuple[str, str]]:
+    """LoRAs that keyframes name and the model does not have."""
+    known = f"known: {', '.join(loras)}" if loras else "the model has none; see model.loras"
+    return [
+        (f"keyframes.{key}.lora", f"no LoRA is called {shown(name)}; {known}")
+        for key, frame in written.keyframes.items()
+        for name in frame.lora or {}
+        if name not in loras
+    ]
+
+
+def fill(
+    frames: Sequence[KeyframeConfig],
+    sampling: SamplingConfig,
+    guidance: float,
+    images: Mapping[Path, str],
+    loras: Mapping[str, float],
+) -> Iterable[FrameSpec]:
+    """Each keyframe's values; what it leaves out of prompts, seeds, images and weights of LoRAs
+    continues from the one before."""
+    prompt: Mapping[str, float] = {"": 1.0}
+    seed: Mapping[int, float] = {sampling.seed: 1.0}
+    image, strength = None, USUAL_STRENGTH
+    for frame in frames:
+        prompt = frame.prompt if frame.prompt is not None else prompt
+        seed = frame.seed if frame.seed is not None else seed
+        negative = sampling.negative if frame.negative is None else frame.negative
+        scale = guidance if frame.guidance is None else frame.guidance
+        image = frame.image if "image" in frame.model_fields_set else image
+        strength = strength if frame.strength is None else frame.strength
+        pictures = ((images.get(image, ""), 1.0),) if image else ()
+        loras = {**loras, **(frame.lora or {})}
+        at_work = tuple((name, float(weight)) for name, weight in loras.items() if weight != 0)
+        yield FrameSpec(
+            normalised(prompt),
+            ((negative, 1.0),),
+            normalised(seed),
+            scale,
+            images=pictures,
+            strength=strength if image else 1.0,
+            loras=at_work,
+        )
+
+
+def normalised(weights: Mapping[Key, float]) -> tuple[tuple[Key, float], ...]:
+    """Weights above zero, summing to 1; twelve decimals, so less than half of the last is none."""
+    total = math.fsum(weights.values())
+    shares = ((key, round(weight / total, 12)) for key, weight in weights.items())
+    return tuple((key, share) for key, share in shares if share > 0)
+
+
+def frame_times(timeline: Timeline, fps: Fraction) -> list[Fraction]:
+    """k/fps for k = 0 … round(T·fps); a loop's last frame is its first and is not repeated, and a
+    film with an open end leaves its last frame out."""
+    last = round(timeline.duration * fps)
+    leaves_out = timeline.loop or timeline.open
+    return [Fraction(k) / fps for k in range(max(last, 1) if leaves_out else last + 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """From one keyframe to the next, which stands at `until` seconds."""
+
+    start: Keyframe
+    end: Keyframe
+    until: Fraction
+
+
+def way_at(timeline: Timeline, time: Fraction) -> Way | None:
+    """The way that begins at or before `time`; None behind the last keyframe of a film that is no
+    loop, in which the last leads back to the first."""
+    frames = timeline.keyframes
+    place = bisect_right(frames, time, key=lambda frame: frame.time) - 1
+    if place + 1 < len(frames):
+        return Way(frames[place], frames[place + 1], frames[place + 1].time)
+    return Way(frames[place], frames[0], timeline.duration) if timeline.loop else None
+
+
+def values_at(timeline: Timeline, time: Fraction) -> FrameSpec:
+    """The values at `time` seconds: a keyframe's own at its time, in between eased towards the
+    next; behind the last one its values stay, or in a loop lead back to the first."""
+    way = way_at(timeline, time)
+    if way is None:
+        return timeline.keyframes[-1].values
+    start, end = way.start, way.end
+    progress = eased(start.ease, float((time - start.time) / (way.until - start.time)))
+    return start.values if progress == 0 else between(start.values, end.values, progress)
+
+
+def between(start: FrameSpec, end: FrameSpec, progress: float) -> FrameSpec:
+    """The weights of all texts and seeds on their way from `start` to `end`.
+
+    A picture on one side only stays, and the strength goes to 1 on the other, where none shows.
+    """
+    if start == end or progress >= 1:
+        return end
+    return FrameSpec(
+        mixed(start.prompts, end.prompts, progress),
+        mixed(start.negatives, end.negatives, progress),
+        mixed(start.seeds, end.seeds, progress),
+        round((1 - progress) * start.guidance + progress * end.guidance, 9),
+        mixed(start.images or end.images, end.images or start.images, progress),
+        round((1 - progress) * start.strength + progress * end.strength, 9),
+        faded(start.loras, end.loras, progress),
+    )
+
+
+def faded(
+    start: tuple[tuple[str, float], ...], end: tuple[tuple[str, float], ...], progress: float
+) -> tuple[tuple[str, float], ...]:
+    """The weights of LoRAs on their way; where one is not named, its weight is 0."""
+    before, after = dict(start), dict(end)
+    weights = {
+        name: round((1 - progress) * before.get(name, 0.0) + progress * after.get(name, 0.0), 9)
+        for name in {**before, **after}
+    }
+    return tuple((name, weight) for name, weight in weights.items() if weight != 0)
+
+
+def mixed(
+    start: tuple[tuple[Key, float], ...], end: tuple[tuple[Key, float], ...], progress: float
+) -> tuple[tuple[Key, float], ...]:
+    """(1−p)·start + p·end; twelve decimals, so that a digest never hangs on a last bit."""
+    if start == end:
+        return start
+    weights: dict[Key, float] = {}
+    for side, share in ((start, 1 - progress), (end, progress)):
+        for key, weight in side:
+            weights[key] = weights.get(key, 0.0) + share * weight
+    return tuple((key, w) for key, weight in weights.items() if (w := round(weight, 12)) > 0)

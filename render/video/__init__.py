@@ -1,0 +1,1 @@
+"""From stored frames to a video file and a contact sheet."""

@@ -1,0 +1,280 @@
+"""Formats: what each is made with, as rows of one table and as arguments for ffmpeg.
+
+A new format is one row in `CODECS` and one file in `configs/output/`. Nothing runs here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from render.config.schema import OutputConfig
+from render.errors import Mistake
+
+ENCODER_VERSION = 2  # raised by hand when the same frames and settings give another video
+LONGEST_TAG = 100_000  # bytes; Linux takes arguments up to 128 KiB
+LOSSLESS = frozenset({"apng", "frames"})
+FASTEST_GIF = 50  # players slow delays under 2/100 s down to 10/100 s
+
+Size = tuple[int, int]  # width, height in pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How a format is made: its file, its encoder at a quality of 0 to 100, and its sound."""
+
+    suffix: str
+    muxer: str
+    encoder: Callable[[int], tuple[str, ...]]
+    audio: tuple[str, ...] = ()
+    pixels: str | None = None
+    """The pixel format of a video in BT.709; moving pictures (gif, webp, apng) have none."""
+    bytes_per_pixel: float = 0.2
+    """What a frame of a detailed film takes, about: is there room for the video?"""
+    called: str = ""
+    """Its part of a video's name, where another format has the same suffix."""
+    times: Callable[[int], tuple[str, ...]] | None = None
+    """How often a moving picture is shown (0: for ever)."""
+
+
+def between(worst: int, best: int, quality: int) -> str:
+    """A quality of 0 to 100 on an encoder's own scale."""
+    return str(round(worst + (best - worst) * quality / 100))
+
+
+def x264(quality: int) -> tuple[str, ...]:
+    """H.264, which everything plays; below 1 players would need a profile that few have."""
+    grade = "1" if quality == 100 else between(45, 10, quality)
+    return "-c:v", "libx264", "-preset", "medium", "-crf", grade
+
+
+def x264_444(quality: int) -> tuple[str, ...]:
+    """H.264 with a colour for every pixel; the best loses nothing but RGB's rounding to YUV."""
+    grade = "0" if quality == 100 else between(45, 10, quality)
+    return "-c:v", "libx264", "-preset", "medium", "-crf", grade
+
+
+def vp9(quality: int) -> tuple[str, ...]:
+    """VP9 at a constant quality."""
+    grade = ("-b:v", "0", "-crf", between(63, 13, quality))
+    return "-c:v", "libvpx-vp9", *grade, "-row-mt", "1", "-cpu-used", "4"
+
+
+def svt_av1(quality: int) -> tuple[str, ...]:
+    """AV1, quickly."""
+    return "-c:v", "libsvtav1", "-preset", "8", "-crf", between(63, 13, quality)
+
+
+def aom_av1(quality: int) -> tuple[str, ...]:
+    """AV1 at any size and rate."""
+    grade = ("-b:v", "0", "-crf", between(63, 13, quality))
+    return "-c:v", "libaom-av1", *grade, "-row-mt", "1", "-cpu-used", "6"
+
+
+def prores(quality: int) -> tuple[str, ...]:
+    """Proxy, LT, 422 and HQ, a quarter of the scale each."""
+    return "-c:v", "prores_ks", "-profile:v", str(min(3, quality // 25)), "-vendor", "apl0"
+
+
+def gif(quality: int) -> tuple[str, ...]:
+    """A palette for every frame, so that a small thing's colour is not averaged away over the
+    film. The quality is the number of its colours: all 256 from 80 on."""
+    made = f"palettegen=max_colors={min(256, 16 + 3 * quality)}:reserve_transparent=0"
+    used = "[b][p]paletteuse=new=1:dither=sierra2_4a"
+    return "-c:v", "gif", "-vf", f"split[a][b];[a]{made}:stats_mode=single[p];{used}"
+
+
+def gif_times(times: int) -> tuple[str, ...]:
+    """A gif counts how often it is shown again."""
+    return "-loop", str({0: 0, 1: -1}.get(times, times - 1))
+
+
+def webp(quality: int) -> tuple[str, ...]:
+    """libwebp itself turns RGB into its BT.601; 100 is lossless."""
+    grade = ("-lossless", str(int(quality == 100)), "-quality", str(min(100, quality + 10)))
+    return "-c:v", "libwebp_anim", "-pix_fmt", "bgra", *grade
+
+
+def apng(_: int) -> tuple[str, ...]:
+    """Lossless at every quality."""
+    return "-c:v", "apng", "-pred", "mixed"
+
+
+AAC = ("-c:a", "aac", "-b:a", "192k")
+OPUS = ("-c:a", "libopus", "-b:a", "160k")
+CODECS: Mapping[str, Codec] = {
+    "mp4": Codec(".mp4", "mp4", x264, AAC, "yuv420p"),
+    "webm": Codec(".webm", "webm", vp9, OPUS, "yuv420p"),
+    "av1": Codec(".mp4", "mp4", svt_av1, AAC, "yuv420p", called="av1"),
+    "prores": Codec(".mov", "mov", prores, AAC, "yuv422p10le", 1.0),
+    "gif": Codec(".gif", "gif", gif, bytes_per_pixel=0.6, times=gif_times),
+    "webp": Codec(".webp", "webp", webp, times=lambda times: ("-loop", str(times))),
+    "apng": Codec(
+        ".apng", "apng", apng, bytes_per_pixel=1.6, times=lambda times: ("-plays", str(times))
+    ),
+}
+
+
+def suffix(output_format: str) -> str:
+    """The suffix of a format's file; `frames` makes none."""
+    return CODECS[output_format].suffix if output_format in CODECS else ""
+
+
+def video_bytes(output: OutputConfig, size: Size, frames: int) -> int:
+    """About the room that a video takes; `frames` makes none."""
+    if output.format not in CODECS:
+        return 0
+    return round(frames * size[0] * size[1] * CODECS[output.format].bytes_per_pixel)
+
+
+def audio_mistake(output: OutputConfig) -> str | None:
+    """What is wrong with `output.audio`, before any frame is rendered; None if nothing is."""
+    if output.audio is None:
+        return None
+    if output.format not in CODECS or not CODECS[output.format].audio:
+        loud = ", ".join(name for name, codec in CODECS.items() if codec.audio)
+        return f"{output.format} has no sound; take one of {loud}, or leave the audio out"
+    if not output.audio.is_file():
+        return f"{output.audio} is not a file; give the path of a sound file"
+    return None
+
+
+def output_mistakes(output: OutputConfig) -> list[Mistake]:
+    """Everything in `output` that its format can't do, before any frame is rendered."""
+    wrong = {
+        "audio": audio_mistake(output),
+        "fps": rate_mistake(output),
+        "repeat": repeat_mistake(output),
+        "chroma": chroma_mistake(output),
+        "quality": quality_mistake(output),
+    }
+    return [Mistake(f"output.{key}", what) for key, what in wrong.items() if what]
+
+
+def repeat_mistake(output: OutputConfig) -> str | None:
+    """What is wrong with `output.repeat`: players, not videos, decide how often they are shown."""
+    if output.repeat is None or repeats(output.format):
+        return None
+    kinds = ", ".join(name for name in CODECS if repeats(name))
+    return f"{output.format} can't say how often it is shown; leave it out, or take one of {kinds}"
+
+
+def chroma_mistake(output: OutputConfig) -> str | None:
+    """What is wrong with `output.chroma`."""
+    if output.chroma is None or output.format == "mp4":
+        return None
+    return f"goes with output=mp4 and not with {output.format}; leave it out"
+
+
+def repeats(output_format: str) -> bool:
+    """Whether a format's file says how often it is shown."""
+    return output_format in CODECS and CODECS[output_format].times is not None
+
+
+def resolved(output: OutputConfig, loop: bool) -> OutputConfig:
+    """The output with what it leaves open filled in: a loop is shown for ever, another film once.
+
+    Args:
+        loop: whether the timeline leads back to its beginning.
+    """
+    if output.repeat is not None or not repeats(output.format):
+        return output
+    return output.model_copy(update={"repeat": "forever" if loop else 1})
+
+
+def quality_mistake(output: OutputConfig) -> str | None:
+    """Why a quality that is asked for changes nothing in the format."""
+    if output.format not in LOSSLESS or output.quality == OutputConfig().quality:
+        return None
+    return f"{output.format} loses nothing at any quality; leave it out"
+
+
+def rate_mistake(output: OutputConfig) -> str | None:
+    """What is wrong with `output.fps` for the format, before any frame is rendered."""
+    if output.format == "gif" and output.fps > FASTEST_GIF:
+        return f"a gif shows {FASTEST_GIF} frames a second at most, not {output.fps}; try webp"
+    return None
+
+
+def video_digest(
+    digests: Sequence[str],
+    output: OutputConfig,
+    size: Size,
+    ffmpeg_version: str,
+    sound: str | None = None,
+) -> str:
+    """The identity of a video: equal digest, nothing to encode.
+
+    Args:
+        sound: the sha256 of the sound file's content.
+    """
+    settings = {
+        "version": ENCODER_VERSION,
+        "ffmpeg": ffmpeg_version,
+        "format": output.format,
+        "fps": str(output.fps),
+        "quality": output.quality,
+        "size": list(size),
+        "audio": sound,
+        "chroma": output.chroma,
+        "repeat": output.repeat,
+        "frames": list(digests),
+    }
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def raw_input(fps: Fraction, size: Size) -> list[str]:
+    """Raw RGB on stdin; the rate stays a fraction, as 29.97 is not 30000/1001."""
+    shape = ["-pixel_format", "rgb24", "-video_size", f"{size[0]}x{size[1]}"]
+    rate = ["-framerate", f"{fps.numerator}/{fps.denominator}"]
+    return ["-f", "rawvideo", *shape, *rate, "-i", "pipe:0"]
+
+
+def audio_input(output: OutputConfig, frames: int, source: Sequence[str]) -> list[str]:
+    """The sound, cut or filled with silence: the film's length rules.
+
+    Args:
+        source: the arguments that open the sound file; none for a film without sound.
+    """
+    if not source:
+        return ["-map", "0:v:0"]
+    length = f"{float(frames / output.fps):.6f}"  # seconds
+    fitted = ["-af", f"atrim=end={length},apad=whole_dur={length}", "-ar", "48000", "-ac", "2"]
+    return [*source, "-map", "0:v:0", "-map", "1:a:0", *fitted, *CODECS[output.format].audio]
+
+
+def tags(metadata: Mapping[str, str]) -> list[str]:
+    """The film's own tags and none of the sound's. One too long for an argument is left out."""
+    options = ["-map_metadata", "-1", "-map_chapters", "-1"]
+    for key, value in metadata.items():
+        text = value.replace("\0", " ").encode("utf-8", "replace").decode()
+        if len(text.encode()) <= LONGEST_TAG:
+            options += ["-metadata", f"{key}={text}"]
+    return options
+
+
+def video_output(output: OutputConfig, small: bool) -> list[str]:
+    """Encoder, colours and container. RGB becomes BT.709, and says so, as HD players expect.
+
+    Args:
+        small: for AV1, whether to take libaom, as SVT-AV1 can't (see `encode.needs_aom`).
+    """
+    codec = CODECS[output.format]
+    encoder, pixels = codec.encoder, codec.pixels
+    if output.format == "av1" and small:
+        encoder = aom_av1
+    if output.chroma == 444:
+        encoder, pixels = x264_444, "yuv444p"
+    options = [*encoder(output.quality), "-f", codec.muxer]
+    if codec.times is not None:
+        options += codec.times(0 if output.repeat in (None, "forever") else int(output.repeat))
+    if pixels is None:
+        return options
+    scale = "scale=out_color_matrix=bt709:out_range=tv:flags=lanczos+accurate_rnd+full_chroma_int"
+    named = "range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+    options += ["-vf", f"{scale},format={pixels},setparams={named}"]
+    # The index in front lets a browser begin before it has the whole file.
+    return [*options, *(["-movflags", "+faststart"] if codec.muxer in ("mp4", "mov") else [])]

@@ -1,0 +1,244 @@
+"""Sweeps: one store, folders that do not depend on the clock, failures named at the end."""
+
+import os
+import signal
+
+import pytest
+from PIL import Image
+
+from render.cli.config_folders import MAX_VARIANT, job_folder
+from render.cli.sweep import Job, by_model, labels, values_of
+from render.errors import FramesFailed
+from render.run.job import Work
+
+SWEEP = ["-m", "+timeline=a,b", "scheduler=lms,dpmpp_2m", "sampling.guidance=3,7.5"]
+VARIANTS = {
+    f"sampling.guidance={guidance},scheduler={scheduler}"
+    for guidance in ("3", "7.5")
+    for scheduler in ("lms", "dpmpp_2m")
+}
+
+
+@pytest.fixture
+def films(place):
+    """Two timelines of two frames; the model and its size stand in the folder's own config."""
+    for name, prompt in (("a", "one"), ("b", "two")):
+        place.timeline(name, [{"at": 0, "prompt": prompt}, {"at": 0.25, "prompt": "three"}])
+    model = place.folder / "configs" / "model"
+    model.mkdir()
+    told = f"name: mine\npath: {place.model}\nsteps: 2\nguidance: 7.5\n"
+    (model / "mine.yaml").write_text(told)
+    return place
+
+
+def sweep(place, *more):
+    return place.call("model=mine", "output.fps=4", *SWEEP, *more)
+
+
+def job_folders(place, name):
+    folder = place.folder / "outputs" / name
+    return {path.name: path for path in folder.iterdir() if path.is_dir()}
+
+
+def test_a_sweep_renders_each_job_and_repeated_nothing(films):
+    ended = sweep(films)
+    assert ended.code == 0
+    outputs = films.folder / "outputs"
+    for name in ("a", "b"):
+        jobs = job_folders(films, name)
+        told = {folder.removeprefix("model=mine,output.fps=4,") for folder in jobs}
+        assert told == VARIANTS
+        for folder in jobs.values():
+            assert (folder / f"{name}.mp4").is_file()
+            assert films.counts(f"{name}/{folder.name}")[1] >= 1
+    assert {path.name for path in outputs.iterdir()} == {".store", ".sweep", "a", "b"}
+    assert {path.name for path in (outputs / ".sweep").iterdir()} == {"multirun.yaml"}
+    assert {path.name for path in films.folder.iterdir()} == {"configs", "outputs"}
+    # Two frames a job; the second is one picture for both timelines.
+    assert len(list((outputs / ".store").glob("??/*.png"))) == 2 * 8 - 4
+    before = {p: p.stat().st_mtime_ns for p in outputs.rglob("*") if p.suffix in (".png", ".mp4")}
+    assert sweep(films).code == 0
+    for name in ("a", "b"):
+        assert all(films.counts(f"{name}/{job}") == (2, 0) for job in job_folders(films, name))
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_a_failed_job_stops_no_other_and_is_named_at_the_end(films):
+    ended = films.call(
+        *("-m", "+timeline=a", "model=mine", "output.fps=4", "sampling.guidance=3,-1,nan,7.5")
+    )
+    assert ended.code == 2
+    *_, headline, first, second = ended.err.splitlines()
+    assert headline == "render: 2 jobs of the sweep failed:"
+    assert first.startswith("render:   2/4 guidance=-1 (exit code 2): sampling.guidance: -1")
+    assert second.startswith("render:   3/4 guidance=nan (exit code 2): sampling.guidance: nan")
+    folder = "model=mine,output.fps=4,sampling.guidance="
+    assert set(job_folders(films, "a")) == {f"{folder}3", f"{folder}7.5"}
+    assert all(films.counts(f"a/{job}") == (0, 2) for job in job_folders(films, "a"))
+    assert "Traceback" not in ended.err
+
+
+def jobs_of(*overrides, **composed):
+    return [Job(values_of(each.split(" ")), composed, "", str) for each in overrides]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "wanted"),
+    [
+        (["+timeline=a a.b=1 ++c=2", "+timeline=a a.b=3 ++c=2"], ["1/2 b=1", "2/2 b=3"]),
+        (["a.x=1 b.x=1 c=0", "a.x=2 b.x=2 c=0"], ["1/2 a.x=1, b.x=1", "2/2 a.x=2, b.x=2"]),
+        (["a=1 b=2"], ["1/1"]),
+        (["a=", "a=1"], ["1/2 a=", "2/2 a=1"]),
+        (["a=1", "b=1"], ["1/2 a=1", "2/2 b=1"]),
+    ],
+)
+def test_a_job_is_called_by_the_values_that_are_swept(overrides, wanted):
+    assert labels(jobs_of(*overrides)) == wanted
+
+
+@pytest.mark.parametrize(
+    "values", [("a" * 100 + "x", "a" * 100 + "y"), ("x" + "a" * 100, "y" + "a" * 100)]
+)
+def test_long_values_are_cut_and_still_told_apart(values):
+    short = [label.partition(" ")[2] for label in labels(jobs_of(*(f"k={v}" for v in values)))]
+    assert len(set(short)) == 2
+    assert all(len(label) < 80 for label in short)
+
+
+def test_jobs_of_one_model_come_together():
+    jobs = [
+        Job({"k": str(place)}, {"model": model, "compute": compute, "name": place}, "", str)
+        for place, (model, compute) in enumerate(["aX", "bX", "aY", "aX", "bX"])
+    ]
+    assert [job.overrides["k"] for job in by_model(jobs)] == ["0", "3", "1", "4", "2"]
+
+
+def test_every_line_of_a_job_tells_which(films):
+    ended = films.call(
+        *("-m", "+timeline=a", "model=mine", "output.fps=4", "output=frames"),
+        "sampling.guidance=3,-1,6",
+    )
+    lines = ended.err.splitlines()
+    assert "1/3 guidance=3: 2 frames: 2 to render" in lines
+    assert any(line.startswith("1/3 render 2/2, ") for line in lines)
+    assert any(line.startswith("3/3 render 2/2, ") for line in lines)
+    assert any(line.startswith("render: 2/3 guidance=-1: sampling.guidance: -1") for line in lines)
+    assert "job  1/3 guidance=3" in ended.out
+    assert "job  3/3 guidance=6" in ended.out
+
+
+def test_an_interrupt_ends_the_sweep(films, monkeypatch):
+    called = []
+
+    def interrupted(composed, variant, *more):
+        called.append(variant)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr("render.run.modes.run", interrupted)
+    ended = sweep(films)
+    assert ended.code == 143
+    assert len(called) == 1
+    assert ended.err == "render: interrupted; the same command continues from here\n"
+
+
+def test_a_sweep_may_only_plan(films):
+    ended = sweep(films, "mode=plan")
+    assert ended.code == 0
+    assert ended.out.count("denoiser") == 8
+    jobs = [line.strip() for line in ended.out.splitlines() if line.lstrip().startswith("job ")]
+    assert jobs[0] == "job  1/8 timeline=a, scheduler=lms, guidance=3"
+    assert jobs[7] == "job  8/8 timeline=b, scheduler=dpmpp_2m, guidance=7.5"
+    assert len(set(jobs)) == 8
+    assert not (films.folder / "outputs" / ".store").exists()
+
+
+def test_a_jobs_folder_is_its_overrides_whatever_their_order():
+    one = ["+timeline=a", "scheduler=lms", "++sampling.guidance=3"]
+    assert job_folder(one) == job_folder(one[::-1]) == "sampling.guidance=3,scheduler=lms"
+    assert job_folder(["+timeline=a"]) == "timeline=a"
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["sampling.negative=../../x", "sampling.negative=a/b", f"sampling.negative={'a' * 300}"],
+)
+def test_a_jobs_folder_is_one_plain_name(override):
+    folder = job_folder(["+timeline=a", override])
+    assert "/" not in folder
+    assert len(folder) <= MAX_VARIANT
+    assert folder != job_folder(["+timeline=a", override.replace("a", "b").replace("x", "y")])
+
+
+def stored(place, root="outputs"):
+    """The bytes of every stored frame, by its digest."""
+    files = (place.folder / root / ".store").glob("??/*.png")
+    return {file.stem: file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize(
+    ("swept", "alone"),
+    [
+        (
+            ["sampling.guidance=3,1", "+timeline=a,b"],
+            [["sampling.guidance=3", "+timeline=b"], ["sampling.guidance=1", "+timeline=a"]],
+        ),
+        (
+            ["+timeline=a", "scheduler=lms,euler_a,pndm", "scheduler.steps=3,2"],
+            [["+timeline=a", f"scheduler={each}", "scheduler.steps=2"] for each in ("pndm", "lms")],
+        ),
+        (
+            ["+timeline=a", "sampling.speed=balanced,draft,exact", "scheduler=heun"],
+            [["+timeline=a", "sampling.speed=exact", "scheduler=heun"]],
+        ),
+        (
+            ["+timeline=a,pictured,b", "sampling.guidance_interval=[0,1],[0.5,1]"],
+            [
+                [f"+timeline={each}", "sampling.guidance_interval=[0.5,1]"]
+                for each in ("pictured", "b")
+            ],
+        ),
+    ],
+)
+def test_a_kept_model_renders_what_one_does_that_was_loaded_for_the_job(films, swept, alone):
+    Image.new("RGB", (64, 64), (200, 30, 30)).save(films.folder / "red.png")
+    pictured = [{"at": 0, "prompt": "four", "image": "red.png"}, {"at": 0.5, "prompt": "two"}]
+    films.timeline("pictured", pictured)
+    command = ["model=mine", "output=frames", "output.fps=4", "model.steps=4"]
+    together = films.call("-m", *command, *swept)
+    assert together.code == 0, together.err
+    assert together.err.count("loading") == 1
+    for chosen in alone:
+        ended = films.call(*command, *chosen, "root=alone")
+        assert ended.code == 0, ended.err
+    found = stored(films)
+    assert {digest: found.get(digest) for digest in stored(films, "alone")} == stored(
+        films, "alone"
+    )
+
+
+def test_each_model_of_a_sweep_is_loaded_once(films):
+    other = films.folder / "configs" / "model" / "other.yaml"
+    other.write_text((other.with_name("mine.yaml")).read_text().replace("steps: 2", "steps: 3"))
+    more = ("output.fps=4", "output=frames", "+timeline=a,b")
+    ended = films.call("-m", "sampling.guidance=3,-1,6", "model=mine,other", *more)
+    assert ended.code == 2
+    loads = [line.split()[1] for line in ended.err.splitlines() if line.startswith("loading")]
+    assert loads == ["mine", "mine"]
+    assert len(job_folders(films, "a")) == len(job_folders(films, "b")) == 4
+
+
+def test_after_an_error_the_model_is_loaded_anew(films, monkeypatch):
+    real, tried = Work.render_with, []
+
+    def once_wrong(work, diffusion):
+        tried.append(diffusion)
+        if len(tried) == 2:
+            raise FramesFailed("wrong")
+        real(work, diffusion)
+
+    monkeypatch.setattr(Work, "render_with", once_wrong)
+    guidance = "sampling.guidance=3,4,5,6"
+    ended = films.call("-m", "model=mine", "output.fps=4", "output=frames", "+timeline=a", guidance)
+    assert ended.code == 3
+    assert [one is tried[0] for one in tried] == [True, True, False, False]
+    assert tried[2] is tried[3]

@@ -1,0 +1,565 @@
+"""Frames against the origin's own loop and against stock diffusers, on tiny random models."""
+
+from fractions import Fraction
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import BETAS, SIDE, save_tiny_sd1, save_tiny_sd2
+
+from render.diffusion.batch_size import frames_at_once, frames_that_fit
+from render.diffusion.sampler import Diffusion, rounded
+from render.diffusion.shared_predictions import REMEMBERED_ROWS, FirstRows
+from render.engines.open_model import fill_gpu, open_diffusion
+from render.errors import ConfigError, NonFiniteFrames, OutOfMemory
+from render.models.families import FAMILIES, STABLE_DIFFUSION, ModelSource
+from render.plan.conditioning import evaluations, rows
+from render.plan.cost import planned_rows
+from render.plan.frame_plan import FrameSpec, PlannedFrame, Recipe
+
+# diffusers hands tensors to numpy in ways that numpy 2 asks torch to change
+
+START, END, THIRD = "A fantasy landscape", "A castle", "A forest"
+NEGATIVE = (("", 1.0),)
+LMS = "LMSDiscreteScheduler"
+SCHEDULERS = {
+    "lms": LMS,
+    "pndm": "PNDMScheduler",
+    "dpmpp_2m": "DPMSolverMultistepScheduler",
+    "ddim": "DDIMScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "euler_a": "EulerAncestralDiscreteScheduler",
+    "heun": "HeunDiscreteScheduler",
+    "unipc": "UniPCMultistepScheduler",
+    "lcm": "LCMScheduler",
+}
+STOCHASTIC = ["EulerAncestralDiscreteScheduler", "LCMScheduler"]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("models")
+    return {"sd1": save_tiny_sd1(root / "sd1"), "sd2": save_tiny_sd2(root / "sd2")}
+
+
+@pytest.fixture(scope="module")
+def opened(folders):
+    """Opens a tiny model, once for each recipe that the tests ask for."""
+    kept: dict[tuple, Diffusion] = {}
+
+    def get(name="sd1", scheduler=LMS, steps=4, blend="noise", dtype="float32"):
+        key = (name, scheduler, steps, blend, dtype)
+        if key not in kept:
+            kept[key] = open_tiny(folders[name], scheduler, steps, blend, dtype)
+        return kept[key]
+
+    return get
+
+
+def open_tiny(folder, scheduler=LMS, steps=4, blend="noise", dtype="float32", **options):
+    source = ModelSource(folder, None, None, None, None)
+    recipe = Recipe("tiny", scheduler, {}, steps, SIDE, SIDE, dtype, blend)
+    return open_diffusion(source, recipe, "cpu", **options)
+
+
+def spec(prompts, seeds=((1, 1.0),), guidance=7.5, negatives=NEGATIVE):
+    return FrameSpec(tuple(prompts), tuple(negatives), tuple(seeds), guidance)
+
+
+def between(t, start=START, end=END):
+    return ((start, 1 - t), (end, t))
+
+
+def render(diffusion, *specs):
+    return diffusion.render(specs, lambda done, total: None).all()
+
+
+def largest_difference(a, b):
+    return np.abs(a.astype(int) - b.astype(int)).max()
+
+
+def equal(pictures, others):
+    return all(np.array_equal(a, b) for a, b in zip(pictures, others, strict=True))
+
+
+# --- the origin's loop -------------------------------------------------------------------------
+
+
+def origins_pipeline(folder):
+    return diffusers.StableDiffusionPipeline.from_pretrained(
+        folder, safety_checker=None, requires_safety_checker=False, local_files_only=True
+    )
+
+
+def origins_noise(pipeline, seed):
+    generator = torch.Generator("cpu").manual_seed(seed)
+    factor = pipeline.vae_scale_factor
+    shape = (1, pipeline.unet.config.in_channels, SIDE // factor, SIDE // factor)
+    return torch.randn(shape, generator=generator)
+
+
+def origins_slerp(t, v0, v1):
+    """As in the scripts that walk seeds: numpy, the whole sample, a lerp when nearly parallel."""
+    v0, v1 = v0.numpy(), v1.numpy()
+    dot = np.sum(v0 * v1 / (np.linalg.norm(v0) * np.linalg.norm(v1)))
+    if np.abs(dot) > 0.9995:
+        return torch.from_numpy((1 - t) * v0 + t * v1)
+    theta_0 = np.arccos(dot)
+    theta_t = theta_0 * t
+    s0, s1 = np.sin(theta_0 - theta_t) / np.sin(theta_0), np.sin(theta_t) / np.sin(theta_0)
+    return torch.from_numpy(s0 * v0 + s1 * v1).float()
+
+
+def origins_texts(pipeline, texts):
+    tokens = pipeline.tokenizer(
+        texts,
+        padding="max_length",
+        max_length=pipeline.tokenizer.model_max_length,
+        truncation=True,
+        return_tensors="pt",
+    )
+    return pipeline.text_encoder(tokens.input_ids)[0]
+
+
+@torch.no_grad()
+def origins_frame(pipeline, texts, t, noise, steps=10, guidance=7.5):
+    """One frame of the loop this project began from: LMS, rows [unconditional, start, end]."""
+    prediction_type = pipeline.scheduler.config.get("prediction_type", "epsilon")
+    scheduler = diffusers.LMSDiscreteScheduler(**BETAS, prediction_type=prediction_type)
+    scheduler.set_timesteps(steps)
+    embeddings = origins_texts(pipeline, ["", *texts])
+    latents = noise * scheduler.init_noise_sigma
+    for timestep in scheduler.timesteps:
+        three = scheduler.scale_model_input(torch.cat([latents] * 3), timestep)
+        u, s, e = pipeline.unet(three, timestep, encoder_hidden_states=embeddings).sample.chunk(3)
+        guided = u + guidance * ((1 - t) * (s - u) + t * (e - u))
+        latents = scheduler.step(guided, timestep, latents).prev_sample
+    picture = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
+    picture = (picture / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()[0]
+    return (picture * 255).round().astype("uint8")
+
+
+@pytest.mark.parametrize("model", ["sd1", "sd2"])
+def test_frames_equal_the_origins_loop(folders, opened, model):
+    pipeline = origins_pipeline(folders[model])
+    noise = origins_noise(pipeline, 1)
+    weights = [0, 0.1, 0.5, 0.9, 1]
+    frames = render(opened(model, steps=10), *[spec(between(t)) for t in weights])
+    for t, frame in zip(weights, frames, strict=True):
+        origin = origins_frame(pipeline, (START, END), t, noise)
+        assert largest_difference(frame, origin) <= 1, t
+    assert largest_difference(frames[0], frames[-1]) > 40
+
+
+@pytest.mark.parametrize("model", ["sd1", "sd2"])
+def test_frames_equal_the_origins_seed_walk(folders, opened, model):
+    pipeline = origins_pipeline(folders[model])
+    ends = origins_noise(pipeline, 1), origins_noise(pipeline, 2)
+    weights = [0, 0.1, 0.5, 0.9, 1]
+    specs = [spec(between(t), ((1, 1 - t), (2, t))) for t in weights]
+    for t, frame in zip(weights, render(opened(model, steps=10), *specs), strict=True):
+        origin = origins_frame(pipeline, (START, END), t, origins_slerp(t, *ends))
+        assert largest_difference(frame, origin) <= 1, t
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.floats(0, 1), st.integers(0, 2**63 - 1))
+def test_frames_equal_the_origins_loop_at_any_weight(folders, opened, t, seed):
+    pipeline = origins_pipeline(folders["sd1"])
+    origin = origins_frame(pipeline, (START, END), t, origins_noise(pipeline, seed))
+    (frame,) = render(opened(steps=10), spec(between(t), ((seed, 1.0),)))
+    assert largest_difference(frame, origin) <= 1
+
+
+# --- stock diffusers ---------------------------------------------------------------------------
+
+
+def stock_picture(folder, scheduler, text, negative="", guidance=7.5, seed=1, steps=4):
+    """The stock pipeline's own guidance, noise and rounding."""
+    pipeline = origins_pipeline(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    scheduler = getattr(diffusers, scheduler)
+    pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
+    picture = pipeline(
+        text,
+        negative_prompt=negative,
+        guidance_scale=guidance,
+        generator=torch.Generator("cpu").manual_seed(seed),
+        num_inference_steps=steps,
+        height=SIDE,
+        width=SIDE,
+    ).images[0]
+    return np.asarray(picture)
+
+
+@pytest.mark.parametrize("scheduler", [LMS, "PNDMScheduler", *STOCHASTIC])
+def test_single_prompt_is_the_stock_pipelines_picture(folders, opened, scheduler):
+    frame = spec([(START, 1.0)], guidance=4.0, negatives=[("blurry", 1.0)])
+    (ours,) = render(opened(scheduler=scheduler), frame)
+    stock = stock_picture(folders["sd1"], scheduler, START, "blurry", guidance=4.0)
+    assert largest_difference(ours, stock) <= 1
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("model", ["sd1", "sd2"])
+def test_every_scheduler_runs_and_costs_what_was_planned(folders, model, name):
+    scheduler, steps = SCHEDULERS[name], 4
+    diffusion = open_tiny(folders[model], scheduler, steps)
+    specs = [spec([(START, 1.0)]), spec(between(0.3)), spec(between(0.3), guidance=1.0)]
+    frames = render(diffusion, *specs)
+    assert diffusion.rows == planned(diffusion.recipe, *specs)
+    calls = evaluations(scheduler, steps)
+    assert diffusion.rows == (2 + 3 + 2) * calls - 4  # first "", start and end are computed once
+    assert all(frame.shape == (SIDE, SIDE, 3) and frame.dtype == np.uint8 for frame in frames)
+    assert min(frame.std() for frame in frames) > 5
+
+
+# --- bit-equality ------------------------------------------------------------------------------
+
+FILM = [
+    spec(between(0.25), ((1, 0.75), (2, 0.25))),
+    spec([(START, 1.0)], ((3, 1.0),), guidance=3.0),
+    spec([(START, 0.2), (END, 0.3), (THIRD, 0.5)], ((1, 0.3), (2, 0.3), (3, 0.4))),
+    spec(between(0.5), ((4, 1.0),), negatives=[("blurry", 0.5), ("dark", 0.5)]),
+]
+
+
+def test_coefficients_are_integrated_once(folders, monkeypatch):
+    counted = []
+    stock = diffusers.LMSDiscreteScheduler.get_lms_coefficient
+
+    def integrate(*given):
+        counted.append(given[1:])
+        return stock(*given)
+
+    monkeypatch.setattr(diffusers.LMSDiscreteScheduler, "get_lms_coefficient", integrate)
+    diffusion = open_tiny(folders["sd1"], steps=5)
+    first = render(diffusion, FILM[0])
+    assert len(counted) == len(set(counted)) == 1 + 2 + 3 + 4 + 4  # of the orders that grow to 4
+    render(diffusion, *FILM[1:])
+    assert equal(first, render(diffusion, FILM[0]))
+    assert len(counted) == 14
+
+
+@pytest.mark.parametrize("blend", ["noise", "embedding"])
+@pytest.mark.parametrize("scheduler", [LMS, "DPMSolverMultistepScheduler", *STOCHASTIC])
+def test_a_frame_does_not_depend_on_its_neighbours(opened, scheduler, blend):
+    diffusion = opened(scheduler=scheduler, blend=blend)
+    together = render(diffusion, *FILM)
+    assert equal(together, [render(diffusion, frame)[0] for frame in FILM])
+    assert equal(together, render(diffusion, *reversed(FILM))[::-1])
+    other = spec([(THIRD, 1.0)], ((9, 1.0),))
+    assert equal(together[:2], render(diffusion, other, *FILM[:2], other)[1:3])
+
+
+def test_a_frame_does_not_depend_on_the_session(folders, opened):
+    diffusion = open_tiny(folders["sd1"])
+    try:
+        assert equal(render(diffusion, FILM[2]), render(opened(), FILM[2]))
+    finally:
+        diffusion.close()
+
+
+def test_a_frame_does_not_depend_on_its_neighbours_in_bfloat16(opened):
+    diffusion = opened(dtype="bfloat16")
+    together = render(diffusion, *FILM)
+    assert equal(together, [render(diffusion, frame)[0] for frame in FILM])
+    precise = render(opened(), FILM[1])[0]
+    assert 0 < np.abs(together[1].astype(int) - precise).mean() < 20
+
+
+@pytest.mark.parametrize("blend", ["noise", "embedding"])
+def test_ends_are_the_plain_single_prompt_pictures(opened, blend):
+    plain = render(opened(), spec([(START, 1.0)]), spec([(END, 1.0)]))
+    ends = render(opened(blend=blend), spec(between(0.0)), spec(between(1.0)))
+    assert equal(plain, ends)
+
+
+@pytest.mark.parametrize("blend", ["noise", "embedding"])
+def test_order_of_prompts_and_seeds_does_not_matter(opened, blend):
+    frame = FILM[2]
+    shuffled = spec(frame.prompts[::-1], frame.seeds[::-1])
+    assert equal(render(opened(blend=blend), frame), render(opened(blend=blend), shuffled))
+
+
+def test_embedding_and_noise_blend_differ_between_the_ends(opened):
+    noise, embedding = (render(opened(blend=b), FILM[0])[0] for b in ("noise", "embedding"))
+    assert largest_difference(noise, embedding) > 5
+
+
+def test_own_guidance_and_negative_of_each_frame_show(opened):
+    specs = [
+        spec([(START, 1.0)]),
+        spec([(START, 1.0)], guidance=2.0),
+        spec([(START, 1.0)], negatives=[("blurry", 1.0)]),
+    ]
+    first, *others = render(opened(), *specs)
+    assert all(largest_difference(first, other) > 5 for other in others)
+
+
+# --- what it costs -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blend", ["noise", "embedding"])
+@pytest.mark.parametrize(
+    "frame",
+    [
+        spec([(START, 1.0), (END, 0.0)]),
+        spec(between(0.5), negatives=[("blurry", 0.5), ("blurry", 0.5)]),
+        spec(between(0.5), guidance=1.0),
+        spec(between(0.5), guidance=0.0),
+        FILM[2],
+        FILM[3],
+    ],
+)
+def test_rows_computed_are_rows_planned(opened, frame, blend):
+    diffusion = opened(blend=blend)
+    diffusion.denoiser.first = FirstRows()
+    before = diffusion.rows, diffusion.padded_rows
+    render(diffusion, frame)
+    needed = rows(frame, blend, STABLE_DIFFUSION)
+    assert diffusion.rows - before[0] == 4 * needed == planned(diffusion.recipe, frame)
+    assert diffusion.padded_rows - before[1] == 4 * (-needed % (12 if blend == "noise" else 8))
+
+
+def planned(recipe, *specs):
+    """Rows that a plan says these frames take."""
+    frames = [PlannedFrame(0, Fraction(0), frame, "") for frame in specs]
+    return planned_rows(frames, recipe, recipe.scheduler, STABLE_DIFFUSION)
+
+
+@pytest.mark.parametrize("blend", ["noise", "embedding"])
+@pytest.mark.parametrize("rows_per_call", [12, None])
+def test_rows_of_the_first_evaluation_are_computed_once(folders, blend, rows_per_call):
+    diffusion = open_tiny(folders["sd1"], blend=blend)
+    diffusion.denoiser.rows_per_call = rows_per_call
+    film = [spec(between(k / 4), ((1 + k // 3, 1.0),)) for k in range(5)]
+    alone = [render(diffusion, frame)[0] for frame in film]
+    assert diffusion.rows == planned(diffusion.recipe, *film)
+    each = sum(4 * rows(frame, blend, STABLE_DIFFUSION) for frame in film)
+    assert diffusion.rows == each - {"noise": 5 + 2, "embedding": 2 + 1}[blend]
+    fresh = open_tiny(folders["sd1"], blend=blend)
+    fresh.denoiser.rows_per_call = rows_per_call
+    assert equal(alone, render(fresh, *film))
+    assert fresh.rows == diffusion.rows
+    diffusion.close()
+    fresh.close()
+
+
+def test_each_text_is_encoded_once(folders):
+    told = []
+    diffusion = open_tiny(folders["sd1"], on_text=lambda *progress: told.append(progress))
+    encoded = []
+    encoder = diffusion.pipeline.text_encoder
+    encoder.register_forward_pre_hook(lambda _, given: encoded.append(given[0].tolist()))
+    render(diffusion, *FILM)
+    first = len(encoded)
+    for frame in FILM:
+        render(diffusion, frame)
+        render(diffusion, *FILM[1:], frame)
+    diffusion.close()
+    texts = 6  # three prompts, three negatives
+    assert told == [(done, texts) for done in range(1, texts + 1)]
+    assert first == texts + 2  # one more to learn the axes, one for the frames' placeholder
+    assert len(encoded) == first
+    assert all(len(rows) == 1 for rows in encoded)
+
+
+def test_the_number_of_frames_does_not_change_what_is_kept(opened):
+    diffusion = opened()
+    render(diffusion, *FILM)
+    kept = len(diffusion.denoiser.texts)
+    for seed in range(30):
+        render(diffusion, spec(between(seed / 30), ((seed, 1.0),)))
+    assert len(diffusion.denoiser.texts) == kept
+    assert len(diffusion.denoiser.calls) <= 2  # layouts, with and without guidance
+    assert len(diffusion.denoiser.first.rows) <= REMEMBERED_ROWS
+
+
+def test_batch_is_fixed_by_device_and_size():
+    assert frames_at_once("cpu", (1, 4, 32, 32)) == 4
+    assert frames_at_once("cpu", (1, 4, 64, 64)) == 1
+    assert frames_at_once("cpu", (1, 4, 128, 128)) == 1
+
+
+GB = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("total", "weights", "one", "two", "rows", "side", "frames"),
+    [
+        (24 * GB, 2 * GB, GB, 3 * GB // 2, 3, 16, 8),  # 17.2 GB are left, 34.4 rows of half a GB
+        (24 * GB, 2 * GB, GB, 3 * GB // 2, 2, 16, 16),
+        (8 * GB, 5 * GB, GB, 2 * GB, 3, 16, 1),
+        (4 * GB, 5 * GB, GB, 2 * GB, 3, 16, 1),
+        (140 * GB, 2 * GB, GB // 10, GB // 5, 3, 16, 64),
+        (140 * GB, 2 * GB, GB // 10, GB // 5, 3, 64, 8),
+        (140 * GB, 2 * GB, GB // 10, GB // 5, 3, 128, 2),
+        (140 * GB, 2 * GB, GB // 10, GB // 5, 3, 256, 1),
+        (24 * GB, 2 * GB, GB, GB, 3, 16, 8),  # an allocator that shows no difference
+    ],
+)
+def test_a_gpus_batch_is_the_power_of_two_that_fits(total, weights, one, two, rows, side, frames):
+    assert frames_that_fit(total, weights, one, two, rows, side * side) == frames
+
+
+def test_a_gpus_batch_is_measured_and_not_what_happens_to_be_free(folders, monkeypatch):
+    """With a GPU's answers in the CPU's place; the denoiser really is called."""
+    told = iter([2 * GB, 2 * GB, 2 * GB])
+    peaks = iter([3 * GB, 7 * GB // 2])
+    memory = type("Properties", (), {"total_memory": 24 * GB})
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: memory)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: next(told))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: next(peaks))
+    for name in ("reset_peak_memory_stats", "synchronize"):
+        monkeypatch.setattr(torch.cuda, name, lambda device: None)
+    diffusion = open_tiny(folders["sd1"])
+    rows = []
+    stock = diffusion.denoiser.stock_forward
+    diffusion.denoiser.stock_forward = lambda **given: (
+        rows.append(len(given["sample"])),
+        stock(**given),
+    )[1]
+    fill_gpu(diffusion)
+    assert rows == [1, 2]
+    assert diffusion.batch == 8
+    assert equal(render(diffusion, *FILM), render(diffusion, *FILM))
+    diffusion.close()
+
+
+def test_batch_of_other_gpus_is_fixed():
+    assert frames_at_once("mps", (1, 4, 64, 64)) == 4
+
+
+def test_rows_of_a_call_follow_the_size_on_a_cpu_and_the_batch_elsewhere(folders):
+    diffusion = open_tiny(folders["sd1"])
+    for batch in (1, 4, 100):
+        diffusion.set_batch(batch)
+        assert diffusion.denoiser.rows_per_call == 12
+    diffusion.noise_shape = (1, 4, 64, 64)
+    diffusion.set_batch(4)
+    assert diffusion.denoiser.rows_per_call is None
+    diffusion.family = FAMILIES["StableDiffusion3Pipeline"]
+    diffusion.set_batch(4)
+    assert diffusion.denoiser.rows_per_call == 1
+    diffusion.kind = "cuda"
+    diffusion.set_batch(8)
+    assert diffusion.denoiser.rows_per_call == 24
+    diffusion.close()
+
+
+def test_large_pictures_on_a_cpu_are_the_same_alone_and_together(folders):
+    """There, a frame's rows are a call of their own."""
+    diffusion = open_tiny(folders["sd1"])
+    diffusion.denoiser.rows_per_call = None
+    together = render(diffusion, *FILM)
+    assert diffusion.padded_rows == 0
+    assert equal(together, [render(diffusion, frame)[0] for frame in FILM])
+    diffusion.close()
+
+
+def test_batch_asked_for_is_kept(folders):
+    diffusion = open_tiny(folders["sd1"], batch=7)
+    assert diffusion.batch == 7
+    before = render(diffusion, *FILM)
+    diffusion.set_batch(1)
+    assert diffusion.batch == 1
+    assert equal(before, [render(diffusion, frame)[0] for frame in FILM])
+    diffusion.close()
+
+
+# --- progress and failures ---------------------------------------------------------------------
+
+
+def test_progress_is_told_at_each_evaluation(opened):
+    told = []
+    opened(scheduler="HeunDiscreteScheduler").render(FILM, lambda *step: told.append(step))
+    assert told == [(done, 7) for done in range(1, 8)]
+
+
+def test_what_progress_raises_ends_the_rendering_and_the_next_is_right(opened):
+    diffusion = opened()
+    before = render(diffusion, *FILM)
+
+    def interrupt(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        diffusion.render(FILM, interrupt)
+    assert equal(before, render(diffusion, *FILM))
+
+
+def test_a_picture_that_is_not_finite_fails_alone(opened):
+    diffusion = opened()
+    hopeless = spec([(START, 1.0)], guidance=1e39)
+    with pytest.raises(NonFiniteFrames, match="not finite") as failed:
+        render(diffusion, FILM[0], hopeless, FILM[1])
+    assert failed.value.places == (1,)
+    assert set(failed.value.good) == {0, 2}
+    assert equal([failed.value.good[0], failed.value.good[2]], render(diffusion, *FILM[:2]))
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_a_picture_that_overflows_is_told_before_it_is_clamped(folders, value):
+    diffusion = open_tiny(folders["sd1"])
+    before = render(diffusion, FILM[0])
+    bias = diffusion.pipeline.vae.decoder.conv_out.bias
+    with torch.no_grad():
+        kept = bias.clone()
+        bias[0] = value
+        with pytest.raises(NonFiniteFrames):
+            render(diffusion, FILM[0])
+        bias.copy_(kept)
+    assert equal(before, render(diffusion, FILM[0]))
+
+
+def test_infinite_pictures_are_not_finite_either():
+    with pytest.raises(NonFiniteFrames):
+        rounded(torch.full((1, 3, 2, 2), torch.inf)).all()
+
+
+def test_pictures_are_rounded_and_not_cut():
+    values = torch.tensor([0.0, 0.499, 0.999]).view(1, 3, 1, 1)
+    (picture,) = rounded(values).all()
+    assert picture.shape == (1, 1, 3)
+    assert picture.ravel().tolist() == [0, 127, 255]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 99 bytes"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"),
+        MemoryError(),
+    ],
+)
+def test_memory_that_does_not_suffice_is_an_error_of_its_own(opened, monkeypatch, error):
+    def fail(**arguments):
+        raise error
+
+    diffusion = opened()
+    monkeypatch.setattr(diffusion.denoiser, "stock_forward", fail)
+    with pytest.raises(OutOfMemory, match="out of memory") as raised:
+        render(diffusion, FILM[0])
+    assert raised.value.__cause__ is error
+
+
+def test_other_errors_of_the_model_pass_as_they_are(opened, monkeypatch):
+    def fail(**arguments):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    diffusion = opened()
+    monkeypatch.setattr(diffusion.denoiser, "stock_forward", fail)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        render(diffusion, FILM[0])
+
+
+def test_more_steps_than_a_scheduler_has_are_refused(folders):
+    with pytest.raises(ConfigError, match=r"^scheduler: LCMScheduler with 60 steps: .*") as refused:
+        open_tiny(folders["sd1"], "LCMScheduler", steps=60)
+    assert len(str(refused.value).splitlines()) == 1

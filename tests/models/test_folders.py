@@ -1,0 +1,151 @@
+"""Folders that the stock pipelines load: old indices, mixed variants, parts left out, and those of
+sister pipelines, which are read as their family's own where that is exact."""
+
+import json
+import shutil
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+from command_line import same_pictures
+
+from render.models.families import FAMILIES, SISTERS, family_mistake
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture
+def model(place, tmp_path):
+    """A copy of the tiny model, which is the one that `place` renders with."""
+    place.model = shutil.copytree(place.model, tmp_path / "model")
+    place.timeline("t", [{"at": 0, "prompt": "one", "seed": 1}])
+    return place.model
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def pictures(place, name, *more):
+    ended = place.render("+timeline=t", "output=frames", f"name={name}", *more)
+    assert ended.code == 0, ended.err
+    return place.pictures(name)
+
+
+def refused(place, *more):
+    ended = place.render("+timeline=t", "mode=plan", *more)
+    assert ended.code == 2, ended.err
+    return ended.err
+
+
+def as_variant(folder, component, variant):
+    for file in (folder / component).glob("*.safetensors"):
+        file.rename(file.with_name(f"{file.stem}.{variant}.safetensors"))
+
+
+def test_an_index_of_an_old_version_is_read(place, model):
+    before = pictures(place, "new")
+    extractor = ["transformers", "CLIPFeatureExtractor"]
+    edit(model / "model_index.json", feature_extractor=extractor, _diffusers_version="0.6.0")
+    assert same_pictures(pictures(place, "old"), before)
+
+
+def test_only_the_unet_as_a_variant(place, model):
+    before = pictures(place, "plain")
+    as_variant(model, "unet", "fp16")
+    plan = place.render("+timeline=t", "mode=plan")
+    assert "are there as fp16 only: model.variant=fp16" in plan.out + plan.err
+    assert same_pictures(pictures(place, "taken"), before)
+    assert same_pictures(pictures(place, "asked", "model.variant=fp16"), before)
+    assert place.counts("asked") == (1, 0)
+
+
+def test_a_variant_of_the_unet_beside_plain_weights(place, model):
+    before = pictures(place, "plain")
+    (weights,) = (model / "unet").glob("*.safetensors")
+    shutil.copy(weights, weights.with_name(f"{weights.stem}.non_ema.safetensors"))
+    assert same_pictures(pictures(place, "non_ema", "model.variant=non_ema"), before)
+
+
+def test_a_choice_of_variants_is_told_in_the_plan(place, model):
+    (weights,) = (model / "unet").glob("*.safetensors")
+    for variant in ("fp16", "bf16"):
+        shutil.copy(weights, weights.with_name(f"{weights.stem}.{variant}.safetensors"))
+    weights.unlink()
+    said = refused(place)
+    assert f"{model}/unet: has no diffusion_pytorch_model.safetensors but weights of the" in said
+    assert "variant bf16 and fp16; add model.variant=bf16" in said
+    pictures(place, "one", "model.variant=fp16")
+
+
+def test_a_variant_that_is_nowhere_is_told_in_the_plan(place, model):
+    assert "model.variant: no component has weights of the variant 'ema'" in refused(
+        place, "model.variant=ema"
+    )
+
+
+def test_the_sisters_are_classes_of_diffusers_or_would_be():
+    there = [name for name in SISTERS if hasattr(diffusers, name)]
+    assert len(there) > 25
+    assert set(SISTERS.values()) <= FAMILIES.keys()
+
+
+@pytest.mark.parametrize(
+    "sister",
+    ["StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline",
+     "StableDiffusionControlNetPipeline"],
+)  # fmt: skip
+def test_a_sisters_folder_is_read_as_the_family(place, model, sister):
+    before = pictures(place, "own")
+    edit(model / "model_index.json", _class_name=sister)
+    if "ControlNet" in sister:
+        edit(model / "model_index.json", controlnet=["diffusers", "ControlNetModel"])
+    assert same_pictures(pictures(place, "sister"), before)
+
+
+def test_a_sister_that_takes_other_channels_is_refused_with_what_comes_nearest(place, model):
+    edit(model / "model_index.json", _class_name="StableDiffusionInpaintPipeline")
+    edit(model / "unet" / "config.json", in_channels=9)
+    said = refused(place)
+    assert "takes 9 channels and gives 4: it was trained to change given pictures" in said
+    assert "the nearest is the StableDiffusionPipeline that it was made from" in said
+
+
+def test_a_refiner_is_refused_with_its_base(place, model):
+    name = "StableDiffusionXLImg2ImgPipeline"
+    edit(model / "model_index.json", _class_name=name, requires_aesthetics_score=True)
+    assert "the nearest is its base, a StableDiffusionXLPipeline" in refused(place)
+
+
+@torch.no_grad()
+def test_a_latent_consistency_pipeline_is_stable_diffusion_with_its_scheduler(tiny_sd1):
+    """The stock pipelines themselves, which give the same picture of the same parts."""
+    from tiny_models import randomised, tiny_denoiser
+
+    own = diffusers.StableDiffusionPipeline.from_pretrained(tiny_sd1, safety_checker=None)
+    own.scheduler = diffusers.LCMScheduler.from_config(own.scheduler.config)
+    own.unet = randomised(tiny_denoiser(time_cond_proj_dim=8))
+    given = {"num_inference_steps": 3, "guidance_scale": 4.0, "output_type": "np"}
+    made = [
+        kind(**parts)("a castle", generator=torch.Generator().manual_seed(3), **given).images
+        for kind, parts in (
+            (diffusers.StableDiffusionPipeline, own.components),
+            (diffusers.LatentConsistencyModelPipeline, own.components),
+        )
+    ]
+    np.testing.assert_array_equal(*made)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("StableDiffusionXLInstructPix2PixPipeline", "StableDiffusionXLPipeline"),
+        ("FluxKontextPipeline", "FluxPipeline"),
+        ("SanaSprintPipeline", "SanaPipeline"),
+    ],
+)
+def test_an_unknown_pipeline_is_told_what_it_needs_and_what_is_near(name, near):
+    said = str(family_mistake(name))
+    assert f"no model family for the pipeline {name!r}; it would need a row" in said
+    assert f"the nearest by name is {near};" in said

@@ -1,0 +1,100 @@
+"""What a plan says a run will cost."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+
+from render.models.families import STABLE_DIFFUSION
+from render.plan.approximations import Shortcuts
+from render.plan.cost import (
+    TIMINGS_NAME,
+    Timing,
+    bytes_for,
+    earlier_timing,
+    planned_rows,
+    remember_timing,
+    seconds_for,
+)
+from render.plan.frame_plan import FrameSpec, PlannedFrame, Recipe
+
+RECIPE = Recipe("tiny", "model", {}, 10, 100, 50, "float32", "noise")
+TIMING = Timing(seconds_per_row=0.5, bytes_per_frame=1000.0)
+
+
+def frame(*prompts, negative="", seed=1, **more):
+    texts = tuple((text, 1 / len(prompts)) for text in prompts)
+    spec = FrameSpec(texts, ((negative, 1.0),), ((seed, 1.0),), 7.5, **more)
+    return PlannedFrame(0, Fraction(0), spec, "d")
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "calls"),
+    [("DDIMScheduler", 10), ("HeunDiscreteScheduler", 19), ("PNDMScheduler", 11)],
+)
+def test_rows_are_texts_and_negative_at_every_call(scheduler, calls):
+    frames = [frame("a"), frame("b", "c", negative="blurry")]
+    assert planned_rows(frames, RECIPE, scheduler, STABLE_DIFFUSION) == calls * (2 + 3)
+    assert planned_rows([], RECIPE, scheduler, STABLE_DIFFUSION) == 0
+
+
+def test_rows_of_first_evaluations_are_counted_once_for_a_text_and_a_seed():
+    frames = [frame("a"), frame("a", "b"), frame("b"), frame("b", seed=2)]
+    each = [20, 30, 20, 20]
+    shared = [0, 2, 2, 0]  # the negative and "a"; the negative and "b"
+    assert planned_rows(frames, RECIPE, "DDIMScheduler", STABLE_DIFFUSION) == sum(each) - sum(
+        shared
+    )
+
+
+def test_early_rows_are_the_anchors_and_are_counted_once():
+    recipe = replace(RECIPE, shortcuts=Shortcuts(anchors=2, early_steps=0.4))
+    start, end = frame("a"), frame("b")
+    early = ((start.spec, 0.5), (end.spec, 0.5))
+    between = [frame("a", "b", early=early) for _ in range(5)]
+    computed = (4 * 2 - 0) + (4 * 2 - 1)  # the negative's first row is the start's
+    count = planned_rows([start, *between], recipe, "DDIMScheduler", STABLE_DIFFUSION)
+    assert count == computed + 6 * 2 + 5 * 6 * 3
+
+
+def test_rows_without_guidance_are_the_prompts():
+    recipe = replace(RECIPE, shortcuts=Shortcuts(guidance_interval=(0.2, 0.7)))
+    count = planned_rows([frame("a", "b")], recipe, "DDIMScheduler", STABLE_DIFFUSION)
+    assert count == 5 * 3 + 5 * 2
+
+
+def test_an_estimate_needs_an_earlier_run_of_the_kind(tmp_path):
+    assert earlier_timing(tmp_path, RECIPE, "cpu") is None
+    remember_timing(tmp_path, RECIPE, "cpu", TIMING)
+    remember_timing(tmp_path, RECIPE, "cuda", Timing(0.1, 9.0))
+    assert earlier_timing(tmp_path, RECIPE, "cpu") == TIMING
+    other = Recipe("tiny", "model", {}, 10, 200, 50, "float32", "noise")
+    assert earlier_timing(tmp_path, other, "cpu") is None
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "3", '{"half": '])
+def test_damaged_timings_are_none_and_are_replaced(tmp_path, content):
+    (tmp_path / TIMINGS_NAME).write_text(content)
+    assert earlier_timing(tmp_path, RECIPE, "cpu") is None
+    remember_timing(tmp_path, RECIPE, "cpu", TIMING)
+    assert earlier_timing(tmp_path, RECIPE, "cpu") == TIMING
+
+
+def test_timings_of_another_shape_are_none(tmp_path):
+    remember_timing(tmp_path, RECIPE, "cpu", TIMING)
+    known = json.loads((tmp_path / TIMINGS_NAME).read_bytes())
+    known[next(iter(known))] = {"seconds": 3}
+    (tmp_path / TIMINGS_NAME).write_text(json.dumps(known))
+    assert earlier_timing(tmp_path, RECIPE, "cpu") is None
+
+
+def test_time_is_by_rows_and_by_frames():
+    assert seconds_for(100, TIMING) == 100 * 0.5
+    assert seconds_for(100, None) is None
+
+
+def test_disk_is_by_earlier_frames_or_by_pixels():
+    assert bytes_for(10, RECIPE, TIMING) == 10 * (1000 + 2000)
+    assert bytes_for(10, RECIPE, None) == 10 * (8000 + 2000)
+    assert bytes_for(0, RECIPE, None) == 0

@@ -1,0 +1,97 @@
+"""A run that is refused when its model is loaded writes nothing, and says why in our words."""
+
+import json
+import shutil
+
+import pytest
+from command_line import Place
+
+from render.models.hub_errors import of_a_loader, of_the_hub
+from render.report.progress import Progress
+
+
+@pytest.fixture
+def broken(place, tiny_sd1, tmp_path):
+    """The same place with a model whose weights do not fit its configs."""
+    folder = tmp_path / "broken-model"
+    shutil.copytree(tiny_sd1, folder)
+    path = folder / "unet" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"cross_attention_dim": 48}))
+    return Place(place.folder, folder)
+
+
+def test_a_refused_run_leaves_no_folder(broken):
+    before = broken.tree()
+    ended = broken.render("+timeline=t")
+    assert ended.code == 2
+    assert "can't be loaded: weights have other shapes than its configs say" in ended.err
+    assert broken.tree() == before
+    assert not (broken.folder / "outputs").exists()
+
+
+@pytest.mark.parametrize("more", [["shard=0/2"], ["-m", "sampling.guidance=3,4"], ["name=other"]])
+def test_so_do_shards_and_sweeps(broken, more):
+    before = broken.tree()
+    assert broken.render("+timeline=t", *more).code == 2
+    assert broken.tree() == before
+
+
+def test_a_film_that_is_there_stays_as_it_is(place, broken):
+    assert place.render("+timeline=t").code == 0
+    before = place.tree()
+    assert broken.render("+timeline=t", "output.fps=8", "sampling.negative=x").code == 2
+    after = place.tree()
+    changed = {path.rpartition("/")[2] for path in before if after.get(path) != before[path]}
+    assert changed == {"render.log", ".lock"}  # a log goes on; who held the folder last
+    assert set(after) == set(before)
+    place.render("+timeline=t")
+    assert place.counts("t") == (5, 0)
+
+
+class OfflineModeIsEnabled(ConnectionError):
+    """As the hub's client calls it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            OfflineModeIsEnabled("Cannot reach https://x: offline mode"),
+            "HF_HUB_OFFLINE",
+        ),
+        (ConnectionError("Max retries exceeded"), "the hub can't be reached"),
+        (TimeoutError(), "the hub can't be reached"),
+        (RuntimeError("403 Client Error. Access to model x is restricted"), "hf auth login"),
+        (RuntimeError("429 Too Many Requests"), "asks for a pause"),
+        (ValueError("quite another thing\nand more"), "ValueError: “quite another thing”"),
+    ],
+)
+def test_the_hubs_errors_are_told_in_our_words(error, told):
+    assert told in of_the_hub(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RuntimeError("size mismatch for conv_in.weight: copying"), "other shapes"),
+        (OSError("Error no file named model.safetensors found in directory"), "model.safetensors"),
+        (ValueError("Error while deserializing header: HeaderTooLarge"), "cut or damaged"),
+        (KeyError("odd"), "KeyError: “'odd'”"),
+    ],
+)
+def test_a_loaders_errors_are_told_in_our_words(error, told):
+    assert told in of_a_loader(error)
+
+
+def test_no_time_is_left_is_not_said_before_the_end():
+    lines, now = [], [0.0]
+    progress = Progress("render", 3, lines.append, lambda: now[0])
+    progress.now(3, "a castle")
+    now[0] = 40.0
+    progress.step(12, 12)
+    assert lines == ["render 0/3, 13.3 s/frame: a castle"]
+    now[0] = 80.0
+    progress.finish(1)
+    progress.now(2, "a castle")
+    progress.step(1, 4)
+    assert "left" in progress.line()
