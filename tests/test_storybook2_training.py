@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from training.storybook.models import make_text_encoder
 from training.storybook.parallel import as_pictures, quick_bfloat16
 from training.storybook.tokenizer import encode_texts, load_tokenizer
+from training.storybook.training import Average, Progress, load_checkpoint, save_checkpoint
 from training.storybook2 import evaluation
 from training.storybook2.autoencoder import (
     AutoencoderTraining,
@@ -30,6 +32,7 @@ from training.storybook2.denoiser import (
 from training.storybook2.examples import example
 from training.storybook2.make import Making, assemble
 from training.storybook2.models import make_autoencoder, make_denoiser
+from training.storybook2.muon import Muon, orthogonal
 from training.storybook2.probe import (
     accuracy,
     judge_probe,
@@ -228,6 +231,39 @@ def test_moons_are_counted():
     assert evaluation.moons(night) == 1
     night[np.hypot(x - 190, y - 60) < 10] = 240
     assert evaluation.moons(night) == 2
+
+
+def test_an_orthogonal_update_turns_every_direction_alike():
+    torch.manual_seed(0)
+    for shape in ((12, 40), (40, 12)):
+        values = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
+        assert values.min() > 0.6
+        assert values.max() < 1.3
+
+
+def test_muon_learns_matrices_and_vectors_and_remembers(tmp_path):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Conv2d(2, 8, 3), torch.nn.GroupNorm(2, 8))
+    wanted = torch.randn(4, 8, 6, 6)
+    pictures = torch.randn(4, 2, 8, 8)
+
+    def train(net, optimizer, steps):
+        for _ in range(steps):
+            loss = (net(pictures) - wanted).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return loss.item()
+
+    optimizer = Muon(net, 2e-2)
+    first, last = train(net, optimizer, 1), train(net, optimizer, 60)
+    assert last < 0.8 * first
+    average, progress = Average(net, 0.9), Progress(10)
+    save_checkpoint(tmp_path / "kept.safetensors", net, average, optimizer, progress)
+    again = deepcopy(net)
+    other = Muon(again, 2e-2)
+    load_checkpoint(tmp_path / "kept.safetensors", again, Average(again, 0.9), other, Progress(10))
+    assert train(again, other, 3) == pytest.approx(train(net, optimizer, 3))
 
 
 def test_bfloat16_is_used_where_it_is_quick(monkeypatch):

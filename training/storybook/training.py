@@ -89,7 +89,7 @@ def save_checkpoint(
         return
     tensors: dict[str, Tensor] = {f"net.{k}": v for k, v in net.state_dict().items()}
     tensors |= {f"mean.{i}": mean for i, mean in enumerate(average.mean)}
-    for i, state in enumerate(optimizer.state_dict()["state"].values()):
+    for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{k}": torch.as_tensor(v) for k, v in state.items()}
     meta = {"seen": progress.seen, "step": progress.step, "seconds": progress.seconds}
     partial = path.with_suffix(".partial")
@@ -116,11 +116,12 @@ def load_checkpoint(
     for i, mean in enumerate(average.mean):
         mean.copy_(tensors[f"mean.{i}"])
     state = optimizer.state_dict()
-    moments = ("step", "exp_avg", "exp_avg_sq")
-    state["state"] = {
-        i: {moment: tensors[f"optimizer.{i}.{moment}"] for moment in moments}
-        for i in range(len(average.mean))
-    }
+    kept: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, number, moment = name.split(".")
+            kept.setdefault(int(number), {})[moment] = tensor
+    state["state"] = kept
     optimizer.load_state_dict(state)
     _read_progress(path, progress)
     return True

@@ -30,6 +30,7 @@ from training.storybook.parallel import (
 from training.storybook.training import Average, Progress, load_checkpoint, save_checkpoint
 from training.storybook2.examples import Pixels, Pool, unseen_pictures
 from training.storybook2.models import AUTOENCODER_WIDTHS, CHANNELS, make_autoencoder
+from training.storybook2.muon import Muon
 
 REPORT_EVERY = 50  # steps
 SAVE_EVERY = 200
@@ -44,8 +45,8 @@ class AutoencoderTraining:
     """How long and how the autoencoder is trained; a sample is 64 × 64 pixels of a picture."""
 
     samples: int = 400_000
-    batch: int = 16  # samples a process and step: 16 crops, 4 of twice the side, or one picture
-    peak_rate: float = 1.5e-3
+    batch: int = 12  # samples a process and step: crops, a quarter as many large, or one picture
+    peak_rate: float = 5e-3
     constant: float = 0.6  # share of the samples before the rate begins to fall
     kl_weight: float = 2e-4
     encoder_samples: int = 120_000  # after which the encoder stays as it is
@@ -78,7 +79,7 @@ def _train(folder: Path, training: AutoencoderTraining) -> None:
     device = train_device()
     torch.manual_seed(0)
     net = make_autoencoder(training.widths).to(device)
-    optimizer = torch.optim.AdamW(net.parameters(), betas=(0.9, 0.99), weight_decay=1e-4)
+    optimizer = Muon(net, training.peak_rate)
     average, progress = Average(net, training.average_decay), Progress(training.samples)
     load_checkpoint(folder / CHECKPOINT, net, average, optimizer, progress)
     rng = np.random.default_rng([progress.step, rank()])
@@ -92,7 +93,8 @@ def _train(folder: Path, training: AutoencoderTraining) -> None:
             freeze_encoder(net, average)
             frozen = True
         side = training.side(progress.share)
-        crops = pool.crops(rng, training.batch * CROP**2 // side**2, side)
+        area = side**2 // CROP**2  # samples a crop
+        crops = pool.crops(rng, max(1, training.batch // area), side)
         for group in optimizer.param_groups:
             group["lr"] = training.rate(progress)
         batch = as_pictures(torch.from_numpy(crops)).to(device)
@@ -102,7 +104,7 @@ def _train(folder: Path, training: AutoencoderTraining) -> None:
         optimizer.step()
         optimizer.zero_grad()
         pool.refresh()
-        progress.advance(training.batch * world_size())
+        progress.advance(len(crops) * area * world_size())
         average.update(progress.step)
         losses.append(reconstruction.item())
         if rank() == 0:

@@ -31,6 +31,7 @@ from training.storybook.tokenizer import encode_texts, load_tokenizer
 from training.storybook.training import Average, Progress, load_checkpoint, save_checkpoint
 from training.storybook2.dataset import Batch, read_shards
 from training.storybook2.models import DENOISER_WIDTHS, make_denoiser
+from training.storybook2.muon import Muon
 from training.storybook2.scene import ATTRIBUTES, UNKNOWN
 
 REPORT_EVERY = 50  # steps
@@ -44,7 +45,7 @@ class DenoiserTraining:
     """How long and how the denoiser is trained; a sample is one noised latent picture."""
 
     samples: int = 160_000
-    batch: int = 16  # a process and step
+    batch: int = 24  # a process and step
     peak_rate: float = 1e-3
     constant: float = 0.5  # share of the samples before the rate begins to fall
     dropout: float = 0.1  # share of captions replaced by the empty one
@@ -135,7 +136,7 @@ def _train(folder: Path, training: DenoiserTraining) -> None:
     empty = encode_texts(tokenizer, [""])[0]
     torch.manual_seed(0)
     net = Denoiser(make_text_encoder(tokenizer), make_denoiser(training.widths)).to(device)
-    optimizer = torch.optim.AdamW(net.parameters(), betas=(0.9, 0.99), weight_decay=0.01)
+    optimizer = Muon(net, training.peak_rate)
     average, progress = Average(net, training.average_decay), Progress(training.samples)
     load_checkpoint(folder / CHECKPOINT, net, average, optimizer, progress)
     rng = np.random.default_rng([progress.step, rank()])
