@@ -2,9 +2,11 @@
 
     python benchmarks/engines.py [storybook | sd15 | FOLDER] [--ways torch openvino …]
 
-A way is an engine and perhaps a dtype (`openvino:float16`). Printed are medians of wall seconds and
-of CPU seconds (of all threads; where others use the machine, these compare better), and how far
-each is from the first. What OpenVINO converts is kept in outputs/.bench/cache.
+A way is an engine and perhaps a dtype (`openvino:float16`), or `stock`: the library's own layers.
+`ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2` before the command shows an older CPU. Printed
+are medians of wall seconds and of CPU seconds (of all threads; where others use the machine, these
+compare better), and how far each is from the first. What OpenVINO converts is kept in
+outputs/.bench/cache.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from architectures import make_sd15
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from likeness import psnr
 from segment import GUIDANCE, PROMPTS, SEED
 from speed import MADE, STORYBOOK
@@ -71,15 +74,26 @@ def arguments() -> argparse.Namespace:
 def opened_as(folder: Path, way: str, asked: argparse.Namespace) -> Diffusion:
     """The model as that way opens it."""
     engine, _, dtype = way.partition(":")
-    config = ComputeConfig.model_validate({"engine": engine})
+    config = ComputeConfig.model_validate({"engine": "torch" if engine == "stock" else engine})
     side = 512 if folder == MADE else 128
     scheduler, dtype = "LMSDiscreteScheduler", dtype or "float32"
     recipe = Recipe(f"bench {folder}", scheduler, {}, asked.steps, side, side, dtype, "noise")
     source = ModelSource(folder, None, None, None, None)
     start = time.perf_counter()
     diffusion = open_diffusion(source, recipe, asked.device, compute=config, on_notice=print)
+    if engine == "stock":
+        put_stock_layers(diffusion, folder, dtype)
     print(f"{way}: opened in {time.perf_counter() - start:.1f} s", flush=True)
     return diffusion
+
+
+def put_stock_layers(diffusion: Diffusion, folder: Path, dtype: str) -> None:
+    """Let denoiser and decoder be the library's own, as they are loaded."""
+    kind = getattr(torch, dtype)
+    unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet", dtype=kind)
+    vae = AutoencoderKL.from_pretrained(folder, subfolder="vae", dtype=kind)
+    diffusion.denoiser.stock_forward = unet.to(diffusion.device).forward
+    diffusion.pipeline.vae = vae.to(diffusion.device)
 
 
 def denoiser_work(rows: int) -> Work:

@@ -22,8 +22,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
-from render.cli.config_folders import PACKAGE, bundled_configs, forgiving
-from render.cli.main import plain_config
+from render.cli.config_folders import PACKAGE, bundled_configs
+from render.cli.main import parses, plain_config
+from render.cli.overrides import forgiving
 from render.run.modes import run
 from render.run.resolve import Film, open_film
 from render.store.store import frame_path
@@ -43,7 +44,7 @@ def composed(
     OmegaConf.register_new_resolver("package", lambda part: str(PACKAGE / part), replace=True)
     typed = ["timeline=city", "output=frames", f"root={root}", f"name={name}", *overrides]
     with initialize_config_dir(config_dir=str(bundled_configs()), version_base="1.3"):
-        content = plain_config(compose("render", overrides=forgiving(typed)))
+        content = plain_config(compose("render", overrides=forgiving(typed, parses, {})))
     return content | {"timeline": {"name": name, "keyframes": list(keyframes)}}
 
 
