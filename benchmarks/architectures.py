@@ -22,7 +22,8 @@ STORYBOOK = Path(render.storybook.__file__).parent / "weights"
 
 
 def make_sd15(folder: Path) -> None:
-    """Stable Diffusion 1.5's exact networks with random weights, in float16 (2 GB)."""
+    """Stable Diffusion 1.5's networks with random weights, in float16 (2 GB); exact but for the
+    table of the text encoder, which has storybook's tokens."""
     with made_quickly():
         unet = diffusers.UNet2DConditionModel(
             sample_size=64, cross_attention_dim=768, attention_head_dim=8
@@ -75,14 +76,14 @@ def made_quickly() -> Iterator[None]:
 
 
 def clip_tokenizer() -> CLIPTokenizer:
-    """storybook's, in place of the models' own."""
+    """storybook's, in place of the models' own, which can't be made; text encoders fit it."""
     return CLIPTokenizer.from_pretrained(STORYBOOK / "tokenizer", model_max_length=77)
 
 
 def clip(width: int, layers: int, heads: int, **more: Any) -> CLIPTextConfig:
     """A text encoder; 768, 12, 12 is that of Stable Diffusion 1, and the first of XL's."""
     return CLIPTextConfig(
-        vocab_size=49408,
+        vocab_size=len(clip_tokenizer()),
         hidden_size=width,
         intermediate_size=4 * width,
         num_hidden_layers=layers,

@@ -39,7 +39,7 @@ import render.storybook
 from render.errors import ConfigError
 
 STORYBOOK = Path(render.storybook.__file__).parent / "weights"
-MADE = Path("outputs/.bench/sd15")
+MADE = Path("outputs/.bench/sd15-small-vocabulary")
 OURS: dict[str, list[str]] = {
     "noise blend": [],
     "embedding blend": ["sampling.blend=embedding"],
