@@ -84,13 +84,14 @@ def load(film: Film, loras: Sequence[Lora], say: Callable[[str], None]) -> Diffu
 
 
 def what_is_loaded(film: Film, loras: Sequence[Lora]) -> tuple[Any, ...]:
-    """All that a loaded model hangs on. Another scheduler, other steps and anchors, and other
-    pictures to start from can be had of the same one, but where an engine or a ControlNet holds
-    on to them."""
+    """All that a loaded model hangs on, the content of its files first: other weights may have come
+    under their names since. Another scheduler, other steps and anchors, and other pictures to
+    start from can be had of the same one, but where an engine or a ControlNet holds on to them."""
     compute, recipe = film.config.compute, film.plan.recipe
     fixed = compute.engine != "torch" or film.model.source.controlnet is not None
     more = (recipe, dict(film.images)) if fixed else (built_in(recipe),)
-    return film.model.source, film.device, compute, tuple(loras), more
+    model = film.model.identity, film.model.source
+    return *model, film.device, compute, tuple(loras), more
 
 
 def built_in(recipe: Recipe) -> Recipe:

@@ -233,8 +233,10 @@ def check_unchanged(film: Film) -> None:
     written, known = film.config.model, remembered(film.config.root / STORE_NAME / HASHES_NAME)
     files = [(lora, lora.file) for lora in film.loras if lora.file and not lora.repository]
     same = all(hashed(lora, file, known) == lora for lora, file in files)
-    if same and written.path is not None:
-        model = with_memory(model_with_parts(written, known), film.config.compute)
+    if same and (written.path or written.vae or written.embeddings or written.controlnet):
+        # The hub is not asked again: a commit's files are what they are, parts are the user's own.
+        pinned = written.model_copy(update={"revision": film.model.source.revision})
+        model = with_memory(model_with_parts(pinned, known), film.config.compute)
         same = model.identity == film.model.identity
     if not same:
         what = "was changed after the film was planned; the same command plans it anew"

@@ -339,8 +339,26 @@ def discard(stored: Path, shown: Iterable[Path], size: tuple[int, int]) -> None:
     """Remove a frame of ours that can't be decoded from all its names, so that the next run renders
     it again."""
     for path in (stored, *shown):
-        if is_there(path) and is_ours(path) and (found := inspect(path, size)) and found.flaw:
+        if is_there(path) and is_ours(path) and is_spoilt(path, size):
             path.unlink()
+
+
+def is_spoilt(path: Path, size: tuple[int, int]) -> bool:
+    """Whether a frame is not whole, or is one that Pillow, by which films are made, can't decode.
+
+    Raises:
+        OSError: it can't be read, so nobody knows.
+    """
+    if (found := inspect(path, size)) is None or found.flaw:
+        return found is not None
+    try:
+        with Image.open(io.BytesIO(read_regular(path, MOST_BYTES)), formats=("PNG",)) as image:
+            image.load()
+            return image.size != size
+    except Exception as error:  # as when it is looked at, Pillow raises many kinds
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        return True
 
 
 def drop_beyond(store: Path, frames: Path, count: int) -> int:

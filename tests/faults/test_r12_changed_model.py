@@ -104,3 +104,37 @@ def test_a_model_that_changes_while_it_is_loaded_renders_nothing(site, weights):
     assert site.stored() == []
     assert site.render(*COMMAND, *LOCAL, **QUICK).code == 0
     assert site.counts("film") == (0, FRAMES, 0)
+
+
+def test_a_model_that_a_sweep_keeps_is_loaded_anew_when_its_files_are_others(site, weights):
+    """Else the next jobs' frames are the old model's, under the name of the new one."""
+    sweep = ["-m", *COMMAND, *LOCAL, "sampling.guidance=3,6,7"]
+    run = site.start(*sweep, seconds=0.3, batch=1, **QUICK)
+    run.until(lambda: len(site.stored()) > 0)
+    another_file(weights)
+    ended = run.wait()
+    assert ended.code == 0, ended.err
+    assert len(site.stored()) == 3 * FRAMES
+    assert ended.err.count("loading local on cpu") == 2
+
+
+def test_a_part_of_a_hubs_model_that_changes_while_it_is_loaded_renders_nothing(site, weights):
+    commit = "0" * 40
+    snapshot = site.here / "hub" / "models--some--model" / "snapshots" / commit
+    shutil.rmtree(site.here / "hub", ignore_errors=True)
+    shutil.copytree(CHECKOUT / "render" / "storybook" / "weights", snapshot)
+    shutil.copytree(snapshot / "vae", site.here / "vae", dirs_exist_ok=True)
+    hub = ["model=sd15", "model.repository=some/model", f"model.revision={commit}", "model.vae=vae"]
+    own = {"HF_HUB_CACHE": str(snapshot.parents[2])}
+    go = site.logs / "go-on"
+    waits = {"waits": ["render.run.modes.check_room"], "go": str(go)}
+    run = site.start(*COMMAND, *hub, env=own, **waits, **QUICK)
+    run.until(lambda: "waiting before" in run.said("err"))
+    in_place(max((site.here / "vae").glob("*.safetensors")))
+    go.touch()
+    ended = run.wait()
+    assert ended.code == 2, ended.err
+    assert "was changed after the film was planned" in ended.err
+    assert site.stored() == []
+    assert site.render(*COMMAND, *hub, env=own, **QUICK).code == 0
+    assert site.counts("film") == (0, FRAMES, 0)
