@@ -379,7 +379,7 @@ def foreseen(error: Exception) -> RenderError:
     place = traceback.extract_tb(error.__traceback__)[-1]
     file, said = Path(place.filename), str(error).partition("\n")[0]
     if {"hydra", "omegaconf"} & set(file.parts):
-        return ConfigError([reworded(said)])
+        return ConfigError([reworded(said or type(error).__name__)])
     what = f"{type(error).__name__}: {said}, {file.name}:{place.lineno}"
     return RenderError(f"this is a bug of ours ({what})")
 

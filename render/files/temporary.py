@@ -12,11 +12,13 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 TEMP = re.compile(r"\..+\.render-[0-9a-f]{16}\.tmp", re.DOTALL)
+PATIENCE_S = 1.0
 TRIES = 100  # of a name that a sweep takes away before it is held
 
 
@@ -88,9 +90,14 @@ def held(path: Path) -> Iterator[None]:
 
 
 def hold(descriptor: int) -> None:
-    """Share the lock with all who use the file; a sweep holds it alone, but only for a moment."""
+    """Share the lock with all who use the file; a sweep holds it alone, but only for a moment.
+
+    Whoever holds it alone for longer is another program, and keeps sweeps away as well.
+    """
+    until = time.monotonic() + PATIENCE_S
     with suppress(OSError):  # where there are no locks, nobody sweeps either
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        while not take(descriptor, fcntl.LOCK_SH) and time.monotonic() < until:
+            time.sleep(0.01)
 
 
 def is_at(descriptor: int, path: Path) -> bool:

@@ -1,7 +1,9 @@
 """R14: temporary files of others: of a living container with our host name and process numbers, and
-of a killed run on a machine with another name."""
+of a killed run on a machine with another name; and another program's locks on frames."""
 
+import fcntl
 import signal
+from contextlib import ExitStack
 
 import pytest
 from namespaces import CONTAINER, ELSEWHERE, reason_for_none
@@ -68,3 +70,17 @@ def test_a_killed_runs_temporary_file_goes_whatever_its_machine_is_called(film, 
     assert ended.code == 0, ended.err
     assert film.temps() == []
     assert len(film.frames("film")) == 3
+
+
+def test_another_programs_lock_on_frames_holds_nobody_up(film):
+    assert film.render(*CALL).code == 0
+    for shown in film.frames("film"):
+        shown.unlink()
+    with ExitStack() as held:
+        for stored in film.stored()[:2]:
+            fcntl.flock(held.enter_context(stored.open("rb")), fcntl.LOCK_EX)
+        ended = film.render(*CALL, seconds=40)
+    assert ended.code == 0, ended.err
+    assert film.counts("film") == (3, 0, 0)
+    assert len(film.frames("film")) == 3
+    assert film.temps() == []
