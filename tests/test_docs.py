@@ -32,6 +32,7 @@ ELSEWHERE = re.compile(
     r"|render: compute\.engine: .* needs [\w ]+, which is not here: pip install"
 )
 """What a command may end with where it needs the hub, a GPU or another package."""
+TARGET = re.compile(r"(?:^|`)make ((?:[a-z]+)(?:-[a-z]+)*)", re.M)
 NAMED_TEST = re.compile(r"`(test_\w+)`")
 
 
@@ -50,6 +51,13 @@ def test_every_test_a_page_names_is_there():
     named = {name for page in PAGES for name in NAMED_TEST.findall(page.read_text())}
     assert len(named) >= 30
     assert named - written == set()
+
+
+def test_every_make_command_of_a_page_is_one():
+    written = re.findall(r"^([a-z-]+):.*## ", (CHECKOUT / "Makefile").read_text(), re.M)
+    told = {name for page in PAGES for name in TARGET.findall(page.read_text())}
+    assert {"city", "test", "help", "bench"} <= told
+    assert told - set(written) == set()
 
 
 def table_of_families():
@@ -126,7 +134,6 @@ def written(tmp_path_factory, tiny_sd1):
     place = Place(folder, tiny_sd1)
     readme = (CHECKOUT / "README.md").read_text()
     (folder / "mine.yaml").write_text(re.search(r"^```yaml\n(.*?)^```", readme, re.M | re.S)[1])
-    shutil.copy(folder / "mine.yaml", place.timeline("mine", []))
     for name in ("my-model", "sd15"):
         shutil.copytree(tiny_sd1, folder / name)
     shutil.copytree(tiny_sd1 / "vae", folder / "sd-vae-ft-mse")
@@ -153,7 +160,7 @@ def planned(place, words):
     return place.call(*[word for word in words if not word.startswith("mode=")], "mode=plan")
 
 
-COMMANDS, SETTINGS = named(PAGES[1:], commands), named(FOR_ALL[1:], settings)
+COMMANDS, SETTINGS = named(PAGES, commands), named(FOR_ALL, settings)
 
 
 def test_the_pages_hold_what_is_tested():
@@ -175,5 +182,5 @@ def test_every_command_of_a_page_does_what_it_says(written, monkeypatch, words):
 
 @pytest.mark.parametrize("words", SETTINGS)
 def test_every_setting_of_a_page_for_all_is_one(written, words):
-    ended = planned(written, ("+timeline=mine", *words))
+    ended = planned(written, ("mine.yaml", *words))
     assert (ended.code, ended.err) == (0, "")
