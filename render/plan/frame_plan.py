@@ -89,6 +89,8 @@ class FramePlan:
     warnings: tuple[str, ...] = ()
     loras: Mapping[str, str] = field(default_factory=dict)
     """The model's LoRAs: identity by name."""
+    keyframes: tuple[int, ...] = ()
+    """Places of the frames at which keyframes stand."""
 
     @property
     def digest(self) -> str:
@@ -186,7 +188,8 @@ def make_plan(
         digest = frame_digest(shared if spec.early else whole, spec, guidance, loras or {})
         frames.append(PlannedFrame(index, time, spec, digest))
     warnings = (*grid_warnings(timeline, fps), *noise_warnings(timeline, recipe, scheduler))
-    return FramePlan(fps, recipe, tuple(frames), warnings, loras or {})
+    shown = keyframe_places(timeline, times)
+    return FramePlan(fps, recipe, tuple(frames), warnings, loras or {}, shown)
 
 
 def following(spec: FrameSpec, control: str) -> FrameSpec:
@@ -257,6 +260,12 @@ def grid_warnings(timeline: Timeline, fps: Fraction) -> Iterator[str]:
             f"keyframes at {shown} s fall between frames at {float(fps):g} fps and are not shown "
             f'exactly; {way_out}, or give their times in frames ("36f")'
         )
+
+
+def keyframe_places(timeline: Timeline, times: Sequence[Fraction]) -> tuple[int, ...]:
+    """Places of the frames, whose times these are, at which keyframes stand."""
+    keyframes = {keyframe.time for keyframe in timeline.keyframes}
+    return tuple(place for place, time in enumerate(times) if time in keyframes)
 
 
 def is_met(time_s: float, fps: float, within: float) -> bool:

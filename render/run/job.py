@@ -375,7 +375,8 @@ class Work:
             pairs = [(f, store.stored_path(self.film.store, f.digest)) for f in plan.frames]
             with self.phases.measured("sheet"), self.discarding():
                 make_way(target, self.reporter.warn)
-                contact_sheet(pairs, target, self.film.config.name, plan.digest)
+                title = self.film.config.name
+                contact_sheet(pairs, target, title, plan.digest, plan.keyframes)
         return target
 
     def counts(self) -> dict[str, int]:

@@ -25,7 +25,7 @@ from render.text import cut_where_alike, differing, one_line, plural
 
 MOST_FRAMES = 72  # six seconds at 12 a second
 LARGE = 24  # frames that are shown large
-LAYOUT = "2:"  # before the film's digest: a page of an older layout is drawn again
+LAYOUT = "3:"  # before the film's digest: a page of an older layout is drawn again
 MOST_BYTES = 1_000_000
 WAYS = ((1560, False), (1560, True), (1320, True), (1080, True), (900, True))
 """Width in pixels and whether 256 colours must do; the first small enough file is taken."""
@@ -99,15 +99,20 @@ class Cell:
 
 
 def contact_sheet(
-    frames: Sequence[tuple[PlannedFrame, Path]], target: Path, title: str, plan: str = ""
+    frames: Sequence[tuple[PlannedFrame, Path]],
+    target: Path,
+    title: str,
+    plan: str = "",
+    keyframes: Sequence[int] = (),
 ) -> None:
-    """Write a page of all frames, or of 72 evenly chosen ones with the first and the last among
-    them; how many of how many stands beside the title.
+    """Write a page of all frames, or of 72 evenly chosen ones with the first, the last and those
+    of the keyframes among them; how many of how many stands beside the title.
 
     Args:
         frames: planned frames with their finished PNGs, in order.
         target: the page, a PNG of about 1 MB at most.
         plan: digest of the film, written into the page to know it again.
+        keyframes: places of the frames at which keyframes stand.
 
     Raises:
         EncodeError: there are no frames, or one can't be read.
@@ -115,7 +120,7 @@ def contact_sheet(
     """
     if not frames:
         raise EncodeError(f"{target}: there are no frames to show")
-    shown = evenly(frames, MOST_FRAMES)
+    shown = [frames[place] for place in chosen(len(frames), MOST_FRAMES, keyframes)]
     thumbnails = [(frame, thumbnail(path)) for frame, path in shown]
     prompts = [text for frame, _ in shown for text, _ in frame.spec.prompts]
     of = f"{len(shown)} of " if len(shown) < len(frames) else ""
@@ -141,13 +146,18 @@ def shows_plan(sheet: Path, plan: str) -> bool:
         return False
 
 
-def evenly(
-    frames: Sequence[tuple[PlannedFrame, Path]], most: int
-) -> Sequence[tuple[PlannedFrame, Path]]:
-    """At most so many of the frames, at even distances from the first to the last."""
-    if len(frames) <= most:
-        return frames
-    return [frames[round(place * (len(frames) - 1) / (most - 1))] for place in range(most)]
+def chosen(count: int, most: int, keyframes: Sequence[int] = ()) -> list[int]:
+    """At most so many places, at even distances from the first to the last. A keyframe takes the
+    place that is nearest to it, as long as there are places for all of them."""
+    if count <= most:
+        return list(range(count))
+    places = {round(place * (count - 1) / (most - 1)) for place in range(most)}
+    wanted = {0, count - 1, *keyframes}
+    if len(wanted) <= most:
+        for keyframe in sorted(wanted - places):
+            places.remove(min(places - wanted, key=lambda place: abs(place - keyframe)))
+            places.add(keyframe)
+    return sorted(places)
 
 
 def thumbnail(path: Path) -> Image.Image:

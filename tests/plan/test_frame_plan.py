@@ -58,6 +58,18 @@ def digests(model, tmp_path):
     return of
 
 
+@pytest.mark.parametrize(
+    ("times", "fps", "places"),
+    [((0, 3, 6), 12, (0, 36, 72)), ((0, 0.5, 2), 1, (0, 2)), ((0, 1), "64/5", (0,))],
+)
+def test_a_plan_says_at_which_frames_keyframes_stand(model, tmp_path, times, fps, places):
+    keyframes = [{"at": time, "prompt": f"text {time}"} for time in times]
+    film = open_film(
+        composed(model, tmp_path, {"timeline.keyframes": keyframes, "output.fps": fps}), "", str
+    )
+    assert film.plan.keyframes == places
+
+
 def digest(recipe=RECIPE, **changes):
     return frame_digest(recipe_bytes(recipe), replace(SPEC, **changes))
 

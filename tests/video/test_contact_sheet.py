@@ -14,7 +14,7 @@ from render.errors import EncodeError
 from render.plan.frame_plan import PlannedFrame
 from render.timeline.timeline import FrameSpec
 from render.video import contact_sheet as sheet
-from render.video.contact_sheet import MOST_BYTES, MOST_FRAMES, contact_sheet, evenly
+from render.video.contact_sheet import MOST_BYTES, MOST_FRAMES, contact_sheet
 
 Frames = list[tuple[PlannedFrame, Path]]
 Prompts = tuple[tuple[str, float], ...]
@@ -77,12 +77,26 @@ def test_thumbnails_keep_the_shape_of_the_frames(size: tuple[int, int], tmp_path
 
 
 def test_of_a_long_film_even_frames_with_the_first_and_the_last() -> None:
-    frames: Frames = [(planned(index, (("x", 1.0),)), Path()) for index in range(1000)]
-    indices = [frame.index for frame, _ in evenly(frames, MOST_FRAMES)]
-    assert len(indices) == MOST_FRAMES
-    assert (indices[0], indices[-1]) == (0, 999)
-    steps = np.diff(indices)
+    places = sheet.chosen(1000, MOST_FRAMES)
+    assert len(places) == MOST_FRAMES
+    assert (places[0], places[-1]) == (0, 999)
+    steps = np.diff(places)
     assert steps.max() - steps.min() <= 1
+
+
+@pytest.mark.parametrize(
+    ("count", "keyframes"),
+    [(73, [0, 18, 36, 54, 72]), (500, [0, 7, 8, 9, 499]), (1000, list(range(300, 370)))],
+)
+def test_the_frames_of_keyframes_are_among_them(count: int, keyframes: list[int]) -> None:
+    places = sheet.chosen(count, MOST_FRAMES, keyframes)
+    assert set(keyframes) | {0, count - 1} <= set(places)
+    assert len(set(places)) == MOST_FRAMES
+
+
+def test_more_keyframes_than_places_leave_them_even() -> None:
+    every_other = list(range(0, 1000, 2))
+    assert sheet.chosen(1000, MOST_FRAMES, every_other) == sheet.chosen(1000, MOST_FRAMES)
 
 
 @pytest.mark.parametrize(
