@@ -99,7 +99,7 @@ def choice_for(written: str, files: Files) -> str:
     file = home(written)
     configs = named_files(written)
     if not os.path.exists(file):
-        if configs or "/" not in written:
+        if configs:
             return quoted(written.rpartition(".")[0])
         raise ConfigError([Mistake("timeline", no_such_file(file))])
     if configs and "/" not in written and not file.samefile(configs[0]):
@@ -138,7 +138,13 @@ def no_such_file(file: Path) -> str:
     told = f"there is no file {shortened(str(file))!r}"
     beside = [other.name for other in file.parent.glob("*") if is_file_name(other.name)]
     near = nearest(file.name, sorted(beside)) if beside else ""
-    return told + (near if "did you mean" in near else "")
+    return told + (near if "did you mean" in near else known_by_name(file))
+
+
+def known_by_name(file: Path) -> str:
+    """The timelines that have a name, for a file without a folder that is not there."""
+    known = known_choices("timeline") if file.name == str(file) else []
+    return f"; known by name: {', '.join(known)}" if known else ""
 
 
 def free_choice(file: Path, files: Files) -> str:

@@ -115,10 +115,18 @@ def unknown_choice(group: str, name: str) -> Mistake:
     known = known_choices(group)
     if not known:
         return Mistake(group, f"no {name!r} here; see render --help for what there is")
-    near = nearest(name, known)
+    near = file_beside(name) if group == "timeline" else ""
+    near = near or nearest(name, known)
     listed = "" if near.startswith("; known") else f"; known: {', '.join(known)}"
     more = class_hint(name) if group == "scheduler" else ""
     return Mistake(group, f"no {group} {name!r}{near}{listed}{more}")
+
+
+def file_beside(name: str) -> str:
+    """A timeline file here that was meant by its name alone."""
+    files = (f"{name}{suffix}" for suffix in (".yaml", ".yml"))
+    found = next((file for file in files if os.path.isfile(os.path.expanduser(file))), None)
+    return f"; did you mean {found!r}?" if found else ""
 
 
 def class_hint(name: str) -> str:

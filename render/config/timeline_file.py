@@ -36,8 +36,8 @@ PROBLEMS = (
     (r"hex|escape", "in double quotes a backslash begins an escape; use single quotes"),
     (r"cannot start any token", "a tab stands where spaces belong, or a text that begins with "
      "@ ` % or a tab needs quotes"),
-    (r"expected ',' or|expected node content", "a bracket is not closed, or a text with brackets "
-     "in it needs quotes"),
+    (r"expected ',' or|expected node content", "a bracket is not closed, or a text with brackets, "
+     "a colon or # in it needs quotes"),
     (r"expected ':'", "a key without its colon, or a text that begins a new line"),
     (r"unexpected end of stream", "quotes are not closed"),
     (r"block end|block mapping|<block", "the indentation of this line fits no line above"),

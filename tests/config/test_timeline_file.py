@@ -101,6 +101,8 @@ def test_infinities_are_numbers_so_that_they_are_refused_as_such(read):
         ("just text", 1, "mapping"),
         ("a: 1\nb: [1, 2\nc: 3\n", 3, "broken YAML"),
         ("a: 1\n\tb: 2\n", 2, "broken YAML"),
+        ("a: {b: A castle: red}\n", 1, "a colon or # in it needs quotes"),
+        ("a: {b: A town # old}\n", 2, "a colon or # in it needs quotes"),
         ("a: 1\n---\nb: 2\n", 2, "broken YAML"),
         ("a: 'open\n", 2, "broken YAML"),
         ("a: 1\nb: \x07\n", 1, "broken YAML"),
