@@ -46,7 +46,7 @@ class DenoiserTraining:
 
     samples: int = 160_000
     batch: int = 24  # a process and step
-    peak_rate: float = 1e-3
+    peak_rate: float = 3e-3
     constant: float = 0.5  # share of the samples before the rate begins to fall
     dropout: float = 0.1  # share of captions replaced by the empty one
     weight_limit: float = 5.0
