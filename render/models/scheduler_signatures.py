@@ -18,6 +18,7 @@ from render.models.scheduler_sources import defaults, signature
 # Schedulers that add noise at every step: with a seed walk their frames flicker or jump.
 STOCHASTIC = frozenset(
     {
+        "DDPMParallelScheduler",
         "DDPMScheduler",
         "DPMSolverSDEScheduler",
         "EulerAncestralDiscreteScheduler",

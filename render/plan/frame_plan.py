@@ -162,6 +162,7 @@ def make_plan(
     guidance: Guidance = STABLE_DIFFUSION.guidance,
     loras: Mapping[str, str] | None = None,
     control: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
 ) -> FramePlan:
     """One planned frame for every k/fps.
 
@@ -170,6 +171,7 @@ def make_plan(
         guidance: the model's, which says whether a frame's negatives matter.
         loras: identities of the model's LoRAs by name.
         control: the digest of the picture that a ControlNet follows, or of one for each frame.
+        settings: the scheduler's, the model's own among them; None: those of the recipe.
 
     Raises:
         ConfigError: fewer pictures to follow than frames.
@@ -178,18 +180,26 @@ def make_plan(
     frames = []
     times = list(frame_times(timeline, fps))
     taken = recipe.shortcuts
+    noisy = is_stochastic(scheduler, recipe.scheduler_options if settings is None else settings)
     for index, time in enumerate(times):
         rendered = held(timeline, time, fps, taken.every)
         spec = values_at(timeline, rendered)
         if taken.anchors and not spec.start:
-            spec = replace(spec, early=early(timeline, rendered, taken.anchors))
+            anchors = early(timeline, rendered, taken.anchors)
+            spec = spec if noisy and seeds_differ(anchors) else replace(spec, early=anchors)
         if control:
             spec = following(spec, followed(control, index, len(times)))
         digest = frame_digest(shared if spec.early else whole, spec, guidance, loras or {})
         frames.append(PlannedFrame(index, time, spec, digest))
-    warnings = (*grid_warnings(timeline, fps), *noise_warnings(timeline, recipe, scheduler))
+    warnings = (*grid_warnings(timeline, fps), *noise_warnings(timeline, noisy, scheduler, taken))
     shown = keyframe_places(timeline, times)
     return FramePlan(fps, recipe, tuple(frames), warnings, loras or {}, shown)
+
+
+def seeds_differ(anchors: Sequence[tuple[FrameSpec, float]]) -> bool:
+    """Whether anchors start from different noise. A scheduler that adds noise adds the frame's own,
+    and predictions blended by slerp would take away another one, so noise would be left over."""
+    return len({anchor.seeds for anchor, _ in anchors}) > 1
 
 
 def following(spec: FrameSpec, control: str) -> FrameSpec:
@@ -289,13 +299,16 @@ def meeting_rate(times_s: Sequence[float], fps: float) -> Fraction | None:
     return None
 
 
-def noise_warnings(timeline: Timeline, recipe: Recipe, scheduler: str) -> Iterator[str]:
+def noise_warnings(
+    timeline: Timeline, noisy: bool, scheduler: str, taken: Shortcuts
+) -> Iterator[str]:
     """A scheduler with noise of its own can't follow seeds that are slerped."""
     walks = len({frame.values.seeds for frame in timeline.keyframes}) > 1
-    if walks and is_stochastic(scheduler, recipe.scheduler_options):
+    if walks and noisy:
+        slower = " and take nothing from anchors" if taken.anchors else ""
         yield (
             f"{scheduler} adds noise of its own at every step: frames between two seeds jump half "
-            "way; a deterministic scheduler (dpmpp_2m, euler, lms) walks smoothly"
+            f"way{slower}; a deterministic scheduler (dpmpp_2m, euler, lms) walks smoothly"
         )
 
 

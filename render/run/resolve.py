@@ -369,6 +369,13 @@ def planned(
         model.family.guidance,
         {lora.name: lora.identity for lora in loras},
         [digest for _, digest in control],
+        settings(
+            scheduler,
+            model.scheduler,
+            model.scheduler_config,
+            config.scheduler.options,
+            model.family,
+        ),
     )
     more = [
         *fallback_warnings(config),

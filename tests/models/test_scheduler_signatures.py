@@ -4,8 +4,17 @@ import inspect
 
 import diffusers
 import pytest
+import torch
 
-from render.models.scheduler_signatures import STOCHASTIC, fits, is_stochastic, option_mistakes
+from render.models.scheduler_signatures import (
+    FLOW,
+    NOISE,
+    PACKAGES,
+    STOCHASTIC,
+    fits,
+    is_stochastic,
+    option_mistakes,
+)
 from render.models.scheduler_sources import signature
 
 # diffusers hands tensors to numpy in ways that numpy 2 asks torch to change
@@ -98,6 +107,21 @@ def test_values_and_annotations(value, annotation, right):
 def test_every_scheduler_called_stochastic_is_one_of_diffusers():
     missing = STOCHASTIC - {name for name in STOCHASTIC if signature(name)}
     assert missing == set()
+
+
+@pytest.mark.filterwarnings("ignore:The `scale_model_input`")
+@pytest.mark.parametrize("name", sorted((NOISE | FLOW) - PACKAGES.keys()))
+def test_whatever_draws_noise_is_called_stochastic(name):
+    scheduler = getattr(diffusers, name)()
+    scheduler.set_timesteps(4)
+    generator = torch.Generator().manual_seed(1)
+    takes = inspect.signature(scheduler.step).parameters
+    given = {"generator": generator} if "generator" in takes else {}
+    latents = torch.zeros(1, 4, 8, 8)
+    for time in scheduler.timesteps[:3]:
+        latents = scheduler.step(torch.zeros_like(latents), time, latents, **given).prev_sample
+    drawn = not torch.equal(generator.get_state(), torch.Generator().manual_seed(1).get_state())
+    assert is_stochastic(name, {}) == drawn
 
 
 def test_noise_of_its_own():

@@ -1,5 +1,7 @@
 """What a film may leave out to be faster, on tiny models: what it is, and that it is only that."""
 
+import json
+import shutil
 from dataclasses import replace
 from fractions import Fraction
 
@@ -7,8 +9,9 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from command_line import same_pictures
 from films import composed, write_model
-from tiny_models import SIDE, save_tiny_sd1
+from tiny_models import BETAS, SIDE, save_tiny_sd1
 
 from render.config.schema import SamplingConfig
 from render.diffusion.noise import slerp_weights, starting_noise
@@ -319,6 +322,46 @@ def test_frames_of_one_digest_are_one_picture_with_anchors_and_without(folder, t
         assert np.array_equal(pictures[digest], render(plain, film_of[1][digest])[0])
     fast.close()
     plain.close()
+
+
+OWN_SDE = {
+    "_class_name": "DPMSolverMultistepScheduler",
+    **BETAS,
+    "algorithm_type": "sde-dpmsolver++",
+}
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        ["scheduler=euler_a"],
+        ["scheduler.class=DDPMParallelScheduler"],
+        ["scheduler=dpmpp_2m", "+scheduler.algorithm_type=sde-dpmsolver++"],
+        [],
+    ],
+)
+def test_between_two_seeds_a_scheduler_that_adds_noise_takes_no_anchors(place, tmp_path, chosen):
+    """Its frames there are the exact ones; where the seed stays it takes them as others do."""
+    place.model = shutil.copytree(place.model, tmp_path / "model")
+    if not chosen:  # the model's own
+        index = place.model / "model_index.json"
+        named = {"scheduler": ["diffusers", OWN_SDE["_class_name"]]}
+        index.write_text(json.dumps(json.loads(index.read_text()) | named))
+        (place.model / "scheduler" / "scheduler_config.json").write_text(json.dumps(OWN_SDE))
+    place.timeline("walk", [{"at": 0, "prompt": "one", "seed": 1}, {"at": 1.25, "seed": 2}])
+    place.timeline("stay", [{"at": 0, "prompt": "one", "seed": 1}, {"at": 1.25, "prompt": "two"}])
+    fast = ["output=frames", *chosen, "sampling.anchors=1", "sampling.early_steps=1"]
+    ended = place.render("+timeline=walk", *fast)
+    assert ended.code == 0, ended.err
+    assert "jump half way and take nothing from anchors" in ended.out + ended.err
+    ended = place.render("+timeline=walk", "output=frames", *chosen, "name=exact")
+    assert ended.code == 0, ended.err
+    assert place.counts("exact") == (6, 0)
+    assert same_pictures(place.pictures("walk"), place.pictures("exact"))
+    ended = place.render("+timeline=stay", "mode=plan", *fast)
+    assert ended.code == 0, ended.err
+    plan = json.loads((place.folder / "outputs" / "stay" / "plan.json").read_text())
+    assert [len(frame.get("early", [])) for frame in plan["frames"]] == [0, 2, 2, 2, 2, 0]
 
 
 @pytest.mark.parametrize("blend", ["noise", "embedding"])
