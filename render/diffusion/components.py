@@ -15,6 +15,7 @@ from typing import Any
 
 import diffusers
 import torch
+import transformers
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
@@ -43,9 +44,10 @@ def assembled(
     given = {**left_out(folder, kind), **family.loading, **other_vae(source, folder, options)}
     if source.file is None:
         given |= quantising(family.denoiser, quantised)
-        pipeline = kind.from_pretrained(
-            folder, variant=source.variant, use_safetensors=True, **options, **given
-        )
+        with all_weights_there():
+            pipeline = kind.from_pretrained(
+                folder, variant=source.variant, use_safetensors=True, **options, **given
+            )
     else:
         told = f"{source} does not fit the configs in {folder}"
         with fitting("model", told, "give another model.config"), nothing_left_out():
@@ -138,11 +140,11 @@ def other_vae(source: ModelSource, folder: Path, options: dict[str, Any]) -> dic
     with fitting("model.vae", f"{source.vae} does not fit as the model's {name}", "give another"):
         if source.vae.is_dir():
             variant = lone_variant(source.vae)
-            return {
-                "vae": kind.from_pretrained(
+            with all_weights_there():
+                vae = kind.from_pretrained(
                     source.vae, variant=variant, use_safetensors=True, **options
                 )
-            }
+            return {"vae": vae}
         with nothing_left_out():
             vae = kind.from_single_file(
                 str(source.vae), config=str(folder), subfolder="vae", **options
@@ -209,11 +211,44 @@ def nothing_left_out() -> Iterator[None]:
     patched: Any = net
     patched.load_state_dict, patched.to = load, to
     try:
-        yield
+        with all_weights_there():
+            yield
     finally:
         patched.load_state_dict, patched.to = stock_load, stock_to
     if lacking:
         raise ValueError(f"it lacks {len(set(lacking))} weights, the first {lacking[0]}")
+
+
+@contextmanager
+def all_weights_there() -> Iterator[None]:
+    """Refuse a component whose folder lacks some of its weights: transformers makes them up at
+    random and only logs it, diffusers leaves them on no device.
+
+    Raises:
+        ValueError: of which class the component is, and what it lacks.
+    """
+    kinds: tuple[Any, ...] = (diffusers.ModelMixin, transformers.PreTrainedModel)
+    stock = [vars(kind)["from_pretrained"] for kind in kinds]
+
+    def checked(way: Any) -> Any:
+        def load(cls: Any, *args: Any, **kwargs: Any) -> Any:
+            loaded, told = way.__func__(cls, *args, **kwargs, output_loading_info=True)
+            # A list of shards may promise what no shard holds; that stays on no device.
+            nowhere = [name for name, weight in loaded.named_parameters() if weight.is_meta]
+            if lacking := sorted({*told["missing_keys"], *nowhere}):
+                count = f"{len(lacking)} of its weights"
+                raise ValueError(f"the {cls.__name__}'s files lack {count}, the first {lacking[0]}")
+            return loaded
+
+        return classmethod(load)
+
+    for kind, way in zip(kinds, stock, strict=True):
+        kind.from_pretrained = checked(way)
+    try:
+        yield
+    finally:
+        for kind, way in zip(kinds, stock, strict=True):
+            kind.from_pretrained = way
 
 
 def unusable(source: ModelSource, what: str) -> ConfigError:

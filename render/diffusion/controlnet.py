@@ -15,7 +15,7 @@ import torch
 from diffusers import ControlNetModel
 from diffusers.image_processor import VaeImageProcessor
 
-from render.diffusion.components import fitting
+from render.diffusion.components import all_weights_there, fitting
 from render.kernels.call_arguments import index_on
 from render.kernels.memory_format import lay_out
 from render.models.families import ModelSource
@@ -99,7 +99,10 @@ def load_residuals(
         return None
     path, scale = source.controlnet
     dtype = getattr(torch, recipe.dtype)
-    with fitting("model.controlnet", f"{path} can't be loaded", "give another"):
+    with (
+        fitting("model.controlnet", f"{path} can't be loaded", "give another"),
+        all_weights_there(),
+    ):
         net = ControlNetModel.from_pretrained(
             path,
             dtype=dtype,

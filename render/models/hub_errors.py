@@ -18,6 +18,7 @@ HUB = (
     (r"No space left", "the disk of the cache is full"),
 )  # fmt: skip
 LOADING = (
+    (r"(?P<what>the \w+'s files lack .*)", "{what}; download it again"),
     (r"size mismatch|expected shape|shape mismatch|Cannot load .* from .* because",
      "weights have other shapes than its configs say; download it again"),
     (r"no file named (?P<name>[\w.-]+)", "{name} is missing; download it again"),

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from command_line import same_pictures
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from render.models.families import FAMILIES, SISTERS, family_mistake
 
@@ -149,3 +151,73 @@ def test_an_unknown_pipeline_is_told_what_it_needs_and_what_is_near(name, near):
     said = str(family_mistake(name))
     assert f"no model family for the pipeline {name!r}; it would need a row" in said
     assert f"the nearest by name is {near};" in said
+
+
+# --- weights that whole files lack ---------------------------------------------------------------
+
+
+def without_a_weight(folder, ends="weight"):
+    """Take one tensor out of a component's weights; its name."""
+    file = sorted(folder.glob("*.safetensors"))[-1]
+    tensors = load_file(file)
+    name = next(name for name in sorted(tensors) if name.endswith(ends))
+    del tensors[name]
+    save_file(tensors, file, {"format": "pt"})
+    return name
+
+
+def refused_at_work(place, *more):
+    ended = place.render("+timeline=t", "output=frames", *more)
+    assert ended.code == 2, ended.err
+    assert not list(place.folder.rglob("frame_*.png"))
+    return ended.err
+
+
+@pytest.mark.parametrize(
+    ("component", "kind"),
+    [
+        ("text_encoder", "CLIPTextModel"),
+        ("unet", "UNet2DConditionModel"),
+        ("vae", "AutoencoderKL"),
+    ],
+)
+def test_a_component_without_one_of_its_weights_is_refused(place, model, component, kind):
+    name = without_a_weight(model / component, "norm1.weight" if component != "vae" else "weight")
+    said = refused_at_work(place)
+    assert f"the {kind}'s files lack 1 of its weights, the first" in said
+    assert name.rpartition(".")[0].removeprefix("text_model.") in said
+    assert "download it again" in said
+
+
+def test_a_text_encoder_of_more_layers_than_its_weights_is_refused(place, model):
+    edit(model / "text_encoder" / "config.json", num_hidden_layers=3)
+    said = refused_at_work(place)
+    assert "the CLIPTextModel's files lack 16 of its weights, the first encoder.layers.2" in said
+
+
+def test_shards_without_one_of_the_weights_are_refused(place, model):
+    unet = diffusers.UNet2DConditionModel.from_pretrained(model / "unet")
+    shutil.rmtree(model / "unet")
+    unet.save_pretrained(model / "unet", max_shard_size="100KB")
+    pictures(place, "whole")
+    shutil.rmtree(place.folder / "outputs")
+    without_a_weight(model / "unet")
+    assert "the UNet2DConditionModel's files lack 1 of its weights" in refused_at_work(place)
+
+
+@pytest.mark.parametrize("key", ["vae", "controlnet"])
+def test_a_part_without_one_of_its_weights_is_refused(place, model, tmp_path, key):
+    part = tmp_path / "part"
+    if key == "vae":
+        diffusers.AutoencoderKL.from_pretrained(model / "vae").save_pretrained(part)
+        chosen = f"model.vae={part}"
+    else:
+        unet = diffusers.UNet2DConditionModel.from_pretrained(model / "unet")
+        sizes = {"conditioning_embedding_out_channels": (8, 8, 8, 8)}
+        diffusers.ControlNetModel.from_unet(unet, **sizes).save_pretrained(part)
+        Image.new("RGB", (64, 64)).save(tmp_path / "edges.png")
+        chosen = f"+model.controlnet={{path: {part}, image: {tmp_path}/edges.png}}"
+    without_a_weight(part)
+    said = refused_at_work(place, chosen)
+    assert f"model.{key}: {part}" in said
+    assert "files lack 1 of its weights" in said
