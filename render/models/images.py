@@ -25,6 +25,9 @@ MAX_BYTES = 1 << 28
 MOST_PIXELS = 1 << 26  # 8192 × 8192
 ROWS = 512  # of a picture that are laid on white at a time
 CONVERTED = b"\0in sRGB"
+RESCALED = b"\0transparent"
+DEPTH = 24
+"""Where a PNG says how many bits a channel has."""
 
 
 class UnusableImage(Exception):
@@ -36,8 +39,8 @@ def read_image(
 ) -> tuple[str, Image.Image]:
     """The digest of a file, and its (first) picture upright and in RGB.
 
-    The digest is the sha256 of its bytes; where a colour profile changed pixels, that of its bytes
-    and a mark, since earlier versions did not follow profiles.
+    The digest is the sha256 of its bytes; where a colour profile changed pixels, or a transparent
+    colour was rescaled, that of its bytes and a mark, since earlier versions did neither.
 
     Args:
         remark: gets a line if the file's colours can't be followed, so are taken as sRGB.
@@ -53,7 +56,9 @@ def read_image(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            turned = upright(Image.open(io.BytesIO(content), formats=FORMATS))
+            opened = Image.open(io.BytesIO(content), formats=FORMATS)
+            rescaled = rescale_transparent(opened, content)
+            turned = upright(opened)
             coloured, changed = followed_colours(path, turned, content, remark)
             picture = on_white(coloured)
     except UnusableImage:
@@ -63,7 +68,21 @@ def read_image(
     except Exception as error:  # broken files make Pillow raise almost anything
         said = (str(error).splitlines() or [type(error).__name__])[0]
         raise UnusableImage(f"is no picture that can be read: {said}") from None
-    return hashlib.sha256(content + CONVERTED * changed).hexdigest(), picture
+    marks = CONVERTED * changed + RESCALED * rescaled
+    return hashlib.sha256(content + marks).hexdigest(), picture
+
+
+def rescale_transparent(picture: Image.Image, content: bytes) -> bool:
+    """Bring a PNG's one transparent colour to 8 bits a channel, as its pixels are read; Pillow
+    leaves it at the depth of the file. Whether that changed it."""
+    if picture.format != "PNG" or (depth := content[DEPTH]) == 8:
+        return False
+    written = picture.info.get("transparency")
+    if picture.mode == "L" and isinstance(written, int):
+        picture.info["transparency"] = written * 255 // (2**depth - 1)
+    elif picture.mode == "RGB" and isinstance(written, tuple):
+        picture.info["transparency"] = tuple(value >> 8 for value in written)
+    return bool(picture.info.get("transparency") != written)
 
 
 def followed_colours(

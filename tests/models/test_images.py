@@ -3,6 +3,7 @@
 import hashlib
 import json
 import struct
+import zlib
 from dataclasses import replace
 from fractions import Fraction
 
@@ -440,3 +441,35 @@ def test_what_a_png_says_of_its_colours_without_a_profile_is_told(folder, chunks
     remarks = []
     read_image(folder / "said.png", remarks.append)
     assert [said in line for line in remarks] == ([True] if said else [])
+
+
+def chunk(name, content):
+    length, check = struct.pack(">I", len(content)), struct.pack(">I", zlib.crc32(name + content))
+    return length + name + content + check
+
+
+def png_of_depth(depth, kind, row, transparent):
+    """A PNG of two pixels whose one transparent colour stands at the file's own depth."""
+    head = struct.pack(">IIBBBBB", 2, 1, depth, kind, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"tRNS", transparent)]
+    parts += [(b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        (png_of_depth(1, 0, bytes([0b01000000]), b"\0\0"), [255, 255]),
+        (png_of_depth(2, 0, bytes([0b01100000]), b"\0\1"), [255, 170]),
+        (png_of_depth(4, 0, bytes([0x7B]), b"\0\7"), [255, 187]),
+        (png_of_depth(8, 0, bytes([7, 11]), b"\0\7"), [255, 11]),
+        (
+            png_of_depth(16, 2, struct.pack(">6H", *[0x80FF] * 3, *[300] * 3), b"\x80\xff" * 3),
+            [255, 1],
+        ),
+    ],
+)
+def test_a_transparent_colour_is_white_at_every_depth(tmp_path, content, wanted):
+    (tmp_path / "picture.png").write_bytes(content)
+    picture = read_image(tmp_path / "picture.png")[1]
+    assert [picture.getpixel((x, 0)) for x in (0, 1)] == [(value,) * 3 for value in wanted]
