@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from render.text import shortened
+from render.text import shared_letters, shortened
 
 MAX_SEED = 2**63 - 1
 MAX_WEIGHT = 1e9
@@ -33,9 +33,17 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 
 def near_name(name: str, known: Sequence[str], likeness: float = 0.6) -> str | None:
-    """The name that is most like another one, if any is like it at all."""
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=likeness)
-    return close[0] if close else None
+    """The name that is most like another one, if any is like it at all; whether letters are
+    capital does not count, and of names that are equally like the one that begins alike wins."""
+    written = str(name).casefold()
+    spelled = {str(k).casefold(): str(k) for k in reversed(known)}
+    close = difflib.get_close_matches(written, spelled, n=5, cutoff=likeness)
+
+    def closeness(other: str) -> tuple[float, int]:
+        alike = difflib.SequenceMatcher(None, other, written).ratio()
+        return alike, shared_letters(other, written)
+
+    return spelled[max(close, key=closeness)] if close else None
 
 
 def mistake(message: str) -> PydanticCustomError:

@@ -158,6 +158,9 @@ def test_easings_that_are_none(written, said):
 
 def test_the_nearest_name_or_all_of_them():
     assert nearest("gudance", ["guidance", "seed"]) == "; did you mean 'guidance'?"
+    assert nearest("Seed", ["need", "seed"]) == "; did you mean 'seed'?"
+    assert nearest("s.yaml", ["S.yaml", "z.yaml"]) == "; did you mean 'S.yaml'?"
+    assert nearest("sd16", ["sd14", "sd15", "sd21"]) == "; did you mean 'sd15'?"
     assert nearest("xyz", ["guidance", "seed"]) == "; known: guidance, seed"
 
 
