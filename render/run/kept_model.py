@@ -84,18 +84,18 @@ def load(film: Film, loras: Sequence[Lora], say: Callable[[str], None]) -> Diffu
 
 
 def what_is_loaded(film: Film, loras: Sequence[Lora]) -> tuple[Any, ...]:
-    """All that a loaded model hangs on, the content of its files first: other weights may have come
-    under their names since. Another scheduler, other steps and anchors, and other pictures to
-    start from can be had of the same one, but where an engine or a ControlNet holds on to them."""
+    """All that a loaded model hangs on. Another scheduler, other steps and anchors, and other
+    pictures to start from can be had of the same one, but where an engine or a ControlNet holds
+    on to them."""
     compute, recipe = film.config.compute, film.plan.recipe
     fixed = compute.engine != "torch" or film.model.source.controlnet is not None
     more = (recipe, dict(film.images)) if fixed else (built_in(recipe),)
-    model = film.model.identity, film.model.source
-    return *model, film.device, compute, tuple(loras), more
+    return film.model.source, film.device, compute, tuple(loras), more
 
 
 def built_in(recipe: Recipe) -> Recipe:
-    """The recipe without what can be changed after a model is loaded."""
+    """The recipe without what can be changed after a model is loaded; the content of the model's
+    files stays in it, as other weights may come under their names between two jobs."""
     taken = recipe.shortcuts
     layers = Shortcuts(deep_cache=taken.deep_cache, shrink=taken.shrink)
     return replace(recipe, scheduler="", scheduler_options={}, steps=1, shortcuts=layers)
