@@ -22,16 +22,19 @@ CHANGED = (
 )
 
 SPELLINGS = (
-    (r"<(?:lora|lyco):[^<>]*>", "a LoRA is loaded with model.loras=[{path: FILE}] and weighted at "
-     "a keyframe: lora: {NAME: 0.6}"),
-    (r"<hypernet:[^<>]*>", "hypernetworks are not loaded here; leave it out"),
-    (rf"(?<!\w)embedding:{WORD}", "a learned word is loaded with model.embeddings=[{path: FILE, "
-     "token: WORD}] and written as that word"),
+    (r"(?i:<(?:lora|lyco):[^<>]*>)", "a LoRA is loaded with model.loras=[{path: FILE}] and "
+     "weighted at a keyframe: lora: {NAME: 0.6}"),
+    (r"(?i:<hypernet:[^<>]*>)", "hypernetworks are not loaded here; leave it out"),
+    (rf"(?<!\w)(?i:embedding):{WORD}", "a learned word is loaded with model.embeddings=[{path: "
+     "FILE, token: WORD}] and written as that word"),
     (rf"\[[^\[\]]*:[^\[\]]*:\s*{NUMBER}\s*\]|\[[^\[\]]*\|[^\[\]]*\]", CHANGED),
     (rf"\[[^\[\]]*:\s*{NUMBER}\s*\]", ""),
     (r"\[[^\[\]]+\]", "[word] weighs less elsewhere; "),
     (r"\{[^{}]*\|[^{}]*\}|(?<!\w)__[\w/-]+__(?!\w)", "nothing is drawn at random here; sweep over "
      "the prompts with -m"),
+    (r"\{\{[^{}]*\}\}", "{{word}} weighs more elsewhere; "),
+    (r"\bNegative prompt:|\b(?:Steps|CFG scale): *[\d.]+|\bSampler: *\w+", "settings of another "
+     "tool; this one's are keys: sampling.negative, scheduler.steps, scheduler, sampling.guidance"),
     (r"\(\([^()]*\)\)", "((word)) weighs more elsewhere; "),
     (rf"\([^()]*[^\W\d]:\s*{NUMBER}(?![\d.]*\s*\))", "the bracket is not closed; "),
     (rf"\([^()]*\)(?:{NUMBER}(?!\w)|(?:\+\+?|--?)(?!\w))|[^\W\d_]{{2,}}(?:\+\+|--)(?!\w)", ""),

@@ -32,11 +32,19 @@ ODD = {
     "a castle embedding:cat": ("embedding:cat", "model.embeddings"),
     "a castle --ar 16:9": ("--ar 16:9", "output.width"),
     "<hypernet:x:1>": ("<hypernet:x:1>", "leave it out"),
+    "a castle <LORA:paint:1>": ("<LORA:paint:1>", "model.loras"),
+    "a castle EMBEDDING:cat": ("EMBEDDING:cat", "model.embeddings"),
+    "a {{red}} castle": ("{{red}}", "(castle:1.3)"),
+    "a castle Negative prompt: fog Steps: 20, Sampler: Euler a": (
+        "Negative prompt:",
+        "sampling.negative",
+    ),
+    "a castle, CFG scale: 7": ("CFG scale: 7", "sampling.guidance"),
 }
 PLAIN = [
     "(castle:1.3) fine", "a town, by night (old)", "at 10:30", "John 3:16", "16:9", "a -- b", "C++",
     "A CASTLE AND A TOWN", "it's (at 10:30", "a well-known castle", "snow & ice; 50 %", "R&B: 4k",
-    "Hand in hand", "a < b > c", "castle: old", "", "🏰",
+    "Hand in hand", "a < b > c", "castle: old", "Steps: old and worn", "", "🏰",
 ]  # fmt: skip
 
 
