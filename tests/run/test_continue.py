@@ -12,6 +12,7 @@ from command_line import Place, same_pictures
 from films import SPELLED_OTHERWISE
 
 from render.run.job import Work
+from render.video import contact_sheet
 
 LONG = [{"at": 0, "prompt": "one", "seed": 1}, {"at": 10, "prompt": "two", "seed": 2}]
 FRAMES = 41
@@ -89,6 +90,19 @@ def test_a_signal_ends_a_run_in_good_order(place, monkeypatch, stage, number, co
     assert kept == 5 if "sheet" in stage else kept >= 1  # what was rendered is stored all the same
     assert place.render("+timeline=t").code == 0
     assert place.counts("t") == (kept, 5 - kept)
+
+
+def test_a_long_films_sheet_shows_its_keyframes(rendered, monkeypatch):
+    places = []
+    real = contact_sheet.chosen
+    monkeypatch.setattr(contact_sheet, "MOST_FRAMES", 5)
+    monkeypatch.setattr(
+        contact_sheet, "chosen", lambda *given: places.append(real(*given)) or places[-1]
+    )
+    film = ["+timeline=film", "timeline.keyframes.1.at=0.75"]
+    assert rendered.render(*film).code == 0
+    assert len(places[0]) == 5
+    assert {0, 3, 8} <= set(places[0])
 
 
 def test_a_second_run_renders_and_encodes_nothing(rendered):
