@@ -24,6 +24,7 @@ from render.models.safety import code_mistakes, part_mistakes
 FOLLOWING = {"StableDiffusionPipeline", "StableDiffusionXLPipeline"}
 KEY = "model.controlnet"
 NUMBER = re.compile(r"(\d+)")
+RGB = 3  # channels
 NAMED = 5  # files that a warning names
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 """Names that promise a picture: such a file is never passed over."""
@@ -44,6 +45,10 @@ def control_mistakes(path: Path, family: Family, denoiser: Mapping[str, Any]) ->
         yield Mistake(f"{KEY}.path", what)
         return
     yield from code_mistakes(path) + part_mistakes(path, "ControlNetModel")
+    if (channels := config.get("conditioning_channels", RGB)) != RGB:
+        what = f"{path} follows pictures of {channels} channels; only those of {RGB} are given here"
+        yield Mistake(f"{KEY}.path", what)
+        return
     for name in ("cross_attention_dim", "addition_embed_type", "block_out_channels"):
         its, wanted = config.get(name), denoiser.get(name)
         if denoiser and its != wanted:

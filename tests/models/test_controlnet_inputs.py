@@ -356,6 +356,13 @@ def test_what_is_no_control_net_is_refused(film, tiny_sd1, tmp_path):
     assert "is no ControlNet" in refused(film, path=str(tmp_path))
 
 
+def test_a_control_net_for_pictures_of_other_channels_is_refused(film, net_of, tmp_path):
+    folder = shutil.copytree(net_of("sd1"), tmp_path / "net")
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"conditioning_channels": 4}))
+    assert "follows pictures of 4 channels" in refused(film, path=str(folder))
+
+
 def test_a_control_net_of_another_model_is_refused(film):
     assert "it is for another one" in refused(film, "sdxl", "sd1")
 
