@@ -48,7 +48,8 @@ def as_people_see(
     Args:
         before: rate and digest of the film that the folder shows; None: not known.
     """
-    there = {frame.digest for frame in film.plan.frames}
+    # A picture that is shown for longer is still in its place where it began.
+    wanted_elsewhere = {verdict.frame.digest for verdict in verdicts if not verdict.in_place}
     edited = before is not None and before[1] != film.plan.digest
     moved = before is not None and before[0] != str(film.plan.fps)
     found = []
@@ -56,7 +57,11 @@ def as_people_see(
         taken = verdict.reason == FROM_THE_STORE or (edited and verdict.before)
         if verdict.state is State.KEPT and taken:
             verdict = replace(verdict, reason="")
-        elif verdict.state is State.STALE and edited and (moved or verdict.before in there):
+        elif (
+            verdict.state is State.STALE
+            and edited
+            and (moved or verdict.before in wanted_elsewhere)
+        ):
             verdict = replace(verdict, state=State.NEW, reason="")
         found.append(verdict)
     return found

@@ -2,10 +2,8 @@
 
 import itertools
 import json
-import os
 import random
 import shutil
-import socket
 import subprocess
 from collections import Counter
 from dataclasses import dataclass
@@ -195,14 +193,10 @@ def renames_in(log, folder):
 
 
 def test_temp_files_of_others_stay(killed, whole):
-    """Another machine's, that of a process that lives, and what only looks like one."""
+    """What only looks like one; those that a living process holds are R14's."""
     frames, mark = killed.run_folder("film") / "frames", "0123456789abcdef"
-    stale = f".frame_000000.png.{socket.gethostname()}-99999999-{mark}.tmp"
-    others = {
-        f".frame_000000.png.elsewhere-99999999-{mark}.tmp",
-        f".frame_000000.png.{socket.gethostname()}-{os.getpid()}-{mark}.tmp",
-        "mine.tmp",
-    }
+    stale = f".frame_000000.png.render-{mark}.tmp"
+    others = {f".frame_000000.png.elsewhere-99999999-{mark}.tmp", "mine.tmp"}
     for name in (stale, *others):
         (frames / name).touch()
     assert killed.rounds.render(**QUICK).code == 0
@@ -218,7 +212,8 @@ def test_kill_9_of_the_real_model_loses_no_frame_and_leaves_no_half_one(real):
     whole = {path.name: path.read_bytes() for path in real.stored()}
     named = renames_in(log, "outputs/.store/??")
     shutil.rmtree(real.root)
-    for instant in sorted(random.Random(SEED).sample(range(named[0], named[-1]), 2)):
+    # The second run has fewer frames to render, and so fewer calls: both are killed early.
+    for instant in sorted(random.Random(SEED).sample(range(named[0], named[len(named) // 2]), 2)):
         before = len(real.stored())
         kill = {"fail_call": instant, "fail_how": "KILL"}
         assert real.rounds.render({"compute.batch": 1}, **kill).code == -9
