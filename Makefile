@@ -7,8 +7,7 @@ STAMP := $(VENV)/.installed
 TIMELINE ?= city
 ARGS ?=
 SECONDS ?= 60
-KERNELS := $(addprefix tests/test_,attention.py devices.py heap.py inplace.py linear.py prefix.py \
-	upsampling.py winograd.py) --numprocesses auto --maxprocesses 8
+KERNELS := tests/kernels tests/run/test_devices.py --numprocesses auto --maxprocesses 8
 
 .PHONY: help install city plan sweep test test-older-cpus lint bench bench-quality bench-growth bench-gpu fuzz storybook storybook-eval clean
 
