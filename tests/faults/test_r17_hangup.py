@@ -22,10 +22,14 @@ from test_r8_signals import (  # fmt: skip
     until_in,
 )
 
+HEARING = ["env", "--default-signal=HUP"]
+
 
 @pytest.fixture
 def film(site):
+    """A site whose runs hear the signal, also where the tests themselves run under nohup."""
     site.timeline("film", FILM)
+    site.prefix = HEARING
     return site
 
 
@@ -64,7 +68,7 @@ def test_a_terminal_that_is_closed_loses_no_frame(film):
     """The system sends the signal, and from then on nothing can be printed."""
     ours, theirs = os.openpty()
     process = subprocess.Popen(
-        [sys.executable, str(STAND_IN), *CALL],
+        [*HEARING, sys.executable, str(STAND_IN), *CALL],
         cwd=film.here,
         env=film.environment(STAND_IN=json.dumps({"seconds": 0.5}), TERM="xterm"),
         stdin=theirs,

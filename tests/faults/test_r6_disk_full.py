@@ -7,6 +7,7 @@ plan and not the film, which is how a disk fills up half way.
 import json
 import os
 import re
+import shutil
 
 import pytest
 from outside import content_hash
@@ -153,9 +154,15 @@ def test_a_file_that_may_not_grow_ends_the_run_in_good_order(
 
 def test_a_log_that_may_not_grow_loses_no_frame_that_was_rendered(film):
     log = film.run_folder("film") / "render.log"
+    assert film.render(*FRAMES_ONLY).code == 0
+    start, loading, rest = log.read_text().partition("loading storybook on cpu\n")
+    assert loading
+    assert rest
+    shutil.rmtree(film.root)
     log.parent.mkdir(parents=True)
-    earlier = "2000-01-01T00:00:00Z ".ljust(199_899, "x") + "\n"
-    log.write_text(earlier)  # there is room for two lines, but not for the first on progress
+    # There is room for all lines up to "loading", but not for the first on progress.
+    room = len((start + loading).encode()) + 20
+    log.write_text("2000-01-01T00:00:00Z ".ljust(200_000 - room - 1, "x") + "\n")
     line, needed, _ = told(film.start(*FRAMES_ONLY, file_bytes=200_000, seconds=1.1).wait())
     assert "no room for outputs/film/render.log: it needs" in line
     assert 0 < needed < 200
