@@ -35,7 +35,7 @@ sweep: $(STAMP) ## two timelines with two schedulers, into outputs/NAME/OVERRIDE
 test: $(STAMP) lint test-older-cpus ## ruff, mypy and pytest, the kernels also as on older CPUs
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 $(ARGS)
 
-test-older-cpus: $(STAMP) ## what hangs on the CPU's instructions, without AVX-512 and without AVX
+test-older-cpus: $(STAMP) ## what depends on the CPU's instructions, without AVX-512 and without AVX
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest --quiet $(KERNELS)
 	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 $(BIN)/python -m pytest --quiet $(KERNELS)
 
@@ -45,7 +45,7 @@ lint: $(STAMP) ## ruff, mypy and the imports between packages alone
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(STAMP) ## the origin's loop, a stock pipeline and this project in turn: seconds a frame, ratios
+bench: $(STAMP) ## the reference loop, a stock pipeline and this project in turn: seconds a frame, ratios
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
 bench-quality: $(STAMP) ## what each approximation costs in picture: tables, and docs/pareto.webp
@@ -66,7 +66,7 @@ fuzz: $(STAMP) ## throw SECONDS=60 of odd timelines at the reader; finds are kep
 storybook: $(STAMP) ## train the embedded model from nothing (hours; it says how many first)
 	$(BIN)/python -m training.storybook make $(ARGS)
 
-storybook-eval: $(STAMP) ## measure the embedded model: docs/storybook.md says what
+storybook-eval: $(STAMP) ## measure the embedded model (docs/storybook.md)
 	$(BIN)/python -m training.storybook eval $(ARGS)
 
 clean: ## remove .venv and caches; finished frames in outputs/ stay

@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """What to measure."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("model", nargs="?", default="storybook")
     parser.add_argument("--ways", nargs="+", default=["torch", "compiled", "openvino"])
@@ -151,8 +151,8 @@ def measure(name: str, work: Work, opened: dict[str, Diffusion], rounds: int) ->
     first = next(iter(opened))
     for way, (wall, cpu) in medians.items():
         ratio = medians[first][1] / cpu
-        told = far(answers[way], answers[first])
-        print(f"| {name} | {way} | {wall:.3f} | {cpu:.3f} | {ratio:.2f} | {told} |", flush=True)
+        distance = far(answers[way], answers[first])
+        print(f"| {name} | {way} | {wall:.3f} | {cpu:.3f} | {ratio:.2f} | {distance} |", flush=True)
 
 
 def far(answer: npt.NDArray[Any], reference: npt.NDArray[Any]) -> str:

@@ -95,11 +95,11 @@ def main(words: Sequence[str] | None = None) -> None:
             base = base or measured
             print(row(measured, base, flops, peak), flush=True)
             if measured.kernels:
-                print(told_kernels(measured), flush=True)
+                print(kernel_shares(measured), flush=True)
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    """What to measure."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("models", nargs="*", default=list(MAKERS), help=", ".join(MAKERS))
     parser.add_argument("--batches", type=int, nargs="*", default=[1, 8, 32])
@@ -133,8 +133,8 @@ def if_it_fits(measure: Callable[..., Measured], *asked: Any) -> Iterator[Measur
     try:
         yield measure(*asked)
     except torch.OutOfMemoryError:
-        told = ", ".join(map(str, asked[1:]))
-        print(f"left out: {measure.__name__} ({told}): out of memory", flush=True)
+        arguments = ", ".join(map(str, asked[1:]))
+        print(f"left out: {measure.__name__} ({arguments}): out of memory", flush=True)
 
 
 # --- the stock pipeline --------------------------------------------------------------------------
@@ -223,7 +223,7 @@ def ours(
     watch = Watch()
     reset_peak(device)
     with watched_opening(watch):
-        told = rendered(composed(overrides, ends, KEPT, "film"))
+        run_json = rendered(composed(overrides, ends, KEPT, "film"))
     give_back()
     if watch.batch < batch:  # halved on the way
         raise torch.OutOfMemoryError
@@ -236,13 +236,13 @@ def ours(
         watch.inside() / count,
         peak_memory(device),
         first=watch.begun[1] - watch.begun[0],
-        waited=told["seconds"].get("write", 0.0) / frames,
+        waited=run_json["seconds"].get("write", 0.0) / frames,
         kernels=watch.kernels,
     )
 
 
 class Watch:
-    """When the batches of a run began, and what the last one's kernels take."""
+    """When the batches of a run began, and the times of the last one's kernels."""
 
     def __init__(self) -> None:
         self.begun: list[float] = []
@@ -297,18 +297,18 @@ class Watch:
 
 
 def kind_of(kernel: str) -> str:
-    """What sort of kernel has such a name."""
+    """The sort of a kernel, by its name."""
     found = (kind for kind, names in KINDS.items() if re.search(names, kernel, re.IGNORECASE))
     return next(found, REST)
 
 
-# --- what is printed -----------------------------------------------------------------------------
+# --- the printed tables -------------------------------------------------------------------------
 
 
 def header() -> Iterator[str]:
     """Of the table."""
-    told = ("way", "s a frame", "× stock", "rows", "inside", "TFLOP/s", "of a matmul", "memory")
-    yield f"| {' | '.join((*told, 'first batch'))} |"
+    columns = ("way", "s a frame", "× stock", "rows", "inside", "TFLOP/s", "of a matmul", "memory")
+    yield f"| {' | '.join((*columns, 'first batch'))} |"
     yield "|---|" + "---|" * 8
 
 
@@ -322,13 +322,13 @@ def row(one: Measured, base: Measured, flops: tuple[float, float], peak: float) 
     )
 
 
-def told_kernels(one: Measured) -> str:
+def kernel_shares(one: Measured) -> str:
     """Where the profiled batch's time on the GPU goes."""
     kinds = [kind for kind in (*KINDS, REST) if one.kernels[kind]]
     busy = sum(one.kernels[kind] for kind in kinds) or 1
     shares = ", ".join(f"{kind} {one.kernels[kind] / busy:.1%}" for kind in kinds)
-    told = f"kernels {busy / 1e3:.1f} ms of {one.kernels['all'] / 1e3:.1f} ms"
-    return f"<!-- {one.name}: {told}: {shares}; waited for writing {one.waited:.4f} s a frame -->"
+    times = f"kernels {busy / 1e3:.1f} ms of {one.kernels['all'] / 1e3:.1f} ms"
+    return f"<!-- {one.name}: {times}: {shares}; waited for writing {one.waited:.4f} s a frame -->"
 
 
 def reset_peak(device: str) -> None:

@@ -38,7 +38,7 @@ HELD = 20  # frames in which several prompts meet
 
 @dataclass(frozen=True)
 class Point:
-    """One film: how much was asked, and what it took."""
+    """One film: how much was asked, and how much it took."""
 
     asked: int
     rows: int
@@ -98,7 +98,7 @@ def meeting(prompts: int) -> list[dict[str, Any]]:
 def point(
     what: str, amount: int, keyframes: list[dict[str, Any]], asked: argparse.Namespace
 ) -> Point:
-    """One film rendered from nothing, and what its process took."""
+    """Renders one film from nothing and measures its process."""
     name = f"{what}-{amount}"
     folder = KEPT / name
     timeline = folder / "configs" / "timeline" / f"{name}.yaml"
@@ -109,17 +109,17 @@ def point(
     seconds = time.perf_counter() - began
     if status:
         sys.exit(f"{name}: exit code {status}; see {folder / SAID}")
-    told = json.loads((folder / "outputs" / name / "run.json").read_text())
+    run_json = json.loads((folder / "outputs" / name / "run.json").read_text())
     cpu = usage.ru_utime + usage.ru_stime
     unit = 2**20 if sys.platform == "darwin" else 2**10
-    found = Point(amount, told["rows"], seconds, cpu, usage.ru_maxrss / unit)
+    found = Point(amount, run_json["rows"], seconds, cpu, usage.ru_maxrss / unit)
     print(f"  {name}: {seconds:.1f} s, {found.rows} rows, {found.memory:.0f} MiB", flush=True)
     return found
 
 
 def ended(folder: Path, *arguments: str) -> tuple[int, Any]:
     """Exit code and resources of a command that ran in a folder. This process must stay small:
-    what a child holds counts from before it becomes another program."""
+    the memory of a child counts from before it becomes another program."""
     with (folder / SAID).open("w") as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "render", *arguments],

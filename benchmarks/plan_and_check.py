@@ -1,7 +1,7 @@
-"""What a long film costs before anything is rendered: python benchmarks/plan_and_check.py
+"""The cost of a long film before anything is rendered: python benchmarks/plan_and_check.py
 
-Prints seconds and peak memory of `--help`, of a config error, of a plan of 100,000 frames, and of
-a run that finds 10,000 finished frames. Each is a process of its own; nothing is asserted.
+Prints seconds and peak memory of `--help`, of a config error, of a plan of 100,000 frames, and of a
+run that finds 10,000 finished frames. Each is a process of its own; nothing is asserted.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ TIMELINE = "keyframes: [{{at: 0, prompt: one, seed: 1}}, {{at: {last}f, prompt: 
 
 def main() -> None:
     """All figures, one line each, with machine and versions."""
-    told = ", ".join(f"{name} {version(name)}" for name in ("pydantic", "hydra-core", "pillow"))
+    versions = ", ".join(f"{name} {version(name)}" for name in ("pydantic", "hydra-core", "pillow"))
     load = ", ".join(f"{part:.1f}" for part in os.getloadavg())
     print(f"{platform.platform()}, {os.cpu_count()} cores, load {load}")
-    print(f"Python {platform.python_version()}, {told}")
+    print(f"Python {platform.python_version()}, {versions}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder)

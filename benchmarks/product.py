@@ -36,7 +36,7 @@ Composed = dict[str, Any]
 def composed(
     overrides: Sequence[str], keyframes: Sequence[dict[str, Any]], root: Path, name: str
 ) -> Composed:
-    """What the command line would compose of these overrides, with a timeline of one's own.
+    """The config that the command line composes of these overrides, with a timeline of one's own.
 
     Raises:
         HydraException: no such choice.
@@ -57,8 +57,8 @@ def rendered(content: Composed) -> dict[str, Any]:
     """Render what is missing, as the command does, and return its run.json; silent."""
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         run(content)
-    told: dict[str, Any] = json.loads((folder_of(content) / "run.json").read_text())
-    return told
+    run_json: dict[str, Any] = json.loads((folder_of(content) / "run.json").read_text())
+    return run_json
 
 
 def folder_of(content: Composed) -> Path:
@@ -78,8 +78,8 @@ def pictures(film: Film) -> dict[float, Picture]:
 
 
 def machine(*libraries: str) -> Iterator[str]:
-    """What a measurement was made on, a line each."""
+    """The machine and the versions of a measurement, a line each."""
     load = ", ".join(f"{part:.1f}" for part in os.getloadavg())
     yield f"{platform.platform()}, {os.cpu_count()} cores, load {load}"
-    told = ", ".join(f"{name} {version(name)}" for name in libraries)
-    yield f"Python {platform.python_version()}, {told}"
+    versions = ", ".join(f"{name} {version(name)}" for name in libraries)
+    yield f"Python {platform.python_version()}, {versions}"

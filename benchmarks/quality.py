@@ -1,4 +1,4 @@
-"""What each approximation costs in picture, on storybook.
+"""The cost of each approximation in picture, on storybook.
 
     python benchmarks/quality.py [--settings exact balanced ...] [--plot docs/pareto.webp]
 
@@ -68,7 +68,7 @@ KEPT = Path("outputs/.bench/quality")
 FIRST_SCENE = 910_000_000  # far from every training picture
 SEGMENTS = 4  # of a film
 FPS = 12
-CLOSE = 28  # dB: hardly to be told apart
+CLOSE = 28  # dB: hardly a visible difference
 
 Film = dict[float, Picture]
 """Pictures by their time in seconds."""
@@ -76,7 +76,7 @@ Film = dict[float, Picture]
 
 @dataclass(frozen=True)
 class Record:
-    """What a film of a setting took."""
+    """The rows and seconds of a film with one setting."""
 
     overrides: list[str]
     plan: str
@@ -88,7 +88,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Row:
-    """A setting in the tables. What is against `exact` is at the setting's own frames."""
+    """A setting in the tables. It is compared with `exact` at the setting's own frames."""
 
     name: str
     rows: float
@@ -139,7 +139,7 @@ def main() -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """What to measure."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--settings", nargs="+", default=list(SETTINGS), choices=list(SETTINGS))
     parser.add_argument("--pairs", type=int, default=20, help="rounded up to whole films of 4")
@@ -225,8 +225,8 @@ def measured(
         if (record.overrides, record.plan) == (given, declared(content).plan.digest):
             return record
     shutil.rmtree(content["root"], ignore_errors=True)
-    told = rendered(content)
-    record = Record(given, told["plan"], told["rows"], told["seconds"]["render"])
+    run_json = rendered(content)
+    record = Record(given, run_json["plan"], run_json["rows"], run_json["seconds"]["render"])
     note.write_text(json.dumps(asdict(record)))
     frames = SEGMENTS * FPS + 1
     speed = f"{record.seconds / frames:.3f} s and {record.rows / frames:.1f} rows a frame"
@@ -368,7 +368,7 @@ def front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def draw(rows: Sequence[Row], asked: argparse.Namespace) -> None:
-    """Cost against likeness: what lies to the left and above is better."""
+    """Cost against likeness: further to the left and above is better."""
     shares = {row.name: getattr(row, f"{asked.axis}_share") for row in rows}
     others = [row for row in rows if np.isfinite(row.psnr)]
     drawn, axes = figure()

@@ -1,4 +1,5 @@
-"""The segment that speed.py renders in every way, and what a way and its turn are. No torch here:
+"""The segment that speed.py renders in every way, and the types of a way and its turn. No torch
+here:
 the process that lets the others take turns stays small."""
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ FPS = 12
 
 @dataclass(frozen=True)
 class Asked:
-    """What all ways render: the frames of a segment between two prompts on one noise."""
+    """The work of all ways: the frames of a segment between two prompts on one noise."""
 
     model: tuple[str, ...]
     """Overrides that choose the model."""
@@ -27,7 +28,7 @@ class Asked:
     frames: int
     """Of the segment, both ends included."""
     references: tuple[int, ...]
-    """Those of them that the origin and the stock pipeline render."""
+    """Those of them that the reference loop and the stock pipeline render."""
     steps: int
     device: str
 
@@ -38,7 +39,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Way:
-    """One way to render: `origin`, `stock` or `ours` with these overrides."""
+    """One way to render: `reference`, `stock` or `ours` with these overrides."""
 
     name: str
     kind: str
@@ -49,7 +50,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Turn:
-    """What one rendering took; seconds and rows are a frame's."""
+    """The measures of one rendering; seconds and rows are a frame's."""
 
     seconds: float
     cpu: float

@@ -1,20 +1,21 @@
-"""The origin's loop, a stock pipeline frame by frame, and this project, in turn: `make bench`.
+"""The reference loop, a stock pipeline frame by frame, and this project, in turn: `make bench`.
 
     python benchmarks/speed.py [storybook | sd15 | FOLDER] [--frames 13] [--rounds 3]
 
 `sd15` is Stable Diffusion 1.5's architecture at 512² with random weights, made once, without a
 download. Every way renders frames of a segment between two prompts on one noise, with decoding:
-this project the whole segment, since its frames share work, the origin and the stock pipeline
---reference-frames of it, since theirs do not. Each way has a process of its own, one at work at a
-time, and they take turns; a large model, or a single round, leaves only one of them in memory.
+this project the whole segment, since its frames share work; the reference loop (that of the blog
+post, in ways.py) and the stock pipeline --reference-frames of it, since theirs do not. Each way has
+a process of its own, one at work at a time, and they take turns; a large model, or a single round,
+leaves only one of them in memory.
 
 Printed are medians of seconds a frame and their ratios, seconds of all cores, the denoiser's rows a
 frame, the share of the time inside denoiser and decoder, the arithmetic done a second (a row is a
 row, also where a deep cache leaves out part of it) against a matrix product measured beside it in
-the same dtype, the peak memory of the way's process, and how far the pictures are from the origin's
-(noise blends) or the stock pipeline's (embedding blends). Ours are whole runs through the product's
-own path, from overrides to PNG files; only loading is left out. Ways that this machine or this
-version lacks are named and left out.
+the same dtype, the peak memory of the way's process, and how far the pictures are from those of the
+reference loop (noise blends) or the stock pipeline's (embedding blends). Ours are whole runs
+through the product's own path, from overrides to PNG files; only loading is left out. Ways that
+this machine or this version lacks are named and left out.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ OURS: dict[str, list[str]] = {
 }
 """Ways of ours: a line each."""
 
-ORIGIN, STOCK = "the origin's loop", "stock, frame by frame"
+REFERENCE, STOCK = "the reference loop", "stock, frame by frame"
 SMALL = 1 << 30  # bytes of weights: below it, all processes stay in memory between rounds
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -100,19 +101,19 @@ class Process:
     def turn(self) -> Turn:
         """Render once."""
         self.pipe.send(True)
-        told: Turn = self.heard()
-        return told
+        turn: Turn = self.heard()
+        return turn
 
     def heard(self) -> Any:
-        """What the process says next; raises Failed if that is an error or nothing."""
+        """The process's next answer; raises Failed if that is an error or nothing."""
         try:
-            told = self.pipe.recv()
+            answer = self.pipe.recv()
         except EOFError:
             self.process.join()
             raise Failed(f"ended with exit code {self.process.exitcode}") from None
-        if isinstance(told, str) and told != "ready":
-            raise Failed(told)
-        return told
+        if isinstance(answer, str) and answer != "ready":
+            raise Failed(answer)
+        return answer
 
     def end(self) -> None:
         """Let it go."""
@@ -133,7 +134,7 @@ class Here:
 
 
 def served(pipe: Any, way: Way, asked: Asked) -> None:
-    """What a way's process does; torch is imported there and not here."""
+    """The main function of a way's process; torch is imported there and not here."""
     end_with_parent()
     from ways import serve
 
@@ -155,7 +156,7 @@ def end_with_parent() -> None:
 
 
 def make_model(folder: Path) -> None:
-    """What the process does that makes the large model."""
+    """The main function of the process that makes the large model."""
     from architectures import make_sd15
 
     make_sd15(folder)
@@ -193,11 +194,11 @@ def main(words: Sequence[str] | None = None) -> list[Measured]:
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    """What to measure."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("model", nargs="?", default="storybook")
     parser.add_argument("--frames", type=int, default=13, help="of the segment")
-    parser.add_argument("--reference-frames", type=int, default=3, help="of origin and stock")
+    parser.add_argument("--reference-frames", type=int, default=3, help="of reference and stock")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="auto")
@@ -225,8 +226,8 @@ def asked_of(options: argparse.Namespace, folder: Path) -> Asked:
 
 
 def chosen(options: argparse.Namespace, asked: Asked) -> Iterator[Way]:
-    """The origin, the stock pipeline, and those of ours that there are."""
-    yield Way(ORIGIN, "origin")
+    """The reference loop, the stock pipeline, and those of ours that there are."""
+    yield Way(REFERENCE, "reference")
     yield Way(STOCK, "stock")
     if asked.device != "cpu":
         yield Way(f"{STOCK}, float16", "stock", dtype="float16")
@@ -252,31 +253,31 @@ def take_turn(
     turn = one.process.turn()
     one.turns.append(turn)
     speed = f"{turn.seconds:.3f} s ({turn.cpu:.3f} of CPU), {turn.rows:.1f} rows a frame"
-    told = f"{speed}, {turn.memory:.2f} GiB"
-    print(f"  round {number}: {one.way.name}: {told}", flush=True)
+    result = f"{speed}, {turn.memory:.2f} GiB"
+    print(f"  round {number}: {one.way.name}: {result}", flush=True)
     if not stay:
         one.process.end()
         one.process = None
 
 
 def table(measured: Sequence[Measured], rounds: int) -> Iterator[str]:
-    """Markdown; the origin and the stock pipeline are what the others are compared with."""
+    """Markdown; the others are compared with the reference loop and the stock pipeline."""
     base = {one.way.name: one for one in measured}
-    origin, stock = base[ORIGIN], base[STOCK]
+    loop, stock = base[REFERENCE], base[STOCK]
     peaks = {one.way.dtype: one.median("matmul") for one in measured}
-    told = ", ".join(f"{peak:.0f} GFLOP/s in {dtype}" for dtype, peak in peaks.items())
-    yield f"\na matrix product: {told}; medians of {rounds}\n"
+    rates = ", ".join(f"{peak:.0f} GFLOP/s in {dtype}" for dtype, peak in peaks.items())
+    yield f"\na matrix product: {rates}; medians of {rounds}\n"
     yield (
-        "| way | s a frame | × origin | × stock | CPU s a frame | rows | inside | of a matmul "
+        "| way | s a frame | × reference | × stock | CPU s a frame | rows | inside | of a matmul "
         "| memory | PSNR |"
     )
     yield "|---|" + "---|" * 9
     for one in measured:
         seconds = one.median("seconds")
         of_peak = one.median("gflop") / seconds / one.median("matmul")
-        reference = stock if one.way.blend == "embedding" else origin
+        reference = stock if one.way.blend == "embedding" else loop
         yield (
-            f"| {one.way.name} | {seconds:.3f} | {origin.median('seconds') / seconds:.2f} "
+            f"| {one.way.name} | {seconds:.3f} | {loop.median('seconds') / seconds:.2f} "
             f"| {stock.median('seconds') / seconds:.2f} | {one.median('cpu'):.3f} "
             f"| {one.median('rows'):.1f} "
             f"| {one.median('inside') / seconds:.1%} | {of_peak:.0%} "

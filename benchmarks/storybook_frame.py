@@ -1,4 +1,4 @@
-"""What a frame of storybook costs on a CPU by the rows of a call.
+"""The cost of a frame of storybook on a CPU, by the rows of a call.
 
     python benchmarks/storybook_frame.py
 

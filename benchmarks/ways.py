@@ -91,13 +91,13 @@ def moment() -> Any:
 
 
 def synchronize() -> None:
-    """Wait until a GPU has done what it was given."""
+    """Wait until a GPU has done all its work."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
 
 
 def serve(connection: Any, way: Way, asked: Asked) -> None:
-    """A way's process: load, then a turn for every question; an error is told and ends it."""
+    """A way's process: load, then a turn for every question; an error is sent and ends it."""
     try:
         take_turn = opened(way, asked)
         connection.send("ready")
@@ -108,7 +108,7 @@ def serve(connection: Any, way: Way, asked: Asked) -> None:
 
 
 def opened(way: Way, asked: Asked) -> Callable[[], Turn]:
-    """What renders once and tells what it took."""
+    """The function that renders once and returns its measures."""
     if way.kind == "ours":
         return ours(way, asked)
     stock = diffusers.StableDiffusionPipeline.from_pretrained(
@@ -118,7 +118,7 @@ def opened(way: Way, asked: Asked) -> Callable[[], Turn]:
     clock = Clock()
     clock.around(stock.unet, "forward", counted=True)
     clock.around(stock.vae, "decode")
-    make = {"origin": origin, "stock": frame_by_frame}[way.kind]
+    make = {"reference": reference_loop, "stock": frame_by_frame}[way.kind]
     render_frame = make(stock, asked.steps)
 
     def take_turn() -> Turn:
@@ -156,7 +156,7 @@ def turn(
     return Turn(*per_frame, peak, memory, dtype, made)
 
 
-def origin(stock: Any, steps: int) -> Callable[[float], Picture]:
+def reference_loop(stock: Any, steps: int) -> Callable[[float], Picture]:
     """The blog post's loop: rows [unconditional, start, end], LMS, a frame at a time."""
     scheduler = diffusers.LMSDiscreteScheduler.from_config(stock.scheduler.config)
     texts = torch.cat([encoded(stock, text) for text in ("", *PROMPTS)])
@@ -178,7 +178,7 @@ def origin(stock: Any, steps: int) -> Callable[[float], Picture]:
 
 
 def frame_by_frame(stock: Any, steps: int) -> Callable[[float], Picture]:
-    """What one writes instead: the stock pipeline with interpolated embeddings."""
+    """The loop that one writes instead: the stock pipeline with interpolated embeddings."""
     stock.scheduler = diffusers.LMSDiscreteScheduler.from_config(stock.scheduler.config)
     start, end, nothing = (encoded(stock, text) for text in (*PROMPTS, ""))
 
@@ -213,12 +213,12 @@ def ours(way: Way, asked: Asked) -> Callable[[], Turn]:
             clock.around(diffusion.pipeline.vae, "decode")
 
         with watched_opening(watch):
-            told = rendered(film_content)
+            run_json = rendered(film_content)
         made = {round(time_s * FPS): picture for time_s, picture in pictures(film).items()}
         recipe = film.plan.recipe
         decoded = len({frame.digest for frame in film.plan.frames})
         return turn(
-            *(asked, told["seconds"]["render"], clock, told["rows"], decoded, asked.frames),
+            *(asked, run_json["seconds"]["render"], clock, run_json["rows"], decoded, asked.frames),
             *(recipe.width, recipe.dtype, made),
         )
 
@@ -302,7 +302,7 @@ def peak_memory(device: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
-def told_machine() -> str:
-    """What a child computes with."""
+def machine() -> str:
+    """The threads of this process, and its GPU if it has one."""
     gpu = f" on {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return f"{torch.get_num_threads()} threads{gpu}"

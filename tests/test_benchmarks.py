@@ -174,7 +174,7 @@ def test_every_way_is_in_the_table_of_speed(tiny_sd1, tmp_path, monkeypatch, cap
     few += ["--dtypes", "float32"]  # auto is bfloat16 where the CPU gains by it
     ways = ["--ways", "noise blend", "other", "--add", "other", "sampling.blend=embedding"]
     measured = speed.main([str(tiny_sd1), *few, *ways, "scheduler.steps=3"])
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     rows = {one.way.name: one.median("rows") for one in measured}
     assert rows == {
         speed.ORIGIN: 6,
@@ -182,10 +182,12 @@ def test_every_way_is_in_the_table_of_speed(tiny_sd1, tmp_path, monkeypatch, cap
         "noise blend, float32": 6,
         "other, float32": 6,
     }
-    assert [line.split(" | ")[0][2:] for line in told.splitlines()[-4:]] == list(rows)
-    (ours,) = [line.strip(" |") for line in told.splitlines() if line.startswith("| noise blend")]
+    assert [line.split(" | ")[0][2:] for line in printed.splitlines()[-4:]] == list(rows)
+    (ours,) = [
+        line.strip(" |") for line in printed.splitlines() if line.startswith("| noise blend")
+    ]
     closeness = ours.rpartition("| ")[2].removesuffix(" dB")
-    assert closeness == "equal" or float(closeness) > 60  # the picture is the origin's
+    assert closeness == "equal" or float(closeness) > 60  # that of the reference loop
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ def test_every_way_is_in_the_table_of_speed(tiny_sd1, tmp_path, monkeypatch, cap
         ("void at::native::vectorized_layer_norm_kernel<c10::BFloat16>", gpu.REST),
     ],
 )
-def test_kernels_are_told_apart_by_their_names(kernel, kind):
+def test_a_kernels_kind_is_known_by_its_name(kernel, kind):
     assert gpu.kind_of(kernel) == kind
 
 
@@ -215,7 +217,7 @@ def test_a_gpus_figures_leave_out_the_first_and_the_last_batch(tiny_sd1, tmp_pat
     assert " | 2.00 | 12.0 | " in line
 
 
-def test_a_gpu_is_asked_for_both_models_and_its_lack_is_told(monkeypatch, capsys):
+def test_a_gpu_is_asked_for_both_models_and_its_lack_is_named(monkeypatch, capsys):
     assert gpu.arguments([]).models == ["sd15", "sdxl"]
     with pytest.raises(SystemExit):
         gpu.arguments(["sd99"])

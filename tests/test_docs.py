@@ -19,6 +19,7 @@ from render.models.families import family_of
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+LINKING = [*PAGES, CHECKOUT / "CONTRIBUTING.md", CHECKOUT / "benchmarks" / "RESULTS.md"]
 FOR_ALL = [CHECKOUT / "README.md", CHECKOUT / "docs" / "timeline.md"]
 """Pages whose settings every model has."""
 LINK = re.compile(r"\]\(([^)#:]+)\)")
@@ -36,7 +37,7 @@ TARGET = re.compile(r"(?:^|`)make ((?:[a-z]+)(?:-[a-z]+)*)", re.M)
 NAMED_TEST = re.compile(r"`(test_\w+)`")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: page.name)
 def test_every_file_a_page_links_to_is_there(page):
     links = LINK.findall(page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []

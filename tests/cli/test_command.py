@@ -72,7 +72,7 @@ def test_a_mistake_is_a_line_with_exit_code_2_and_writes_nothing(place, case):
     assert not (place.folder.parent / "x").exists()
 
 
-def test_all_mistakes_are_told_at_once(place):
+def test_all_mistakes_are_reported_at_once(place):
     place.timeline("bad", "keyframes:\n  - {at: 0, prompt: no}\n  - {at: -1, prompt: a, sede: 1}\n")
     ended = place.render("+timeline=bad", "output.width=63", "scheduler=lms", "scheduler.step=3")
     for told in (

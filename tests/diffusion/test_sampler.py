@@ -1,4 +1,5 @@
-"""Frames against the origin's own loop and against stock diffusers, on tiny random models."""
+"""Frames against the reference loop (that of the blog post) and against stock diffusers, on tiny
+random models."""
 
 from fractions import Fraction
 
@@ -85,23 +86,23 @@ def equal(pictures, others):
     return all(np.array_equal(a, b) for a, b in zip(pictures, others, strict=True))
 
 
-# --- the origin's loop -------------------------------------------------------------------------
+# --- the reference loop ------------------------------------------------------------------------
 
 
-def origins_pipeline(folder):
+def reference_pipeline(folder):
     return diffusers.StableDiffusionPipeline.from_pretrained(
         folder, safety_checker=None, requires_safety_checker=False, local_files_only=True
     )
 
 
-def origins_noise(pipeline, seed):
+def reference_noise(pipeline, seed):
     generator = torch.Generator("cpu").manual_seed(seed)
     factor = pipeline.vae_scale_factor
     shape = (1, pipeline.unet.config.in_channels, SIDE // factor, SIDE // factor)
     return torch.randn(shape, generator=generator)
 
 
-def origins_slerp(t, v0, v1):
+def reference_slerp(t, v0, v1):
     """As in the scripts that walk seeds: numpy, the whole sample, a lerp when nearly parallel."""
     v0, v1 = v0.numpy(), v1.numpy()
     dot = np.sum(v0 * v1 / (np.linalg.norm(v0) * np.linalg.norm(v1)))
@@ -113,7 +114,7 @@ def origins_slerp(t, v0, v1):
     return torch.from_numpy(s0 * v0 + s1 * v1).float()
 
 
-def origins_texts(pipeline, texts):
+def reference_texts(pipeline, texts):
     tokens = pipeline.tokenizer(
         texts,
         padding="max_length",
@@ -125,12 +126,12 @@ def origins_texts(pipeline, texts):
 
 
 @torch.no_grad()
-def origins_frame(pipeline, texts, t, noise, steps=10, guidance=7.5):
-    """One frame of the loop this project began from: LMS, rows [unconditional, start, end]."""
+def reference_frame(pipeline, texts, t, noise, steps=10, guidance=7.5):
+    """One frame of the reference loop: LMS, rows [unconditional, start, end]."""
     prediction_type = pipeline.scheduler.config.get("prediction_type", "epsilon")
     scheduler = diffusers.LMSDiscreteScheduler(**BETAS, prediction_type=prediction_type)
     scheduler.set_timesteps(steps)
-    embeddings = origins_texts(pipeline, ["", *texts])
+    embeddings = reference_texts(pipeline, ["", *texts])
     latents = noise * scheduler.init_noise_sigma
     for timestep in scheduler.timesteps:
         three = scheduler.scale_model_input(torch.cat([latents] * 3), timestep)
@@ -143,35 +144,35 @@ def origins_frame(pipeline, texts, t, noise, steps=10, guidance=7.5):
 
 
 @pytest.mark.parametrize("model", ["sd1", "sd2"])
-def test_frames_equal_the_origins_loop(folders, opened, model):
-    pipeline = origins_pipeline(folders[model])
-    noise = origins_noise(pipeline, 1)
+def test_frames_equal_the_reference_loop(folders, opened, model):
+    pipeline = reference_pipeline(folders[model])
+    noise = reference_noise(pipeline, 1)
     weights = [0, 0.1, 0.5, 0.9, 1]
     frames = render(opened(model, steps=10), *[spec(between(t)) for t in weights])
     for t, frame in zip(weights, frames, strict=True):
-        origin = origins_frame(pipeline, (START, END), t, noise)
-        assert largest_difference(frame, origin) <= 1, t
+        expected = reference_frame(pipeline, (START, END), t, noise)
+        assert largest_difference(frame, expected) <= 1, t
     assert largest_difference(frames[0], frames[-1]) > 40
 
 
 @pytest.mark.parametrize("model", ["sd1", "sd2"])
-def test_frames_equal_the_origins_seed_walk(folders, opened, model):
-    pipeline = origins_pipeline(folders[model])
-    ends = origins_noise(pipeline, 1), origins_noise(pipeline, 2)
+def test_frames_equal_the_reference_seed_walk(folders, opened, model):
+    pipeline = reference_pipeline(folders[model])
+    ends = reference_noise(pipeline, 1), reference_noise(pipeline, 2)
     weights = [0, 0.1, 0.5, 0.9, 1]
     specs = [spec(between(t), ((1, 1 - t), (2, t))) for t in weights]
     for t, frame in zip(weights, render(opened(model, steps=10), *specs), strict=True):
-        origin = origins_frame(pipeline, (START, END), t, origins_slerp(t, *ends))
-        assert largest_difference(frame, origin) <= 1, t
+        expected = reference_frame(pipeline, (START, END), t, reference_slerp(t, *ends))
+        assert largest_difference(frame, expected) <= 1, t
 
 
 @settings(max_examples=5, deadline=None)
 @given(st.floats(0, 1), st.integers(0, 2**63 - 1))
-def test_frames_equal_the_origins_loop_at_any_weight(folders, opened, t, seed):
-    pipeline = origins_pipeline(folders["sd1"])
-    origin = origins_frame(pipeline, (START, END), t, origins_noise(pipeline, seed))
+def test_frames_equal_the_reference_loop_at_any_weight(folders, opened, t, seed):
+    pipeline = reference_pipeline(folders["sd1"])
+    expected = reference_frame(pipeline, (START, END), t, reference_noise(pipeline, seed))
     (frame,) = render(opened(steps=10), spec(between(t), ((seed, 1.0),)))
-    assert largest_difference(frame, origin) <= 1
+    assert largest_difference(frame, expected) <= 1
 
 
 # --- stock diffusers ---------------------------------------------------------------------------
@@ -179,7 +180,7 @@ def test_frames_equal_the_origins_loop_at_any_weight(folders, opened, t, seed):
 
 def stock_picture(folder, scheduler, text, negative="", guidance=7.5, seed=1, steps=4):
     """The stock pipeline's own guidance, noise and rounding."""
-    pipeline = origins_pipeline(folder)
+    pipeline = reference_pipeline(folder)
     pipeline.set_progress_bar_config(disable=True)
     scheduler = getattr(diffusers, scheduler)
     pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
