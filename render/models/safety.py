@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from render.config.values import shown
 from render.errors import ConfigError, Mistake
 from render.models.families import (
     BESIDE,
@@ -47,6 +49,8 @@ MOST_FILES = 10_000
 SAFETY_CHECKER = "stable_diffusion"  # named as a library in old folders; never loaded
 PROCESSORS = ("Processor", "FeatureExtractor")
 SCHEDULER_CONFIG = "scheduler_config.json"
+ATTENTION_KEYS = {"attn_implementation", "_attn_implementation", "experts_implementation"}
+OWN_ATTENTION = (None, "eager", "sdpa")  # of torch and the libraries themselves
 TORCHVISION = {"PixtralProcessor"}  # without it transformers has only their names
 CONVERT = "convert the model with `save_pretrained(…, safe_serialization=True)`"
 
@@ -201,9 +205,36 @@ def code_mistakes(folder: Path) -> list[Mistake]:
             found.append(Mistake(str(path), f"is code; models are data here: it {what}"))
         elif path.name == "adapter_config.json":
             found.append(Mistake(str(path), "names a model elsewhere; merge the adapter first"))
-        elif path.name.endswith("config.json") and "auto_map" in read_json(path):
-            found.append(Mistake(str(path), "has an auto_map, which names code of the model's own"))
+        elif path.name.endswith("config.json"):
+            found += [Mistake(str(path), what) for what in setting_mistakes(read_json(path))]
     return found
+
+
+def setting_mistakes(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Settings, at any depth, for which the libraries would run code of the model's or fetch
+    some from the hub."""
+    left: list[Any] = [settings]
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            left += value
+        elif isinstance(value, dict):
+            left += value.values()
+            yield from code_settings(value)
+
+
+def code_settings(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Those of one object of a config."""
+    if "auto_map" in settings:
+        yield "has an auto_map, which names code of the model's own"
+    for key in sorted(ATTENTION_KEYS & settings.keys()):
+        if (kind := settings[key]) not in OWN_ATTENTION:
+            yield f"{key}: {shown(kind)} may be fetched from the hub as code; leave the key out"
+    if settings.get("quantization_config") is not None:
+        yield (
+            "has a quantization_config, for which libraries fetch code from the hub; give the "
+            "plain weights (compute.quantised=int8 makes them smaller)"
+        )
 
 
 def code_notes(folder: Path) -> list[str]:
@@ -215,13 +246,15 @@ def code_notes(folder: Path) -> list[str]:
 
 
 def walked(folder: Path) -> list[Path]:
-    """Every file in a folder and those below it, sorted; folders behind links are not entered.
+    """Every file in a folder and those below it, sorted. A component may be a link to a folder;
+    links farther down are not entered, and nothing is loaded from there.
 
     Raises:
         ConfigError: there are so many that this is no model's folder.
     """
     found: list[Path] = []
-    for place, _, names in os.walk(folder):
+    linked = [path for path in folder.glob("*") if path.is_symlink() and path.is_dir()]
+    for place, _, names in chain.from_iterable(map(os.walk, [folder, *linked])):
         found += [Path(place, name) for name in names]
         if len(found) > MOST_FILES:
             what = f"holds more than {MOST_FILES:,} files; give the folder of one model"

@@ -142,6 +142,50 @@ def test_an_auto_map_is_refused(guarded, model, place):
         assert f"model/{place}: has an auto_map" in refused(guarded)
 
 
+@pytest.mark.parametrize(
+    ("place", "settings"),
+    [
+        ("text_encoder/config.json", {"attn_implementation": "someone/evil"}),
+        (
+            "text_encoder/config.json",
+            {"_attn_implementation": "kernels-community/fa@main"},
+        ),
+        ("text_encoder/config.json", {"attn_implementation": "flash_attention_2"}),
+        ("text_encoder/config.json", {"text_config": {"attn_implementation": {"": "a/b"}}}),
+        ("text_encoder/config.json", {"experts_implementation": "someone/evil"}),
+        ("unet/config.json", {"quantization_config": {"quant_method": "nunchaku"}}),
+        ("vae/config.json", {"parts": [{"quantization_config": {"quant_method": "gguf"}}]}),
+    ],
+    ids=str,
+)
+def test_settings_that_fetch_code_from_the_hub_are_refused(guarded, model, place, settings):
+    """Where the package `kernels` is installed, the libraries would run what they get."""
+    edit(model / place, **settings)
+    said = refused(guarded)
+    assert f"model/{place}: " in said
+    assert "from the hub" in said
+
+
+@pytest.mark.parametrize("value", [None, "eager", "sdpa"])
+def test_settings_that_fetch_nothing_are_no_obstacle(guarded, model, value):
+    edit(model / "text_encoder" / "config.json", attn_implementation=value)
+    edit(model / "unet" / "config.json", quantization_config=None)
+    assert guarded(*LOCAL, "mode=plan").code == 0
+    shutil.rmtree(guarded.site.root)
+
+
+def test_a_component_behind_a_link_is_looked_through_too(guarded, model):
+    elsewhere = model.parent / "elsewhere"
+    (model / "text_encoder").rename(elsewhere)
+    (model / "text_encoder").symlink_to(elsewhere)
+    (elsewhere / "transformers.py").write_text(evil(guarded.site))
+    edit(elsewhere / "config.json", auto_map={"AutoModel": "net.Net"})
+    said = refused(guarded)
+    assert "model/text_encoder/transformers.py: is code; models are data here" in said
+    assert "model/text_encoder/config.json: has an auto_map" in said
+    shutil.rmtree(elsewhere)
+
+
 def test_everything_is_told_at_once(guarded, model):
     (model / "unet" / "diffusers.py").write_text(evil(guarded.site))
     edit(model / "text_encoder" / "config.json", auto_map={"AutoModel": "net.Net"})
