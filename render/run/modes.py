@@ -135,6 +135,8 @@ def render_film(
         write_if_changed(film.folder / "config.yaml", as_yaml(composed))
         with phases.measured("check"):
             verdicts = survey(film, shard_of(film.plan, film.config.shard))
+            if not all(v.in_place for v in verdicts) and store.take_in(film.store, film.frames):
+                verdicts = survey(film, shard_of(film.plan, film.config.shard))
             summary = summarise(film, verdicts, before)
         reporter.say(f"{reporter.job or film.config.name}: {state_line(summary)}")
         cut = [f"cut: {line}" for line in cut_lines(summary)]

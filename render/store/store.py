@@ -25,6 +25,7 @@ from PIL import Image, PngImagePlugin
 
 from render.errors import RenderError
 from render.files.atomic import (
+    is_regular,
     is_there,
     make_folder,
     read_regular,
@@ -32,7 +33,7 @@ from render.files.atomic import (
     sync_folder,
     write_whole,
 )
-from render.files.ownership import FRAME_MARK, is_ours, make_way
+from render.files.ownership import FRAME_MARK, is_ours, make_way, read_head, unsaid
 from render.files.received_json import parsed
 from render.files.temporary import held, sweep, temp_beside
 from render.plan.frame_plan import (
@@ -50,6 +51,7 @@ STORE_NAME = ".store"
 PLAN_NAMES = ("plan.json", f"{NEXT}.json")
 DIGEST_KEY = FRAME_MARK
 SPEC_KEY = "render:spec"
+NAMED_DIGEST = re.compile(DIGEST_KEY.encode() + rb"\0([0-9a-f]{64})")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -57,6 +59,7 @@ RGB8 = (8, 2)  # bit depth and colour type in a PNG's header
 MOST_BYTES = 1 << 31  # of the largest frame, and of a plan of a million
 LONGEST_REASON = 200  # characters; the names in it come out of a file
 DECODED = 200  # frames of a film that are decoded when it is looked at, evenly spread
+LARGEST_BYTES = 1 << 28  # of a frame of 8,192 × 8,192 pixels
 SPARE_BYTES = 8 << 20  # header and text chunks of a frame: a timeline's 1 MB, escaped
 
 
@@ -306,6 +309,37 @@ def adopt(store: Path, frame: PlannedFrame, frames: Path, say: Callable[[str], N
     make_way(target, say)
     link(frame_path(frames, frame.index), target)
     return target
+
+
+def take_in(store: Path, frames: Path) -> int:
+    """Take every whole frame of a run's folder that the store lacks into it, whichever frame's name
+    it has: another film's frames come over it now, and the folder's may be the only one. Returns
+    how many."""
+    shown = sorted(frames.glob("frame_*.png")) if frames.is_dir() else []
+    return sum(taken_in(store, path) for path in shown)
+
+
+def taken_in(store: Path, shown: Path) -> bool:
+    """Whether a frame was the only whole one of its digest, and has a name in the store now."""
+    if not is_regular(shown) or not (named := NAMED_DIGEST.search(read_head(shown))):
+        return False
+    digest = named[1].decode()
+    target = stored_path(store, digest)
+    if same_file(target, shown) or not is_frame(shown, digest) or is_frame(target, digest):
+        return False
+    make_folder(target.parent)
+    make_way(target, unsaid)
+    link(shown, target)
+    sync_folder(target.parent)
+    return True
+
+
+def is_frame(path: Path, digest: str) -> bool:
+    """Whether a file is a frame of this digest whose checksums are right, of whatever size."""
+    if not is_there(path) or not is_regular(path) or path.stat().st_size > LARGEST_BYTES:
+        return False
+    found = inspect_png(read_regular(path, LARGEST_BYTES))
+    return found.whole and found.digest == digest
 
 
 def show(store: Path, frame: PlannedFrame, frames: Path, say: Callable[[str], None]) -> None:
