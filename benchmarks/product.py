@@ -22,8 +22,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
+from render.cli.compose import parses, plain_config
 from render.cli.config_folders import PACKAGE, bundled_configs
-from render.cli.main import parses, plain_config
 from render.cli.overrides import forgiving
 from render.run.modes import run
 from render.run.resolve import Film, open_film

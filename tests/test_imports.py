@@ -16,8 +16,8 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 HEAVY = {"torch", "diffusers", "transformers"}
 ROOMS_WITH_TORCH = {"kernels", "diffusion", "engines"}
 ALONE = {
-    "hydra": {"cli/main"},
-    "omegaconf": {"cli/main"},
+    "hydra": {"cli/compose", "cli/main"},
+    "omegaconf": {"cli/compose", "cli/main"},
     "subprocess": {"video/ffmpeg"},
     "pydantic": {"config/schema", "config/parse"},
     "rich": {"report/progress", "report/reporter"},

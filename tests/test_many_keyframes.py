@@ -6,7 +6,7 @@ import omegaconf
 import pytest
 from reading import read_timeline
 
-from render.cli.main import MANY_KEYFRAMES
+from render.cli.compose import MANY_KEYFRAMES
 
 
 def film(count):

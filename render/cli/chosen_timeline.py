@@ -1,7 +1,7 @@
 """The timeline that a person means: a name in a config folder, or a file anywhere.
 
 A file becomes a choice of the group `timeline` under a name of its own, so that Hydra composes it
-like any other; it is read as data (documents.py), wherever it lies.
+like any other; it is read as data (config/timeline_file.py), wherever it lies.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ LONGEST_VALUE = 60  # characters of a swept value in a label
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SweepJob:
     """One job of a sweep: its overrides by key, its composed config, and its folder under the
     run's (`variant`)."""
 
@@ -44,7 +44,7 @@ def values_of(overrides: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def by_model(jobs: Sequence[Job]) -> list[Job]:
+def by_model(jobs: Sequence[SweepJob]) -> list[SweepJob]:
     """The jobs with those of one model and one device together, so that each is loaded once; else
     in their order."""
     places: dict[str, int] = {}
@@ -53,12 +53,12 @@ def by_model(jobs: Sequence[Job]) -> list[Job]:
     return sorted(jobs, key=lambda job: places[model_of(job)])
 
 
-def model_of(job: Job) -> str:
+def model_of(job: SweepJob) -> str:
     """The job's model and device, as written."""
     return repr((job.composed.get("model"), job.composed.get("compute")))
 
 
-def labels(jobs: Sequence[Job]) -> list[str]:
+def labels(jobs: Sequence[SweepJob]) -> list[str]:
     """Each job by its number and the values that not all jobs share: `1/4 guidance=3`."""
     keys = dict.fromkeys(key for job in jobs for key in job.overrides)
     values = {key: [job.overrides.get(key) for job in jobs] for key in keys}
@@ -80,7 +80,7 @@ def short_values(values: Sequence[str | None]) -> list[str | None]:
     return [line and cut_where_alike(line, differs[line], LONGEST_VALUE) for line in lines]
 
 
-def check_folders(jobs: Sequence[Job]) -> None:
+def check_folders(jobs: Sequence[SweepJob]) -> None:
     """Refuse a sweep in which one job would write over another's film.
 
     Names that differ in their letters' case alone are one folder on many disks.
@@ -97,7 +97,7 @@ def check_folders(jobs: Sequence[Job]) -> None:
         raise ConfigError(mistakes)
 
 
-def clash(jobs: Sequence[Job], places: Sequence[int]) -> Mistake:
+def clash(jobs: Sequence[SweepJob], places: Sequence[int]) -> Mistake:
     """What to say of jobs with one folder."""
     numbers = ", ".join(str(place + 1) for place in places)
     one, other = (jobs[place] for place in places[:2])

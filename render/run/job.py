@@ -1,60 +1,41 @@
-"""Work: what one run does to its folder, step by step, and what it has done so far."""
+"""A job: what one run does to its folder, step by step, and what it has done so far."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import render
 from render.engines.requirements import keep_compiled
 from render.engines.threads import compressed_at_once
-from render.errors import DamagedFrame, FramesFailed, RenderError
-from render.files.atomic import make_folder, sync_folder
-from render.files.ownership import make_way, set_aside
+from render.errors import FramesFailed, RenderError
 from render.plan import cost
 from render.plan.frame_plan import FrameSpec, PlannedFrame
-from render.report.progress import Progress
 from render.report.reporter import Outcome, Reporter, show_outcome, write_run_json
-from render.report.run_record import (
-    Content,
-    Phases,
-    known_content,
-    read_run_json,
-    versions,
-    video_record,
-    videos_made,
-)
+from render.report.run_record import Phases, versions
 from render.run.background import behind
-from render.run.frame_loop import Awaited, Failure, render_frames
+from render.run.frame_loop import Failure, render_frames
+from render.run.frame_writer import FrameWriter
 from render.run.kept_model import Models
 from render.run.resolve import Film, check_unchanged
 from render.run.survey import missing_frames, survey
+from render.run.video_step import VideoStep
 from render.store import store
-from render.store.store import State, Verdict
+from render.store.store import Verdict
 from render.text import plural
-from render.video.codecs import Size, video_digest
-from render.video.contact_sheet import contact_sheet, shows_plan
-from render.video.encode import encode
-from render.video.ffmpeg import ffmpeg_version
-from render.video.names import size_of, sized, usual_name
-from render.video.sound import opened_sound, sound_digest
 
 if TYPE_CHECKING:
     from render.diffusion.sampler import Diffusion
 
 
-class Work:
-    """One run at work: what run.json tells.
+class Job:
+    """One run at work, and what run.json says of it.
 
     Attributes:
         verdicts: this run's frames (its shard's) with their states before work started.
-        rendered: digests of the pictures that this run rendered and stored.
     """
 
     def __init__(
@@ -68,39 +49,15 @@ class Work:
         self.models = models or Models()
         self.film, self.reporter, self.phases, self.verdicts = film, reporter, phases, verdicts
         self.missing = missing_frames(verdicts)
-        self.foreign = {v.frame.index for v in verdicts if v.state is State.FOREIGN}
-        self.places: dict[str, list[PlannedFrame]] = defaultdict(list)
-        for verdict in verdicts:
-            self.places[verdict.frame.digest].append(verdict.frame)
+        self.writer = FrameWriter(film, reporter, verdicts)
+        self.video = VideoStep(film, reporter, phases, self.record)
         self.failures: list[Failure] = []
-        self.rendered: set[str] = set()
-        self.unsaid: deque[str] = deque()
         self.rows = self.padded_rows = 0
-        self.videos: dict[str, Any] = {}
-        self.video_kept = False
 
     def show(self, verdicts: Sequence[Verdict]) -> None:
-        """Link what the store has, after it took back what only the folder had."""
-        touched: set[Path] = set()
+        """Show what the store has of these frames."""
         with self.phases.measured("link"):
-            for verdict in verdicts:
-                if verdict.in_place and not verdict.stored:
-                    say = self.reporter.warn
-                    kept = store.adopt(self.film.store, verdict.frame, self.film.frames, say)
-                    touched.add(kept.parent)
-            there = {v.frame.digest for v in verdicts if v.stored or v.in_place}
-            for verdict in verdicts:
-                if verdict.frame.digest in there and not verdict.in_place:
-                    self.show_one(verdict.frame, self.reporter.warn)
-                    touched.add(self.film.frames)
-            self.make_lasting(touched)
-            store.drop_beyond(self.film.store, self.film.frames, len(self.film.plan.frames))
-
-    def show_one(self, frame: PlannedFrame, say: Callable[[str], None]) -> None:
-        """Let frames/ show a stored frame, unless something that is not ours stands there."""
-        if frame.index not in self.foreign:
-            make_folder(self.film.frames)
-            store.show(self.film.store, frame, self.film.frames, say)
+            self.writer.show(verdicts)
 
     def render(self) -> None:
         """Render the missing frames; each is stored and shown while the next ones are rendered.
@@ -150,7 +107,7 @@ class Work:
             def begin(part: Sequence[PlannedFrame]) -> None:
                 nonlocal words
                 words = in_words(part[0].spec)
-                self.catch_up(bar)
+                self.writer.catch_up(bar)
                 bar.now(len(part), words)
 
             def read(done: int, total: int) -> None:
@@ -159,14 +116,16 @@ class Work:
                 bar.tell_if_due()
 
             def step(done: int, total: int) -> None:
-                self.catch_up(bar)
+                self.writer.catch_up(bar)
                 bar.step(done, total)
 
             diffusion.on_text = read
             try:
                 wait = partial(self.phases.measured, "write")
                 at_once = compressed_at_once(self.film.device)
-                with behind(self.compress, self.keep, wait, at_once=at_once) as keeper:
+                with behind(
+                    self.writer.compress, self.writer.keep, wait, at_once=at_once
+                ) as keeper:
                     render_frames(
                         diffusion,
                         self.missing,
@@ -177,46 +136,14 @@ class Work:
                         self.reporter.warn,
                     )
             finally:
-                self.catch_up(bar)
-
-    def compress(self, come: tuple[PlannedFrame, Awaited]) -> tuple[PlannedFrame, bytes | None]:
-        """A picture, which may have to be waited for, as the file that it will be; None if nothing
-        came of it. In threads of their own."""
-        frame, picture = come
-        pixels = picture()
-        return frame, None if pixels is None else store.encoded(frame, pixels)
-
-    def keep(self, finished: tuple[PlannedFrame, bytes | None]) -> None:
-        """Store a finished picture and show it wherever the film has it; in a thread of its own,
-        which leaves what there is to say to the main one."""
-        frame, png = finished
-        if png is None:
-            return
-        store.commit(self.film.store, frame, png, self.unsaid.append)
-        self.rendered.add(frame.digest)
-        for same in self.places[frame.digest]:
-            self.show_one(same, self.unsaid.append)
-        self.make_lasting({self.film.frames})
-
-    def catch_up(self, bar: Progress) -> None:
-        """Say and count what was kept meanwhile."""
-        while self.unsaid:
-            self.reporter.warn(self.unsaid.popleft())
-        if news := len(self.rendered) - bar.done:
-            bar.finish(news)
-
-    def make_lasting(self, folders: set[Path]) -> None:
-        """See to it that new names in these folders outlast a power cut."""
-        for folder in sorted(folders):
-            if folder.is_dir():
-                sync_folder(folder)
+                self.writer.catch_up(bar)
 
     def remember_timing(self) -> None:
         """Keep what a row and a frame took, for the next plan's estimate."""
-        if not self.rendered or not self.rows:
+        if not self.writer.rendered or not self.rows:
             return
         recipe, seconds = self.film.plan.recipe, self.phases.seconds["render"]
-        files = [store.stored_path(self.film.store, digest) for digest in self.rendered]
+        files = [store.stored_path(self.film.store, digest) for digest in self.writer.rendered]
         size = sum(file.stat().st_size for file in files) / len(files)
         timing = cost.Timing(seconds / self.rows, size)
         cost.remember_timing(self.film.store, recipe, self.film.device, timing)
@@ -243,146 +170,18 @@ class Work:
             self.tell(None, None)
             return
         self.show(others)
-        self.tell(self.make_video(), self.make_sheet())
+        self.tell(self.video.make_video(), self.video.make_sheet())
 
     def other_shards(self) -> list[Verdict]:
         """The film's frames that are not this run's to render."""
         mine = {v.frame.index for v in self.verdicts}
         others = [frame for frame in self.film.plan.frames if frame.index not in mine]
-        verdicts = survey(self.film, others) if others else []
-        self.foreign |= {v.frame.index for v in verdicts if v.state is State.FOREIGN}
-        return verdicts
-
-    def make_video(self) -> Path | None:
-        """Encode, unless the video that is there was made of the same frames in the same way."""
-        film, output = self.film, self.film.output
-        if output.format == "frames":
-            return None
-        target, old_size = self.video_place()
-        digests = [frame.digest for frame in film.plan.frames]
-        with opened_sound(output.audio) as sound:
-            heard = None if sound is None else sound_digest(sound)
-            digest = video_digest(digests, output, film.size, ffmpeg_version(), heard)
-            record = self.recorded_videos().get(target.name, {})
-            content = known_content(target, record)
-            same = (record.get("digest"), record.get("content")) == (digest, content)
-            self.video_kept = content is not None and same
-            if not self.video_kept:
-                self.encode(target, digest, content, sound, old_size)
-        return target
-
-    def video_place(self) -> tuple[Path, Size | None]:
-        """Where the video goes, and the size of the one that has to make way for it, if any."""
-        film = self.film
-        name = usual_name(film.config.name, film.output, film.config.sampling)
-        usual, known = film.folder / name, self.recorded_videos()
-        of_its_size = sized(usual, film.size)
-        if known_content(of_its_size, known.get(of_its_size.name, {})) is not None:
-            return of_its_size, None
-        record = known.get(name, {})
-        old_size = size_of(record.get("size"))
-        if old_size in (None, film.size) or known_content(usual, record) is None:
-            return usual, None
-        own = film.size == (film.model.width, film.model.height)
-        return (usual, old_size) if own else (of_its_size, None)
-
-    def encode(
-        self,
-        target: Path,
-        digest: str,
-        before: Content | None,
-        sound: int | None,
-        old_size: Size | None,
-    ) -> None:
-        """The video, recorded before it takes its name; what is not ours there makes way.
-
-        Args:
-            before: content of the video of ours that stands there, or None.
-            sound: the descriptor of the sound file.
-            old_size: the size of the video of ours that gets a name with its size.
-        """
-        film = self.film
-        pngs = [store.stored_path(film.store, frame.digest) for frame in film.plan.frames]
-
-        def vouch(fresh: Path) -> None:
-            if old_size is not None:
-                self.move_aside(target, old_size)
-            self.videos[target.name] = video_record(fresh, digest, film.size, before)
-            self.record()
-            if before is None and os.path.lexists(target):
-                self.reporter.warn(f"{target} is not ours; it is now {set_aside(target).name}")
-
-        with (
-            self.phases.measured("encode"),
-            self.discarding(),
-            self.reporter.progress("encode", len(pngs)) as bar,
-        ):
-            about = self.metadata()
-            encode(
-                pngs,
-                target,
-                film.output,
-                film.size,
-                about,
-                bar.reach,
-                on_checked=vouch,
-                sound=sound,
-            )
-
-    def move_aside(self, video: Path, size: Size) -> None:
-        """Give a video of ours of another size a name with its size."""
-        aside, record = sized(video, size), self.recorded_videos()[video.name]
-        self.videos[aside.name] = record
-        self.record()
-        if os.path.lexists(aside):
-            self.reporter.warn(f"{aside} is not ours; it is now {set_aside(aside).name}")
-        video.rename(aside)
-        sync_folder(aside.parent)
-        self.reporter.say(f"{video.name} of {size[0]}×{size[1]} is now {aside.name}")
-
-    @contextmanager
-    def discarding(self) -> Iterator[None]:
-        """Remove a frame that turns out in the block to be damaged; the next run renders it."""
-        try:
-            yield
-        except DamagedFrame as error:
-            film, digest = self.film, error.path.stem
-            shown = [
-                store.frame_path(film.frames, frame.index)
-                for frame in film.plan.frames
-                if frame.digest == digest
-            ]
-            store.discard(error.path, shown, film.size)
-            raise
-
-    def recorded_videos(self) -> dict[str, Any]:
-        """The videos that runs of this folder made, by file name; other shards' too."""
-        return videos_made(read_run_json(self.film.folder / "run.json")) | self.videos
-
-    def metadata(self) -> dict[str, str]:
-        """What the video file says of itself, which everyone may read who gets it."""
-        config = self.film.config.model_dump(exclude_none=True, exclude={"root"})
-        about = {"plan": self.film.plan.digest, "config": without_folders(config)}
-        made = f"render {render.__version__}"
-        text = json.dumps(about, ensure_ascii=False, default=str)
-        return {"title": self.film.config.name, "comment": text, "encoded_by": made}
-
-    def make_sheet(self) -> Path:
-        """The contact sheet, unless it already shows this plan."""
-        target = self.film.folder / "sheet.png"
-        plan = self.film.plan
-        if not shows_plan(target, plan.digest):
-            pairs = [(f, store.stored_path(self.film.store, f.digest)) for f in plan.frames]
-            with self.phases.measured("sheet"), self.discarding():
-                make_way(target, self.reporter.warn)
-                title = self.film.config.name
-                contact_sheet(pairs, target, title, plan.digest, plan.keyframes)
-        return target
+        return survey(self.film, others) if others else []
 
     def counts(self) -> dict[str, int]:
         """Frames by what became of them; a held picture counts as often as it is shown."""
         wanted = {frame.digest for frame in self.missing}
-        rendered = sum(v.frame.digest in self.rendered for v in self.verdicts)
+        rendered = sum(v.frame.digest in self.writer.rendered for v in self.verdicts)
         kept = sum(v.frame.digest not in wanted for v in self.verdicts)
         planned, failed = len(self.verdicts), len(self.failed())
         return {"planned": planned, "kept": kept, "rendered": rendered, "failed": failed}
@@ -392,7 +191,7 @@ class Work:
         return sorted(
             (frame.index, failure.cause)
             for failure in self.failures
-            for frame in self.places[failure.frame.digest]
+            for frame in self.writer.places[failure.frame.digest]
         )
 
     def tell(self, video: Path | None, sheet: Path | None) -> None:
@@ -406,7 +205,7 @@ class Work:
             seconds=self.phases.total,
             video=video,
             sheet=sheet,
-            video_kept=self.video_kept,
+            video_kept=self.video.video_kept,
         )
         show_outcome(self.reporter, outcome)
 
@@ -435,19 +234,10 @@ class Work:
             "device": film.device,
             "shard": film.config.shard,
             "plan": film.plan.digest,
-            "videos": self.recorded_videos(),
+            "videos": self.video.recorded_videos(),
             "versions": versions(),
         }
         write_run_json(film.folder / "run.json", data)
-
-
-def without_folders(value: Any) -> Any:
-    """Nested data in which every path is the name of its file alone: folders name people."""
-    if isinstance(value, PurePath):
-        return value.name
-    if isinstance(value, dict):
-        return {key: without_folders(item) for key, item in value.items()}
-    return [without_folders(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def in_words(spec: FrameSpec) -> str:

@@ -31,7 +31,7 @@ from render.plan.frame_plan import plan_files, shard_of
 from render.plan.plan_json import freeze, keep_asked, shown_film
 from render.report.reporter import Reporter, cut_lines, reason_lines, show_plan, state_line
 from render.report.run_record import Phases
-from render.run.job import Work
+from render.run.job import Job
 from render.run.kept_model import Models
 from render.run.resolve import Film, open_film
 from render.run.survey import check_room, summarise, survey
@@ -145,11 +145,11 @@ def render_film(
         if summary.foreign:
             reporter.warn("files that are not ours are left alone; the video shows our frames")
         check_room(film, summary)
-        work = Work(film, reporter, phases, verdicts, models)
-        with work.recorded():
-            work.show(verdicts)
-            work.render()
-            work.finish()
+        job = Job(film, reporter, phases, verdicts, models)
+        with job.recorded():
+            job.show(verdicts)
+            job.render()
+            job.finish()
 
 
 def tell_plan(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> None:
@@ -176,19 +176,19 @@ def stitch(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> None:
     with held(film, reporter):
         begin(film, reporter)
         verdicts = survey(film, film.plan.frames)
-        work = Work(film, reporter, Phases(), verdicts)
-        if work.missing:
+        job = Job(film, reporter, Phases(), verdicts)
+        if job.missing:
             bad = [v for v in verdicts if v.state is not State.KEPT and not v.stored]
-            names = ", ".join(str(frame.index) for frame in work.missing[:10])
-            more = " …" if len(work.missing) > 10 else ""
+            names = ", ".join(str(frame.index) for frame in job.missing[:10])
+            more = " …" if len(job.missing) > 10 else ""
             raise EncodeError(
-                f"{len(work.missing)} of {len(film.plan.frames)} frames are not there ({names}"
+                f"{len(job.missing)} of {len(film.plan.frames)} frames are not there ({names}"
                 f"{more}: {bad[0].reason or bad[0].state.value}); render them first, without "
                 "mode=stitch"
             )
-        work.show(verdicts)
-        work.finish()
-        work.record()
+        job.show(verdicts)
+        job.finish()
+        job.record()
 
 
 def prune(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> None:

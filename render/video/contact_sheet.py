@@ -9,19 +9,18 @@ from __future__ import annotations
 import colorsys
 import io
 import math
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from PIL import Image, ImageDraw, PngImagePlugin
 
 from render.errors import EncodeError, unread_frame
 from render.files.atomic import write_whole
 from render.files.ownership import SHEET_MARK, read_head
 from render.plan.frame_plan import FrameSpec, PlannedFrame
-from render.text import cut_where_alike, differing, one_line, plural
+from render.text import differing, one_line, plural
+from render.video.lettering import Letters, cut, fitted, letters_for, line_height
 
 MOST_FRAMES = 72  # six seconds at 12 a second
 LARGE = 24  # frames that are shown large
@@ -34,39 +33,9 @@ BAR_GAP = 3
 TEXT_LINES = 4
 LONGEST = 600  # characters of a prompt that are looked at
 BACKGROUND, INK, FAINT = (22, 23, 26), (234, 234, 230), (150, 152, 158)
-FONTS = (
-    "DejaVuSans.ttf",
-    "NotoSans-Regular.ttf",
-    "NotoSansCJK-Regular.ttc",
-    "Arial Unicode.ttf",
-    "arial.ttf",
-)
-NEAR_LETTERS = str.maketrans(
-    {"–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"', "×": "x", "…": "..."}
-    | {"ß": "ss", "æ": "ae", "Æ": "Ae", "œ": "oe", "ø": "o", "Ø": "O", "ł": "l", "đ": "d", "ı": "i"}
-)
 
 Colour = tuple[int, int, int]
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Line = tuple[str, str, Colour]  # percentage, text, the percentage's colour
-
-
-@dataclass(frozen=True, slots=True)
-class Letters:
-    """A font in the page's two sizes, and the characters of the texts that it has."""
-
-    large: Font
-    small: Font
-    known: frozenset[str]
-
-    def spell(self, text: str) -> str:
-        """The text in characters that the font has: é may become e, and 中 a question mark."""
-        line = one_line(text)
-        if self.known.issuperset(line):
-            return line
-        plain = unicodedata.normalize("NFKD", line.translate(NEAR_LETTERS))
-        kept = (c for c in plain if not unicodedata.combining(c))
-        return "".join(c if c in self.known or c.isascii() else "?" for c in kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,22 +243,6 @@ def settings(spec: FrameSpec, film: Film) -> Iterator[str]:
         yield f"guidance {spec.guidance:.3g}"
 
 
-@lru_cache(maxsize=1024)
-def fitted(text: str, differs: int, letters: Letters, width: float, most: int) -> list[str]:
-    """A text in at most so many lines of a width in pixels; too long a one is cut in the middle if
-    it is like another one up to `differs`."""
-    low, high = 1, len(text)
-    while low < high:  # the most characters that fit
-        middle = (low + high + 1) // 2
-        shown = letters.spell(cut_where_alike(text, differs, middle))
-        if len(wrapped(shown, letters.small, width, most + 1)) <= most:
-            low = middle
-        else:
-            high = middle - 1
-    shown = letters.spell(cut_where_alike(text, differs, max(low, 12)))
-    return wrapped(shown, letters.small, width, most)
-
-
 def draw_cell(
     draw: ImageDraw.ImageDraw, cell: Cell, letters: Letters, colours: Mapping[str, Colour]
 ) -> None:
@@ -310,57 +263,3 @@ def draw_cell(
         left = cell.left + (0 if colour == FAINT else indent)
         draw.text((cell.left, below), mark, colour, letters.small)
         draw.text((left, below), text, FAINT, letters.small)
-
-
-def wrapped(text: str, font: Font, width: float, most: int) -> list[str]:
-    """The text in lines of a width in pixels; the last one ends in an ellipsis if there is more."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width or not lines[-1]:
-            lines[-1] = longer
-        elif len(lines) <= most:
-            lines.append(word)
-        else:
-            break
-    kept = lines[:most]
-    if len(lines) > most:
-        kept[-1] = f"{kept[-1]} …"
-    return [cut(line, font, width) for line in kept]
-
-
-def cut(text: str, font: Font, width: float) -> str:
-    """One line, with an ellipsis if it is too long."""
-    if font.getlength(text) <= width:
-        return text
-    text = text[:400].removesuffix("…")
-    while text and font.getlength(f"{text}…") > width:
-        text = text[:-1].rstrip()
-    return f"{text}…"
-
-
-def letters_for(texts: Sequence[str]) -> Letters:
-    """Pillow's own font, or one of the system's if only that has all characters of the texts."""
-    needed = set(one_line("".join(texts)))
-    own = ImageFont.load_default(15)
-    if not needed <= covered(own, needed):
-        for name in FONTS:
-            try:
-                font = ImageFont.truetype(name, 14)
-            except OSError:
-                continue
-            if needed <= covered(font, needed):
-                return Letters(ImageFont.truetype(name, 21), font, frozenset(needed))
-    return Letters(ImageFont.load_default(23), own, frozenset(covered(own, needed)))
-
-
-def covered(font: Font, characters: Iterable[str]) -> set[str]:
-    """The characters that the font draws otherwise than one that it lacks."""
-    absent = bytes(font.getmask("\ufffe"))
-    return {c for c in characters if c == " " or bytes(font.getmask(c)) != absent}
-
-
-def line_height(font: Font) -> int:
-    """From one line's top to the next one's."""
-    box = font.getbbox("Ågj|")
-    return math.ceil((box[3] - min(0, box[1])) * 1.3)

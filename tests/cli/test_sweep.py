@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from render.cli.config_folders import MAX_VARIANT, job_folder
-from render.cli.sweep import Job, by_model, labels, values_of
+from render.cli.sweep import SweepJob, by_model, labels, values_of
 from render.errors import FramesFailed
-from render.run.job import Work
+from render.run.job import Job
 
 SWEEP = ["-m", "+timeline=a,b", "scheduler=lms,dpmpp_2m", "sampling.guidance=3,7.5"]
 VARIANTS = {
@@ -79,7 +79,7 @@ def test_a_failed_job_stops_no_other_and_is_named_at_the_end(films):
 
 
 def jobs_of(*overrides, **composed):
-    return [Job(values_of(each.split(" ")), composed, "", str) for each in overrides]
+    return [SweepJob(values_of(each.split(" ")), composed, "", str) for each in overrides]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_long_values_are_cut_and_still_told_apart(values):
 
 def test_jobs_of_one_model_come_together():
     jobs = [
-        Job({"k": str(place)}, {"model": model, "compute": compute, "name": place}, "", str)
+        SweepJob({"k": str(place)}, {"model": model, "compute": compute, "name": place}, "", str)
         for place, (model, compute) in enumerate(["aX", "bX", "aY", "aX", "bX"])
     ]
     assert [job.overrides["k"] for job in by_model(jobs)] == ["0", "3", "1", "4", "2"]
@@ -228,7 +228,7 @@ def test_each_model_of_a_sweep_is_loaded_once(films):
 
 
 def test_after_an_error_the_model_is_loaded_anew(films, monkeypatch):
-    real, tried = Work.render_with, []
+    real, tried = Job.render_with, []
 
     def once_wrong(work, diffusion):
         tried.append(diffusion)
@@ -236,7 +236,7 @@ def test_after_an_error_the_model_is_loaded_anew(films, monkeypatch):
             raise FramesFailed("wrong")
         real(work, diffusion)
 
-    monkeypatch.setattr(Work, "render_with", once_wrong)
+    monkeypatch.setattr(Job, "render_with", once_wrong)
     guidance = "sampling.guidance=3,4,5,6"
     ended = films.call("-m", "model=mine", "output.fps=4", "output=frames", "+timeline=a", guidance)
     assert ended.code == 3

@@ -30,6 +30,6 @@ def wait_before(dotted: str, go: str = "") -> None:
 
 def be_impatient(seconds: float) -> None:
     """Let an ffmpeg count as hung after so many seconds without progress, not minutes."""
-    import render.run.job
+    import render.run.video_step
 
-    render.run.job.encode = functools.partial(render.run.job.encode, patience=seconds)
+    render.run.video_step.encode = functools.partial(render.run.video_step.encode, patience=seconds)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from render.cli.main import TimelineSource, foreseen, plain_config
+from render.cli.compose import TimelineSource, foreseen, plain_config
 from render.config.parse import parse
 from render.errors import ConfigError, Mistake
 from render.timeline.timeline import Timeline, resolve, values_at

@@ -24,11 +24,11 @@ sleep 60 & wait
 PHASES = {
     "planning": ({"waits": ["render.run.resolve.make_plan"]}, 0),
     "freezing the plan": ({"waits": ["os.replace"]}, 0),
-    "loading": ({"waits": ["render.run.job.Work.load"]}, 0),
+    "loading": ({"waits": ["render.run.job.Job.load"]}, 0),
     "rendering": ({"seconds": 20.0}, 0),
     "storing": ({"waits": ["render.store.store.write_whole"]}, 0),
     "encoding": ({}, 3),
-    "sheet": ({"waits": ["render.run.job.contact_sheet"]}, 3),
+    "sheet": ({"waits": ["render.run.video_step.contact_sheet"]}, 3),
 }
 ONCE = [
     ("planning", signal.SIGINT, False),

@@ -11,7 +11,7 @@ import pytest
 from command_line import Place, same_pictures
 from films import SPELLED_OTHERWISE
 
-from render.run.job import Work
+from render.run.job import Job
 from render.video import contact_sheet
 
 LONG = [{"at": 0, "prompt": "one", "seed": 1}, {"at": 10, "prompt": "two", "seed": 2}]
@@ -69,8 +69,11 @@ def test_after_a_kill_only_the_missing_frames_are_rendered(place, uninterrupted,
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("stage", ["render.run.job.Work.keep", "render.run.job.contact_sheet"])
+@pytest.mark.parametrize(
+    "stage", ["render.run.frame_writer.FrameWriter.keep", "render.run.video_step.contact_sheet"]
+)
 def test_a_signal_ends_a_run_in_good_order(place, monkeypatch, stage, number, code):
+    stage = f"render.run.{stage}"
     real = pkgutil.resolve_name(stage)
 
     def interrupted(*arguments):
@@ -203,7 +206,7 @@ def test_a_held_picture_is_rendered_once_and_shown_everywhere(place):
 
 def test_frames_that_fail_are_exit_code_3_and_tried_again(place, monkeypatch):
     """The second frame comes out as NaN, once."""
-    load = Work.load
+    load = Job.load
 
     def faulty(work):
         diffusion = load(work)
@@ -218,7 +221,7 @@ def test_frames_that_fail_are_exit_code_3_and_tried_again(place, monkeypatch):
         diffusion.render = render_all_but_one
         return diffusion
 
-    monkeypatch.setattr(Work, "load", faulty)
+    monkeypatch.setattr(Job, "load", faulty)
     ended = place.render("+timeline=t")
     assert ended.code == 3
     assert "1 frame failed, the first: frame 1: the model gave a picture" in ended.err

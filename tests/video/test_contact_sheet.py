@@ -14,6 +14,7 @@ from render.errors import EncodeError
 from render.plan.frame_plan import PlannedFrame
 from render.timeline.timeline import FrameSpec
 from render.video import contact_sheet as sheet
+from render.video import lettering
 from render.video.contact_sheet import MOST_BYTES, MOST_FRAMES, contact_sheet
 
 Frames = list[tuple[PlannedFrame, Path]]
@@ -112,8 +113,8 @@ def test_every_frame_is_shown_up_to_a_limit_that_is_said(
         path = tmp_path / f"{index}.png"
         Image.new("RGB", (64, 64), (255, 3 * index, 0)).save(path)
         frames.append((planned(index, (("A castle", 1.0),)), path))
-    titles, spell = [], sheet.Letters.spell
-    monkeypatch.setattr(sheet.Letters, "spell", lambda *of: titles.append(of[1]) or spell(*of))
+    titles, spell = [], lettering.Letters.spell
+    monkeypatch.setattr(lettering.Letters, "spell", lambda *of: titles.append(of[1]) or spell(*of))
     target = tmp_path / "sheet.png"
     contact_sheet(frames, target, "city", "ab")
     assert title in titles
@@ -126,7 +127,7 @@ def test_every_frame_is_shown_up_to_a_limit_that_is_said(
 def captions(*specs: FrameSpec, width: int = 220) -> list[list[str]]:
     """What stands under each frame of a film."""
     frames = [PlannedFrame(place, Fraction(place), spec, "") for place, spec in enumerate(specs)]
-    letters = sheet.letters_for(["abc"])
+    letters = lettering.letters_for(["abc"])
     colours, film = sheet.prompt_colours(frames), sheet.Film.of(specs)
     lines = [sheet.caption(frame, letters, width, colours, film) for frame in frames]
     return [[text for _, text, _ in each] for each in lines]
@@ -177,7 +178,7 @@ def test_bars_show_the_weights_in_the_prompts_colours(tmp_path: Path) -> None:
 
 
 def test_the_heaviest_prompt_stands_first(tmp_path: Path) -> None:
-    letters = sheet.letters_for(["abc"])
+    letters = lettering.letters_for(["abc"])
     frame = planned(0, (("light", 0.1), ("heavy", 0.6), ("middle", 0.3)))
     lines = sheet.caption(frame, letters, 300, sheet.prompt_colours([frame]))
     told = [(mark.strip(), text) for mark, text, _ in lines]
@@ -186,15 +187,15 @@ def test_the_heaviest_prompt_stands_first(tmp_path: Path) -> None:
 
 def test_a_prompt_alone_needs_no_percentage() -> None:
     frame = planned(0, (("A castle", 1.0),))
-    letters = sheet.letters_for(["A castle"])
+    letters = lettering.letters_for(["A castle"])
     lines = sheet.caption(frame, letters, 300, sheet.prompt_colours([frame]))
     assert [(mark, text) for mark, text, _ in lines] == [("", "A castle")]
 
 
 @pytest.mark.parametrize("text", ["word " * 300, "w" * 3000, "a b " + "w" * 300])
 def test_long_prompts_are_wrapped_and_cut(text: str) -> None:
-    letters = sheet.letters_for([text])
-    lines = sheet.wrapped(text, letters.small, 200, 3)
+    letters = lettering.letters_for([text])
+    lines = lettering.wrapped(text, letters.small, 200, 3)
     assert len(lines) <= 3
     assert max(letters.small.getlength(line) for line in lines) <= 200
     assert lines[-1].endswith("…")
@@ -202,15 +203,15 @@ def test_long_prompts_are_wrapped_and_cut(text: str) -> None:
 
 def test_many_prompts_do_not_overflow_the_caption() -> None:
     frame = planned(0, tuple((f"prompt {number} " * 9, 0.1) for number in range(10)))
-    letters = sheet.letters_for(["prompt"])
+    letters = lettering.letters_for(["prompt"])
     lines = sheet.caption(frame, letters, 200, sheet.prompt_colours([frame]))
     assert len(lines) == sheet.TEXT_LINES
 
 
 def test_letters_that_no_font_has_become_near_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sheet, "FONTS", ("no such font",))
+    monkeypatch.setattr(lettering, "FONTS", ("no such font",))
     texts = ["Schloß – Köln × 2", "中国 castle", "tab\tand\x1b", "🙂"]
-    letters = sheet.letters_for(texts)
+    letters = lettering.letters_for(texts)
     assert [letters.spell(text) for text in texts] == [
         "Schloss - Koln x 2",
         "?? castle",
@@ -228,9 +229,9 @@ def test_a_font_of_the_system_is_taken_if_it_has_the_letters(
         return needed - {"ö"} if font is own else needed
 
     monkeypatch.setattr(sheet, "covered", covered)
-    monkeypatch.setattr(sheet.ImageFont, "load_default", lambda size: own)
-    monkeypatch.setattr(sheet.ImageFont, "truetype", lambda name, size: other)
-    assert sheet.letters_for(["Köln"]).spell("Köln") == "Köln"
+    monkeypatch.setattr(lettering.ImageFont, "load_default", lambda size: own)
+    monkeypatch.setattr(lettering.ImageFont, "truetype", lambda name, size: other)
+    assert lettering.letters_for(["Köln"]).spell("Köln") == "Köln"
 
 
 def test_the_page_says_more_with_a_title(tmp_path: Path) -> None:

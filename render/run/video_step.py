@@ -1,0 +1,186 @@
+"""The video step: the film's video and contact sheet from frames that are all stored."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+from typing import Any
+
+import render
+from render.errors import DamagedFrame
+from render.files.atomic import sync_folder
+from render.files.ownership import make_way, set_aside
+from render.report.reporter import Reporter
+from render.report.run_record import (
+    Content,
+    Phases,
+    known_content,
+    read_run_json,
+    video_record,
+    videos_made,
+)
+from render.run.resolve import Film
+from render.store import store
+from render.video.codecs import Size, video_digest
+from render.video.contact_sheet import contact_sheet, shows_plan
+from render.video.encode import encode
+from render.video.ffmpeg import ffmpeg_version
+from render.video.names import size_of, sized, usual_name
+from render.video.sound import opened_sound, sound_digest
+
+
+class VideoStep:
+    """Makes the video and the contact sheet of a film.
+
+    Args:
+        record: writes run.json, which has to know a video before it takes its name.
+
+    Attributes:
+        videos: records of the videos that this run made or moved, by file name.
+        video_kept: whether the video was right before, so that nothing was encoded.
+    """
+
+    def __init__(
+        self, film: Film, reporter: Reporter, phases: Phases, record: Callable[[], None]
+    ) -> None:
+        self.film, self.reporter, self.phases, self.record = film, reporter, phases, record
+        self.videos: dict[str, Any] = {}
+        self.video_kept = False
+
+    def make_video(self) -> Path | None:
+        """Encode, unless the video that is there was made of the same frames in the same way."""
+        film, output = self.film, self.film.output
+        if output.format == "frames":
+            return None
+        target, old_size = self.video_place()
+        digests = [frame.digest for frame in film.plan.frames]
+        with opened_sound(output.audio) as sound:
+            heard = None if sound is None else sound_digest(sound)
+            digest = video_digest(digests, output, film.size, ffmpeg_version(), heard)
+            record = self.recorded_videos().get(target.name, {})
+            content = known_content(target, record)
+            same = (record.get("digest"), record.get("content")) == (digest, content)
+            self.video_kept = content is not None and same
+            if not self.video_kept:
+                self.encode(target, digest, content, sound, old_size)
+        return target
+
+    def video_place(self) -> tuple[Path, Size | None]:
+        """Where the video goes, and the size of the one that has to make way for it, if any."""
+        film = self.film
+        name = usual_name(film.config.name, film.output, film.config.sampling)
+        usual, known = film.folder / name, self.recorded_videos()
+        of_its_size = sized(usual, film.size)
+        if known_content(of_its_size, known.get(of_its_size.name, {})) is not None:
+            return of_its_size, None
+        record = known.get(name, {})
+        old_size = size_of(record.get("size"))
+        if old_size in (None, film.size) or known_content(usual, record) is None:
+            return usual, None
+        own = film.size == (film.model.width, film.model.height)
+        return (usual, old_size) if own else (of_its_size, None)
+
+    def encode(
+        self,
+        target: Path,
+        digest: str,
+        before: Content | None,
+        sound: int | None,
+        old_size: Size | None,
+    ) -> None:
+        """The video, recorded before it takes its name; what is not ours there makes way.
+
+        Args:
+            before: content of the video of ours that stands there, or None.
+            sound: the descriptor of the sound file.
+            old_size: the size of the video of ours that gets a name with its size.
+        """
+        film = self.film
+        pngs = [store.stored_path(film.store, frame.digest) for frame in film.plan.frames]
+
+        def vouch(fresh: Path) -> None:
+            if old_size is not None:
+                self.move_aside(target, old_size)
+            self.videos[target.name] = video_record(fresh, digest, film.size, before)
+            self.record()
+            if before is None and os.path.lexists(target):
+                self.reporter.warn(f"{target} is not ours; it is now {set_aside(target).name}")
+
+        with (
+            self.phases.measured("encode"),
+            self.discarding(),
+            self.reporter.progress("encode", len(pngs)) as bar,
+        ):
+            about = self.metadata()
+            encode(
+                pngs,
+                target,
+                film.output,
+                film.size,
+                about,
+                bar.reach,
+                on_checked=vouch,
+                sound=sound,
+            )
+
+    def move_aside(self, video: Path, size: Size) -> None:
+        """Give a video of ours of another size a name with its size."""
+        aside, record = sized(video, size), self.recorded_videos()[video.name]
+        self.videos[aside.name] = record
+        self.record()
+        if os.path.lexists(aside):
+            self.reporter.warn(f"{aside} is not ours; it is now {set_aside(aside).name}")
+        video.rename(aside)
+        sync_folder(aside.parent)
+        self.reporter.say(f"{video.name} of {size[0]}×{size[1]} is now {aside.name}")
+
+    @contextmanager
+    def discarding(self) -> Iterator[None]:
+        """Remove a frame that turns out in the block to be damaged; the next run renders it."""
+        try:
+            yield
+        except DamagedFrame as error:
+            film, digest = self.film, error.path.stem
+            shown = [
+                store.frame_path(film.frames, frame.index)
+                for frame in film.plan.frames
+                if frame.digest == digest
+            ]
+            store.discard(error.path, shown, film.size)
+            raise
+
+    def recorded_videos(self) -> dict[str, Any]:
+        """The videos that runs of this folder made, by file name; other shards' too."""
+        return videos_made(read_run_json(self.film.folder / "run.json")) | self.videos
+
+    def metadata(self) -> dict[str, str]:
+        """What the video file says of itself, which everyone may read who gets it."""
+        config = self.film.config.model_dump(exclude_none=True, exclude={"root"})
+        about = {"plan": self.film.plan.digest, "config": without_folders(config)}
+        made = f"render {render.__version__}"
+        text = json.dumps(about, ensure_ascii=False, default=str)
+        return {"title": self.film.config.name, "comment": text, "encoded_by": made}
+
+    def make_sheet(self) -> Path:
+        """The contact sheet, unless it already shows this plan."""
+        target = self.film.folder / "sheet.png"
+        plan = self.film.plan
+        if not shows_plan(target, plan.digest):
+            pairs = [(f, store.stored_path(self.film.store, f.digest)) for f in plan.frames]
+            with self.phases.measured("sheet"), self.discarding():
+                make_way(target, self.reporter.warn)
+                title = self.film.config.name
+                contact_sheet(pairs, target, title, plan.digest, plan.keyframes)
+        return target
+
+
+def without_folders(value: Any) -> Any:
+    """Nested data in which every path is the name of its file alone: folders name people."""
+    if isinstance(value, PurePath):
+        return value.name
+    if isinstance(value, dict):
+        return {key: without_folders(item) for key, item in value.items()}
+    return [without_folders(item) for item in value] if isinstance(value, list | tuple) else value
