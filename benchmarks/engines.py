@@ -7,6 +7,9 @@ A way is an engine and perhaps a dtype (`openvino:float16`), or `stock`: the lib
 are medians of wall seconds and of CPU seconds (of all threads; where others use the machine, these
 compare better), and how far each is from the first. What OpenVINO converts is kept in
 outputs/.bench/cache.
+
+`--apart` opens the ways one at a time, each turn in a process of its own, so that a large model is
+in memory once; it prints the peak memory of each way's processes as well.
 """
 
 from __future__ import annotations
@@ -16,28 +19,38 @@ import functools
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from architectures import make_sd15
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from likeness import psnr
 from segment import GUIDANCE, PROMPTS, SEED
-from speed import MADE, STORYBOOK
-from ways import synchronize
+from speed import MADE, SPAWN, STORYBOOK, make_model
+from ways import peak_memory, synchronize
 
 from render.config.schema import ComputeConfig
+from render.diffusion.components import assembled, placed
+from render.diffusion.pipeline import give_scheduler
 from render.diffusion.sampler import Diffusion
 from render.engines.open_model import open_diffusion
-from render.models.families import ModelSource
+from render.models.families import STABLE_DIFFUSION, ModelSource
 from render.plan.conditioning import Text
 from render.plan.frame_plan import FrameSpec, Recipe
 
 Work = Callable[[Diffusion], npt.NDArray[Any]]
+Picture = npt.NDArray[Any]
+
+
+class Taken(NamedTuple):
+    """One turn of a way at a work."""
+
+    wall: float
+    cpu: float
+    answer: Picture
 
 
 def main() -> None:
@@ -46,20 +59,75 @@ def main() -> None:
     os.environ["XDG_CACHE_HOME"] = str(Path("outputs/.bench/cache").absolute())
     folder = {"storybook": STORYBOOK, "sd15": MADE}.get(asked.model, Path(asked.model))
     if folder == MADE and not (MADE / "model_index.json").exists():
-        make_sd15(MADE)
-    opened = {way: opened_as(folder, way, asked) for way in asked.ways}
-    works: dict[str, Work] = {f"{n} rows": denoiser_work(n) for n in asked.rows}
-    works["decode"] = decode
-    if asked.frames:
-        works[f"{asked.frames} frames"] = lambda diffusion: frames(diffusion, asked.frames)
+        maker = SPAWN.Process(target=make_model, args=(MADE,))
+        maker.start()
+        maker.join()
+    measured = measured_apart(folder, asked) if asked.apart else measured_together(folder, asked)
     print("\n| work | way | wall s | CPU s | × the first (CPU) | PSNR or largest difference |")
     print("|---|---|---|---|---|---|", flush=True)
-    for name, work in works.items():
-        measure(name, work, opened, asked.rounds)
+    for name, taken in measured:
+        tell(name, taken)
+
+
+def works(asked: argparse.Namespace) -> dict[str, Work]:
+    """Everything that each way does."""
+    found: dict[str, Work] = {f"{n} rows": denoiser_work(n) for n in asked.rows}
+    found["decode"] = decode
+    if asked.frames:
+        found[f"{asked.frames} frames"] = lambda diffusion: frames(diffusion, asked.frames)
+    return found
+
+
+def measured_together(
+    folder: Path, asked: argparse.Namespace
+) -> Iterator[tuple[str, dict[str, list[Taken]]]]:
+    """By work and way, with all ways open in this process; the first round warms up."""
+    opened = {way: opened_as(folder, way, asked) for way in asked.ways}
+    for name, work in works(asked).items():
+        for diffusion in opened.values():
+            work(diffusion)
+        taken: dict[str, list[Taken]] = {way: [] for way in opened}
+        for _ in range(asked.rounds):
+            for way, diffusion in opened.items():
+                taken[way].append(timed(work, diffusion))
+        yield name, taken
+
+
+def measured_apart(
+    folder: Path, asked: argparse.Namespace
+) -> Iterator[tuple[str, dict[str, list[Taken]]]]:
+    """The same with each turn of a way, at all works, in a process of its own."""
+    taken: dict[str, dict[str, list[Taken]]] = {
+        name: {way: [] for way in asked.ways} for name in works(asked)
+    }
+    for number in range(1, asked.rounds + 1):
+        for way in asked.ways:
+            with ProcessPoolExecutor(1, mp_context=SPAWN) as process:
+                turn, opened_gib, peak_gib = process.submit(one_turn, folder, way, asked).result()
+            for name, one in turn.items():
+                taken[name][way].append(one)
+            told = ", ".join(f"{name} {one.cpu:.1f} s of CPU" for name, one in turn.items())
+            memory = f"{opened_gib:.2f} GiB to open, {peak_gib:.2f} GiB in all"
+            print(f"round {number}: {way}: {told}; {memory}", flush=True)
+    yield from taken.items()
+
+
+def one_turn(
+    folder: Path, way: str, asked: argparse.Namespace
+) -> tuple[dict[str, Taken], float, float]:
+    """A way at all works, each once to warm up and once for the clock; with the GiB of memory that
+    its process had held when the model was open, and at the end."""
+    diffusion = opened_as(folder, way, asked)
+    opened_gib = peak_memory(asked.device)
+    taken = {}
+    for name, work in works(asked).items():
+        work(diffusion)
+        taken[name] = timed(work, diffusion)
+    return taken, opened_gib, peak_memory(asked.device)
 
 
 def arguments() -> argparse.Namespace:
-    """Parse the command line."""
+    """What to measure."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("model", nargs="?", default="storybook")
     parser.add_argument("--ways", nargs="+", default=["torch", "compiled", "openvino"])
@@ -67,6 +135,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--apart", action="store_true", help="one way in memory at a time")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()
 
@@ -80,20 +149,22 @@ def opened_as(folder: Path, way: str, asked: argparse.Namespace) -> Diffusion:
     recipe = Recipe(f"bench {folder}", scheduler, {}, asked.steps, side, side, dtype, "noise")
     source = ModelSource(folder, None, None, None, None)
     start = time.perf_counter()
-    diffusion = open_diffusion(source, recipe, asked.device, compute=config, on_notice=print)
     if engine == "stock":
-        put_stock_layers(diffusion, folder, dtype)
+        diffusion = opened_stock(source, recipe, asked.device)
+    else:
+        diffusion = open_diffusion(source, recipe, asked.device, compute=config, on_notice=print)
     print(f"{way}: opened in {time.perf_counter() - start:.1f} s", flush=True)
     return diffusion
 
 
-def put_stock_layers(diffusion: Diffusion, folder: Path, dtype: str) -> None:
-    """Let denoiser and decoder be the library's own, as they are loaded."""
-    kind = getattr(torch, dtype)
-    unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet", dtype=kind)
-    vae = AutoencoderKL.from_pretrained(folder, subfolder="vae", dtype=kind)
-    diffusion.denoiser.stock_forward = unet.to(diffusion.device).forward
-    diffusion.pipeline.vae = vae.to(diffusion.device)
+def opened_stock(source: ModelSource, recipe: Recipe, device: str) -> Diffusion:
+    """The library's own layers, as they are loaded."""
+    folder, dtype = Path(str(source.folder)), getattr(torch, recipe.dtype)
+    pipeline = assembled(source, folder, STABLE_DIFFUSION, dtype)
+    give_scheduler(pipeline, recipe)
+    pipeline.set_progress_bar_config(disable=True)
+    placed(pipeline, device, ComputeConfig())
+    return Diffusion(pipeline, STABLE_DIFFUSION, recipe, device)
 
 
 def denoiser_work(rows: int) -> Work:
@@ -134,24 +205,24 @@ def frames(diffusion: Diffusion, count: int) -> npt.NDArray[Any]:
     return np.stack(diffusion.render(specs, lambda *_: None).all())
 
 
-def measure(name: str, work: Work, opened: dict[str, Diffusion], rounds: int) -> None:
-    """One work by all ways in turn; the first round warms up."""
-    answers = {way: work(diffusion) for way, diffusion in opened.items()}
-    taken: dict[str, list[tuple[float, float]]] = {way: [] for way in opened}
-    for _ in range(rounds):
-        for way, diffusion in opened.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            work(diffusion)
-            synchronize()
-            taken[way].append((time.perf_counter() - wall, time.process_time() - cpu))
-    medians = {
-        way: [statistics.median(times) for times in zip(*both, strict=True)]
-        for way, both in taken.items()
-    }
-    first = next(iter(opened))
-    for way, (wall, cpu) in medians.items():
-        ratio = medians[first][1] / cpu
-        distance = far(answers[way], answers[first])
+def timed(work: Work, diffusion: Diffusion) -> Taken:
+    """A work once, by the clock."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    answer = work(diffusion)
+    synchronize()
+    return Taken(time.perf_counter() - wall, time.process_time() - cpu, answer)
+
+
+def tell(name: str, taken: dict[str, list[Taken]]) -> None:
+    """A work's lines of the table."""
+    first = next(iter(taken))
+    for way, turns in taken.items():
+        wall, cpu = (statistics.median(one) for one in ([t[k] for t in turns] for k in (0, 1)))
+        # Of the turns of one round, since the machine's speed moves.
+        ratio = statistics.median(
+            one.cpu / own.cpu for one, own in zip(taken[first], turns, strict=True)
+        )
+        distance = far(turns[0].answer, taken[first][0].answer)
         print(f"| {name} | {way} | {wall:.3f} | {cpu:.3f} | {ratio:.2f} | {distance} |", flush=True)
 
 
