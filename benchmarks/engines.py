@@ -127,7 +127,7 @@ def one_turn(
 
 
 def arguments() -> argparse.Namespace:
-    """What to measure."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("model", nargs="?", default="storybook")
     parser.add_argument("--ways", nargs="+", default=["torch", "compiled", "openvino"])

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 from PIL import Image
@@ -242,3 +243,33 @@ def test_after_an_error_the_model_is_loaded_anew(films, monkeypatch):
     assert ended.code == 3
     assert [one is tried[0] for one in tried] == [True, True, False, False]
     assert tried[2] is tried[3]
+
+
+ENDLESS = {
+    "sampling.seed=range(0,1e9)": "sampling.seed: a sweep of 1,000,000,000 jobs; 10,000 are",
+    "sampling.seed=shuffle(range(0,10000000000))": "a sweep of 10,000,000,000 jobs",
+    "sampling.guidance=range(1,inf)": "sampling.guidance: a sweep without an end",
+    "sampling.guidance=range(1,2,0)": "sampling.guidance: a sweep without an end",
+    "sampling.guidance=interval(1,2)": "sampling.guidance: an interval holds numbers without end",
+    "sampling.seed=range(0,101) sampling.guidance=range(1,11,0.1)": "a sweep of 10,100 jobs",
+    "sampling.seed=range(5,0)": "sampling.seed: is swept over no value",
+    "sampling.seed=glob(*)": "sampling.seed: is swept over no value",
+    "timeline=glob(nosuch*)": "timeline: no choice fits this pattern; known: a, b, city",
+    "scheduler=glob(*,exclude=[*])": "scheduler: no choice fits this pattern; known: ddim",
+}
+
+
+@pytest.mark.parametrize("swept", ENDLESS)
+def test_a_sweep_without_jobs_or_without_an_end_is_refused_before_it_is_listed(films, swept):
+    before, start = films.tree(), time.monotonic()
+    ended = films.call("-m", "+timeline=a", "model=mine", "mode=plan", *swept.split())
+    assert ended.code == 2
+    assert ENDLESS[swept] in ended.err
+    assert time.monotonic() - start < 10
+    assert films.tree() == before
+
+
+def test_a_pattern_and_a_range_are_swept_over_what_they_hold(films):
+    swept = ("+timeline=glob([a,b*])", "sampling.seed=range(1,3)")
+    ended = films.call("-m", "model=mine", "mode=plan", "output.fps=4", *swept)
+    assert (ended.code, ended.out.count("denoiser"), ended.err) == (0, 4, "")
