@@ -37,9 +37,11 @@ from render.diffusion.components import assembled, placed
 from render.diffusion.pipeline import give_scheduler
 from render.diffusion.sampler import Diffusion
 from render.engines.open_model import open_diffusion
-from render.models.families import STABLE_DIFFUSION, ModelSource
+from render.models.families import STABLE_DIFFUSION
+from render.models.model_source import ModelSource
 from render.plan.conditioning import Text
-from render.plan.frame_plan import FrameSpec, Recipe
+from render.plan.frame_plan import Recipe
+from render.timeline.spec import FrameSpec
 
 Work = Callable[[Diffusion], npt.NDArray[Any]]
 Picture = npt.NDArray[Any]

@@ -25,8 +25,9 @@ from PIL import Image
 from render.cli.compose import parses, plain_config
 from render.cli.config_folders import PACKAGE, bundled_configs
 from render.cli.overrides import forgiving
+from render.run.film import Film
 from render.run.modes import run
-from render.run.resolve import Film, open_film
+from render.run.resolve import open_film
 from render.store.store import frame_path
 
 Picture = npt.NDArray[np.uint8]

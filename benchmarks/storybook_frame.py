@@ -20,8 +20,9 @@ import torch
 import render.storybook
 from render.diffusion.sampler import Diffusion
 from render.engines.open_model import open_diffusion
-from render.models.families import ModelSource
-from render.plan.frame_plan import FrameSpec, Recipe
+from render.models.model_source import ModelSource
+from render.plan.frame_plan import Recipe
+from render.timeline.spec import FrameSpec
 
 WEIGHTS = Path(render.storybook.__file__).parent / "weights"
 SIDE = 128

@@ -18,7 +18,7 @@ where and the way out.
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +40,10 @@ class Place(str):
         place = super().__new__(cls, where)
         place.key = key
         return place
+
+
+Locate = Callable[[str], str]
+"""Turns a dotted path of the config into the place that a person should look at."""
 
 
 @dataclass(frozen=True, slots=True)

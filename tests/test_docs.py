@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from render.models.controlnet_inputs import FOLLOWING
-from render.models.families import family_of
+from render.models.sister_pipelines import family_of
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]

@@ -6,7 +6,6 @@ Nothing here knows Hydra, files or torch; parsing.py makes them of a composed co
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,176 +18,37 @@ from pydantic import (
     StrictInt,
     StrictStr,
     field_validator,
-    model_validator,
 )
 
+from render.config.fields import (
+    MOST,
+    Dtype,
+    FilePath,
+    Frozen,
+    Guidance,
+    Number,
+    Part,
+    Steps,
+    Strength,
+    Text,
+)
+from render.config.model_group import ModelConfig
+from render.config.output_group import OutputConfig
 from render.config.values import (
     MAX_SEED,
     Moment,
     easing,
-    exact,
-    file_path,
-    lora_weight,
     lora_weights,
     mistake,
     moment,
-    number,
     seeds,
     shown,
-    text,
     texts,
 )
 
 Mode = Literal["render", "plan", "stitch", "prune"]
 Blend = Literal["noise", "embedding"]
-Dtype = Literal["auto", "float32", "float16", "bfloat16"]
-Format = Literal["mp4", "webm", "av1", "prores", "gif", "webp", "apng", "frames"]
-
-MAX_SIDE = 16_384
-MOST = 1024  # frames a call, threads
 NAME_PATTERN = re.compile(r"[^\W_][\w .,=+@()-]{0,99}", re.ASCII)
-
-
-Exact = Annotated[Fraction, BeforeValidator(exact)]
-Text = Annotated[str, BeforeValidator(text)]
-Number = Annotated[float, BeforeValidator(number), Field(allow_inf_nan=False)]
-Steps = Annotated[StrictInt, Field(ge=1, le=1000)]
-Side = Annotated[StrictInt, Field(ge=8, le=MAX_SIDE)]
-Guidance = Annotated[Number, Field(ge=0, le=100)]
-Part = Annotated[Number, Field(ge=0, le=1)]
-Strength = Part
-FilePath = Annotated[Path, BeforeValidator(file_path)]
-
-
-class Frozen(BaseModel):
-    """Unknown keys are mistakes; values never change after they are read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-class EmbeddingConfig(Frozen):
-    """A word that was learned (textual inversion): its file, and how prompts spell it."""
-
-    path: FilePath
-    token: StrictStr
-
-    @field_validator("token")
-    @classmethod
-    def is_a_word(cls, token: str) -> str:
-        """It must come out of the tokenizer in one piece."""
-        if not re.fullmatch(r"[^\s,]{1,100}", token):
-            raise mistake(f"{shown(token)} is no single word")
-        return token
-
-
-class LoraConfig(Frozen):
-    """One of `model.loras`: a file of additions to the model's weights, and how much of them."""
-
-    path: FilePath | None = None
-    repository: StrictStr | None = None
-    revision: StrictStr | None = None
-    weight_name: StrictStr | None = None
-    weight: Annotated[float, BeforeValidator(lora_weight)] = 1.0
-    name: StrictStr | None = None
-
-    @property
-    def called(self) -> str:
-        """What keyframes call it: its name, else its file's, folder's or repository's."""
-        found = self.weight_name or self.path or self.repository
-        return self.name or Path(str(found)).name.removesuffix(".safetensors")
-
-    @model_validator(mode="after")
-    def has_a_source(self) -> LoraConfig:
-        """A LoRA is a file, a folder or a repository of the hub."""
-        if (self.path is None) == (self.repository is None):
-            raise mistake(
-                "give the LoRA's path (a .safetensors file or its folder) or its repository"
-                if self.path is None
-                else "path and repository exclude each other; keep one"
-            )
-        if self.revision is not None and self.repository is None:
-            raise mistake("revision goes with a repository; a file is known by its content")
-        if self.weight_name and not self.weight_name.endswith(".safetensors"):
-            raise mistake("weight_name is that of a .safetensors file; pickles can run code")
-        if not self.called:
-            raise mistake("give the LoRA a name")
-        return self
-
-
-class ControlConfig(Frozen):
-    """A ControlNet for the whole film: its folder, and the picture or pictures that it follows."""
-
-    path: FilePath
-    image: FilePath
-    scale: Annotated[Number, Field(ge=0, le=10)] = 1.0
-
-
-class ModelConfig(Frozen):
-    """`model/`: where the weights are, and what the model is used to."""
-
-    name: StrictStr
-    family: StrictStr | None = None
-    repository: StrictStr | None = None
-    revision: StrictStr | None = None
-    variant: StrictStr | None = None
-    path: FilePath | None = None
-    config: FilePath | None = None
-    vae: FilePath | None = None
-    clip_skip: Annotated[StrictInt, Field(ge=1, le=32)] | None = None
-    long_prompts: StrictBool = False
-    embeddings: tuple[EmbeddingConfig, ...] = ()
-    controlnet: ControlConfig | None = None
-    width: Side | None = None
-    height: Side | None = None
-    multiple: Annotated[StrictInt, Field(ge=1)] = 8
-    steps: Steps
-    guidance: Guidance | None = None
-    dtype: Dtype = "auto"
-    loras: tuple[LoraConfig, ...] = ()
-
-    @field_validator("loras", mode="before")
-    @classmethod
-    def are_a_list(cls, value: object) -> object:
-        """One LoRA is a list of one."""
-        if value is not None and not isinstance(value, list | tuple):
-            raise mistake("LoRAs are a list: [{path: paint.safetensors, weight: 0.8}]")
-        return value or ()
-
-    @field_validator("loras")
-    @classmethod
-    def have_names_of_their_own(cls, loras: tuple[LoraConfig, ...]) -> tuple[LoraConfig, ...]:
-        """Keyframes say which one they mean."""
-        names = [lora.called for lora in loras]
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
-            raise mistake(f"two LoRAs are called {shown(twice[0])}; give each a name of its own")
-        return loras
-
-    @model_validator(mode="after")
-    def has_a_source(self) -> ModelConfig:
-        """A model is a folder or a repository of the hub, never both and never neither."""
-        if (self.path is None) == (self.repository is None):
-            raise mistake(
-                "give model.path, a diffusers folder: model=local model.path=./my-model"
-                if self.path is None
-                else "model.path and model.repository exclude each other; keep one"
-            )
-        if self.path is not None and self.revision is not None:
-            raise mistake(
-                "model.revision goes with a repository, and a folder is known by its content; "
-                "leave it out: model=local model.path=…"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def has_the_configs_of_a_file(self) -> ModelConfig:
-        """A folder has its own configs, and no single file has variants."""
-        single = self.path is not None and self.path.suffix.lower() == ".safetensors"
-        if self.config is not None and not single:
-            raise mistake("model.config goes with a single .safetensors file in model.path")
-        if self.variant is not None and single:
-            raise mistake("model.variant chooses among a folder's files; model.path is one file")
-        return self
 
 
 class SchedulerConfig(BaseModel):
@@ -229,36 +89,6 @@ class SamplingConfig(Frozen):
         if interval and interval[0] >= interval[1]:
             raise mistake(f"{list(interval)} holds no step; give [from, to], as [0, 0.8]")
         return interval
-
-
-class OutputConfig(Frozen):
-    """`output/`: the frames' size and rate, and the video that is made of them."""
-
-    format: Format = "mp4"
-    fps: Exact = Fraction(12)
-    width: Side | None = None
-    height: Side | None = None
-    quality: Annotated[StrictInt, Field(ge=0, le=100)] = 80
-    audio: FilePath | None = None
-    chroma: Literal[420, 444] | None = None
-    repeat: int | Literal["forever"] | None = None
-
-    @field_validator("repeat", mode="before")
-    @classmethod
-    def is_a_count(cls, value: object) -> object:
-        """How often it is shown, or `forever`."""
-        whole = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST
-        if value is not None and value != "forever" and not whole:
-            raise mistake(f"a whole number from 1 to {MOST} or forever, not {shown(value)}")
-        return value
-
-    @field_validator("fps")
-    @classmethod
-    def within_reach(cls, fps: Fraction) -> Fraction:
-        """Between a slide show and the fastest screens."""
-        if not Fraction(1, 100) <= fps <= 1000:
-            raise mistake(f"{fps} frames a second; give 0.01 to 1000")
-        return fps
 
 
 class ComputeConfig(Frozen):

@@ -37,7 +37,7 @@ from render.kernels.call_arguments import (
 from render.kernels.cuda_async import instant_on
 from render.kernels.deep_cache import DeepCache
 from render.kernels.shared_prefix import Prefix
-from render.models.families import classifier_free
+from render.models.guidance import classifier_free
 from render.plan.conditioning import Branches, Mix, Text, Weights, unguided
 
 Combine = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]

@@ -22,8 +22,9 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from render.config.schema import ComputeConfig
 from render.errors import ConfigError, Mistake
 from render.models.components import LEARNS_WORDS
-from render.models.families import Family, ModelSource
-from render.models.resolve import encoder_of, read_json
+from render.models.family import Family
+from render.models.model_configs import encoder_of, read_json
+from render.models.model_source import ModelSource
 from render.models.safety import components, parts_beside
 from render.models.weight_files import WEIGHTLESS, lone_variant
 

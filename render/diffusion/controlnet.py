@@ -18,8 +18,8 @@ from diffusers.image_processor import VaeImageProcessor
 from render.diffusion.components import all_weights_there, fitting
 from render.kernels.call_arguments import index_on
 from render.kernels.memory_format import lay_out
-from render.models.families import ModelSource
 from render.models.images import known_picture
+from render.models.model_source import ModelSource
 from render.models.weight_files import lone_variant
 from render.plan.conditioning import Mix
 from render.plan.frame_plan import Recipe

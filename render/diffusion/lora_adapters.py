@@ -20,7 +20,7 @@ from torch.nn import Module
 
 from render.diffusion.lora_layers import Misfit, strengthen
 from render.errors import ConfigError, Mistake
-from render.models.families import Family
+from render.models.family import Family
 from render.models.hub_errors import of_the_hub
 from render.models.lora_files import USUAL_NAME, Lora, check_lora, purpose
 from render.models.lora_parts import parts_of

@@ -28,12 +28,14 @@ from render.kernels.fused_upsampling import merge_upsampling, transposed
 from render.kernels.memory_format import lay_out
 from render.models.components import reading_whole, skipping
 from render.models.controlnet_inputs import leaving_negatives
-from render.models.families import BESIDE, Family, ModelSource, family_of
+from render.models.family import Family
 from render.models.hub_errors import first_line, of_a_loader, of_the_hub
 from render.models.memory_budget import check_fits
-from render.models.resolve import read_json
+from render.models.model_configs import read_json
+from render.models.model_source import ModelSource
 from render.models.safety import LIBRARIES, check_index, check_model, components, folder_mistakes
 from render.models.scheduler_signatures import LATENT_DEFAULTS, METHOD_KEYS, class_mistake
+from render.models.sister_pipelines import BESIDE, family_of
 from render.plan.frame_plan import Recipe
 
 HUB_TIMEOUT_S = 10

@@ -34,11 +34,12 @@ from render.diffusion.text_encoding import (
 from render.errors import OutOfMemory
 from render.kernels.cuda_async import sent
 from render.kernels.deep_cache import DeepCache
-from render.models.families import Family
+from render.models.family import Family
 from render.models.hub_errors import first_line
 from render.models.prompt_weights import has_weights
 from render.plan.conditioning import Branches, Text, beginning, branches, steps_done
-from render.plan.frame_plan import FrameSpec, Recipe
+from render.plan.frame_plan import Recipe
+from render.timeline.spec import FrameSpec
 
 ROWS_PER_FRAME = {"noise": 3, "embedding": 2}
 """Of the usual frame: two prompts or their blend, and what guidance leads away from."""

@@ -19,7 +19,7 @@ import torch
 
 from render.diffusion.noise import slerp_weights
 from render.kernels.call_arguments import weighted_sum
-from render.timeline.timeline import FrameSpec
+from render.timeline.spec import FrameSpec
 
 REMEMBERED_ROWS = 64  # so that memory stays flat where every frame has noise of its own
 

@@ -18,9 +18,10 @@ import torch
 from PIL import Image
 
 from render.diffusion.noise import slerp
-from render.models.families import Family
+from render.models.family import Family
 from render.models.images import known_picture
-from render.plan.frame_plan import FrameSpec, Recipe
+from render.plan.frame_plan import Recipe
+from render.timeline.spec import FrameSpec
 
 
 def image_pipeline(pipeline: Any, family: Family) -> Any:

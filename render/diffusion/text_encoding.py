@@ -18,7 +18,7 @@ from render.diffusion.blended_denoiser import REMEMBERED_TEXTS
 from render.kernels.call_arguments import at, joined, row_axes, with_leaves
 from render.kernels.cpu_malloc import give_back
 from render.plan.conditioning import Branches, Text
-from render.plan.frame_plan import FrameSpec
+from render.timeline.spec import FrameSpec
 
 PLACEHOLDER = ""  # the frames' call needs a prompt; every row of it is replaced
 

@@ -27,9 +27,10 @@ from render.kernels.cuda_async import keep_steps_here, run_ahead
 from render.kernels.fused_upsampling import Phases, merge_upsampling, transposed
 from render.kernels.memory_format import multiply_as_declared
 from render.kernels.shared_prefix import SharedPrefix
-from render.models.families import Family, ModelSource
+from render.models.family import Family
 from render.models.lora_files import Lora
 from render.models.memory_budget import whole_memory
+from render.models.model_source import ModelSource
 from render.plan.conditioning import Text
 from render.plan.frame_plan import Recipe
 

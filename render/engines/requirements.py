@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-from render.config.schema import ModelConfig, RunConfig
+from render.config.model_group import ModelConfig
+from render.config.schema import RunConfig
 from render.errors import Mistake
 from render.models.resolve import Model
 from render.plan.approximations import shortcuts

@@ -21,7 +21,7 @@ from render.engines.requirements import COMPILED_CACHE
 from render.kernels.cuda_graphs import Graphed
 from render.kernels.memory_format import put_channels_last
 from render.kernels.shared_prefix import CapturedPrefix, layers_before_texts
-from render.models.families import Family
+from render.models.family import Family
 
 INDUCTOR = "inductor"
 UNET_BLOCKS = (ResnetBlock2D, Transformer2DModel, Upsample2D)

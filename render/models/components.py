@@ -13,19 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from render.config.schema import ControlConfig, ModelConfig
+from render.config.model_group import ControlConfig, ModelConfig
 from render.errors import ConfigError, Mistake
 from render.models.controlnet_inputs import control_mistakes, is_pooled, leaving_negatives
-from render.models.families import Family
+from render.models.family import Family
+from render.models.hub_cache import cached_folder
+from render.models.identity import IDENTITY_SUFFIXES, file_hash
+from render.models.model_configs import config_of, vae_factor
 from render.models.prompt_weights import reader_name
-from render.models.resolve import (
-    IDENTITY_SUFFIXES,
-    Model,
-    cached_folder,
-    config_of,
-    file_hash,
-    vae_factor,
-)
+from render.models.resolve import Model
 from render.models.safety import code_mistakes, part_mistakes
 from render.models.single_file import is_single_file, names_in, shapes_in
 

@@ -14,11 +14,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from render.config.schema import ControlConfig
+from render.config.model_group import ControlConfig
 from render.errors import ConfigError, Mistake
-from render.models.families import Family
+from render.models.family import Family
 from render.models.images import UnusableImage, read_image
-from render.models.resolve import config_of
+from render.models.model_configs import config_of
 from render.models.safety import code_mistakes, part_mistakes
 
 FOLLOWING = {"StableDiffusionPipeline", "StableDiffusionXLPipeline"}

@@ -16,12 +16,15 @@ from typing import Any
 
 import safetensors
 
-from render.config.schema import LoraConfig, ModelConfig
+from render.config.model_group import LoraConfig, ModelConfig
 from render.config.values import shown
 from render.errors import ConfigError, Mistake
-from render.models.families import Family
+from render.models.family import Family
+from render.models.hub_cache import cached_folder, resolve_commit
+from render.models.identity import file_hash
 from render.models.lora_parts import Parts, parts_mistake, parts_of
-from render.models.resolve import Model, cached_folder, config_of, file_hash, resolve_commit
+from render.models.model_configs import config_of
+from render.models.resolve import Model
 from render.models.single_file import PICKLES, broken
 
 USUAL_NAME = "pytorch_lora_weights.safetensors"  # what diffusers writes

@@ -17,10 +17,12 @@ import safetensors
 
 from render.config.schema import ComputeConfig
 from render.errors import ConfigError, Mistake
-from render.models.families import BESIDE, Family, ModelSource
-from render.models.resolve import read_json
+from render.models.family import Family
+from render.models.model_configs import read_json
+from render.models.model_source import ModelSource
 from render.models.safety import components, parts_beside
 from render.models.single_file import HELD
+from render.models.sister_pipelines import BESIDE
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 WITHOUT_VARIANT = ("model", "pytorch_model", "diffusion_pytorch_model")

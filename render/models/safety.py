@@ -15,15 +15,10 @@ from typing import Any
 
 from render.config.values import shown
 from render.errors import ConfigError, Mistake
-from render.models.families import (
-    BESIDE,
-    FAMILIES,
-    Family,
-    ModelSource,
-    family_mistake,
-    pipeline_of,
-)
-from render.models.resolve import CONFIG, config_of, encoder_of, read_json
+from render.models.families import FAMILIES
+from render.models.family import Family
+from render.models.model_configs import CONFIG, config_of, encoder_of, read_json
+from render.models.model_source import ModelSource
 from render.models.single_file import (
     MOST_HEADER_BYTES,
     PICKLES,
@@ -32,6 +27,7 @@ from render.models.single_file import (
     names_in,
     parts_held,
 )
+from render.models.sister_pipelines import BESIDE, family_mistake, pipeline_of
 from render.models.vocabulary import vocabulary_mistakes
 from render.models.weight_files import (
     STEMS,

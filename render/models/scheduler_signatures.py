@@ -12,7 +12,7 @@ from typing import Any
 
 from render.config.values import nearest
 from render.errors import Mistake
-from render.models.families import Family
+from render.models.family import Family
 from render.models.scheduler_sources import defaults, signature
 
 # Schedulers that add noise at every step: with a seed walk their frames flicker or jump.

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from render.config.values import nearest, shown
 from render.errors import Mistake
-from render.models.families import Family
+from render.models.family import Family
 from render.models.scheduler_sources import choices, defaults, method, refusal
 
 DYNAMIC = ("use_dynamic_shifting", True)

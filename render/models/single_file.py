@@ -14,10 +14,10 @@ from typing import Any
 
 import safetensors
 
-from render.config.schema import ModelConfig
+from render.config.model_group import ModelConfig
 from render.errors import ConfigError, Mistake
 from render.files.atomic import opened_regular
-from render.models.families import Family
+from render.models.family import Family
 
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
 CLIP_IN_FILES = ("cond_stage_model.", "conditioner.embedders.", "text_encoders.clip_")

@@ -9,10 +9,10 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from render.models.families import Family
+from render.models.family import Family
 
 if TYPE_CHECKING:
-    from render.plan.frame_plan import FrameSpec
+    from render.timeline.spec import FrameSpec
 
 
 Weights = tuple[tuple[str, float], ...]

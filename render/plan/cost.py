@@ -12,9 +12,10 @@ from pathlib import Path
 from render.files.atomic import HOST, write_whole
 from render.files.ownership import make_way, unsaid
 from render.files.received_json import read_memory
-from render.models.families import Family
+from render.models.family import Family
 from render.plan.conditioning import beginning, branches, calls_of, unguided
-from render.plan.frame_plan import FrameSpec, PlannedFrame, Recipe
+from render.plan.frame_plan import PlannedFrame, Recipe
+from render.timeline.spec import FrameSpec
 
 TIMINGS_NAME = "timings.json"
 UNMEASURED_BYTES_PER_PIXEL = 1.6  # a PNG of a photograph; flat pictures take less

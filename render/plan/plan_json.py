@@ -6,13 +6,16 @@ run's plan it writes plan.next.json, which the next run removes.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from render.files.atomic import write_if_changed
 from render.files.ownership import is_ours, make_way, read_head
-from render.plan.frame_plan import NEXT, FramePlan, plan_files
+from render.plan.frame_plan import FramePlan, PlannedFrame, early_entry, picture_entry
 
 TRACES = (".lock", "frames", "run.json", "render.log")
 """A folder with one of these has seen a run; the first is there before the run's plan is."""
@@ -67,3 +70,56 @@ def drop_next(folder: Path) -> None:
     for path in (folder / f"{NEXT}.json", folder / f"{NEXT}.jsonl"):
         if path.is_file() and not path.is_symlink() and is_ours(path):
             path.unlink(missing_ok=True)
+
+
+INLINE_FRAMES = 20_000  # longer plans keep their frames in a file beside plan.json
+NEXT = "plan.next"  # the plan of `mode=plan` beside the one by which frames were rendered
+READABLE = json.JSONEncoder(ensure_ascii=False)
+
+
+def plan_files(plan: FramePlan, name: str, stem: str = "plan") -> dict[str, bytes]:
+    """plan.json (and, for a long film, the file of its frames), byte-identical for equal plans.
+
+    Args:
+        name: the film's.
+        stem: the files', without suffix.
+    """
+    long = len(plan.frames) > INLINE_FRAMES
+    frames_name = f"{stem}.jsonl"
+    lines = [READABLE.encode(entry(frame)) for frame in plan.frames]
+    head = {
+        "name": name,
+        "fps": as_number(plan.fps),
+        "rate": str(plan.fps),
+        "count": len(plan.frames),
+        "digest": plan.digest,
+        "recipe": plan.recipe.entry(),
+        **({"loras": dict(plan.loras)} if plan.loras else {}),
+    }
+    frames = json.dumps(frames_name) if long else "[\n  " + ",\n  ".join(lines) + "\n ]"
+    opened = json.dumps(head, indent=1, ensure_ascii=False).removesuffix("\n}")
+    files = {f"{stem}.json": f'{opened},\n "frames": {frames}\n}}\n'.encode()}
+    return files | ({frames_name: ("\n".join(lines) + "\n").encode()} if long else {})
+
+
+def entry(frame: PlannedFrame) -> dict[str, Any]:
+    """A frame as programs read it. `negative` is a text, or texts with weights while it changes."""
+    spec = frame.spec
+    alone = len(spec.negatives) == 1
+    return {
+        "index": frame.index,
+        "time": float(frame.time),
+        "prompts": [list(pair) for pair in spec.prompts],
+        "negative": spec.negatives[0][0] if alone else [list(pair) for pair in spec.negatives],
+        "seeds": [list(pair) for pair in spec.seeds],
+        "guidance": spec.guidance,
+        **picture_entry(spec),
+        **({"early": early_entry(spec)} if spec.early else {}),
+        **({"loras": [list(pair) for pair in spec.loras]} if spec.loras else {}),
+        "digest": frame.digest,
+    }
+
+
+def as_number(value: Fraction) -> int | float:
+    """12 for 12/1, 29.97… for 30000/1001."""
+    return value.numerator if value.denominator == 1 else float(value)

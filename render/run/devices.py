@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from render.config.schema import ComputeConfig, ModelConfig
+from render.config.model_group import ModelConfig
+from render.config.schema import ComputeConfig
 from render.errors import ConfigError, Mistake
 
 CUDA_LIBRARIES = ("libcuda.so.1", "nvcuda.dll")

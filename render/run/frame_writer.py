@@ -10,10 +10,10 @@ from render.files.atomic import make_folder, sync_folder
 from render.plan.frame_plan import PlannedFrame
 from render.report.progress import Progress
 from render.report.reporter import Reporter
+from render.run.film import Film
 from render.run.frame_loop import Awaited
-from render.run.resolve import Film
-from render.store import store
-from render.store.store import State, Verdict
+from render.store import frame_png, store
+from render.store.judge import State, Verdict
 
 
 class FrameWriter:
@@ -61,7 +61,7 @@ class FrameWriter:
         came of it. In threads of their own."""
         frame, picture = come
         pixels = picture()
-        return frame, None if pixels is None else store.encoded(frame, pixels)
+        return frame, None if pixels is None else frame_png.encoded(frame, pixels)
 
     def keep(self, finished: tuple[PlannedFrame, bytes | None]) -> None:
         """Store a finished picture and show it wherever the film has it; in a thread of its own,

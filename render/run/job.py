@@ -13,19 +13,21 @@ from render.engines.requirements import keep_compiled
 from render.engines.threads import compressed_at_once
 from render.errors import FramesFailed, RenderError
 from render.plan import cost
-from render.plan.frame_plan import FrameSpec, PlannedFrame
+from render.plan.frame_plan import PlannedFrame
 from render.report.reporter import Outcome, Reporter, show_outcome, write_run_json
 from render.report.run_record import Phases, versions
 from render.run.background import behind
+from render.run.film import Film
 from render.run.frame_loop import Failure, render_frames
 from render.run.frame_writer import FrameWriter
 from render.run.kept_model import Models
-from render.run.resolve import Film, check_unchanged
+from render.run.resolve import check_unchanged
 from render.run.survey import missing_frames, survey
 from render.run.video_step import VideoStep
 from render.store import store
-from render.store.store import Verdict
+from render.store.judge import Verdict
 from render.text import plural
+from render.timeline.spec import FrameSpec
 
 if TYPE_CHECKING:
     from render.diffusion.sampler import Diffusion

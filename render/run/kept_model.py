@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from render.models.lora_files import Lora
 from render.plan.approximations import Shortcuts
 from render.plan.frame_plan import Recipe
+from render.run.film import Film
 from render.run.memory_checks import check_address_space
-from render.run.resolve import Film
 
 if TYPE_CHECKING:
     from render.diffusion.sampler import Diffusion

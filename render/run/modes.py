@@ -27,17 +27,19 @@ from render.files.atomic import BLOCK_BYTES, NO_ROOM, no_room, syncs, write_if_c
 from render.files.lock import holding, pruning, sharing
 from render.files.lock import make as make_run_folder
 from render.files.ownership import CONFIG_MARK, make_way
-from render.plan.frame_plan import plan_files, shard_of
-from render.plan.plan_json import freeze, keep_asked, shown_film
+from render.plan.frame_plan import shard_of
+from render.plan.plan_json import freeze, keep_asked, plan_files, shown_film
 from render.report.reporter import Reporter, cut_lines, reason_lines, show_plan, state_line
 from render.report.run_record import Phases
+from render.run.film import Film
 from render.run.job import Job
 from render.run.kept_model import Models
-from render.run.resolve import Film, open_film
+from render.run.resolve import open_film
 from render.run.survey import check_room, summarise, survey
 from render.run.undo import Before
-from render.store import store
-from render.store.store import State
+from render.store import frame_png, store
+from render.store.judge import State
+from render.store.prune import remove, still_unused, unused, used_digests
 from render.text import plural, size
 
 Locate = Callable[[str], str]
@@ -198,12 +200,12 @@ def prune(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> None:
         FolderBusy: a run is at work under the root.
     """
     with pruning(film.store):
-        files = store.unused(film.store, store.used_digests(film.config.root))
+        files = unused(film.store, used_digests(film.config.root))
     reporter.result(unused_lines(film.store, files))
     if files and agreed(film.config.prune, reporter):
         with pruning(film.store):  # while the question stood, a run may have begun and ended
-            files = store.still_unused(files, store.used_digests(film.config.root))
-            store.remove(files)
+            files = still_unused(files, used_digests(film.config.root))
+            remove(files)
         reporter.result([("removed", plural(len(files), "frame"))])
     store.sweep_store(film.store)
 
@@ -212,7 +214,9 @@ def unused_lines(folder: Path, files: Sequence[Path]) -> list[tuple[str, str]]:
     """How many stored frames no run uses, and each of the first ones with its text."""
     total = size(sum(file.stat().st_size for file in files))
     lines = [("unused", f"{plural(len(files), 'frame')}, {total}, in {folder}")]
-    lines += [("", f"{file.relative_to(folder)}: {store.text_of(file)}") for file in files[:LISTED]]
+    lines += [
+        ("", f"{file.relative_to(folder)}: {frame_png.text_of(file)}") for file in files[:LISTED]
+    ]
     more = len(files) - LISTED
     return lines + ([("", f"and {more:,} more")] if more > 0 else [])
 

@@ -7,13 +7,14 @@ from itertools import chain, islice
 
 from render.config.schema import RunConfig
 from render.config.values import shown
-from render.errors import Mistake
-from render.models.families import Guidance
+from render.errors import Locate, Mistake
+from render.models.guidance import Guidance
+from render.models.hub_cache import COMMIT
 from render.models.other_tools import misread
 from render.models.prompt_weights import weight_mistake, weighted_part
-from render.models.resolve import COMMIT, Model
+from render.models.resolve import Model
 from render.models.word_list import LIST_NAME, known_words, unknown_words, with_nearest
-from render.timeline.timeline import Locate, Timeline
+from render.timeline.spec import Timeline
 
 NAMED = 5  # keyframes or words that a warning names
 MOST_WARNINGS = 8  # of words

@@ -8,35 +8,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from render.config.parse import InvalidConfig, parse
-from render.config.schema import ModelConfig, OutputConfig, RunConfig
+from render.config.schema import RunConfig
 from render.engines.requirements import engine_mistakes
-from render.errors import ConfigError, EncodeError, Mistake
+from render.errors import ConfigError, Locate, Mistake
 from render.files.received_json import flaw_of
-from render.models.components import with_parts
 from render.models.controlnet_inputs import Pictures, followed_pictures, picture_warnings
-from render.models.families import FAMILIES, Family
+from render.models.identity import remember, remembered
 from render.models.images import start_images
 from render.models.lora_files import Lora, hashed, resolve_loras
-from render.models.resolve import Model, remember, remembered, resolve_model
-from render.models.safety import check_index, check_model, code_notes
-from render.models.scheduler_signatures import (
-    class_mistake,
-    kind_mistake,
-    noising_mistake,
-    option_mistakes,
-    settings,
-)
-from render.models.scheduler_values import Made, idle_mistakes, value_mistakes
-from render.plan.approximations import shortcuts
+from render.models.resolve import Model
+from render.models.scheduler_signatures import settings
+from render.plan.build import make_plan, make_recipe
 from render.plan.cost import TIMINGS_NAME
-from render.plan.frame_plan import FramePlan, Recipe, make_plan, make_recipe
+from render.plan.frame_plan import Recipe
 from render.run.devices import choose_device, choose_dtype
+from render.run.film import Film
+from render.run.film_model import HASHES_NAME, model_with_parts, sound_model
 from render.run.memory_checks import memory_mistakes, with_memory
+from render.run.model_checks import family_mistakes
 from render.run.prompt_checks import (
     negative_warnings,
     revision_warnings,
@@ -44,49 +38,14 @@ from render.run.prompt_checks import (
     weight_mistakes,
     word_warnings,
 )
-from render.run.unused_keys import fallback_warnings, unused_mistakes, usual_guidance
+from render.run.sound_checks import sound_length, sound_warnings
+from render.run.unused_keys import fallback_warnings, usual_guidance
 from render.store.store import STORE_NAME
-from render.timeline.timeline import Timeline, resolve
-from render.video import codecs
-from render.video.codecs import audio_mistake, output_mistakes
-from render.video.sound import length_warning, measured
+from render.timeline.spec import Timeline
+from render.timeline.timeline import resolve
+from render.video.codecs import output_mistakes
 
-HASHES_NAME = "models.json"
-
-Locate = Callable[[str], str]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Film:
-    """One run: what it renders, with what, and where it goes."""
-
-    config: RunConfig
-    folder: Path
-    store: Path
-    model: Model
-    device: str
-    scheduler: str
-    """Class name of the scheduler in use; `unknown` for a model that is not downloaded yet."""
-    plan: FramePlan
-    images: Mapping[str, Path]
-    """Where the pictures lie that frames start from or follow, by their digests."""
-    loras: tuple[Lora, ...] = ()
-
-    @property
-    def frames(self) -> Path:
-        """Where the run shows its frames."""
-        return self.folder / "frames"
-
-    @property
-    def output(self) -> OutputConfig:
-        """The video's settings with nothing left open."""
-        return codecs.resolved(self.config.output, self.config.timeline.loop)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of every frame, in pixels."""
-        return self.plan.recipe.width, self.plan.recipe.height
 
 
 def open_film(composed: Mapping[str, Any], variant: str, locate: Locate) -> Film:
@@ -162,33 +121,6 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     return with_warnings(film, [*remarks, *flaws, *sound_warnings(film, timeline, sound_s)])
 
 
-def sound_length(output: OutputConfig) -> float | None:
-    """Seconds of the film's sound; None without sound, or without an ffmpeg to read it.
-
-    Raises:
-        ConfigError: the file holds no sound.
-    """
-    if output.audio is None or audio_mistake(output):
-        return None
-    try:
-        seconds, wrong = measured(output.audio)
-    except EncodeError:  # there is no ffmpeg, which encoding says with its own exit code
-        return None
-    if wrong:
-        raise ConfigError([Mistake("output.audio", wrong)])
-    return seconds
-
-
-def sound_warnings(film: Film, timeline: Timeline, sound_s: float | None) -> list[str]:
-    """That the sound is shorter or longer than the film, where it is."""
-    audio, fps = film.config.output.audio, film.plan.fps
-    if audio is None or sound_s is None:
-        return []
-    opens = not timeline.loop and not timeline.open and len(film.plan.frames) > 1
-    told = length_warning(audio, sound_s, len(film.plan.frames), fps, opens)
-    return [told] if told else []
-
-
 def with_warnings(film: Film, more: Sequence[str]) -> Film:
     """The film with more that its plan warns of, each once."""
     warnings = tuple(dict.fromkeys((*film.plan.warnings, *more)))
@@ -206,22 +138,6 @@ def link_mistakes(root: Path, folder: Path) -> list[Mistake]:
         for path in sorted(set(below) - {root})
         if path.is_symlink()
     ]
-
-
-def sound_model(written: ModelConfig, known: dict[str, Any]) -> Model:
-    """The config's model; a folder is looked through before anything of it is loaded."""
-    model = model_with_parts(written, known)
-    if model.source.folder:
-        check_model(model.source, model.source.folder)
-        model = replace(model, notes=(*model.notes, *code_notes(model.source.folder)))
-    elif model.tokenizer:
-        check_index(model.tokenizer.parent / "model_index.json")
-    return model
-
-
-def model_with_parts(written: ModelConfig, known: dict[str, Any]) -> Model:
-    """The config's model with its parts, by what lies in its files now."""
-    return with_parts(resolve_model(written, known, Path()), written, known, Path())
 
 
 def check_unchanged(film: Film) -> None:
@@ -252,100 +168,6 @@ def written_timeline(
     return resolve(
         config.timeline, config.sampling, config.output.fps, guidance, locate, images, loras
     )
-
-
-def family_mistakes(config: RunConfig, model: Model, locate: Locate) -> list[Mistake]:
-    """What a config asks of a model that makes no sense in its family."""
-    family, found = model.family, []
-    if config.sampling.blend == "embedding" and not family.lined_up:
-        what = (
-            f"texts have lengths of their own in {family.pipeline}, so there is nothing half way "
-            "between two embeddings; use sampling.blend=noise"
-        )
-        found.append(Mistake("sampling.blend", what))
-    guidance = family.guidance
-    if not guidance.negatives:
-        what = "this model was distilled and leads away from nothing; leave negatives out"
-        found += [Mistake(path, what) for path in written_at(config, "negative", locate)]
-    if not guidance.negatives and guidance.argument is None:
-        what = "this model takes no guidance; leave it out"
-        found += [Mistake(path, what) for path in written_at(config, "guidance", locate)]
-    class_name = config.scheduler.class_name or model.scheduler
-    found += unused_mistakes(config, model)
-    found += scheduler_mistakes(config, model)
-    found += shortcut_mistakes(config, family)
-    return found + image_mistakes(config, class_name, family, locate)
-
-
-def scheduler_mistakes(config: RunConfig, model: Model) -> list[Mistake]:
-    """A scheduler that can't serve this model, or settings that its class refuses or that change
-    nothing."""
-    written, folder = config.scheduler, model.source.folder
-    class_name = written.class_name or model.scheduler
-    if class_name is None:
-        return []
-    if wrong := class_mistake(class_name):
-        own = f"{folder}/model_index.json" if folder else "scheduler"
-        return [Mistake("scheduler.class" if written.class_name else own, wrong)]
-    if option_mistakes(class_name, written.options):
-        return []  # told with the recipe
-    own_json, options = model.scheduler_config, written.options
-    if written.class_name or options:
-        wrong = kind_mistake(class_name, {**own_json, **options}, model.family)
-        if wrong:
-            return [Mistake("scheduler", wrong)]
-    made = Made(
-        class_name,
-        settings(class_name, model.scheduler, own_json, options, model.family),
-        options,
-        written.steps or config.model.steps,
-        model.family,
-        f"{folder}/scheduler/scheduler_config.json" if folder and not written.class_name else "",
-        model.scheduler is not None,
-    )
-    return [*value_mistakes(made), *idle_mistakes(made)]
-
-
-def shortcut_mistakes(config: RunConfig, family: Family) -> list[Mistake]:
-    """Keys of `sampling` that would save nothing, or can't be followed."""
-    taken, found = shortcuts(config.sampling), []
-    control = config.model.controlnet
-    if taken.deep_cache > 1 and (family.denoiser != "unet" or control):
-        why = "a ControlNet adds to the layers between" if control else "this model has no U-Net"
-        found.append(Mistake("sampling.deep_cache", f"{why}; leave it out"))
-    if config.sampling.guidance_interval and not family.guidance.negatives:
-        what = "this model leads away from nothing, so there is no row to save; leave it out"
-        found.append(Mistake("sampling.guidance_interval", what))
-    if taken.anchors and control and control.image.is_dir():
-        what = (
-            "each frame follows a picture of its own, which no anchor has; use sampling.anchors=0"
-        )
-        found.append(Mistake("sampling.anchors", what))
-    return found
-
-
-def image_mistakes(
-    config: RunConfig, scheduler: str | None, family: Family, locate: Locate
-) -> list[Mistake]:
-    """Pictures to start from where the family or the scheduler knows nothing of them."""
-    frames = config.timeline.keyframes.items()
-    places = [locate(f"timeline.keyframes.{name}.image") for name, k in frames if k.image]
-    if places and family.from_image is None:
-        served = ", ".join(sorted(f.pipeline for f in FAMILIES.values() if f.from_image))
-        what = f"{family.pipeline} starts from no image; leave it out, or use a model of {served}"
-        return [Mistake(place, what) for place in places]
-    if places and config.compute.offload != "none":
-        what = "start images need the autoencoder whole and in place; use compute.offload=none"
-        return [Mistake("compute.offload", what)]
-    wrong = noising_mistake(scheduler, family) if places and scheduler else None
-    return [Mistake("scheduler", wrong)] if wrong else []
-
-
-def written_at(config: RunConfig, key: str, locate: Locate) -> list[str]:
-    """Where a config gives the sampling or a keyframe a value."""
-    frames = config.timeline.keyframes.items()
-    inside = [locate(f"timeline.keyframes.{name}.{key}") for name, k in frames if getattr(k, key)]
-    return ([f"sampling.{key}"] if getattr(config.sampling, key) else []) + inside
 
 
 def planned(

@@ -14,10 +14,10 @@ from render.models.token_limits import CutPrompt, cut_prompts
 from render.plan import cost
 from render.plan.frame_plan import PlannedFrame
 from render.report.reporter import PlanSummary
+from render.run.film import Film
 from render.run.frame_loop import distinct
-from render.run.resolve import Film
-from render.store import store
-from render.store.store import FROM_THE_STORE, State, Verdict
+from render.store import judge, store
+from render.store.judge import FROM_THE_STORE, State, Verdict
 from render.video.codecs import video_bytes
 
 NAMED = 4  # frames that a reason names
@@ -29,7 +29,7 @@ def survey(film: Film, frames: Sequence[PlannedFrame]) -> list[Verdict]:
     for folder in (film.folder, film.frames):
         if folder.is_dir():
             sweep(folder)
-    return store.judge_all(frames, film.store, film.frames, film.size)
+    return judge.judge_all(frames, film.store, film.frames, film.size)
 
 
 def missing_frames(verdicts: Sequence[Verdict]) -> list[PlannedFrame]:

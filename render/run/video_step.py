@@ -22,7 +22,7 @@ from render.report.run_record import (
     video_record,
     videos_made,
 )
-from render.run.resolve import Film
+from render.run.film import Film
 from render.store import store
 from render.video.codecs import Size, video_digest
 from render.video.contact_sheet import contact_sheet, shows_plan

@@ -6,7 +6,8 @@ import math
 from fractions import Fraction
 
 from render.timeline.easing import eased
-from render.timeline.timeline import FrameSpec, Timeline, values_at, way_at
+from render.timeline.interpolation import values_at, way_at
+from render.timeline.spec import FrameSpec, Timeline
 
 
 def held(timeline: Timeline, time: Fraction, fps: Fraction, every: int) -> Fraction:

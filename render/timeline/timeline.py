@@ -1,16 +1,9 @@
-"""The timeline: keyframes as resolved values on a rational time axis, and the values in between.
-
-`resolve` turns what a person wrote into a `Timeline`; `values_at` answers what the film shows at a
-time; `frame_times` says when there is a frame. Times are `Fraction`s of seconds, so 24 fps hits
-every frame of 12 fps exactly.
-"""
+"""What a person wrote, made into a `Timeline`: keyframes with nothing left out."""
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -18,60 +11,13 @@ from typing import TypeVar
 
 from render.config.schema import KeyframeConfig, SamplingConfig, TimelineConfig
 from render.config.values import Moment, shown
-from render.errors import ConfigError, Mistake
-from render.timeline.easing import Bezier, eased
+from render.errors import ConfigError, Locate, Mistake
+from render.timeline.spec import FrameSpec, Keyframe, Timeline
 
 MAX_FRAMES = 1_000_000
 USUAL_STRENGTH = 0.6  # of keyframes with an image, before the first that gives one
 
 Key = TypeVar("Key", str, int)
-Locate = Callable[[str], str]
-
-
-@dataclass(frozen=True, slots=True)
-class FrameSpec:
-    """What one frame shows. Weights are above zero and sum to 1 (within 1e-9), in the order of the
-    timeline. Two frames with equal specs and equal recipes are one picture."""
-
-    prompts: tuple[tuple[str, float], ...]
-    negatives: tuple[tuple[str, float], ...]
-    seeds: tuple[tuple[int, float], ...]
-    guidance: float
-    images: tuple[tuple[str, float], ...] = ()
-    """Pictures to start from, by their digests."""
-    strength: float = 1.0
-    """How far from them it goes: 0 is the pictures, 1 knows nothing of them."""
-    loras: tuple[tuple[str, float], ...] = ()
-    """The weights of the model's LoRAs by name; one of weight 0 is not there at all."""
-    control: str = ""
-    """The picture that a ControlNet follows, by its digest."""
-    early: tuple[tuple[FrameSpec, float], ...] = ()
-    """Anchors whose early predictions the frame takes in place of its own, by their weights."""
-
-    @property
-    def start(self) -> tuple[tuple[str, float], ...]:
-        """The pictures that show in the frame."""
-        return self.images if self.strength < 1 else ()
-
-
-@dataclass(frozen=True, slots=True)
-class Keyframe:
-    """A keyframe with nothing left out. `time` in seconds; `ease` shapes the way to the next."""
-
-    time: Fraction
-    values: FrameSpec
-    ease: str | Bezier
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """Keyframes in order, the first at 0; `duration` in seconds."""
-
-    keyframes: tuple[Keyframe, ...]
-    duration: Fraction
-    loop: bool
-    open: bool = False
-    """Without the frame that stands at its end."""
 
 
 def resolve(
@@ -226,84 +172,3 @@ def normalised(weights: Mapping[Key, float]) -> tuple[tuple[Key, float], ...]:
     total = math.fsum(weights.values())
     shares = ((key, round(weight / total, 12)) for key, weight in weights.items())
     return tuple((key, share) for key, share in shares if share > 0)
-
-
-def frame_times(timeline: Timeline, fps: Fraction) -> list[Fraction]:
-    """k/fps for k = 0 … round(T·fps); a loop's last frame is its first and is not repeated, and a
-    film with an open end leaves its last frame out."""
-    last = round(timeline.duration * fps)
-    leaves_out = timeline.loop or timeline.open
-    return [Fraction(k) / fps for k in range(max(last, 1) if leaves_out else last + 1)]
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """From one keyframe to the next, which stands at `until` seconds."""
-
-    start: Keyframe
-    end: Keyframe
-    until: Fraction
-
-
-def way_at(timeline: Timeline, time: Fraction) -> Way | None:
-    """The way that begins at or before `time`; None behind the last keyframe of a film that is no
-    loop, in which the last leads back to the first."""
-    frames = timeline.keyframes
-    place = bisect_right(frames, time, key=lambda frame: frame.time) - 1
-    if place + 1 < len(frames):
-        return Way(frames[place], frames[place + 1], frames[place + 1].time)
-    return Way(frames[place], frames[0], timeline.duration) if timeline.loop else None
-
-
-def values_at(timeline: Timeline, time: Fraction) -> FrameSpec:
-    """The values at `time` seconds: a keyframe's own at its time, in between eased towards the
-    next; behind the last one its values stay, or in a loop lead back to the first."""
-    way = way_at(timeline, time)
-    if way is None:
-        return timeline.keyframes[-1].values
-    start, end = way.start, way.end
-    progress = eased(start.ease, float((time - start.time) / (way.until - start.time)))
-    return start.values if progress == 0 else between(start.values, end.values, progress)
-
-
-def between(start: FrameSpec, end: FrameSpec, progress: float) -> FrameSpec:
-    """The weights of all texts and seeds on their way from `start` to `end`.
-
-    A picture on one side only stays, and the strength goes to 1 on the other, where none shows.
-    """
-    if start == end or progress >= 1:
-        return end
-    return FrameSpec(
-        mixed(start.prompts, end.prompts, progress),
-        mixed(start.negatives, end.negatives, progress),
-        mixed(start.seeds, end.seeds, progress),
-        round((1 - progress) * start.guidance + progress * end.guidance, 9),
-        mixed(start.images or end.images, end.images or start.images, progress),
-        round((1 - progress) * start.strength + progress * end.strength, 9),
-        faded(start.loras, end.loras, progress),
-    )
-
-
-def faded(
-    start: tuple[tuple[str, float], ...], end: tuple[tuple[str, float], ...], progress: float
-) -> tuple[tuple[str, float], ...]:
-    """The weights of LoRAs on their way; where one is not named, its weight is 0."""
-    before, after = dict(start), dict(end)
-    weights = {
-        name: round((1 - progress) * before.get(name, 0.0) + progress * after.get(name, 0.0), 9)
-        for name in {**before, **after}
-    }
-    return tuple((name, weight) for name, weight in weights.items() if weight != 0)
-
-
-def mixed(
-    start: tuple[tuple[Key, float], ...], end: tuple[tuple[Key, float], ...], progress: float
-) -> tuple[tuple[Key, float], ...]:
-    """(1−p)·start + p·end; twelve decimals, so that a digest never hangs on a last bit."""
-    if start == end:
-        return start
-    weights: dict[Key, float] = {}
-    for side, share in ((start, 1 - progress), (end, progress)):
-        for key, weight in side:
-            weights[key] = weights.get(key, 0.0) + share * weight
-    return tuple((key, w) for key, weight in weights.items() if (w := round(weight, 12)) > 0)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from render.config.schema import OutputConfig
+from render.config.output_group import OutputConfig
 from render.errors import Mistake
 
 ENCODER_VERSION = 2  # raised by hand when the same frames and settings give another video

@@ -18,8 +18,9 @@ from PIL import Image, ImageDraw, PngImagePlugin
 from render.errors import EncodeError, unread_frame
 from render.files.atomic import write_whole
 from render.files.ownership import SHEET_MARK, read_head
-from render.plan.frame_plan import FrameSpec, PlannedFrame
+from render.plan.frame_plan import PlannedFrame
 from render.text import differing, one_line, plural
+from render.timeline.spec import FrameSpec
 from render.video.lettering import Letters, cut, fitted, letters_for, line_height
 
 MOST_FRAMES = 72  # six seconds at 12 a second

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image, ImageSequence
 
-from render.config.schema import OutputConfig
+from render.config.output_group import OutputConfig
 from render.errors import DamagedFrame, DiskFull, EncodeError, RenderError, unread_frame
 from render.files.atomic import NO_ROOM, no_room, replacing
 from render.files.temporary import sweep

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from render.config.schema import OutputConfig, SamplingConfig
+from render.config.output_group import OutputConfig
+from render.config.schema import SamplingConfig
 from render.plan.approximations import PRESETS, Shortcuts
 from render.video.codecs import CODECS, Size, suffix
 

@@ -8,10 +8,10 @@ import yaml
 from render.cli.config_folders import GROUPS
 from render.config.parse import parse
 from render.models.families import FAMILIES
-from render.models.resolve import COMMIT
+from render.models.hub_cache import COMMIT
 from render.models.scheduler_signatures import option_mistakes, signature
 from render.run.resolve import written_timeline
-from render.timeline.timeline import frame_times, values_at
+from render.timeline.interpolation import frame_times, values_at
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 SMALLER = {"sd14": 512, "sd15": 512, "sd21": 768, "sd_turbo": 512, "sdxl_turbo": 512}

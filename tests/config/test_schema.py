@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from films import composed
 
+from render.config.fields import MAX_SIDE
 from render.config.parse import parse
-from render.config.schema import MAX_SIDE
 from render.errors import ConfigError
 
 

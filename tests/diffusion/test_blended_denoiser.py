@@ -5,9 +5,10 @@ import torch
 
 from render.diffusion.blended_denoiser import BlendedDenoiser, Evaluations, combined
 from render.kernels.call_arguments import LISTED, row_axes, with_leaves
-from render.models.families import STABLE_DIFFUSION, beyond_the_prompt, classifier_free, length_kept
+from render.models.families import STABLE_DIFFUSION
+from render.models.guidance import beyond_the_prompt, classifier_free, length_kept
 from render.plan.conditioning import Text, branches
-from render.plan.frame_plan import FrameSpec
+from render.timeline.spec import FrameSpec
 
 STATE = frozenset({"sample", "timestep"})
 TEXTS = {"": 1.0, "a": 2.0, "b": 5.0, "c": -3.0}

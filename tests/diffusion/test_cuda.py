@@ -15,7 +15,7 @@ from render.engines.open_model import open_diffusion
 from render.engines.torch_compile import compile_networks
 from render.kernels.cuda_graphs import Graphed
 from render.kernels.fused_upsampling import Phases, merge_upsampling
-from render.models.families import ModelSource
+from render.models.model_source import ModelSource
 from render.plan.frame_plan import PlannedFrame, Recipe
 from render.run.frame_loop import render_frames
 

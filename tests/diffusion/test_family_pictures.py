@@ -13,11 +13,13 @@ from tiny_families import BUILDERS, SIDE, SIDES
 
 from render.diffusion.shared_predictions import FirstRows
 from render.engines.open_model import open_diffusion
-from render.models.families import FAMILIES, ModelSource
+from render.models.families import FAMILIES
+from render.models.model_source import ModelSource
 from render.plan.approximations import Shortcuts
 from render.plan.conditioning import evaluations, rows
 from render.plan.cost import planned_rows
-from render.plan.frame_plan import FrameSpec, PlannedFrame, Recipe
+from render.plan.frame_plan import PlannedFrame, Recipe
+from render.timeline.spec import FrameSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore:`FluxPosEmbed`:FutureWarning")  # by Chroma
 

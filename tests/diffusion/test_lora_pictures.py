@@ -20,9 +20,11 @@ from tiny_models import SIDE as SD_SIDE
 
 from render.engines.open_model import open_diffusion
 from render.errors import ConfigError
-from render.models.families import FAMILIES, ModelSource
+from render.models.families import FAMILIES
 from render.models.lora_files import Lora
-from render.plan.frame_plan import FrameSpec, Recipe
+from render.models.model_source import ModelSource
+from render.plan.frame_plan import Recipe
+from render.timeline.spec import FrameSpec
 
 CASTLE, FOREST = "a red castle at night", "a green forest with many little birds"
 STEPS, SCALE = 3, 3.0

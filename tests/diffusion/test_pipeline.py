@@ -15,7 +15,7 @@ from tiny_models import BETAS, SIDE, save_tiny_sd1, tiny_denoiser
 
 from render.diffusion.pipeline import check_device, hub_folder, load_pipeline, make_scheduler
 from render.errors import ConfigError
-from render.models.families import ModelSource
+from render.models.model_source import ModelSource
 from render.models.safety import check_folder
 from render.plan.frame_plan import Recipe
 

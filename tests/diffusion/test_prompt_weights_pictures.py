@@ -9,8 +9,9 @@ import torch
 from pictures import difference, render
 
 from render.engines.open_model import open_diffusion
-from render.models.families import ModelSource
-from render.plan.frame_plan import FrameSpec, Recipe
+from render.models.model_source import ModelSource
+from render.plan.frame_plan import Recipe
+from render.timeline.spec import FrameSpec
 
 SIDE, STEPS, SCALE = 16, 3, 3.0
 VISIBLE = 8  # of 255

@@ -16,10 +16,12 @@ from render.diffusion.sampler import Diffusion, rounded
 from render.diffusion.shared_predictions import REMEMBERED_ROWS, FirstRows
 from render.engines.open_model import fill_gpu, open_diffusion
 from render.errors import ConfigError, NonFiniteFrames, OutOfMemory
-from render.models.families import FAMILIES, STABLE_DIFFUSION, ModelSource
+from render.models.families import FAMILIES, STABLE_DIFFUSION
+from render.models.model_source import ModelSource
 from render.plan.conditioning import evaluations, rows
 from render.plan.cost import planned_rows
-from render.plan.frame_plan import FrameSpec, PlannedFrame, Recipe
+from render.plan.frame_plan import PlannedFrame, Recipe
+from render.timeline.spec import FrameSpec
 
 # diffusers hands tensors to numpy in ways that numpy 2 asks torch to change
 

@@ -18,10 +18,11 @@ from render.diffusion.shared_predictions import FirstRows
 from render.diffusion.start_images import strength_for
 from render.engines.open_model import open_diffusion
 from render.errors import ConfigError
-from render.models.families import ModelSource
+from render.models.model_source import ModelSource
 from render.plan.conditioning import calls_of, rows, steps_done
 from render.plan.cost import planned_rows
-from render.plan.frame_plan import FrameSpec, PlannedFrame, Recipe
+from render.plan.frame_plan import PlannedFrame, Recipe
+from render.timeline.spec import FrameSpec
 from training.storybook.painter import paint
 from training.storybook.scene import Scene
 

@@ -14,10 +14,11 @@ from tiny_loras import save_tiny_lora
 
 from render.diffusion.text_encoding import Placeholder, texts_of
 from render.engines.open_model import open_diffusion
-from render.models.families import ModelSource
 from render.models.lora_files import Lora
+from render.models.model_source import ModelSource
 from render.plan.conditioning import Text
-from render.plan.frame_plan import FrameSpec, Recipe
+from render.plan.frame_plan import Recipe
+from render.timeline.spec import FrameSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore:`FluxPosEmbed`:FutureWarning")  # by Chroma
 

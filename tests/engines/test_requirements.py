@@ -15,7 +15,8 @@ from diffusers.models.attention_processor import AttnProcessor2_0
 from films import composed
 from tiny_models import SIDE
 
-from render.config.schema import ComputeConfig, ModelConfig
+from render.config.model_group import ModelConfig
+from render.config.schema import ComputeConfig
 from render.diffusion.text_encoding import PLACEHOLDER
 from render.engines import requirements
 from render.engines.open_model import open_diffusion, start_engine
@@ -38,10 +39,12 @@ from render.engines.torch_compile import cast_for_decoding, compile_networks
 from render.errors import ConfigError
 from render.kernels.cpu_chunked_attention import ChunkedAttention
 from render.kernels.cuda_graphs import Graphed
-from render.models.families import FAMILIES, ModelSource
+from render.models.families import FAMILIES
+from render.models.model_source import ModelSource
 from render.plan.conditioning import Text
-from render.plan.frame_plan import FrameSpec, Recipe
+from render.plan.frame_plan import Recipe
 from render.run.resolve import open_film
+from render.timeline.spec import FrameSpec
 
 
 @pytest.fixture

@@ -15,7 +15,9 @@ from omegaconf import OmegaConf
 from render.cli.compose import TimelineSource, foreseen, plain_config
 from render.config.parse import parse
 from render.errors import ConfigError, Mistake
-from render.timeline.timeline import Timeline, resolve, values_at
+from render.timeline.interpolation import values_at
+from render.timeline.spec import Timeline
+from render.timeline.timeline import resolve
 
 AROUND = {
     "name": "film",

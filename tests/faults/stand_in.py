@@ -70,7 +70,7 @@ def texts_of(spec) -> set[str]:
 
 def picture(spec, width: int, height: int, blocks: int = 1) -> np.ndarray:
     """What stands for a frame's picture, uint8 (height, width, 3)."""
-    from render.store.store import spec_json
+    from render.store.frame_png import spec_json
 
     return noise(json.loads(spec_json(spec)), width, height, blocks)
 

@@ -22,7 +22,7 @@ from render.kernels.cpu_chunked_attention import (
     use_chunks,
     use_whole,
 )
-from render.models.families import ModelSource
+from render.models.model_source import ModelSource
 from render.plan.frame_plan import Recipe
 
 

@@ -11,7 +11,7 @@ from render.config.schema import ComputeConfig
 from render.engines.open_model import open_diffusion
 from render.kernels.cpu_inplace_resnet import is_plain, write_in_place
 from render.kernels.memory_format import put_channels_last
-from render.models.families import ModelSource
+from render.models.model_source import ModelSource
 from render.plan.frame_plan import Recipe
 
 PLAIN = {

@@ -18,7 +18,7 @@ from render.kernels.cpu_onednn_linear import (
     is_plain,
     use_onednn,
 )
-from render.models.families import ModelSource
+from render.models.model_source import ModelSource
 from render.plan.frame_plan import Recipe
 
 PACKED = PackedLinear | PackedGEGLU

@@ -25,9 +25,10 @@ from render.kernels.cpu_winograd import (
     use_tiles,
 )
 from render.kernels.fused_upsampling import keeps_size, merge_layers, transposed
-from render.models.families import ModelSource
 from render.models.lora_files import Lora
-from render.plan.frame_plan import FrameSpec, Recipe
+from render.models.model_source import ModelSource
+from render.plan.frame_plan import Recipe
+from render.timeline.spec import FrameSpec
 
 KINDS = {
     "down_block_types": ("DownEncoderBlock2D",) * 2,

@@ -10,8 +10,8 @@ from tiny_models import SIDE, assert_predicts_the_same, tiny_denoiser
 from render.config.schema import ComputeConfig
 from render.engines.open_model import open_diffusion
 from render.kernels.fused_upsampling import Phases, doubles_everywhere, merge_layers, transposed
-from render.models.families import ModelSource
 from render.models.lora_files import Lora
+from render.models.model_source import ModelSource
 from render.plan.frame_plan import Recipe
 
 

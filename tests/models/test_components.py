@@ -17,9 +17,9 @@ from render.engines.open_model import open_diffusion
 from render.errors import ConfigError
 from render.models.components import LEARNS_WORDS, SKIPS_CLIP
 from render.models.families import FAMILIES
-from render.plan.frame_plan import FrameSpec
 from render.run.resolve import open_film
 from render.run.survey import cut_texts
+from render.timeline.spec import FrameSpec
 
 CASTLE, CAT = "a red castle at night", "a photo of <cat> at night"
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -19,10 +19,11 @@ from render.diffusion.controlnet import load_residuals
 from render.engines.open_model import open_diffusion
 from render.errors import ConfigError
 from render.kernels.cpu_chunked_attention import ChunkedAttention
-from render.models.families import ModelSource
+from render.models.model_source import ModelSource
 from render.plan.conditioning import rows
-from render.plan.frame_plan import FrameSpec, Recipe
+from render.plan.frame_plan import Recipe
 from render.run.resolve import open_film
+from render.timeline.spec import FrameSpec
 
 CASTLE, FOREST = "a red castle at night", "a green forest with many little birds"
 STEPS, SCALE, STRENGTH = 4, 3.0, 0.8

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render.models.families import FAMILIES, STABLE_DIFFUSION, ModelSource, family_mistake
+from render.models.families import FAMILIES, STABLE_DIFFUSION
+from render.models.model_source import ModelSource
+from render.models.sister_pipelines import family_mistake
 from render.plan.conditioning import TWO_STAGE, branches, evaluations, rows
-from render.plan.frame_plan import FrameSpec
+from render.timeline.spec import FrameSpec
 
 # diffusers hands tensors to numpy in ways that numpy 2 asks torch to change
 

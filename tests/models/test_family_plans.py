@@ -11,10 +11,12 @@ from films import composed
 from safetensors.numpy import save_file
 from tiny_families import BUILDERS
 
-from render.config.schema import ModelConfig
+from render.config.model_group import ModelConfig
 from render.errors import ConfigError
-from render.models.families import FAMILIES, Reader
-from render.models.resolve import native_size, resolve_model, vae_factor
+from render.models.families import FAMILIES
+from render.models.family import Reader
+from render.models.model_configs import native_size, vae_factor
+from render.models.resolve import resolve_model
 from render.models.scheduler_signatures import kind_mistake
 from render.run.resolve import open_film
 from render.run.survey import cut_texts

@@ -12,7 +12,8 @@ from command_line import same_pictures
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from render.models.families import FAMILIES, SISTERS, family_mistake
+from render.models.families import FAMILIES
+from render.models.sister_pipelines import SISTERS, family_mistake
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

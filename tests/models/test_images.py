@@ -19,10 +19,13 @@ from render.config.schema import SamplingConfig, TimelineConfig
 from render.errors import ConfigError
 from render.models.families import FAMILIES
 from render.models.images import UnusableImage, fitted, known_picture, read_image
-from render.plan.frame_plan import plan_files
-from render.run.resolve import image_mistakes, open_film
-from render.store.store import changed_fields, spec_json
-from render.timeline.timeline import USUAL_STRENGTH, resolve, values_at
+from render.plan.plan_json import plan_files
+from render.run.model_checks import image_mistakes
+from render.run.resolve import open_film
+from render.store.frame_png import spec_json
+from render.store.judge import changed_fields
+from render.timeline.interpolation import values_at
+from render.timeline.timeline import USUAL_STRENGTH, resolve
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 

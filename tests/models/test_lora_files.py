@@ -10,7 +10,7 @@ from command_line import same_pictures
 from films import composed, write_model
 from safetensors.numpy import save_file
 
-from render.config.schema import ModelConfig
+from render.config.model_group import ModelConfig
 from render.errors import ConfigError
 from render.run.resolve import open_film
 

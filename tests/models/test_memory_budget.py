@@ -13,8 +13,9 @@ from render.diffusion.components import assembled
 from render.diffusion.pipeline import load_pipeline
 from render.errors import ConfigError
 from render.models import memory_budget
-from render.models.families import FAMILIES, ModelSource
+from render.models.families import FAMILIES
 from render.models.memory_budget import UNTOLD, check_fits, free_memory, weight_counts, whole_memory
+from render.models.model_source import ModelSource
 from render.plan.frame_plan import Recipe
 
 SD = FAMILIES["StableDiffusionPipeline"]

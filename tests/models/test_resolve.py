@@ -7,10 +7,11 @@ import shutil
 import pytest
 from films import SIDE, write_model
 
-from render.config.schema import ModelConfig
+from render.config.model_group import ModelConfig
 from render.errors import ConfigError
-from render.models import resolve
-from render.models.resolve import remember, remembered, resolve_model
+from render.models import identity as hashing
+from render.models.identity import remember, remembered
+from render.models.resolve import resolve_model
 
 COMMIT = "133a221b8aa7292a167afc5127cb63fb5005638b"
 
@@ -121,16 +122,16 @@ def test_a_variant_is_another_model(folder, cache):
 @pytest.fixture
 def hashings(folder, monkeypatch):
     """The big file of the folder, and the inodes of the files that are read for a hash."""
-    monkeypatch.setattr(resolve, "REMEMBERED_BYTES", 4096)
+    monkeypatch.setattr(hashing, "REMEMBERED_BYTES", 4096)
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(b"w" * 5000)
-    read, real = [], resolve.hashlib.file_digest
+    read, real = [], hashing.hashlib.file_digest
 
     def counted(stream, name):
         read.append(os.fstat(stream.fileno()).st_ino)
         return real(stream, name)
 
-    monkeypatch.setattr(resolve.hashlib, "file_digest", counted)
+    monkeypatch.setattr(hashing.hashlib, "file_digest", counted)
     return weights, read
 
 
@@ -170,13 +171,13 @@ def test_a_file_of_the_same_time_and_size_is_hashed_again_if_it_is_another(folde
 
 
 def test_a_file_that_is_being_written_is_told(folder, hashings, monkeypatch):
-    real = resolve.hashlib.file_digest
+    real = hashing.hashlib.file_digest
 
     def written_meanwhile(stream, name):
         hashings[0].write_bytes(b"v" * 5001)
         return real(stream, name)
 
-    monkeypatch.setattr(resolve.hashlib, "file_digest", written_meanwhile)
+    monkeypatch.setattr(hashing.hashlib, "file_digest", written_meanwhile)
     assert "can't be read (it is being written)" in refusal(written(folder), folder)
 
 

@@ -15,16 +15,18 @@ from tiny_families import SIDE as FAMILY_SIDE
 from tiny_families import SIDES
 from tiny_models import BETAS, SIDE
 
-from render.config.schema import ModelConfig
+from render.config.model_group import ModelConfig
 from render.diffusion.pipeline import make_scheduler
 from render.engines.open_model import open_diffusion
 from render.errors import ConfigError
-from render.models.families import FAMILIES, ModelSource
+from render.models.families import FAMILIES
+from render.models.model_source import ModelSource
 from render.models.resolve import resolve_model
 from render.models.scheduler_signatures import ELSEWHERE, FLOW, NOISE, PACKAGES, filled_in, settings
-from render.plan.frame_plan import FrameSpec, Recipe
+from render.plan.frame_plan import Recipe
 from render.run.resolve import open_film
 from render.run.survey import missing_frames, summarise, survey
+from render.timeline.spec import FrameSpec
 
 FLOW_SIGMAS = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 FLOW_TOO = sorted(name for name in NOISE if "use_flow_sigmas" in settings(

@@ -16,8 +16,8 @@ from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from render.engines.open_model import open_diffusion
 from render.errors import ConfigError
-from render.plan.frame_plan import FrameSpec
 from render.run.resolve import open_film
+from render.timeline.spec import FrameSpec
 
 CASTLE = "a red castle at night"
 

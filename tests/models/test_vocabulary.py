@@ -11,7 +11,7 @@ from films import write_model
 from safetensors.numpy import save_file
 
 from render.errors import ConfigError
-from render.models.families import ModelSource
+from render.models.model_source import ModelSource
 from render.models.safety import check_folder, check_model
 from render.models.vocabulary import vocabulary_mistakes
 

@@ -17,13 +17,16 @@ from render.config.schema import SamplingConfig
 from render.diffusion.noise import slerp_weights, starting_noise
 from render.engines.open_model import open_diffusion
 from render.errors import ConfigError
-from render.models.families import STABLE_DIFFUSION, ModelSource
+from render.models.families import STABLE_DIFFUSION
+from render.models.model_source import ModelSource
 from render.plan.approximations import NONE, PRESETS, Shortcuts, shortcuts
+from render.plan.build import make_plan
 from render.plan.cost import planned_rows
-from render.plan.frame_plan import FrameSpec, PlannedFrame, Recipe, make_plan
+from render.plan.frame_plan import PlannedFrame, Recipe
 from render.run.resolve import open_film
+from render.timeline.interpolation import values_at
 from render.timeline.keyframe_anchors import early, held
-from render.timeline.timeline import Keyframe, Timeline, values_at
+from render.timeline.spec import FrameSpec, Keyframe, Timeline
 
 STEPS = 6
 DDIM = "DDIMScheduler"

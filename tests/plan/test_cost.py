@@ -17,7 +17,8 @@ from render.plan.cost import (
     remember_timing,
     seconds_for,
 )
-from render.plan.frame_plan import FrameSpec, PlannedFrame, Recipe
+from render.plan.frame_plan import PlannedFrame, Recipe
+from render.timeline.spec import FrameSpec
 
 RECIPE = Recipe("tiny", "model", {}, 10, 100, 50, "float32", "noise")
 TIMING = Timing(seconds_per_row=0.5, bytes_per_frame=1000.0)

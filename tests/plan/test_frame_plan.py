@@ -13,20 +13,12 @@ from films import SIDE, composed, write_model
 from render.config.parse import parse
 from render.errors import ConfigError
 from render.models.resolve import Model, ModelSource
-from render.plan.frame_plan import (
-    INLINE_FRAMES,
-    FramePlan,
-    FrameSpec,
-    PlannedFrame,
-    Recipe,
-    as_number,
-    frame_digest,
-    make_recipe,
-    plan_files,
-    recipe_bytes,
-    shard_of,
-)
+from render.plan.build import make_recipe
+from render.plan.digest import frame_digest, recipe_bytes
+from render.plan.frame_plan import FramePlan, PlannedFrame, Recipe, shard_of
+from render.plan.plan_json import INLINE_FRAMES, as_number, plan_files
 from render.run.resolve import open_film
+from render.timeline.spec import FrameSpec
 
 RECIPE = Recipe("tiny", "LMSDiscreteScheduler", {}, 4, 64, 64, "float32", "noise")
 SPEC = FrameSpec((("a", 0.25), ("b", 0.75)), (("", 1.0),), ((1, 1.0),), 7.5)
@@ -36,7 +28,7 @@ MODEL = Model(SOURCE, "tiny", 512, 512, 8, "PNDMScheduler", None)
 PLAN = """
 import json, sys
 from render.run.resolve import open_film
-from render.plan.frame_plan import plan_files
+from render.plan.plan_json import (plan_files)
 film = open_film(json.loads(sys.argv[1]), "", str)
 sys.stdout.buffer.write(plan_files(film.plan, film.config.name)["plan.json"])
 """

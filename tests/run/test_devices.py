@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from render.config.schema import ComputeConfig, ModelConfig
+from render.config.model_group import ModelConfig
+from render.config.schema import ComputeConfig
 from render.errors import ConfigError
 from render.run import devices
 from render.run.devices import (

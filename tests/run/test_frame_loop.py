@@ -7,8 +7,9 @@ import pytest
 
 from render.diffusion.pending_images import Arriving
 from render.errors import DiskFull, FramesFailed, OutOfMemory
-from render.plan.frame_plan import FrameSpec, PlannedFrame
+from render.plan.frame_plan import PlannedFrame
 from render.run.frame_loop import FAILURES_IN_A_ROW, TRIES, distinct, render_frames
+from render.timeline.spec import FrameSpec
 
 PICTURE = np.zeros((8, 8, 3), np.uint8)
 

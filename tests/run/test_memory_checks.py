@@ -8,10 +8,11 @@ from films import composed
 from render.config.schema import ComputeConfig
 from render.engines.open_model import open_diffusion
 from render.errors import ConfigError
-from render.models.families import ModelSource
-from render.plan.frame_plan import FrameSpec, Recipe
+from render.models.model_source import ModelSource
+from render.plan.frame_plan import Recipe
 from render.run import memory_checks
 from render.run.resolve import open_film
+from render.timeline.spec import FrameSpec
 
 SIDE = 64
 

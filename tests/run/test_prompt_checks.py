@@ -120,7 +120,7 @@ def test_who_reads_weights_is_in_the_identity_of_their_frames_only(film, monkeyp
         return [frame.digest for frame in frames]
 
     before = digests()
-    monkeypatch.setattr("render.plan.frame_plan.reader_name", lambda: "another")
+    monkeypatch.setattr("render.plan.digest.reader_name", lambda: "another")
     changed = [old != new for old, new in zip(before, digests(), strict=True)]
     assert changed == [False] + [True] * 23 + [False]
 

@@ -8,8 +8,9 @@ import pytest
 from films import SIDE, composed, write_model
 
 from render.errors import ConfigError
-from render.models import resolve
-from render.run.resolve import HASHES_NAME, open_film
+from render.models import identity
+from render.run.film_model import HASHES_NAME
+from render.run.resolve import open_film
 from render.store.store import STORE_NAME
 
 OPEN = """
@@ -92,7 +93,7 @@ def test_a_gif_too_fast_is_told(model, tmp_path):
 
 
 def test_nothing_is_written_for_a_config_with_mistakes(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(resolve, "REMEMBERED_BYTES", 1)
+    monkeypatch.setattr(identity, "REMEMBERED_BYTES", 1)
     root = tmp_path / "outputs"
     mistakes(composed(model, root, {"output.width": 100}))
     assert not root.exists()

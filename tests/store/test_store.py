@@ -15,32 +15,23 @@ from PIL import Image, PngImagePlugin
 
 from render.errors import DiskFull, RenderError
 from render.files.ownership import set_aside, unsaid
-from render.plan.frame_plan import (
-    FramePlan,
-    FrameSpec,
-    PlannedFrame,
-    Recipe,
-    frame_digest,
-    plan_files,
-)
-from render.store import store
+from render.plan.digest import frame_digest
+from render.plan.frame_plan import FramePlan, PlannedFrame, Recipe
+from render.plan.plan_json import plan_files
+from render.store import frame_png, store
+from render.store.frame_png import DIGEST_KEY, encoded
+from render.store.judge import State, judge, judge_all
+from render.store.prune import remove, unused, used_digests
 from render.store.store import (
-    DIGEST_KEY,
-    State,
     adopt,
     commit,
     drop_beyond,
-    encoded,
     frame_path,
-    judge,
-    judge_all,
-    remove,
     show,
     stored_path,
     sweep_store,
-    unused,
-    used_digests,
 )
+from render.timeline.spec import FrameSpec
 
 SIZE = (16, 8)  # pixels
 RECIPE = Recipe("tiny", "model", {}, 4, *SIZE, "float32", "noise")
@@ -224,7 +215,7 @@ def test_a_file_too_big_for_a_frame_is_not_read(place, monkeypatch):
     shown = frame_path(place[1], 0)
     with shown.open("wb") as stream:
         stream.truncate(5_000_000_000)
-    monkeypatch.setattr(store, "read_regular", lambda path: pytest.fail("read"))
+    monkeypatch.setattr(frame_png, "read_regular", lambda path: pytest.fail("read"))
     assert judged(place, frame())[:2] == (
         State.CORRUPT,
         "is 5,000,000,000 bytes, more than such a frame can have",
@@ -356,7 +347,7 @@ def test_prune_takes_only_what_no_plan_names_and_no_folder_shows(place, tmp_path
 
 
 def test_a_long_plan_names_its_frames_in_the_file_beside_it(place, tmp_path, monkeypatch):
-    monkeypatch.setattr("render.plan.frame_plan.INLINE_FRAMES", 1)
+    monkeypatch.setattr("render.plan.plan_json.INLINE_FRAMES", 1)
     texts = ["one\u2028two", "three\x85four\x0b", "five\nsix"]
     frames = [frame(index, text) for index, text in enumerate(texts)]
     write_plan(tmp_path / "film", frames)

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from render.config.schema import SamplingConfig, TimelineConfig
 from render.errors import ConfigError
-from render.plan.frame_plan import Recipe, make_plan, meeting_rate
-from render.timeline.timeline import frame_times, resolve, values_at
+from render.plan.build import make_plan
+from render.plan.frame_plan import Recipe
+from render.plan.plan_warnings import meeting_rate
+from render.timeline.interpolation import frame_times, values_at
+from render.timeline.timeline import resolve
 
 quick = settings(deadline=None, max_examples=60)
 RECIPE = Recipe("tiny", "model", {}, 4, 64, 64, "float32", "noise")

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from render.config.schema import Format, OutputConfig
+from render.config.output_group import Format, OutputConfig
 from render.video.codecs import (
     CODECS,
     FASTEST_GIF,

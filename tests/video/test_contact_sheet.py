@@ -12,7 +12,7 @@ from PIL import Image, ImageFont
 
 from render.errors import EncodeError
 from render.plan.frame_plan import PlannedFrame
-from render.timeline.timeline import FrameSpec
+from render.timeline.spec import FrameSpec
 from render.video import contact_sheet as sheet
 from render.video import lettering
 from render.video.contact_sheet import MOST_BYTES, MOST_FRAMES, contact_sheet

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from render.config.schema import OutputConfig
+from render.config.output_group import OutputConfig
 from render.errors import DiskFull, EncodeError, RenderError
 from render.files import atomic
 from render.video.codecs import CODECS, suffix
@@ -594,7 +594,7 @@ def test_a_gifs_memory_does_not_grow_with_the_film(tmp_path: Path) -> None:
     script = f"""
 import resource
 from pathlib import Path
-from render.config.schema import OutputConfig
+from render.config.output_group import (OutputConfig)
 from render.video.encode import encode
 pngs = sorted(Path({str(tmp_path / "frames")!r}).iterdir())
 for rounds in (1, 8):

@@ -1,0 +1,33 @@
+"""Types of the config's single values, each with its rules, and the base of its groups."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+
+from render.config.values import exact, file_path, number, text
+
+Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+
+MAX_SIDE = 16_384
+MOST = 1024  # frames a call, threads
+
+
+Exact = Annotated[Fraction, BeforeValidator(exact)]
+Text = Annotated[str, BeforeValidator(text)]
+Number = Annotated[float, BeforeValidator(number), Field(allow_inf_nan=False)]
+Steps = Annotated[StrictInt, Field(ge=1, le=1000)]
+Side = Annotated[StrictInt, Field(ge=8, le=MAX_SIDE)]
+Guidance = Annotated[Number, Field(ge=0, le=100)]
+Part = Annotated[Number, Field(ge=0, le=1)]
+Strength = Part
+FilePath = Annotated[Path, BeforeValidator(file_path)]
+
+
+class Frozen(BaseModel):
+    """Unknown keys are mistakes; values never change after they are read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)

@@ -1,0 +1,62 @@
+"""Which family reads a folder, by its `model_index.json` and its denoiser's config."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from render.models.families import FAMILIES
+from render.models.family import Family
+
+SUFFIXES = ("Img2Img", "Inpaint", "ControlNet", "ControlNetImg2Img", "ControlNetInpaint", "PAG")
+STEMS = ("StableDiffusion", "StableDiffusionXL", "StableDiffusion3", "Flux", "Chroma", "ZImage")
+SISTERS = {
+    **{f"{stem}{suffix}Pipeline": f"{stem}Pipeline" for stem in STEMS for suffix in SUFFIXES},
+    "QwenImageImg2ImgPipeline": "QwenImagePipeline",
+    "LatentConsistencyModelPipeline": "StableDiffusionPipeline",
+    "LatentConsistencyModelImg2ImgPipeline": "StableDiffusionPipeline",
+}
+"""Pipelines made of the same parts as a family's own, so that their folders are read as its."""
+BESIDE = frozenset({"controlnet"})
+"""Components of sister pipelines that a family's own does not have."""
+
+
+def pipeline_of(index: Mapping[str, Any]) -> str:
+    """The class of the family that reads a folder with this `model_index.json`."""
+    written = str(index.get("_class_name"))
+    return SISTERS.get(written, written)
+
+
+def sister_mistake(index: Mapping[str, Any], denoiser: Mapping[str, Any]) -> str | None:
+    """Why a folder of a sister pipeline would not give its family's pictures, or None."""
+    written, family = str(index.get("_class_name")), pipeline_of(index)
+    if written == family:
+        return None
+    taken, given = denoiser.get("in_channels"), denoiser.get("out_channels")
+    if given is not None and taken != given:
+        return (
+            f"{written} with a denoiser that takes {taken} channels and gives {given}: it was "
+            f"trained to change given pictures; the nearest is the {family} that it was made from"
+        )
+    if index.get("requires_aesthetics_score"):
+        return f"{written} that refines given pictures; the nearest is its base, a {family}"
+    return None
+
+
+def family_of(index: Mapping[str, Any], denoiser: Mapping[str, Any]) -> Family:
+    """The family of a model by its `model_index.json` and its denoiser's config."""
+    family = FAMILIES[pipeline_of(index)]
+    return family.adapt(family, index, denoiser) if family.adapt else family
+
+
+def family_mistake(pipeline: str) -> str | None:
+    """What is wrong with a pipeline class, or None if its family is known."""
+    if pipeline in FAMILIES or pipeline in SISTERS:
+        return None
+    near = difflib.get_close_matches(pipeline, FAMILIES, n=1, cutoff=0.0)[0]
+    return (
+        f"no model family for the pipeline {pipeline!r}; it would need a row of its own in "
+        "render/models/families.py (its denoiser's inputs, how its guidance is switched off, the "
+        f"shape of its noise); the nearest by name is {near}; known: {', '.join(sorted(FAMILIES))}"
+    )

@@ -1,0 +1,136 @@
+"""The recipe and the plan, made of a config, its model and its timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+from render.config.schema import RunConfig
+from render.errors import ConfigError, Mistake
+from render.models.controlnet_inputs import followed
+from render.models.families import STABLE_DIFFUSION
+from render.models.guidance import Guidance
+from render.models.resolve import Model
+from render.models.scheduler_signatures import filled_in, is_stochastic, option_mistakes
+from render.plan.approximations import shortcuts
+from render.plan.digest import frame_digest, recipe_bytes
+from render.plan.frame_plan import FramePlan, PlannedFrame, Recipe
+from render.plan.plan_warnings import grid_warnings, keyframe_places, noise_warnings
+from render.timeline.interpolation import frame_times, values_at
+from render.timeline.keyframe_anchors import early, held
+from render.timeline.spec import FrameSpec, Timeline
+
+
+def make_recipe(config: RunConfig, model: Model, dtype: str) -> Recipe:
+    """Everything left open in the config filled in from the model.
+
+    Raises:
+        ConfigError: a size that is no multiple of the model's factor, a scheduler option that the
+            diffusers class does not take; all of them at once.
+    """
+    left_out = shortcuts(config.sampling)
+    width, height = config.output.width or model.width, config.output.height or model.height
+    multiple = model.multiple * left_out.shrink
+    mistakes = [
+        Mistake(f"output.{side}", multiple_hint(length, multiple))
+        for side, length in (("width", width), ("height", height))
+        if length % multiple
+    ]
+    class_name = config.scheduler.class_name or model.scheduler
+    if class_name and (config.scheduler.class_name or config.scheduler.options):
+        mistakes += option_mistakes(class_name, config.scheduler.options)
+    if mistakes:
+        raise ConfigError(mistakes)
+    return Recipe(
+        model=model.identity,
+        scheduler=config.scheduler.class_name or "model",
+        scheduler_options=scheduler_options(config, model),
+        steps=max(round((config.scheduler.steps or config.model.steps) * left_out.fewer_steps), 1),
+        width=width // left_out.shrink,
+        height=height // left_out.shrink,
+        dtype=dtype,
+        blend=config.sampling.blend,
+        shortcuts=left_out,
+    )
+
+
+def scheduler_options(config: RunConfig, model: Model) -> dict[str, Any]:
+    """What the config sets, with what the stock pipeline fills in for the folder's own scheduler.
+
+    Not for models of the hub, whose JSON is not there before the first frame is rendered.
+    """
+    options = config.scheduler.options
+    class_name = config.scheduler.class_name or model.scheduler
+    if model.source.folder and class_name and class_name == model.scheduler:
+        filled = filled_in(class_name, model.scheduler_config, options, model.family)
+        options = {**filled, **options}
+    return dict(sorted(options.items()))
+
+
+def multiple_hint(length: int, multiple: int) -> str:
+    """Why a side does not fit, and the nearest that do."""
+    below = length - length % multiple
+    near = f"{below} or {below + multiple}" if below else str(multiple)
+    return f"{length} is no multiple of {multiple}, the model's factor; use {near}"
+
+
+def make_plan(
+    timeline: Timeline,
+    recipe: Recipe,
+    fps: Fraction,
+    scheduler: str,
+    guidance: Guidance = STABLE_DIFFUSION.guidance,
+    loras: Mapping[str, str] | None = None,
+    control: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+) -> FramePlan:
+    """One planned frame for every k/fps.
+
+    Args:
+        scheduler: class name of the scheduler in use, to warn of noise that flickers.
+        guidance: the model's, which says whether a frame's negatives matter.
+        loras: identities of the model's LoRAs by name.
+        control: the digest of the picture that a ControlNet follows, or of one for each frame.
+        settings: the scheduler's, the model's own among them; None: those of the recipe.
+
+    Raises:
+        ConfigError: fewer pictures to follow than frames.
+    """
+    shared, whole = recipe_bytes(recipe), recipe_bytes(without_anchors(recipe))
+    frames = []
+    times = list(frame_times(timeline, fps))
+    taken = recipe.shortcuts
+    noisy = is_stochastic(scheduler, recipe.scheduler_options if settings is None else settings)
+    for index, time in enumerate(times):
+        rendered = held(timeline, time, fps, taken.every)
+        spec = values_at(timeline, rendered)
+        if taken.anchors and not spec.start:
+            anchors = early(timeline, rendered, taken.anchors)
+            spec = spec if noisy and seeds_differ(anchors) else replace(spec, early=anchors)
+        if control:
+            spec = following(spec, followed(control, index, len(times)))
+        digest = frame_digest(shared if spec.early else whole, spec, guidance, loras or {})
+        frames.append(PlannedFrame(index, time, spec, digest))
+    warnings = (*grid_warnings(timeline, fps), *noise_warnings(timeline, noisy, scheduler, taken))
+    shown = keyframe_places(timeline, times)
+    return FramePlan(fps, recipe, tuple(frames), warnings, loras or {}, shown)
+
+
+def seeds_differ(anchors: Sequence[tuple[FrameSpec, float]]) -> bool:
+    """Whether anchors start from different noise. A scheduler that adds noise adds the frame's own,
+    and predictions blended by slerp would take away another one, so noise would be left over."""
+    return len({anchor.seeds for anchor, _ in anchors}) > 1
+
+
+def following(spec: FrameSpec, control: str) -> FrameSpec:
+    """The spec with a picture that a ControlNet follows; its anchors follow the same."""
+    anchors = tuple((replace(anchor, control=control), weight) for anchor, weight in spec.early)
+    return replace(spec, control=control, early=anchors)
+
+
+def without_anchors(recipe: Recipe) -> Recipe:
+    """The recipe of frames that take nothing from anchors, as keyframes and the anchors themselves:
+    they are, bit for bit, those of a film without anchors, and so are their digests."""
+    return replace(recipe, shortcuts=replace(recipe.shortcuts, anchors=0))

@@ -1,0 +1,65 @@
+"""A frame's digest: the identity of a picture. Equal digest, equal picture.
+
+It covers what the picture means (the frame's spec and the recipe all frames share) and nothing of
+how it is computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from render.models.families import STABLE_DIFFUSION
+from render.models.guidance import Guidance
+from render.models.prompt_weights import has_weights, reader_name
+from render.plan.frame_plan import Recipe, picture_entry
+from render.timeline.spec import FrameSpec
+
+# Encoders made once: a long plan has hundreds of thousands of lines.
+ONE_SPELLING = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def recipe_bytes(recipe: Recipe) -> bytes:
+    """The recipe's share of every digest."""
+    return canonical(recipe.entry())
+
+
+def frame_digest(
+    shared: bytes,
+    spec: FrameSpec,
+    guidance: Guidance = STABLE_DIFFUSION.guidance,
+    loras: Mapping[str, str] | None = None,
+) -> str:
+    """A frame's identity: sha256 over its recipe and its spec, whatever order texts stand in.
+
+    LoRAs count by what they are and not by what they are called (`loras`: identities by name).
+    """
+    mine = identity(spec, guidance, loras or {})
+    if spec.early:
+        anchors = [[identity(of, guidance, loras or {}), weight] for of, weight in spec.early]
+        mine["early"] = sorted(anchors, key=canonical)
+    return hashlib.sha256(shared + b"\0" + canonical(mine)).hexdigest()
+
+
+def identity(spec: FrameSpec, guidance: Guidance, loras: Mapping[str, str]) -> dict[str, Any]:
+    """What a spec means, with nothing that has no effect."""
+    negatives = sorted(spec.negatives) if guidance.leads_away(spec.guidance) else []
+    mine = {
+        "prompts": sorted(spec.prompts),
+        "negatives": negatives,
+        "seeds": sorted(spec.seeds),
+        "guidance": float(spec.guidance if guidance.taken else guidance.off),
+    }
+    mine |= picture_entry(spec)
+    if any(has_weights(text) for text, _ in (*spec.prompts, *negatives)):
+        mine["weights"] = reader_name()
+    if spec.loras:
+        mine["loras"] = sorted((loras[name], weight) for name, weight in spec.loras)
+    return mine
+
+
+def canonical(value: object) -> bytes:
+    """JSON with one spelling for one meaning."""
+    return ONE_SPELLING.encode(value).encode()

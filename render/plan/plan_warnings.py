@@ -1,0 +1,67 @@
+"""Lines that a plan warns of: keyframes that no frame meets, noise that flickers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from math import ceil, floor
+
+from render.plan.approximations import Shortcuts
+from render.timeline.spec import Timeline
+
+NEARLY = 0.05  # of a frame: so near to a keyframe no one sees that it is not met
+LARGEST_PART = 16  # of a rate that is suggested: 64/5 has 5
+
+
+def grid_warnings(timeline: Timeline, fps: Fraction) -> Iterator[str]:
+    """Keyframes that fall between two frames are never shown exactly."""
+    times = [frame.time for frame in timeline.keyframes]
+    off = [time for time in times if not is_met(float(time), float(fps), NEARLY)]
+    if off:
+        shown = ", ".join(f"{float(time):g}" for time in off[:5]) + (" …" if len(off) > 5 else "")
+        rate = meeting_rate([float(time) for time in times], float(fps))
+        way_out = f"output.fps={rate} meets them all" if rate else "choose another output.fps"
+        yield (
+            f"keyframes at {shown} s fall between frames at {float(fps):g} fps and are not shown "
+            f'exactly; {way_out}, or give their times in frames ("36f")'
+        )
+
+
+def keyframe_places(timeline: Timeline, times: Sequence[Fraction]) -> tuple[int, ...]:
+    """Places of the frames, whose times these are, at which keyframes stand."""
+    keyframes = {keyframe.time for keyframe in timeline.keyframes}
+    return tuple(place for place, time in enumerate(times) if time in keyframes)
+
+
+def is_met(time_s: float, fps: float, within: float) -> bool:
+    """Whether a frame stands at a time, to within a part of a frame."""
+    return abs(time_s * fps - round(time_s * fps)) <= within
+
+
+def meeting_rate(times_s: Sequence[float], fps: float) -> Fraction | None:
+    """The rate nearest to `fps` at which a frame stands at each of the times: one that meets them
+    exactly, else one that meets them nearly, as where beats are rounded."""
+    rates = {
+        Fraction(count, part)
+        for part in range(1, LARGEST_PART + 1)
+        for count in range(ceil(fps * part * 3 / 4), floor(fps * part * 3 / 2) + 1)
+    }
+    near = sorted(rates, key=lambda rate: abs(float(rate) - fps))
+    for within in (1e-6, NEARLY / 5):
+        for rate in near:
+            if all(is_met(time, float(rate), within) for time in times_s):
+                return rate
+    return None
+
+
+def noise_warnings(
+    timeline: Timeline, noisy: bool, scheduler: str, taken: Shortcuts
+) -> Iterator[str]:
+    """A scheduler with noise of its own can't follow seeds that are slerped."""
+    walks = len({frame.values.seeds for frame in timeline.keyframes}) > 1
+    if walks and noisy:
+        slower = " and take nothing from anchors" if taken.anchors else ""
+        yield (
+            f"{scheduler} adds noise of its own at every step: frames between two seeds jump half "
+            f"way{slower}; a deterministic scheduler (dpmpp_2m, euler, lms) walks smoothly"
+        )

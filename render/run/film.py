@@ -1,0 +1,46 @@
+"""A film resolved: what it renders, with what, and where it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from render.config.output_group import OutputConfig
+from render.config.schema import RunConfig
+from render.models.lora_files import Lora
+from render.models.resolve import Model
+from render.plan.frame_plan import FramePlan
+from render.video import codecs
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """One run: what it renders, with what, and where it goes."""
+
+    config: RunConfig
+    folder: Path
+    store: Path
+    model: Model
+    device: str
+    scheduler: str
+    """Class name of the scheduler in use; `unknown` for a model that is not downloaded yet."""
+    plan: FramePlan
+    images: Mapping[str, Path]
+    """Where the pictures lie that frames start from or follow, by their digests."""
+    loras: tuple[Lora, ...] = ()
+
+    @property
+    def frames(self) -> Path:
+        """Where the run shows its frames."""
+        return self.folder / "frames"
+
+    @property
+    def output(self) -> OutputConfig:
+        """The video's settings with nothing left open."""
+        return codecs.resolved(self.config.output, self.config.timeline.loop)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of every frame, in pixels."""
+        return self.plan.recipe.width, self.plan.recipe.height

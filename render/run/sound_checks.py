@@ -1,0 +1,37 @@
+"""The film's sound, read before any frame is rendered."""
+
+from __future__ import annotations
+
+from render.config.output_group import OutputConfig
+from render.errors import ConfigError, EncodeError, Mistake
+from render.run.film import Film
+from render.timeline.spec import Timeline
+from render.video.codecs import audio_mistake
+from render.video.sound import length_warning, measured
+
+
+def sound_length(output: OutputConfig) -> float | None:
+    """Seconds of the film's sound; None without sound, or without an ffmpeg to read it.
+
+    Raises:
+        ConfigError: the file holds no sound.
+    """
+    if output.audio is None or audio_mistake(output):
+        return None
+    try:
+        seconds, wrong = measured(output.audio)
+    except EncodeError:  # there is no ffmpeg, which encoding says with its own exit code
+        return None
+    if wrong:
+        raise ConfigError([Mistake("output.audio", wrong)])
+    return seconds
+
+
+def sound_warnings(film: Film, timeline: Timeline, sound_s: float | None) -> list[str]:
+    """That the sound is shorter or longer than the film, where it is."""
+    audio, fps = film.config.output.audio, film.plan.fps
+    if audio is None or sound_s is None:
+        return []
+    opens = not timeline.loop and not timeline.open and len(film.plan.frames) > 1
+    told = length_warning(audio, sound_s, len(film.plan.frames), fps, opens)
+    return [told] if told else []

@@ -1,0 +1,122 @@
+"""A frame's PNG file: the proof that it carries of its digest and spec, and whether it is whole."""
+
+from __future__ import annotations
+
+import io
+import json
+import stat
+import struct
+import warnings
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from render.files.atomic import is_there, read_regular
+from render.files.ownership import FRAME_MARK
+from render.plan.frame_plan import PICTURE_FIELDS, PlannedFrame, early_entry, picture_entry
+from render.store.png import pixel_flaw
+from render.text import shortened
+from render.timeline.spec import FrameSpec
+
+DIGEST_KEY = FRAME_MARK
+SPEC_KEY = "render:spec"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+END = b"\0\0\0\0IEND\xaeB`\x82"
+RGB8 = (8, 2)  # bit depth and colour type in a PNG's header
+SPARE_BYTES = 8 << 20  # header and text chunks of a frame: a timeline's 1 MB, escaped
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a file turned out to be. `flaw` is None if it is a whole frame of the right size."""
+
+    flaw: str | None
+    digest: str | None = None
+    spec: str | None = None
+    whole: bool = False
+
+
+def inspect(path: Path, size: tuple[int, int], decode: bool = True) -> Found | None:
+    """What lies at `path`: None if nothing; the header is read before anything is decoded.
+
+    Args:
+        size: width and height a frame must have, in pixels.
+        decode: whether its pixels are decoded, too, and not its checksums alone compared.
+
+    Raises:
+        OSError: it can't be read, so nobody knows what it is.
+    """
+    if not is_there(path):
+        return None
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        return Found("a link, a folder or a device stands there")
+    if status.st_size > 4 * size[0] * size[1] + SPARE_BYTES:
+        return Found(f"is {status.st_size:,} bytes, more than such a frame can have")
+    content = read_regular(path, status.st_size)
+    if len(content) < 33 or not content.startswith(SIGNATURE):
+        return Found("is no PNG" if len(content) >= 8 else f"is {len(content)} bytes long")
+    found = inspect_png(content)
+    found = replace(found, flaw=found.flaw or header_flaw(content, size))
+    if decode and found.flaw is None and (flaw := pixel_flaw(content)):
+        return Found(f"can't be decoded ({flaw})")
+    return found
+
+
+def header_flaw(content: bytes, size: tuple[int, int]) -> str | None:
+    """Why a PNG's header is not that of an RGB picture of this size; None if it is."""
+    width, height, depth, colour = struct.unpack(">IIBB", content[16:26])
+    if (width, height) != size:
+        return f"is {width}×{height}, not {size[0]}×{size[1]}"
+    return None if (depth, colour) == RGB8 else "has another mode than 8-bit RGB"
+
+
+def inspect_png(content: bytes) -> Found:
+    """Every chunk's checksum, the end of the file, and the proof the frame carries."""
+    try:
+        with (
+            warnings.catch_warnings(action="error"),  # a decompression bomb only warns
+            Image.open(io.BytesIO(content), formats=("PNG",)) as image,
+        ):
+            digest, spec = image.info.get(DIGEST_KEY), image.info.get(SPEC_KEY)
+            image.verify()
+    except Exception as error:  # Pillow raises SyntaxError, OSError, ValueError, struct.error …
+        return Found(f"is damaged ({error})")
+    if not content.endswith(END):
+        return Found("ends before its last chunk")
+    return Found(None, digest, spec, whole=True)
+
+
+def spec_json(spec: FrameSpec) -> str:
+    """The spec as it stands in a frame's PNG."""
+    left_out = {*PICTURE_FIELDS, "early", *(() if spec.loras else ("loras",))}
+    shown = {name: value for name, value in asdict(spec).items() if name not in left_out}
+    anchors = {"early": early_entry(spec)} if spec.early else {}
+    return json.dumps(shown | picture_entry(spec) | anchors, ensure_ascii=False)
+
+
+def encoded(frame: PlannedFrame, pixels: np.ndarray[Any, Any]) -> bytes:
+    """A finished picture as the PNG file that proves whose it is.
+
+    Args:
+        pixels: uint8, (height, width, 3), RGB.
+    """
+    proofs = PngImagePlugin.PngInfo()
+    proofs.add_text(DIGEST_KEY, frame.digest)
+    proofs.add_itxt(SPEC_KEY, spec_json(frame.spec))
+    png = io.BytesIO()
+    Image.fromarray(pixels).save(png, "PNG", pnginfo=proofs, compress_level=4)
+    return png.getvalue()
+
+
+def text_of(file: Path) -> str:
+    """The heaviest text of a stored frame; empty if the file does not say."""
+    try:
+        with Image.open(file, formats=("PNG",)) as image:
+            prompts = json.loads(image.info.get(SPEC_KEY, ""))["prompts"]
+        return shortened(str(max(prompts, key=lambda pair: float(pair[1]))[0]))
+    except Exception:  # the file is data of any shape: Pillow and JSON raise many kinds
+        return ""

@@ -1,0 +1,57 @@
+"""The timeline's types: keyframes as resolved values on a rational time axis.
+
+Times are `Fraction`s of seconds, so 24 fps hits every frame of 12 fps exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from render.timeline.easing import Bezier
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSpec:
+    """What one frame shows. Weights are above zero and sum to 1 (within 1e-9), in the order of the
+    timeline. Two frames with equal specs and equal recipes are one picture."""
+
+    prompts: tuple[tuple[str, float], ...]
+    negatives: tuple[tuple[str, float], ...]
+    seeds: tuple[tuple[int, float], ...]
+    guidance: float
+    images: tuple[tuple[str, float], ...] = ()
+    """Pictures to start from, by their digests."""
+    strength: float = 1.0
+    """How far from them it goes: 0 is the pictures, 1 knows nothing of them."""
+    loras: tuple[tuple[str, float], ...] = ()
+    """The weights of the model's LoRAs by name; one of weight 0 is not there at all."""
+    control: str = ""
+    """The picture that a ControlNet follows, by its digest."""
+    early: tuple[tuple[FrameSpec, float], ...] = ()
+    """Anchors whose early predictions the frame takes in place of its own, by their weights."""
+
+    @property
+    def start(self) -> tuple[tuple[str, float], ...]:
+        """The pictures that show in the frame."""
+        return self.images if self.strength < 1 else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Keyframe:
+    """A keyframe with nothing left out. `time` in seconds; `ease` shapes the way to the next."""
+
+    time: Fraction
+    values: FrameSpec
+    ease: str | Bezier
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Keyframes in order, the first at 0; `duration` in seconds."""
+
+    keyframes: tuple[Keyframe, ...]
+    duration: Fraction
+    loop: bool
+    open: bool = False
+    """Without the frame that stands at its end."""
