@@ -17,6 +17,7 @@ from render.cli.config_folders import config_folders, known_choices, unknown_cho
 from render.config.schema import NAME_PATTERN
 from render.config.values import nearest
 from render.errors import ConfigError, Mistake
+from render.files.names import on_disk
 from render.text import shortened
 
 SUFFIXES = (".yaml", ".yml")
@@ -114,9 +115,9 @@ def choice_for(written: str, files: Files) -> str:
 def home(written: str) -> Path:
     """A path as written, with `~` for the home folder."""
     try:
-        return Path(written).expanduser()
+        return Path(on_disk(written)).expanduser()
     except RuntimeError:
-        return Path(written)
+        return Path(on_disk(written))
 
 
 def is_named(written: str) -> bool:

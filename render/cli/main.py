@@ -191,8 +191,17 @@ def main() -> int:
         kept.clear()
     wait_patiently(os.environ)
     with lasting_streams() as out:
-        code = command(sys.argv[1:])
+        code = command([as_typed(argument) for argument in sys.argv[1:]])
     return 128 + signal.SIGPIPE if code == 0 and out.lost and not WORKED else code
+
+
+def as_typed(argument: str) -> str:
+    """An argument as UTF-8, if its bytes are that: in a locale of other letters Python read it as
+    something else."""
+    try:
+        return os.fsencode(argument).decode("utf-8")
+    except UnicodeError:
+        return argument
 
 
 def command(arguments: Sequence[str]) -> int:

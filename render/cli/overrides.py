@@ -57,6 +57,7 @@ def forgiving(arguments: Sequence[str], parses: Parses, files: Files) -> list[st
     for argument in arguments:
         option, option_before = option_before, ""
         try:
+            check_text(argument)
             if option:
                 options.append(option_value(option, argument))
             elif argument.startswith("-"):
@@ -70,6 +71,17 @@ def forgiving(arguments: Sequence[str], parses: Parses, files: Files) -> list[st
     if mistakes:
         raise ConfigError(mistakes)
     return options + overrides
+
+
+def check_text(argument: str) -> None:
+    """Refuse bytes that are no text here; a name of a file alone may be any."""
+    try:
+        argument.encode("utf-8")
+    except UnicodeEncodeError:
+        where = one_line(argument.partition("=")[0].encode("utf-8", "replace").decode())
+        if not is_file_name(argument):
+            what = "holds bytes that are no UTF-8; let the terminal write UTF-8"
+            raise ConfigError([Mistake(where, what)]) from None
 
 
 def checked_option(argument: str) -> str:

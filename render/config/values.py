@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
+from render.files.names import on_disk
 from render.text import shared_letters, shortened
 
 MAX_SEED = 2**63 - 1
@@ -206,7 +207,7 @@ def file_path(value: object) -> Path:
     if not written.strip() or "\0" in written:
         raise mistake(f"{shown(written)} is no path")
     try:
-        return Path(written).expanduser()
+        return Path(on_disk(written)).expanduser()
     except RuntimeError:
         raise mistake(
             f"{shown(written)} begins with ~, but there is no such home folder; "

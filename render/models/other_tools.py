@@ -20,6 +20,12 @@ BLENDED = (
 CHANGED = (
     "a text that changes on the way is two keyframes, one that alternates two texts with weights"
 )
+MIXED = "two texts are blended by their weights: {A castle: 0.5, A wood: 0.5}"
+DECIMAL = r"[+-]?\d?\.\d+"
+OPTIONS = (
+    "ar|aspect|cfg|chaos|cref|exp|h|height|iw|neg|negative|negative[-_]prompt|niji|no|oref|p|q|"
+    "quality|raw|repeat|s|scale|seed|sref|steps|stop|style|stylize|tile|v|version|w|weird|width"
+)
 
 SPELLINGS = (
     (r"(?i:<(?:lora|lyco):[^<>]*>)", "a LoRA is loaded with model.loras=[{path: FILE}] and "
@@ -39,15 +45,19 @@ SPELLINGS = (
     (rf"\([^()]*[^\W\d]:\s*{NUMBER}(?![\d.]*\s*\))", "the bracket is not closed; "),
     (rf"\([^()]*\)(?:{NUMBER}(?!\w)|(?:\+\+?|--?)(?!\w))|[^\W\d_]{{2,}}(?:\+\+|--)(?!\w)", ""),
     (rf"(?<![\w:]){WORD}::?{NUMBER}(?![\w:])", ""),
-    (r"(?<!\S)--(?:ar|v|seed|no|style|stylize|chaos|niji|q|s|w|h)\b(?:\s+[\w:.]+)?", "options of "
+    (rf"(?<!\S)--(?:{OPTIONS})(?![\w-])(?:\s+[\w:.]+)?", "options of "
      "another tool; this one's are keys: output.width, sampling.seed, sampling.negative"),
+    (r"\([^()]*\)\.(?:blend|and)\([^()]*\)", MIXED),
+    (r"[^\s,]+\.swap\([^()]*\)", CHANGED),
+    (rf"\([^(),]*,\s*{DECIMAL}\s*\)|\"[^\"]*\"(?:\+\+?|--?)(?!\w)|(?<!\S)::{NUMBER}(?!\w)", ""),
+    (r"[^\s|]*\s*\|\s*[^\s|]*", f"{CHANGED}; {MIXED}"),
 )  # fmt: skip
 """Each with what stands for it here; what ends with a blank is followed by how weights are written,
 and so is an empty one."""
 SHOUTED = (
     (r"\bBREAK\b", "texts are read in windows only with model.long_prompts=true, as they come; "
      "leave it out"),
-    (r"(?<=\w )AND(?= \w)", "two texts are blended by their weights: {A castle: 0.5, A wood: 0.5}"),
+    (r"(?<=\w )AND(?= \w)", MIXED),
 )  # fmt: skip
 """Words that mean something in capitals alone; in a text of capitals they are words."""
 

@@ -6,11 +6,12 @@ Without torch: sources.py reads the classes' source.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from render.config.values import nearest
+from render.config.values import nearest, shown
 from render.errors import Mistake
 from render.models.family import Family
 from render.models.scheduler_sources import defaults, signature
@@ -249,8 +250,44 @@ def option_mistakes(class_name: str, options: Mapping[str, object]) -> list[Mist
     return found
 
 
+def json_mistakes(path: str, class_name: str, own: Mapping[str, Any]) -> list[Mistake]:
+    """Settings in a model's own JSON that can't be what the class takes, as a text in place of a
+    number; shades that diffusers reads all the same (1.0 for 1, 1 for true) are none.
+
+    Args:
+        path: of the JSON.
+        class_name: of the scheduler that takes them over.
+    """
+    usual, found = defaults(class_name), []
+    for key, annotation in (signature(class_name) or {}).items():
+        if key in own and not could_be(own[key], annotation, usual.get(key)):
+            what = f"{key}: {shown(own[key])} does not fit; {class_name} takes {annotation}"
+            found.append(Mistake(path, f"{what}; mend it, or download the file again"))
+    return found
+
+
+def could_be(value: object, annotation: str, usual: object) -> bool:
+    """Whether a value of a JSON can serve for an annotation, whose default is given."""
+    numbers = re.search(r"\b(int|float)\b", annotation) and "list" not in annotation
+    if value is None:
+        return usual is None or not numbers
+    if re.search("str|Literal", annotation) and not re.search(r"bool|int|float|list", annotation):
+        return isinstance(value, str)
+    if isinstance(value, list):
+        usable = all(isinstance(part, int | float) for part in value) or "float" not in annotation
+        return usable and fits(value, annotation)
+    if isinstance(value, bool | int) and re.search(r"\b(bool|int|float)\b", annotation):
+        return True
+    if isinstance(value, float) and value.is_integer():
+        return fits(int(value), annotation) or fits(value, annotation)
+    return fits(value, annotation)
+
+
 def fits(value: object, annotation: str) -> bool:
-    """Whether a value suits an annotation made of plain types; others are left to diffusers."""
+    """Whether a value suits an annotation made of plain types, or may suit another; a text suits
+    none that does not speak of texts."""
+    if isinstance(value, str) and annotation and not re.search("str|Literal", annotation):
+        return False
     parts = [part.strip() for part in annotation.removeprefix("Optional[").rstrip("]").split("|")]
     if any(part not in PLAIN_TYPES and part != "None" for part in parts):
         return True

@@ -9,6 +9,7 @@ from render.models.family import Family
 from render.models.resolve import Model
 from render.models.scheduler_signatures import (
     class_mistake,
+    json_mistakes,
     kind_mistake,
     noising_mistake,
     option_mistakes,
@@ -54,6 +55,9 @@ def scheduler_mistakes(config: RunConfig, model: Model) -> list[Mistake]:
         return [Mistake("scheduler.class" if written.class_name else own, wrong)]
     if option_mistakes(class_name, written.options):
         return []  # told with the recipe
+    path = f"{folder or model.source}/scheduler/scheduler_config.json"
+    if wrong_types := json_mistakes(path, class_name, model.scheduler_config):
+        return wrong_types
     own_json, options = model.scheduler_config, written.options
     if written.class_name or options:
         wrong = kind_mistake(class_name, {**own_json, **options}, model.family)

@@ -8,7 +8,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from command_line import same_pictures
+from command_line import Place, same_pictures
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -222,3 +222,33 @@ def test_a_part_without_one_of_its_weights_is_refused(place, model, tmp_path, ke
     said = refused_at_work(place, chosen)
     assert f"model.{key}: {part}" in said
     assert "files lack 1 of its weights" in said
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ({"steps_offset": "1"}, "steps_offset: '1' does not fit; PNDMScheduler takes int"),
+        ({"beta_start": None}, "beta_start: None does not fit; PNDMScheduler takes float"),
+        ({"skip_prk_steps": "yes"}, "skip_prk_steps: 'yes' does not fit"),
+        ({"prediction_type": 3}, "prediction_type: 3 does not fit"),
+        ({"trained_betas": ["a"]}, "trained_betas: ['a'] does not fit"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["scheduler=ddim"]], ids=["own", "another"])
+def test_a_value_of_another_type_in_a_schedulers_json_is_refused_in_the_plan(
+    tiny_sd1, tmp_path, written, told, more
+):
+    place = Place(tmp_path / "here", shutil.copytree(tiny_sd1, tmp_path / "model"))
+    place.folder.mkdir()
+    path = place.model / "scheduler" / "scheduler_config.json"
+    own = json.loads(path.read_text())
+    place.timeline("t", [{"at": 0, "prompt": "a"}])
+    path.write_text(json.dumps({**own, **written}))
+    ended = place.render("t", "mode=plan", *more)
+    key = next(iter(written))
+    if more and key == "skip_prk_steps":  # which DDIM does not take over
+        assert ended.code == 0
+        return
+    assert ended.code == 2
+    assert told.replace("PNDM", "DDIM" if more else "PNDM") in ended.err
+    assert str(path) in ended.err

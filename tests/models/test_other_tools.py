@@ -39,12 +39,30 @@ ODD = {
         "Negative prompt:",
         "sampling.negative",
     ),
+    '("a castle", "a town").blend(1, 1)': (
+        '("a castle", "a town").blend(1, 1)',
+        "by their weights",
+    ),
+    '("fog","snow").and()': ('("fog","snow").and()', "by their weights"),
+    'a "cat".swap("dog") asleep': ('"cat".swap("dog")', "two keyframes"),
+    "a cat.swap(dog, s_start=0.3)": ("cat.swap(dog, s_start=0.3)", "two keyframes"),
+    "a castle | a town": ("castle | a", "two keyframes"),
+    "castle|town": ("castle|town", "by their weights"),
+    "[castle|town]": ("[castle|town]", "two texts with weights"),
+    "(castle,1.3) by a lake": ("(castle,1.3)", "(castle:1.3)"),
+    "(a red castle, .8)": ("(a red castle, .8)", "(castle:1.3)"),
+    'a "red castle"++': ('"red castle"++', "(castle:1.3)"),
+    "a castle ::2 at night": ("::2", "(castle:1.3)"),
+    "a castle --neg fog": ("--neg fog", "sampling.negative"),
+    "a castle --negative-prompt fog": ("--negative-prompt fog", "sampling.negative"),
+    "a castle --aspect 3:2": ("--aspect 3:2", "output.width"),
     "a castle, CFG scale: 7": ("CFG scale: 7", "sampling.guidance"),
 }
 PLAIN = [
     "(castle:1.3) fine", "a town, by night (old)", "at 10:30", "John 3:16", "16:9", "a -- b", "C++",
     "A CASTLE AND A TOWN", "it's (at 10:30", "a well-known castle", "snow & ice; 50 %", "R&B: 4k",
     "Hand in hand", "a < b > c", "castle: old", "Steps: old and worn", "", "🏰",
+    "(a town, 1999)", "(a castle, 3 towers)", "a castle --old and worn", 'a "red" castle', "no. 1",
 ]  # fmt: skip
 
 

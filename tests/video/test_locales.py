@@ -1,5 +1,6 @@
 """A locale that is not UTF-8 ends no run, and what a file says of itself is UTF-8 all the same."""
 
+import json
 import os
 import subprocess
 import sys
@@ -65,3 +66,35 @@ def test_a_mistake_with_such_letters_is_said(place):
     assert ended.returncode == 2
     assert b"Traceback" not in ended.stderr
     assert ended.stderr.startswith(b"render: ")
+
+
+TYPED = "Schloß, 日本 \N{CASTLE}"
+
+
+def test_arguments_are_read_as_the_utf8_that_they_are(place):
+    ended = call(place, "mode=plan", f'timeline.keyframes.1.prompt="{TYPED}"', "root=größe")
+    assert ended.returncode == 0, ended.stderr
+    found = [file for file in place.rglob("plan.json") if "größe" in str(file.relative_to(place))]
+    plan = json.loads(found[0].read_text(encoding="utf-8"))
+    assert plan["frames"][-1]["prompts"] == [[TYPED, 1.0]]
+
+
+def test_a_timeline_with_such_a_name_is_found(place):
+    text = (place / "configs" / "timeline" / "t.yaml").read_bytes()
+    (place / "übung.yaml").write_bytes(text)
+    ended = subprocess.run(
+        [sys.executable, STAND_IN, "übung.yaml", *SMALL, "mode=plan"],
+        cwd=place,
+        env={**os.environ, **NOT_UTF8, "PYTHONPATH": str(CHECKOUT), "STAND_IN": "{}"},
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("argument", [b"sampling.negative=Schlo\xdf", b"root=gr\xf6\xdfe"])
+def test_an_argument_that_is_no_utf8_is_refused_as_such(place, argument):
+    ended = call(place, "mode=plan", argument)
+    assert ended.returncode == 2
+    assert b"UTF-8" in ended.stderr
+    assert not (place / "outputs").exists()
