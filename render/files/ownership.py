@@ -44,7 +44,11 @@ def is_ours(path: Path) -> bool:
     if not is_regular(path):
         return False
     head = read_head(path)
-    name = ".lock" if path.name.startswith(".lock-") else path.name
+    name = path.name
+    if name == ".lock" or name.startswith(".lock-"):
+        if path.lstat().st_size > MARKED_BYTES:
+            return False  # it is emptied when it is signed, so all of it has to be known
+        name = ".lock"
     return not head or bool(re.search(MARKS.get(name, FRAME_MARK.encode()), head))
 
 

@@ -171,3 +171,15 @@ def test_a_lock_of_anything_is_no_obstacle(film, content):
     else:
         assert ended.code == 75
         assert "is not ours" in ended.err
+
+
+@pytest.mark.parametrize("begin", [b"\0" * (1 << 17), b'{"pid": 1}\n' + b"x" * (1 << 17)])
+@pytest.mark.parametrize("shard", [None, "0/1"])
+def test_what_only_begins_like_a_lock_of_ours_is_never_emptied(film, begin, shard):
+    """Holding a folder writes its lock anew."""
+    lock = film.run_folder("film") / (".lock-0-of-1" if shard else ".lock")
+    lock.write_bytes(begin + b"an image of a disk")
+    ended = film.rounds.render({"shard": shard})
+    assert ended.code == 75
+    assert f"{lock.name} is not ours, so it can't be held; move it away" in ended.err
+    assert lock.read_bytes() == begin + b"an image of a disk"
