@@ -14,6 +14,8 @@ from render.files.received_json import parsed
 from render.plan.plan_json import NEXT
 from render.store.store import DIGEST, MOST_BYTES, STORE_NAME
 
+EVERY_LEVEL = 100
+BEHIND_A_LINK = 2  # levels: a run's folder, with those of a sweep's jobs
 PLAN_NAMES = ("plan.json", f"{NEXT}.json")
 
 
@@ -30,16 +32,36 @@ def used_digests(root: Path) -> set[str]:
 
 
 def plans_under(root: Path) -> Iterator[Path]:
-    """Every plan of a run under `root`, which may itself not be there."""
+    """Every plan of a run under `root`, which may itself not be there. A run's folder may have been
+    moved to another disk, with a link to it left here: its plan counts as well.
 
-    def closed(error: OSError) -> None:
-        raise unread(Path(error.filename)) from error
+    Raises:
+        RenderError: a folder can't be read, or a link to one leads nowhere now.
+    """
+    left = [(root, EVERY_LEVEL)] if root.is_dir() else []
+    while left:
+        folder, levels = left.pop()
+        try:
+            with os.scandir(folder) as listing:
+                entries = list(listing)
+            for entry in entries:
+                # os.walk takes what can't be looked at for a file, and passes over links.
+                if entry.name != STORE_NAME and levels and entry.is_dir():
+                    below = BEHIND_A_LINK if entry.is_symlink() else levels
+                    left.append((Path(entry.path), min(below, levels) - 1))
+        except OSError as error:
+            raise unread(Path(error.filename or folder)) from error
+        if folder == root and (lost := [e for e in entries if is_lost(e)]):
+            raise unread(Path(lost[0].path))
+        names = {entry.name for entry in entries}
+        yield from (folder / name for name in PLAN_NAMES if name in names)
 
-    if not root.is_dir():
-        return
-    for folder, inside, files in os.walk(root, onerror=closed):
-        inside[:] = [name for name in inside if name != STORE_NAME]
-        yield from (Path(folder, name) for name in PLAN_NAMES if name in files)
+
+def is_lost(entry: os.DirEntry[str]) -> bool:
+    """Whether this is a link to nothing that is there, as of a run's folder on a disk that is not
+    mounted now."""
+    hidden = entry.name.startswith(".")  # no run's name; some editors make such links
+    return entry.is_symlink() and not hidden and not os.path.exists(entry.path)
 
 
 def unread(path: Path) -> RenderError:

@@ -81,6 +81,39 @@ def test_a_closed_folder_of_another_owner_keeps_its_frames(film):
     assert len(film.stored()) == FRAMES
 
 
+@pytest.mark.parametrize("name", ["other", "other/job"])
+def test_a_folder_that_was_moved_to_another_disk_keeps_its_frames(film, name):
+    """A link to it was left; its frames there are copies, so the plan alone names the store's."""
+    assert film.render(*CALL, "name=other", **QUICK).code == 0
+    other, elsewhere = film.run_folder("other"), film.here / "elsewhere"
+    shutil.rmtree(other / "frames")
+    if name == "other":
+        shutil.move(other, elsewhere)
+    else:
+        shutil.move(other, film.here / "moved")
+        other.mkdir()
+        shutil.move(film.here / "moved", elsewhere)
+    (film.root / name).symlink_to(elsewhere)
+    ended = film.render(*PRUNE)
+    assert ended.code == 0, ended.err
+    assert len(film.stored()) == FRAMES
+    elsewhere.rename(film.here / "unplugged")
+    ended = film.render(*PRUNE)
+    if name == "other":
+        assert ended.code == 1
+        assert "outputs/other can't be read, so nothing is pruned" in ended.err
+        assert len(film.stored()) == FRAMES
+
+
+def test_circles_of_links_do_not_hold_a_prune_up(film):
+    for name in ("one", "two"):
+        (film.root / name).symlink_to(".")
+    (film.root / ".#notes").symlink_to("nobody@nowhere")
+    ended = film.render(*PRUNE)
+    assert ended.code == 0, ended.err
+    assert film.stored() == []
+
+
 def test_a_shorter_film_keeps_a_frame_whose_copy_in_the_store_is_damaged(film):
     """The folder's is then the only whole one."""
     assert film.render(*CALL, **QUICK).code == 0
