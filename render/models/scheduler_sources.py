@@ -81,15 +81,23 @@ def choices(class_name: str, key: str) -> tuple[str, ...]:
     They are those of its annotation, and those that the code compares the setting with.
     """
     annotation = (signature(class_name) or {}).get(key, "")
-    whole = class_named(class_name)
-    if whole is None or not ("str" in annotation or ENUM_OF_TEXTS in annotation):
+    if not ("str" in annotation or ENUM_OF_TEXTS in annotation):
         return ()
-    found = set(literals(annotation))
-    for node in ast.walk(whole):
-        if isinstance(node, ast.Compare) and setting_named(node.left) == key:
-            found |= {text for side in node.comparators for text in texts_in(side)}
+    found = {*literals(annotation), *compared_texts(class_name).get(key, ())}
     own = defaults(class_name).get(key)
     return tuple(sorted(found | ({own} if isinstance(own, str) else set())))
+
+
+@cache
+def compared_texts(class_name: str) -> Mapping[str, set[str]]:
+    """The texts that a class's code compares each of its settings with."""
+    found: dict[str, set[str]] = {}
+    whole = class_named(class_name)
+    for node in ast.walk(whole) if whole else ():
+        if isinstance(node, ast.Compare) and (name := setting_named(node.left)):
+            texts = {text for side in node.comparators for text in texts_in(side)}
+            found.setdefault(name, set()).update(texts)
+    return found
 
 
 def literals(annotation: str) -> Iterator[str]:

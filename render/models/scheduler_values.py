@@ -136,8 +136,8 @@ def divisions_by_zero(made: Made) -> Iterator[Mistake]:
 def unknown_texts(made: Made) -> Iterator[Mistake]:
     """Texts that the class knows nothing of."""
     for key, value in made.settings.items():
-        known = choices(made.class_name, key)
-        if not isinstance(value, str) or not known or value in known:
+        known = choices(made.class_name, key) if isinstance(value, str) else ()
+        if not known or value in known:
             continue
         near = nearest(value, known)
         listed = "" if near.startswith("; known") else f"; known: {', '.join(known)}"
