@@ -7,7 +7,11 @@ STAMP := $(VENV)/.installed
 TIMELINE ?= city
 ARGS ?=
 SECONDS ?= 60
-KERNELS := tests/kernels tests/run/test_devices.py --numprocesses auto --maxprocesses 8
+# Each worker gets a part of the files in a piece, so that what a file's tests share is made once.
+WORKERS := --numprocesses auto --maxprocesses 8 --dist worksteal
+KERNELS := tests/kernels tests/run/test_devices.py $(WORKERS)
+# Tests begin some hundred processes; without bytecode each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install city plan sweep test test-older-cpus lint bench bench-quality bench-growth bench-gpu fuzz storybook storybook-eval clean
 
@@ -33,7 +37,7 @@ sweep: $(STAMP) ## two timelines with two schedulers, into outputs/NAME/OVERRIDE
 	$(BIN)/render -m +timeline=city,city_seeds scheduler=lms,dpmpp_2m $(ARGS)
 
 test: $(STAMP) lint test-older-cpus ## ruff, mypy and pytest, the kernels also as on older CPUs
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 $(ARGS)
+	$(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 test-older-cpus: $(STAMP) ## what depends on the CPU's instructions, without AVX-512 and without AVX
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest --quiet $(KERNELS)

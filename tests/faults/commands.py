@@ -1,13 +1,17 @@
 """Commands, many and quickly: one process imports the command line once, and each command is a fork
 of it that does the rest, from the overrides to its exit code."""
 
+import contextlib
+import gc
 import importlib
+import io
 import json
 import os
 import resource
 import secrets
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +39,10 @@ def serve() -> None:
 
     from render.cli.main import main
 
-    importlib.import_module("render.run.modes")  # late in the command line, here once for all
-
+    for late in ("render.run.modes", "render.run.job"):  # in the command line, here once for all
+        importlib.import_module(late)
+    warm_up(main)
+    gc.freeze()  # or each fork goes over all of it, and copies it
     for line in sys.stdin:
         asked = json.loads(line)
         child = os.fork()
@@ -55,6 +61,16 @@ def serve() -> None:
         _, status, usage = os.wait4(child, 0)
         cpu, megabytes = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
         print(json.dumps([os.waitstatus_to_exitcode(status), cpu, megabytes]), flush=True)
+
+
+def warm_up(main) -> None:
+    """Plan the storybook's own film, so that what is found out once a process is known already."""
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        os.chdir(folder)
+        sys.argv = ["render", "+timeline=city", "mode=plan"]
+        assert main() == 0
+        os.chdir(before)
 
 
 def redirect(logs: str) -> None:

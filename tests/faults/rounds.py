@@ -3,6 +3,7 @@ and each call is a fork of it that goes on from there, with changes and faults o
 
 import contextlib
 import copy
+import gc
 import json
 import os
 import secrets
@@ -31,6 +32,7 @@ def serve(faults) -> None:
         with tempfile.TemporaryDirectory() as root, contextlib.redirect_stdout(sys.stderr):
             prepare(faults)
             real(changed(composed, {"root": root}), *more)
+        gc.freeze()  # or each fork goes over all of it, and copies it
         for line in sys.stdin:
             asked = json.loads(line)
             child = os.fork()

@@ -15,18 +15,40 @@ CHOSEN = {
 }
 
 
-@pytest.mark.parametrize("chosen", CHOSEN)
-def test_torch_is_loaded_with_patience_unless_another_was_chosen(real, chosen):
+COMMAND_THEN_TORCH = """
+import sys
+from render.cli.main import main
+sys.argv = ["render", "--version"]
+assert main() == 0 and "torch" not in sys.modules
+import torch
+"""
+
+
+def goes_by(said):
     """What OpenMP itself says that it goes by, when torch loads it."""
+    return dict(re.findall(r"(OMP_WAIT_POLICY|GOMP_SPINCOUNT) = '(\w+)'", said))
+
+
+@pytest.mark.parametrize("chosen", CHOSEN)
+def test_torch_is_loaded_with_patience_unless_another_was_chosen(site, chosen):
     given, (policy, rounds) = CHOSEN[chosen]
-    root = f"root=patience-{chosen.replace(' ', '-')}"
-    small = ["output=frames", "output.fps=1", "output.width=32", "output.height=32"]
-    more = {"OMP_DISPLAY_ENV": "VERBOSE", **given}
-    ended = real.render("+timeline=film", root, *small, "scheduler.steps=1", model="real", env=more)
-    assert ended.code == 0, ended.err
-    said = dict(re.findall(r"(OMP_WAIT_POLICY|GOMP_SPINCOUNT) = '(\w+)'", ended.err))
+    environment = site.environment(OMP_DISPLAY_ENV="VERBOSE", **given)
+    command = [sys.executable, "-c", COMMAND_THEN_TORCH]
+    ended = subprocess.run(
+        command, cwd=site.here, env=environment, capture_output=True, text=True, check=True
+    )
+    said = goes_by(ended.stderr)
     assert policy in (None, said["OMP_WAIT_POLICY"])
     assert said["GOMP_SPINCOUNT"] == rounds
+
+
+def test_a_film_is_rendered_with_patience(real):
+    small = ["output=frames", "output.fps=1", "output.width=32", "output.height=32"]
+    more = {"OMP_DISPLAY_ENV": "VERBOSE"}
+    command = ["+timeline=film", "root=patience", *small, "scheduler.steps=1"]
+    ended = real.render(*command, model="real", env=more)
+    assert ended.code == 0, ended.err
+    assert goes_by(ended.err) == {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "20000"}
 
 
 def test_a_program_that_imports_render_chooses_for_itself():

@@ -14,8 +14,8 @@ from films import SPELLED_OTHERWISE
 from render.run.job import Job
 from render.video import contact_sheet
 
-LONG = [{"at": 0, "prompt": "one", "seed": 1}, {"at": 10, "prompt": "two", "seed": 2}]
-FRAMES = 41
+LONG = [{"at": 0, "prompt": "one", "seed": 1}, {"at": 6, "prompt": "two", "seed": 2}]
+FRAMES = 25
 THREE = [
     {"at": 0, "prompt": "one", "seed": 1},
     {"at": 1, "prompt": "two"},
