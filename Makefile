@@ -13,7 +13,7 @@ KERNELS := tests/kernels tests/run/test_devices.py $(WORKERS)
 # Tests begin some hundred processes; without bytecode each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install city plan sweep test test-older-cpus lint bench bench-quality bench-growth bench-gpu fuzz storybook storybook-eval clean
+.PHONY: help install city plan sweep test test-older-cpus lint bench bench-quality bench-growth bench-gpu docs fuzz storybook storybook-eval clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ bench-growth: $(STAMP) ## how rows, time and memory grow with the work: tables, 
 bench-gpu: $(STAMP) ## on an NVIDIA GPU: a stock pipeline and this project, by frames a call, with a profile
 	$(BIN)/python benchmarks/gpu.py $(ARGS)
 
+docs: $(STAMP) ## the pages of docs/ and of the docstrings as a site: build/site/index.html
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --editable '.[docs]'
+	$(BIN)/python -m mkdocs build --quiet --strict
+
 fuzz: $(STAMP) ## throw SECONDS=60 of odd timelines at the reader; finds are kept in .fuzz/
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --editable '.[fuzz]'
 	PYTHONPATH=tests/faults $(BIN)/python tests/faults/fuzz_timeline.py .fuzz -max_total_time=$(SECONDS) $(ARGS)
@@ -76,4 +80,4 @@ storybook-eval: $(STAMP) ## measure the embedded model (docs/storybook.md)
 clean: ## remove .venv and caches; finished frames in outputs/ stay
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
 	find render training tests -name __pycache__ -type d -prune -exec rm -rf {} +
-	@if [ -d outputs ]; then echo "outputs/ with your frames and videos stays; remove it by hand if you mean to: rm -r outputs"; fi
+	@if [ -n "$$(ls -A outputs 2>/dev/null | grep -v .gitkeep)" ]; then echo "outputs/ with your frames and videos stays; remove it by hand if you mean to: rm -r outputs"; fi
