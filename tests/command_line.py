@@ -90,13 +90,13 @@ class Place:
             text=True,
         )
 
-    def told(self, name, root="outputs"):
+    def run_json(self, name, root="outputs"):
         """run.json of a run."""
         return json.loads((self.folder / root / name / "run.json").read_text())
 
     def counts(self, name, root="outputs"):
         """(kept, rendered) of the latest run."""
-        frames = self.told(name, root)["frames"]
+        frames = self.run_json(name, root)["frames"]
         assert frames["failed"] == 0
         return frames["kept"], frames["rendered"]
 

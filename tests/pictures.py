@@ -1,4 +1,4 @@
-"""What tests of pictures ask: rendered by an opened model, how far apart, whether the same."""
+"""Helpers for tests of pictures: render with an opened model, and compare."""
 
 import numpy as np
 

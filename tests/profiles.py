@@ -39,7 +39,7 @@ def encoded(light):
 
 
 def in_srgb(colour, primaries, gamma=None):
-    """What a colour 0 … 255 of these primaries is in sRGB, by the textbook."""
+    """A colour 0 … 255 of these primaries in sRGB, by the textbook."""
     values = np.array(colour) / 255
     light = values**gamma if gamma else linear(values)
     mixed = np.linalg.solve(matrix(SRGB), matrix(primaries) @ light)

@@ -1,4 +1,4 @@
-"""What the documents link to is there: files, and the tests that show a promise."""
+"""Every link of the documents leads to a file, and every test that they name exists."""
 
 import json
 import re
@@ -32,7 +32,7 @@ ELSEWHERE = re.compile(
     r"|render: compute\.offload: .* on a CUDA GPU, but this run is on cpu"
     r"|render: compute\.engine: .* needs [\w ]+, which is not here: pip install"
 )
-"""What a command may end with where it needs the hub, a GPU or another package."""
+"""Errors with which a command may end where it needs the hub, a GPU or another package."""
 TARGET = re.compile(r"(?:^|`)make ((?:[a-z]+)(?:-[a-z]+)*)", re.M)
 NAMED_TEST = re.compile(r"`(test_\w+)`")
 
@@ -56,9 +56,9 @@ def test_every_test_a_page_names_is_there():
 
 def test_every_make_command_of_a_page_is_one():
     written = re.findall(r"^([a-z-]+):.*## ", (CHECKOUT / "Makefile").read_text(), re.M)
-    told = {name for page in PAGES for name in TARGET.findall(page.read_text())}
-    assert {"city", "test", "help", "bench"} <= told
-    assert told - set(written) == set()
+    named_targets = {name for page in PAGES for name in TARGET.findall(page.read_text())}
+    assert {"city", "test", "help", "bench"} <= named_targets
+    assert named_targets - set(written) == set()
 
 
 def table_of_families():
@@ -111,7 +111,7 @@ def commands(page):
 
 
 def settings(page):
-    """What a page says to put behind a command, in words."""
+    """The settings that a page suggests for a command, in words."""
     spans = [span.split() for span in SPAN.findall(page.read_text())]
     return [words for words in spans if words and all(map(SETTING.fullmatch, words))]
 

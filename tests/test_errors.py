@@ -51,7 +51,7 @@ def test_no_other_module_adds_an_error_of_an_unknown_code():
     assert {kind.exit_code for kind in leaves(RenderError)} <= known
 
 
-def test_all_mistakes_are_told_a_line_each():
+def test_all_mistakes_are_reported_a_line_each():
     error = ConfigError([Mistake("city.yaml:3", "is missing"), Mistake("", "no timeline")])
     assert str(error).splitlines() == ["city.yaml:3: is missing", "no timeline"]
     assert len(error.mistakes) == 2

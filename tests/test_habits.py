@@ -1,4 +1,4 @@
-"""What surrounds the code agrees with it: workflow, hooks, site, changelog, version."""
+"""The files around the code agree with it: workflow, hooks, site, changelog, version."""
 
 import re
 import tomllib

@@ -105,7 +105,7 @@ sys.exit(f"imported: {sorted(heavy)}" if heavy else code)
 
 
 def probe(folder, *arguments):
-    """Exit code and stderr of a command in a fresh process that tells what it imported."""
+    """Exit code and stderr of a command in a fresh process that prints its imports."""
     environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
     command = [sys.executable, "-c", PROBE, *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -123,7 +123,7 @@ def test_torch_is_not_imported_by(place, arguments, code):
 
 def test_a_run_that_has_everything_imports_no_torch(place):
     place.render("+timeline=t")
-    code, told = probe(place.folder, *place.arguments("+timeline=t"))
+    code, errors = probe(place.folder, *place.arguments("+timeline=t"))
     assert code == 0
-    assert "5 frames: all are there" in told
+    assert "5 frames: all are there" in errors
     assert place.counts("t") == (5, 0)

@@ -96,7 +96,7 @@ def test_every_small_thing_shows(thing):
         assert (difference.max(-1) > 24).mean() > 0.004, seed  # of the picture's area
 
 
-def test_seeds_are_told_apart_at_a_glance():
+def test_seeds_are_distinguished_at_a_glance():
     for place in PLACES:
         small = [shrunk(paint(scene_of(Description(place), seed), SIZE)) for seed in range(6)]
         gaps = [apart(a, b) for i, a in enumerate(small) for b in small[:i]]

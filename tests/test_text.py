@@ -20,7 +20,7 @@ from render.text import (
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "written"),
     [
         (0, "0.0 s"),
         (7.24, "7.2 s"),
@@ -32,12 +32,12 @@ from render.text import (
         (360_000, "100 h 0 min"),
     ],
 )
-def test_durations(seconds: float, told: str) -> None:
-    assert duration(seconds) == told
+def test_durations(seconds: float, written: str) -> None:
+    assert duration(seconds) == written
 
 
 @pytest.mark.parametrize(
-    ("count", "told"),
+    ("count", "written"),
     [
         (0, "0 bytes"),
         (999, "999 bytes"),
@@ -46,8 +46,8 @@ def test_durations(seconds: float, told: str) -> None:
         (2.5e15, "2,500.0 TB"),
     ],
 )
-def test_sizes(count: float, told: str) -> None:
-    assert size(count) == told
+def test_sizes(count: float, written: str) -> None:
+    assert size(count) == written
 
 
 def test_speeds() -> None:

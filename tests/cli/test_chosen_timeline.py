@@ -34,11 +34,11 @@ def at(tmp_path_factory):
     return place
 
 
-def planned(at, *arguments, told=""):
+def planned(at, *arguments, message=""):
     """The first frame's text of a plan; with the names of the runs that it is in."""
     ended = at.render("mode=plan", *arguments)
     assert (ended.code, ended.err) == (0, ""), ended.err
-    assert told in ended.out
+    assert message in ended.out
     plans = sorted((at.folder / "outputs").rglob("plan*.json"), key=lambda p: p.stat().st_mtime_ns)
     return json.loads(plans[-1].read_text())["frames"][0]["prompts"][0][0]
 
@@ -69,7 +69,7 @@ def planned(at, *arguments, told=""):
     ],
 )
 def test_a_timeline_is_called_by_its_name_or_its_file(at, arguments, text, name):
-    assert planned(at, *arguments, told=name) == text
+    assert planned(at, *arguments, message=name) == text
 
 
 @pytest.mark.parametrize("name", ["films/my.yaml", "../beyond.yaml"])
@@ -88,7 +88,7 @@ def test_a_file_is_data_wherever_it_lies(at, name):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["list"], "list: there is no such command yet; a timeline of this name is +timeline=list"),
         (["show"], "show: there is no such command yet"),
@@ -117,14 +117,14 @@ def test_a_file_is_data_wherever_it_lies(at, name):
         (["t", "--seed"], "--seed: no such option; did you mean sampling.seed"),
     ],
 )
-def test_a_word_that_chooses_nothing_is_told_with_what_was_meant(at, arguments, told):
+def test_a_word_that_chooses_nothing_is_reported_with_what_was_meant(at, arguments, message):
     ended = at.render(*arguments)
     assert ended.code == 2
-    assert told in ended.err
+    assert message in ended.err
     assert "bug" not in ended.err
 
 
-def test_a_file_that_is_called_like_a_config_has_to_be_told_from_it(at):
+def test_a_file_that_is_called_like_a_config_has_to_be_distinguished_from_it(at):
     (at.folder / "t.yaml").write_text(FILM)
     ended = at.render("t.yaml")
     assert ended.code == 2
@@ -168,7 +168,7 @@ def test_what_is_no_file_is_refused_at_once(at, tmp_path, what):
         ("device=cpu", "compute.device=cpu"),
     ],
 )
-def test_a_key_without_its_group_is_told_where_it_stands(at, argument, meant):
+def test_a_key_without_its_group_is_refused_with_its_place(at, argument, meant):
     ended = at.render("t", argument)
     assert ended.code == 2
     assert f"{argument.partition('=')[0]}: unknown key; did you mean {meant}" in ended.err
@@ -214,7 +214,7 @@ KEY = "timeline.keyframes"
 
 
 @pytest.mark.parametrize(
-    ("argument", "told"),
+    ("argument", "message"),
     [
         (f"~{KEY}.1", "give them names"),
         (f"+{KEY}.2={{at: 2, prompt: b}}", f"{KEY}.2: keyframes in a list"),
@@ -230,15 +230,15 @@ KEY = "timeline.keyframes"
         ("output.fps=???", "output.fps"),
     ],
 )
-def test_no_words_of_a_library_are_read_back(at, argument, told):
+def test_no_words_of_a_library_are_read_back(at, argument, message):
     ended = at.render("t", "mode=plan", argument)
     assert ended.code == 2
-    assert told in ended.err
+    assert message in ended.err
     assert not re.search(r"Exception|Error|indices|merging|\bint\b|ListConfig", ended.err)
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("\t- {at: 0, prompt: a}", "a tab stands where spaces belong"),
         ('  - {at: 0, prompt: a, image: "C:\\Users\\x.png"}', "use single quotes"),
@@ -248,14 +248,14 @@ def test_no_words_of_a_library_are_read_back(at, argument, told):
         ('  - {at: 0, prompt: "a}', "quotes are not closed"),
     ],
 )
-def test_broken_yaml_is_told_with_what_helps(at, line, told):
+def test_broken_yaml_is_reported_with_what_helps(at, line, message):
     at.timeline("broken", f"keyframes:\n{line}\n")
     ended = at.render("broken")
     assert ended.code == 2
-    assert re.search(rf"broken.yaml:[23]: .*({told})", ended.err)
+    assert re.search(rf"broken.yaml:[23]: .*({message})", ended.err)
 
 
-def test_a_broken_config_is_told_with_its_file_and_line(at):
+def test_a_broken_config_is_reported_with_its_file_and_line(at):
     path = at.folder / "configs" / "output" / "mine.yaml"
     path.parent.mkdir()
     path.write_text("format: mp4\n\tfps: 3\n")
@@ -289,7 +289,7 @@ def test_commas_in_braces_are_read_as_they_are_meant(at, line):
 
 
 @pytest.mark.parametrize(
-    ("keyframe", "told"),
+    ("keyframe", "message"),
     [
         ("{at: 0, prompt: a flower, seed}", "'seed' stands here without a value"),
         ("{at: 0, old, prompt: a castle}", "'old' stands here without a value"),
@@ -300,12 +300,12 @@ def test_commas_in_braces_are_read_as_they_are_meant(at, line):
         ("{at: 0, prompt: no}", "put it in quotes [keyframes.0.prompt]"),
     ],
 )
-def test_a_keyframe_that_is_not_beyond_doubt_is_told_with_its_key(at, keyframe, told):
+def test_a_keyframe_that_is_not_beyond_doubt_is_reported_with_its_key(at, keyframe, message):
     at.timeline("doubt", f"keyframes:\n  - {keyframe}\n")
     ended = at.render("doubt")
     assert ended.code == 2
     assert "configs/timeline/doubt.yaml:2: " in ended.err
-    assert told in ended.err
+    assert message in ended.err
 
 
 def test_commas_give_the_same_film_as_quotes(at):

@@ -58,12 +58,12 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_a_mistake_is_a_line_with_exit_code_2_and_writes_nothing(place, case):
     place.timeline("broken", "name: broken\nkeyframes: [{at: 0, prompt: a}\n")
-    arguments, told = WRONG[case]
+    arguments, record = WRONG[case]
     before = place.tree()
     ended = place.render(*arguments)
     lines = ended.err.splitlines()
     assert ended.code == 2
-    assert told in ended.err
+    assert record in ended.err
     assert ended.out == ""
     assert all(line.startswith("render: ") for line in lines)
     assert len(lines) <= 2
@@ -75,14 +75,14 @@ def test_a_mistake_is_a_line_with_exit_code_2_and_writes_nothing(place, case):
 def test_all_mistakes_are_reported_at_once(place):
     place.timeline("bad", "keyframes:\n  - {at: 0, prompt: no}\n  - {at: -1, prompt: a, sede: 1}\n")
     ended = place.render("+timeline=bad", "output.width=63", "scheduler=lms", "scheduler.step=3")
-    for told in (
+    for record in (
         "bad.yaml:2: unquoted yes/no",
         "bad.yaml:3: -1 is negative",
         "bad.yaml:3: unknown key; did you mean 'seed'",
         "output.width: 63 is no multiple of 8",
         "scheduler.step: LMSDiscreteScheduler has no such option",
     ):
-        assert told in ended.err
+        assert record in ended.err
 
 
 def test_help_lists_every_choice(place):
@@ -149,14 +149,14 @@ def test_a_run_leaves_what_the_contract_names(place):
     }
     shown = sorted(path.name for path in (folder / "frames").iterdir())
     assert shown == [f"frame_{index:06d}.png" for index in range(5)]
-    told = place.told("t")
-    assert told["frames"] == {"planned": 5, "kept": 0, "rendered": 5, "failed": 0}
-    assert told["rows"] > 0
-    assert told["device"] == "cpu"
-    assert set(told["seconds"]) >= {
+    record = place.run_json("t")
+    assert record["frames"] == {"planned": 5, "kept": 0, "rendered": 5, "failed": 0}
+    assert record["rows"] > 0
+    assert record["device"] == "cpu"
+    assert set(record["seconds"]) >= {
         *("check", "load", "render", "write", "encode", "sheet", "total")
     }
-    assert set(told["versions"]) >= {"render", "torch", "diffusers", "python"}
+    assert set(record["versions"]) >= {"render", "torch", "diffusers", "python"}
     assert {path.name for path in place.folder.iterdir()} == {"configs", "outputs"}
 
 
@@ -164,10 +164,10 @@ def test_progress_tells_of_texts_before_the_first_frame_and_of_frames_that_are_s
     place, monkeypatch
 ):
     monkeypatch.setattr("render.report.progress.LONGEST_S", 0.0)
-    told = place.render("+timeline=t", "compute.batch=2").err
-    assert "render 0/5: 1 of 3 texts encoded" in told
-    assert told.index("2 of 3 texts encoded") < told.index("render 5/5")
-    assert told.count("render 5/5") == 1
+    record = place.render("+timeline=t", "compute.batch=2").err
+    assert "render 0/5: 1 of 3 texts encoded" in record
+    assert record.index("2 of 3 texts encoded") < record.index("render 5/5")
+    assert record.count("render 5/5") == 1
 
 
 def test_a_keyframes_frame_is_the_plain_picture_of_its_prompt(place):
@@ -259,7 +259,9 @@ def test_what_is_not_ours_is_left_alone(place):
     assert (folder / "frames" / "frame_000002.png").read_bytes() == foreign
     assert (folder / "frames" / "frame_000009.png").read_text() == "mine"
     assert (folder / "notes.txt").read_text() == "mine"
-    videos = [place.told("t", root)["videos"]["t.mp4"]["digest"] for root in ("outputs", "clean")]
+    videos = [
+        place.run_json("t", root)["videos"]["t.mp4"]["digest"] for root in ("outputs", "clean")
+    ]
     assert videos[0] == videos[1]
     place.render("+timeline=t")
     assert place.counts("t") == (5, 0)

@@ -27,8 +27,8 @@ def films(place):
         place.timeline(name, [{"at": 0, "prompt": prompt}, {"at": 0.25, "prompt": "three"}])
     model = place.folder / "configs" / "model"
     model.mkdir()
-    told = f"name: mine\npath: {place.model}\nsteps: 2\nguidance: 7.5\n"
-    (model / "mine.yaml").write_text(told)
+    written = f"name: mine\npath: {place.model}\nsteps: 2\nguidance: 7.5\n"
+    (model / "mine.yaml").write_text(written)
     return place
 
 
@@ -47,8 +47,8 @@ def test_a_sweep_renders_each_job_and_repeated_nothing(films):
     outputs = films.folder / "outputs"
     for name in ("a", "b"):
         jobs = job_folders(films, name)
-        told = {folder.removeprefix("model=mine,output.fps=4,") for folder in jobs}
-        assert told == VARIANTS
+        written = {folder.removeprefix("model=mine,output.fps=4,") for folder in jobs}
+        assert written == VARIANTS
         for folder in jobs.values():
             assert (folder / f"{name}.mp4").is_file()
             assert films.counts(f"{name}/{folder.name}")[1] >= 1
@@ -100,7 +100,7 @@ def test_a_job_is_called_by_the_values_that_are_swept(overrides, wanted):
 @pytest.mark.parametrize(
     "values", [("a" * 100 + "x", "a" * 100 + "y"), ("x" + "a" * 100, "y" + "a" * 100)]
 )
-def test_long_values_are_cut_and_still_told_apart(values):
+def test_long_values_are_cut_and_still_distinguished(values):
     short = [label.partition(" ")[2] for label in labels(jobs_of(*(f"k={v}" for v in values)))]
     assert len(set(short)) == 2
     assert all(len(label) < 80 for label in short)

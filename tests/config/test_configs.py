@@ -115,5 +115,5 @@ def test_every_key_of_a_group_is_explained(group):
     files = [*(CONFIGS / group).glob("*.yaml")]
     keys = {key for file in files for key in yaml.safe_load(file.read_text(encoding="utf-8"))}
     lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
-    told = {line.partition(":")[0] for line in lines if "#" in line.partition(":")[2]}
-    assert keys - told <= SAID_ELSEWHERE
+    commented = {line.partition(":")[0] for line in lines if "#" in line.partition(":")[2]}
+    assert keys - commented <= SAID_ELSEWHERE

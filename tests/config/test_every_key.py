@@ -226,7 +226,7 @@ def test_so_it_is_in_other_families(family_folder, tmp_path, family, key, value,
          "sampling.negative changes nothing"),
     ],
 )  # fmt: skip
-def test_a_fallback_that_nothing_falls_back_to_is_told(folders, tmp_path, changes, said):
+def test_a_fallback_that_nothing_falls_back_to_is_reported(folders, tmp_path, changes, said):
     assert any(said in warning for warning in film(folders, tmp_path, changes).plan.warnings)
     plain = film(folders, tmp_path, {}).plan.warnings
     assert not any("changes nothing" in warning for warning in plain)

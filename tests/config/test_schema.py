@@ -1,4 +1,4 @@
-"""The config: what a person wrote is checked whole, and everything wrong is told at once."""
+"""The config: it is checked as a whole, and all mistakes are reported at once."""
 
 import math
 from fractions import Fraction
@@ -115,7 +115,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("where", "written", "said"), WRONG)
-def test_a_mistake_is_told_with_its_place(where, written, said):
+def test_a_mistake_is_reported_with_its_place(where, written, said):
     ((place, what),) = mistakes({where: written}).items()
     assert place == ("model" if where in ("model.path", "model.repository") else where)
     assert said in what
@@ -135,7 +135,7 @@ def test_names_people_give(name):
     assert parsed({"name": name}).name == name
 
 
-def test_what_is_missing_is_told():
+def test_what_is_missing_is_reported():
     config = composed(Path("model"), Path("outputs"))
     del config["timeline"], config["model"]["steps"]
     del config["scheduler"]
@@ -148,7 +148,7 @@ def test_what_is_missing_is_told():
     ]
 
 
-def test_everything_wrong_is_told_at_once():
+def test_everything_wrong_is_reported_at_once():
     once = {where: (written, said) for where, written, said in WRONG if where.count(".") == 1}
     once = {where: pair for where, pair in once.items() if not where.startswith("model.")}
     del once["timeline.keyframes"]
@@ -157,7 +157,7 @@ def test_everything_wrong_is_told_at_once():
     assert all(said in found[where] for where, (_, said) in once.items())
 
 
-def test_a_mistake_beside_a_good_union_branch_is_told_once():
+def test_a_mistake_beside_a_good_union_branch_is_reported_once():
     assert list(mistakes({"compute.batch": 1.5, f"{KEYFRAME}.ease": [1, 2]})) == [
         "compute.batch",
         f"{KEYFRAME}.ease",

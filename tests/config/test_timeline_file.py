@@ -152,7 +152,7 @@ def test_a_big_file_is_not_even_read(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder"])
-def test_what_can_not_be_read_is_told_so(tmp_path, kind):
+def test_what_can_not_be_read_is_reported(tmp_path, kind):
     file = tmp_path / "film.yaml"
     if kind == "folder":
         file.mkdir()

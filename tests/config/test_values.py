@@ -87,13 +87,13 @@ def test_a_prompt_is_one_text_or_texts_with_weights():
 
 
 @pytest.mark.parametrize("written", [True, False, {False: 1.0}])
-def test_unquoted_yes_and_no_are_told_to_be_quoted(written):
+def test_unquoted_yes_and_no_are_to_be_quoted(written):
     with pytest.raises(PydanticCustomError, match="put it in quotes"):
         texts(written)
 
 
 @pytest.mark.parametrize("written", [3, ["A castle"], {3: 1.0}])
-def test_what_is_no_text_is_told_so(written):
+def test_what_is_no_text_is_reported(written):
     with pytest.raises(PydanticCustomError, match="is not a text"):
         texts(written)
 

@@ -28,7 +28,7 @@ class Toy(torch.nn.Module):
 
 
 def arguments(sample, number):
-    """What a pipeline gives the toy for one or more rows of one text."""
+    """The arguments that a pipeline gives the toy for one or more rows of one text."""
     text = torch.full((len(sample), 1), number)
     return {"text": text, "extras": {"pooled": 0 * text, "fixed": torch.ones(3)}}
 

@@ -1,5 +1,5 @@
-"""What only a GPU can show; without one, these are skipped and the rest runs with the CPU in its
-place (test_engines.py, test_rendering.py)."""
+"""Tests that need a GPU; without one they are skipped, and the rest runs on the CPU in its place
+(engines/test_requirements.py, run/test_frame_loop.py)."""
 
 import warnings
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ def on_gpu(folder, dtype="float32", batch=None, **options):
     return open_diffusion(source, recipe, "cuda", batch, **options)
 
 
-def told(done, total):
+def ignored(done, total):
     pass
 
 
@@ -70,8 +70,8 @@ def test_batches_overlap_and_every_picture_is_its_frames(tiny_sd1):
     alone = [render(diffusion, frame)[0] for frame in FILM]
     planned = [PlannedFrame(k, Fraction(k), spec, f"d{k}") for k, spec in enumerate(FILM)]
     taken, failed = [], []
-    told = (lambda _: None, lambda *_: None, taken.extend, failed.append, lambda _: None)
-    render_frames(diffusion, planned, *told)
+    handlers = (lambda _: None, lambda *_: None, taken.extend, failed.append, lambda _: None)
+    render_frames(diffusion, planned, *handlers)
     assert [frame.index for frame, _ in taken] == list(range(len(FILM)))
     assert difference([picture() for _, picture in taken], alone) == 0
     assert not failed
@@ -91,10 +91,10 @@ def nothing_may_wait():
 
 def test_nothing_waits_while_a_batch_is_begun(tiny_sd1):
     diffusion = on_gpu(tiny_sd1, batch=2)
-    first, alone = diffusion.render(FILM[:2], told), render(diffusion, *FILM[2:4])
+    first, alone = diffusion.render(FILM[:2], ignored), render(diffusion, *FILM[2:4])
     first.all()
     with nothing_may_wait():
-        again = diffusion.render(FILM[2:4], told)
+        again = diffusion.render(FILM[2:4], ignored)
     assert difference(again.all(), alone) == 0
 
 

@@ -70,7 +70,7 @@ def between(t):
 
 
 def final_latents(diffusion, *specs):
-    """What the autoencoder is given, and rounding does not hide anything of."""
+    """The latents that the autoencoder is given, in which no difference is rounded away."""
     kept, decode = [], diffusion.pipeline.vae.decode
     diffusion.pipeline.vae.decode = lambda x, **options: (kept.append(x), decode(x, **options))[1]
     try:
@@ -262,7 +262,7 @@ def test_a_film_from_the_command_line_goes_on_where_it_stopped(family_folder, tm
     assert (ended.code, place.counts("t")) == (0, (0, 5)), ended.err
     unconditional = 5 if name != "flux" else 0
     first = 2 + (unconditional > 0)  # of one seed, so computed once for all frames
-    assert place.told("t")["rows"] == first + 2 + 3 * 2 + unconditional
+    assert place.run_json("t")["rows"] == first + 2 + 3 * 2 + unconditional
     before = place.pictures("t")
     for frame in sorted((tmp_path / "outputs").rglob("*.png")):
         if frame.stem[-1] in "13" or frame.parent.parent.name == ".store":

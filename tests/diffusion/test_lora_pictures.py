@@ -365,11 +365,11 @@ def test_a_lora_is_loaded_whole_or_refused(folder, files, tmp_path, change, said
     )
     with pytest.raises(ConfigError) as error:
         opened_with(folder, "sd", replace(lora("odd", changed), where="model.loras.3"))
-    told = str(error.value)
-    assert told.startswith("model.loras.3: the LoRA 'odd' (")
-    assert "is made for 'some_base' and does not fit this StableDiffusionPipeline" in told
-    assert said in told
-    assert "\n" not in told
+    message = str(error.value)
+    assert message.startswith("model.loras.3: the LoRA 'odd' (")
+    assert "is made for 'some_base' and does not fit this StableDiffusionPipeline" in message
+    assert said in message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -1,4 +1,4 @@
-"""What is loaded and what is refused before anything of it runs."""
+"""Which models are loaded, and which are refused before anything of them runs."""
 
 import json
 import pickle

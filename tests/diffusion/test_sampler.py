@@ -353,8 +353,8 @@ def test_rows_of_the_first_evaluation_are_computed_once(folders, blend, rows_per
 
 
 def test_each_text_is_encoded_once(folders):
-    told = []
-    diffusion = open_tiny(folders["sd1"], on_text=lambda *progress: told.append(progress))
+    progress_calls = []
+    diffusion = open_tiny(folders["sd1"], on_text=lambda *progress: progress_calls.append(progress))
     encoded = []
     encoder = diffusion.pipeline.text_encoder
     encoder.register_forward_pre_hook(lambda _, given: encoded.append(given[0].tolist()))
@@ -365,7 +365,7 @@ def test_each_text_is_encoded_once(folders):
         render(diffusion, *FILM[1:], frame)
     diffusion.close()
     texts = 6  # three prompts, three negatives
-    assert told == [(done, texts) for done in range(1, texts + 1)]
+    assert progress_calls == [(done, texts) for done in range(1, texts + 1)]
     assert first == texts + 2  # one more to learn the axes, one for the frames' placeholder
     assert len(encoded) == first
     assert all(len(rows) == 1 for rows in encoded)
@@ -411,11 +411,11 @@ def test_a_gpus_batch_is_the_power_of_two_that_fits(total, weights, one, two, ro
 
 def test_a_gpus_batch_is_measured_and_not_what_happens_to_be_free(folders, monkeypatch):
     """With a GPU's answers in the CPU's place; the denoiser really is called."""
-    told = iter([2 * GB, 2 * GB, 2 * GB])
+    sizes = iter([2 * GB, 2 * GB, 2 * GB])
     peaks = iter([3 * GB, 7 * GB // 2])
     memory = type("Properties", (), {"total_memory": 24 * GB})
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: memory)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: next(told))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: next(sizes))
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: next(peaks))
     for name in ("reset_peak_memory_stats", "synchronize"):
         monkeypatch.setattr(torch.cuda, name, lambda device: None)
@@ -477,10 +477,10 @@ def test_batch_asked_for_is_kept(folders):
 # --- progress and failures ---------------------------------------------------------------------
 
 
-def test_progress_is_told_at_each_evaluation(opened):
-    told = []
-    opened(scheduler="HeunDiscreteScheduler").render(FILM, lambda *step: told.append(step))
-    assert told == [(done, 7) for done in range(1, 8)]
+def test_progress_is_reported_at_each_evaluation(opened):
+    progress = []
+    opened(scheduler="HeunDiscreteScheduler").render(FILM, lambda *step: progress.append(step))
+    assert progress == [(done, 7) for done in range(1, 8)]
 
 
 def test_what_progress_raises_ends_the_rendering_and_the_next_is_right(opened):
@@ -507,7 +507,7 @@ def test_a_picture_that_is_not_finite_fails_alone(opened):
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
-def test_a_picture_that_overflows_is_told_before_it_is_clamped(folders, value):
+def test_a_picture_that_overflows_is_reported_before_it_is_clamped(folders, value):
     diffusion = open_tiny(folders["sd1"])
     before = render(diffusion, FILM[0])
     bias = diffusion.pipeline.vae.decoder.conv_out.bias

@@ -290,9 +290,9 @@ def test_a_frame_alone_is_the_frame_among_others(opened, pictures, name, schedul
 
 @pytest.mark.parametrize("name", ["sd1", "flux"])
 def test_rows_computed_are_rows_planned(opened, pictures, name):
-    diffusion, frames, told = opened(name), film(*pictures), []
+    diffusion, frames, progress = opened(name), film(*pictures), []
     before, diffusion.denoiser.first = diffusion.rows, FirstRows()
-    diffusion.render(frames, lambda done, total: told.append((done, total)))
+    diffusion.render(frames, lambda done, total: progress.append((done, total)))
     scheduler = type(diffusion.pipeline.scheduler).__name__
     planned = [PlannedFrame(0, Fraction(0), frame, "") for frame in frames]
     of = diffusion.recipe, scheduler, diffusion.family
@@ -303,7 +303,7 @@ def test_rows_computed_are_rows_planned(opened, pictures, name):
     ]
     shared = [rows(f, "noise", diffusion.family) for f in frames if not f.start]
     assert sum(each) - sum(shared) <= planned_rows(planned, *of) <= sum(each)
-    assert told == [(done, len(told)) for done in range(1, len(told) + 1)]
+    assert progress == [(done, len(progress)) for done in range(1, len(progress) + 1)]
 
 
 # --- between two pictures ------------------------------------------------------------------------

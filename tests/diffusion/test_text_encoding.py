@@ -66,9 +66,9 @@ def test_after_the_first_frame_the_encoders_are_gone_and_no_pixel_is_another(fam
 
 @pytest.mark.parametrize("name", ["sdxl", "sd3", "flux", "qwen_image"])
 def test_each_text_is_encoded_once_and_the_placeholder_for_one_row_and_for_two(family_folder, name):
-    told, calls = [], Counter()
+    reported, calls = [], Counter()
     diffusion = opened(
-        family_folder(name), FILM, name, on_text=lambda *progress: told.append(progress)
+        family_folder(name), FILM, name, on_text=lambda *progress: reported.append(progress)
     )
 
     def counting(encoder):
@@ -79,7 +79,7 @@ def test_each_text_is_encoded_once_and_the_placeholder_for_one_row_and_for_two(f
     names = list(encoders(diffusion))
     film_in_two_calls(diffusion)
     count = 4 if diffusion.family.guidance.negatives else 3
-    assert told == [(done, count) for done in range(1, count + 1)]
+    assert reported == [(done, count) for done in range(1, count + 1)]
     assert calls == dict.fromkeys(names, count + 2)
 
 

@@ -71,13 +71,13 @@ def test_an_engine_is_no_part_of_the_identity(film, engine):
     assert film(engine=engine).plan.digest == film().plan.digest
 
 
-def test_a_package_that_is_not_there_is_told_with_the_way_out(place, monkeypatch):
+def test_a_package_that_is_not_there_is_reported_with_the_way_out(place, monkeypatch):
     monkeypatch.setattr(requirements, "find_spec", lambda name: None)
     ended = place.render("+timeline=t", "mode=plan", "compute=openvino")
     assert ended.code == 2
     (line,) = ended.err.splitlines()
-    told = "render: compute.engine: openvino needs a package that is not here"
-    assert line == f"{told}: pip install openvino"
+    expected = "render: compute.engine: openvino needs a package that is not here"
+    assert line == f"{expected}: pip install openvino"
 
 
 def test_8_bits_are_of_another_identity_with_each_engine(film, monkeypatch):
@@ -93,22 +93,22 @@ def test_8_bits_with_openvino_need_nncf(film, monkeypatch):
     monkeypatch.setattr(requirements, "find_spec", lambda name: None if name == "nncf" else name)
     with pytest.raises(ConfigError) as error:
         film(engine="openvino", quantised="int8")
-    told = "compute.quantised: int8 with openvino needs nncf, which is not here"
-    assert str(error.value) == f"{told}: pip install nncf"
+    expected = "compute.quantised: int8 with openvino needs nncf, which is not here"
+    assert str(error.value) == f"{expected}: pip install nncf"
 
 
 @pytest.mark.parametrize("device", ["cuda:1", "mps"])
 def test_openvino_is_for_the_cpu(film, device):
     (line,) = lines_of(openvino_mistakes(device, film().model))
-    told = f"compute.engine: openvino computes on the CPU, but this run is on {device}"
-    assert line == f"{told}; use compute=openvino or compute.engine=torch"
+    expected = f"compute.engine: openvino computes on the CPU, but this run is on {device}"
+    assert line == f"{expected}; use compute=openvino or compute.engine=torch"
 
 
 def test_openvino_is_for_u_nets(film):
     model = replace(film().model, family=FAMILIES["FluxPipeline"])
     (line,) = lines_of(openvino_mistakes("cpu", model))
-    told = "compute.engine: openvino computes U-Nets, but FluxPipeline has a transformer"
-    assert line == f"{told}; use compute.engine=torch"
+    expected = "compute.engine: openvino computes U-Nets, but FluxPipeline has a transformer"
+    assert line == f"{expected}; use compute.engine=torch"
 
 
 @pytest.mark.parametrize("engine", ["compiled", "openvino"])
@@ -140,8 +140,8 @@ def test_what_takes_networks_apart_is_refused(film, monkeypatch, engine, key, va
     monkeypatch.setattr("render.run.memory_checks.find_spec", lambda name: name)
     with pytest.raises(ConfigError) as error:
         film(engine=engine, **{key: value})
-    told = f"compute.{key}: {engine} computes whole networks in place"
-    assert str(error.value) == f"{told}; use compute.engine=torch with it"
+    expected = f"compute.{key}: {engine} computes whole networks in place"
+    assert str(error.value) == f"{expected}; use compute.engine=torch with it"
 
 
 @pytest.mark.parametrize("engine", ["compiled", "openvino"])
@@ -156,7 +156,7 @@ def test_deep_features_apart_are_refused(tiny_sd1, tmp_path, monkeypatch, engine
 
 
 @pytest.mark.parametrize(("device", "language"), [("cpu", "C++"), ("cuda:1", "C")])
-def test_a_compiler_that_is_not_there_is_told(monkeypatch, device, language):
+def test_a_compiler_that_is_not_there_is_reported(monkeypatch, device, language):
     monkeypatch.setattr(requirements, "find_spec", lambda name: name)
     monkeypatch.setattr(requirements.shutil, "which", lambda name: None)
     (line,) = lines_of(compiler_mistakes(device))
@@ -164,7 +164,7 @@ def test_a_compiler_that_is_not_there_is_told(monkeypatch, device, language):
     assert line.endswith("or use compute.engine=torch")
 
 
-def test_headers_that_are_not_there_are_told(monkeypatch, tmp_path):
+def test_headers_that_are_not_there_are_reported(monkeypatch, tmp_path):
     monkeypatch.setattr(requirements.shutil, "which", lambda name: name)
     monkeypatch.setattr(requirements.sysconfig, "get_path", lambda name: str(tmp_path))
     (line,) = lines_of(compiler_mistakes("cpu"))
@@ -333,7 +333,7 @@ def test_the_scales_of_8_bits_do_not_depend_on_the_films_scheduler(tiny_sd1):
     assert all(same)
 
 
-def test_a_network_that_cant_be_put_in_8_bits_is_told_in_a_line(monkeypatch):
+def test_a_network_that_cant_be_put_in_8_bits_is_reported_in_a_line(monkeypatch):
     def failing(*_):
         raise ValueError("no layer to quantise\nand much more")
 
@@ -341,8 +341,8 @@ def test_a_network_that_cant_be_put_in_8_bits_is_told_in_a_line(monkeypatch):
     net = Network("decoder", torch.nn.Linear(1, 1), torch.nn.Identity(), {})
     with pytest.raises(ConfigError) as error:
         quantised_by([], None, net)
-    told = "compute.quantised: NNCF can't put this decoder in 8 bits (no layer to quantise)"
-    assert str(error.value) == f"{told}; use compute.quantised=none"
+    expected = "compute.quantised: NNCF can't put this decoder in 8 bits (no layer to quantise)"
+    assert str(error.value) == f"{expected}; use compute.quantised=none"
 
 
 def test_scales_that_were_chosen_by_other_betas_are_others():
@@ -378,7 +378,7 @@ def test_a_damaged_network_is_converted_again(doubling, tmp_path):
     assert doubling() == []
 
 
-def test_a_cache_that_cant_be_written_is_told_and_no_obstacle(doubling, tmp_path):
+def test_a_cache_that_cant_be_written_is_reported_and_no_obstacle(doubling, tmp_path):
     (tmp_path / "cache").write_text("a file")
     _, line = doubling()
     assert "can't be written" in line
@@ -413,7 +413,7 @@ os.kill(os.getpid(), signal.SIGTERM)
 """
 
 
-def test_a_signal_after_networks_were_let_go_is_handled_and_nobody_was_told(tmp_path):
+def test_a_signal_after_networks_were_let_go_is_handled_and_nobody_was_notified(tmp_path):
     """In a process of its own: a segmentation fault would end this one."""
     pytest.importorskip("openvino")
     asked = [sys.executable, "-c", TWO_NETWORKS_THEN_A_SIGNAL]
@@ -423,7 +423,7 @@ def test_a_signal_after_networks_were_let_go_is_handled_and_nobody_was_told(tmp_
     assert ended.stdout.endswith("telemetry: None\n")
 
 
-def test_a_network_that_cant_be_converted_is_told_in_a_line(doubling):
+def test_a_network_that_cant_be_converted_is_reported_in_a_line(doubling):
     def failing(input):  # noqa: A002
         raise RuntimeError("no such operator\nand much more")
 
@@ -437,7 +437,7 @@ def test_a_network_that_cant_be_converted_is_told_in_a_line(doubling):
 @pytest.mark.parametrize(
     ("capable", "hint"), [(["FP32", "FP16"], "f16"), (["FP32", "BF16"], "f32")]
 )
-def test_a_dtype_that_the_cpu_does_not_compute_in_is_told(capable, hint):
+def test_a_dtype_that_the_cpu_does_not_compute_in_is_reported(capable, hint):
     class Core:
         def get_property(self, device, name):
             return capable

@@ -27,8 +27,8 @@ def machine(root, files):
 
 def siblings(*lists):
     return {
-        f"sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list": f"{told}\n"
-        for number, told in enumerate(lists)
+        f"sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list": f"{given}\n"
+        for number, given in enumerate(lists)
     }
 
 
@@ -50,7 +50,7 @@ def siblings(*lists):
         (V1 | {f"{TOP}/cpu,cpuacct/job/cpu.cfs_quota_us": "-1\n",
                f"{TOP}/cpu,cpuacct/job/cpu.cfs_period_us": "100000\n"}, 4),
     ],
-    ids=["nothing told", "hyperthreads", "half of them allowed", "quota rounded up", "no quota",
+    ids=["nothing known", "hyperthreads", "half of them allowed", "quota rounded up", "no quota",
          "quota of a group above", "less than one", "nonsense", "version 1", "version 1 in a "
          "container", "version 1 without"],
 )  # fmt: skip
@@ -63,7 +63,7 @@ def test_a_process_that_may_use_one_processor_has_one_core(tmp_path):
     assert usable_cores(set(), tmp_path) == 1
 
 
-def test_auto_are_the_cores_unless_openmp_is_told(monkeypatch):
+def test_auto_are_the_cores_unless_openmp_has_a_number(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert threads_for("auto") == usable_cores(allowed_processors())
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
@@ -73,8 +73,8 @@ def test_auto_are_the_cores_unless_openmp_is_told(monkeypatch):
 
 @pytest.mark.parametrize("written", [0, -1, 1025, 1.5, "many", True, None])
 def test_what_is_no_number_of_threads_is_refused(tmp_path, written):
-    told = r"^compute\.threads: a whole number from 1 to 1024 or auto, not [^\n]*$"
-    with pytest.raises(ConfigError, match=told):
+    given = r"^compute\.threads: a whole number from 1 to 1024 or auto, not [^\n]*$"
+    with pytest.raises(ConfigError, match=given):
         parse(composed(tmp_path, tmp_path, {"compute.threads": written}))
 
 
@@ -93,7 +93,7 @@ def test_a_run_computes_with_the_threads_of_its_config(place: Place, written, th
 
 
 def test_the_tests_themselves_compute_with_one_thread():
-    told = "import os; print(os.environ['OMP_NUM_THREADS'])"
-    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    given = "import os; print(os.environ['OMP_NUM_THREADS'])"
+    done = subprocess.run([sys.executable, "-c", given], capture_output=True, text=True, check=True)
     assert int(done.stdout) == 1
     assert torch.get_num_threads() == 1

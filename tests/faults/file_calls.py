@@ -31,7 +31,7 @@ real_open = io.open
 
 
 class FileCalls:
-    """What a process does to the files under a folder.
+    """The calls by which a process changes the files under a folder.
 
     Args:
         fail_call: the number, from 1, of the call that fails …

@@ -1,4 +1,5 @@
-"""What the kernel saw of the files in some folders (inotify): the witness that no call escaped."""
+"""The events of files in some folders as the kernel saw them (inotify): the witness that no call
+escaped."""
 
 import ctypes
 import os

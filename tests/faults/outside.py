@@ -168,13 +168,13 @@ class Site:
     def temps(self) -> list[Path]:
         return sorted({*self.here.rglob("*.tmp"), *self.root.rglob("*.tmp")})
 
-    def told(self, name: str) -> dict:
+    def run_json(self, name: str) -> dict:
         """run.json of a run."""
         return json.loads((self.run_folder(name) / "run.json").read_text())
 
     def counts(self, name: str) -> tuple[int, int, int]:
         """(kept, rendered, failed) of the latest run."""
-        frames = self.told(name)["frames"]
+        frames = self.run_json(name)["frames"]
         return frames["kept"], frames["rendered"], frames["failed"]
 
     def surroundings(self) -> dict[str, str]:

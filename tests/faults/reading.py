@@ -47,7 +47,7 @@ def read_timeline(folder: Path, content: bytes) -> Timeline:
 
 
 def check(timeline: Timeline) -> None:
-    """What a timeline promises, whatever was written."""
+    """Asserts what every timeline promises, whatever was written."""
     assert timeline.keyframes[0].time == 0
     assert all(one.time < next_one.time for one, next_one in pairwise(timeline.keyframes))
     for place in range(LOOKED_AT):
@@ -63,10 +63,10 @@ def outcome(folder: Path, content: bytes) -> str:
     try:
         read_timeline(folder, content)
     except Exception as error:
-        told = foreseen(error)
-        if not isinstance(told, ConfigError) or not all(map(placed, told.mistakes)):
+        known = foreseen(error)
+        if not isinstance(known, ConfigError) or not all(map(placed, known.mistakes)):
             raise
-        return str(told)
+        return str(known)
     return ""
 
 

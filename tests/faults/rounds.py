@@ -58,7 +58,7 @@ def kill_after(child: int, seconds: float | None) -> None:
 
 
 def begin(asked: dict) -> None:
-    """What is a fork's own: where its output goes, and its faults."""
+    """Sets up a fork: where its output goes, and its faults."""
     from stand_in import Faults, prepare
 
     for number, stream in ((1, "out"), (2, "err")):

@@ -1,8 +1,8 @@
 """`render` with faults that are asked for: python stand_in.py ARGUMENTS, STAND_IN='{"nan": […]}'.
 
 The program is the real one from the command line to ffmpeg; only the denoiser is another, which
-paints a picture out of the digest of a frame's spec, quickly, without torch, and fails when told
-to. File calls can be written down, and the k-th of them can fail.
+paints a picture out of the digest of a frame's spec, quickly, without torch, and fails when it is
+asked to. File calls can be written down, and the k-th of them can fail.
 """
 
 import errno
@@ -24,7 +24,7 @@ from file_calls import FileCalls
 
 @dataclass
 class Faults:
-    """What goes wrong. Frames are named by a prompt that has weight in them."""
+    """The faults to inject. Frames are named by a prompt that has weight in them."""
 
     model: str = "stand-in"
     """`real`: the model that the config names, with torch."""
@@ -59,7 +59,7 @@ class Faults:
     fail_how: str = "EIO"
     """… with this error, or `KILL`: the process ends there; a write leaves half of its bytes."""
     no_sync: list[str] = field(default_factory=list)
-    """What the disk can't sync: `folders`, `files`."""
+    """`folders`, `files`, or both: those that the disk can't sync."""
     rounds: bool = False
     """Compose the config once, then render many times over (rounds.py)."""
 
@@ -69,7 +69,7 @@ def texts_of(spec) -> set[str]:
 
 
 def picture(spec, width: int, height: int, blocks: int = 1) -> np.ndarray:
-    """What stands for a frame's picture, uint8 (height, width, 3)."""
+    """The picture in place of a rendered one, uint8 (height, width, 3)."""
     from render.store.frame_png import spec_json
 
     return noise(json.loads(spec_json(spec)), width, height, blocks)
@@ -129,7 +129,7 @@ class StandIn:
 
 
 def without_a_model(faults: Faults) -> types.ModuleType:
-    """What stands for `render.engines.open_model`; torch is never imported."""
+    """A module in place of `render.engines.open_model`; torch is never imported."""
     import render.diffusion.pending_images  # noqa: F401  now: a signal amid an import can be swallowed by Python
 
     module = types.ModuleType("render.engines.open_model")

@@ -114,7 +114,7 @@ class Film:
                         assert image.info["render:digest"] == path.stem
 
     def strangers_stay(self) -> None:
-        """What others put there is still there, under its name or set aside."""
+        """Files that others put there are still there, under its name or set aside."""
         there = [path.read_bytes() for path in self.frames.iterdir()] if self.strange else []
         for content in self.strange:
             assert content in there
@@ -157,7 +157,7 @@ def right_place(frame: Path) -> tuple[str, str, str]:
 
 
 def right_pixels(image: Image.Image) -> np.ndarray:
-    """What the stand-in paints for the spec that the frame carries."""
+    """The picture that the stand-in paints for the spec in the frame."""
     return noise(json.loads(image.info["render:spec"]), SIDE, SIDE)
 
 
@@ -171,7 +171,7 @@ def broken(content: bytes, how: str) -> bytes:
 
 
 class Machine(RuleBasedStateMachine):
-    """What people, disks and power cuts do to a film, in any order."""
+    """The acts of people, disks and power cuts on a film, in any order."""
 
     rounds: Rounds
 
@@ -326,7 +326,7 @@ def test_a_frame_in_the_place_of_another_is_not_taken_for_it(rounds):
 
 
 def test_texts_in_another_order_are_the_same_picture(rounds):
-    """What the machine found first, of the stand-in: its pictures hung on the order."""
+    """The first find of the machine, in the stand-in: its pictures depended on the order."""
     film = Film(rounds)
     film.prompts, film.seeds, film.fps = ["a town", "a castle", "a town"], [0, 0, 0], 2
     film.right()

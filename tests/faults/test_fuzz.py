@@ -259,7 +259,7 @@ def test_very_many_command_lines_answer(place, arguments):
     answers(place, "+timeline=film", *arguments)
 
 
-def test_an_argument_of_many_lines_is_told_on_one(place):
-    """What the slow form found."""
+def test_an_argument_of_many_lines_is_reported_on_one(place):
+    """Found by the slow form."""
     ended = answers(place, "+timeline=film", "zJf{\r>=cX]tPND9!q\x0ct")
     assert ended.code == 2

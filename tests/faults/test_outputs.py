@@ -161,10 +161,10 @@ def videos(film, root):
 
 
 def frame_size(film, root, name):
-    told = subprocess.run(
+    probed = subprocess.run(
         [FFMPEG, "-i", film.folder(root) / name], capture_output=True, check=False
     )
-    return re.search(r", (\d+x\d+)[, ]", told.stderr.decode())[1]
+    return re.search(r", (\d+x\d+)[, ]", probed.stderr.decode())[1]
 
 
 KINDS = {
@@ -245,9 +245,9 @@ def test_somebody_elses_file_under_the_name_with_the_size_is_set_aside(film):
 def test_a_size_that_is_none_is_passed_over(film, size):
     film("odd", *SMALL)
     path = film.folder("odd") / "run.json"
-    told = json.loads(path.read_text())
-    told["videos"]["t.mp4"]["size"] = json.loads(size)
-    path.write_text(json.dumps(told, indent=2, sort_keys=True))
+    probed = json.loads(path.read_text())
+    probed["videos"]["t.mp4"]["size"] = json.loads(size)
+    path.write_text(json.dumps(probed, indent=2, sort_keys=True))
     film("odd", "output.quality=30")
     assert set(videos(film, "odd")) == {"t.mp4"}
     shutil.rmtree(film.folder("odd"))

@@ -32,8 +32,8 @@ def sweep(calls, tmp_path, *more):
     return answer, {path.parent: json.loads(path.read_text()) for path in plans}
 
 
-def told_apart(folders):
-    """Whether a disk that takes `Film` for `film` tells all of them apart."""
+def all_differ(folders):
+    """Whether all differ on a disk that takes `Film` for `film`."""
     return len({str(folder).casefold() for folder in folders}) == len(folders)
 
 
@@ -54,7 +54,7 @@ def test_timelines_of_one_name_have_folders_of_their_own(calls, site, tmp_path, 
     assert answer.code == 0, answer.err
     wanted = set(itertools.product(timelines.split(","), (3.0, 6.0)))
     assert len(plans) == len(wanted)
-    assert told_apart(plans)
+    assert all_differ(plans)
     first = [plan["frames"][0] for plan in plans.values()]
     found = {(f["prompts"][0][0].removeprefix("prompt of "), f["guidance"]) for f in first}
     assert found == wanted
@@ -85,7 +85,7 @@ def test_values_that_look_alike_have_folders_of_their_own(calls, site, tmp_path,
     answer, plans = sweep(calls, tmp_path, "+timeline=a", f"sampling.negative={values}")
     assert answer.code == 0, answer.err
     assert len(plans) == 3
-    assert told_apart(plans)
+    assert all_differ(plans)
     assert len({plan["frames"][0]["negative"] for plan in plans.values()}) == 3
 
 

@@ -1,5 +1,5 @@
-"""R13: a prune beside runs: none loses a frame that it was told is kept, nor one that a plan needs
-which can't be read, nor the only whole copy of one."""
+"""R13: a prune beside runs: none loses a frame that was reported as kept, nor one that an
+unreadable plan needs, nor the only whole copy of one."""
 
 import os
 import re
@@ -47,7 +47,7 @@ def test_a_run_that_begins_during_a_prune_waits_for_it_and_has_all_its_frames(fi
 
 
 @pytest.mark.parametrize("shard", [[], ["shard=0/2"]], ids=["whole", "shard"])
-def test_a_prune_during_a_run_is_told_of_it_and_removes_nothing(film, shard):
+def test_a_prune_during_a_run_hears_of_it_and_removes_nothing(film, shard):
     go = film.here / "go"
     run = film.start(*CALL, *shard, waits=["render.run.job.Job.show"], go=str(go), **QUICK)
     run.until(lambda: "waiting before" in run.said("err"))

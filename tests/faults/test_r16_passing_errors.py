@@ -53,7 +53,7 @@ def reads_of(site, name, changes):
 def contents(site):
     """All that the run's folder and the store hold, without what every run writes anew."""
     written = ("run.json", ".log", ".lock")
-    return {path: told for path, told in tree(site.root).items() if not path.endswith(written)}
+    return {path: kept for path, kept in tree(site.root).items() if not path.endswith(written)}
 
 
 def assert_nothing_lost(site, before, ended, why):

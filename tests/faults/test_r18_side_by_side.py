@@ -25,7 +25,7 @@ import torch
 
 
 def goes_by(said):
-    """What OpenMP itself says that it goes by, when torch loads it."""
+    """The settings that OpenMP itself prints when torch loads it."""
     return dict(re.findall(r"(OMP_WAIT_POLICY|GOMP_SPINCOUNT) = '(\w+)'", said))
 
 

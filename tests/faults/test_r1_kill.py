@@ -26,7 +26,7 @@ OURS = {"plan.json", "run.json", "config.yaml", "render.log", "sheet.png", "film
 
 @dataclass
 class Whole:
-    """What an uninterrupted run gave."""
+    """The frames of an uninterrupted run."""
 
     digests: list[str]
     pictures: list[np.ndarray]
@@ -45,7 +45,7 @@ def whole(killed):
     for _ in range(2):  # the second one takes as long as those that follow
         forget(killed, random, everything=True)
         assert killed.rounds.render(**SLOW).code == 0
-    seconds = killed.told("film")["seconds"]["total"]
+    seconds = killed.run_json("film")["seconds"]["total"]
     planned = json.loads((killed.run_folder("film") / "plan.json").read_text())["frames"]
     digests = [frame["digest"] for frame in planned]
     return Whole(digests, killed.pictures("film"), decoded(killed), seconds)
@@ -193,7 +193,7 @@ def renames_in(log, folder):
 
 
 def test_temp_files_of_others_stay(killed, whole):
-    """What only looks like one; those that a living process holds are R14's."""
+    """Files that only look like one stay; those that a living process holds are in R14."""
     frames, mark = killed.run_folder("film") / "frames", "0123456789abcdef"
     stale = f".frame_000000.png.render-{mark}.tmp"
     others = {f".frame_000000.png.elsewhere-99999999-{mark}.tmp", "mine.tmp"}

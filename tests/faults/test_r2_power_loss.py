@@ -111,7 +111,8 @@ def lab(tmp_path_factory):
 
 @dataclass(frozen=True)
 class Scene:
-    """What a run finds, and what it then does: `begun` makes a root, `changes` are the run's."""
+    """The folder that a run finds and the run itself: `begun` makes a root, `changes` are the
+    run's."""
 
     begun: object
     changes: dict
@@ -207,8 +208,8 @@ def playable(video: Path) -> bool:
     import imageio_ffmpeg
 
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-xerror", "-v", "error", "-i", video]
-    told = subprocess.run([*command, "-f", "framecrc", "-"], capture_output=True, check=True)
-    return sum(line.startswith(b"0,") for line in told.stdout.splitlines()) == 2
+    result = subprocess.run([*command, "-f", "framecrc", "-"], capture_output=True, check=True)
+    return sum(line.startswith(b"0,") for line in result.stdout.splitlines()) == 2
 
 
 def absorbed(call: Call) -> bool:
@@ -268,11 +269,11 @@ def fail_one(lab: Lab, scene: Scene, base: Path, call: Call, how: str) -> None:
     again = lab.render(root, scene.changes)
     assert again.code == 0, (call.what, again.err)
     exactly_the_plan(lab, root, scene)
-    told, planned = (json.loads((root / f"film/{name}.json").read_bytes())["frames"]
+    result, planned = (json.loads((root / f"film/{name}.json").read_bytes())["frames"]
                      for name in ("run", "plan"))  # fmt: skip
     before = {opened(path)[0] for path in base.glob("film/frames/*.png")}
     missing = {frame["digest"] for frame in planned} - stored - before
-    assert told["rendered"] == len(missing), call.what
+    assert result["rendered"] == len(missing), call.what
     shutil.rmtree(root)
 
 

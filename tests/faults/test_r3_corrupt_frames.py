@@ -155,7 +155,7 @@ def test_each_damage_is_named_and_only_frames_without_a_whole_copy_are_rendered(
 
 
 @pytest.mark.parametrize("side", [both, only_shown], ids=lambda side: side.__name__)
-def test_what_can_not_be_told_to_be_ours_is_set_aside(film, side):
+def test_what_can_not_be_known_as_ours_is_set_aside(film, side):
     kept = {shown(film, PLACES[name]): damage(film, side, name) for name in DAMAGES}
     film.rounds.render(**QUICK)
     aside = {path: path.read_bytes() for path in shown(film, 0).parent.glob("*.set-aside-1")}
@@ -199,8 +199,8 @@ def test_stitching_refuses_a_damaged_frame_and_leaves_the_older_video(film, name
     ended = film.rounds.render({"mode": "stitch", "output.format": output}, **QUICK)
     assert ended.code == 4
     (line,) = (line for line in ended.err.splitlines() if line.startswith("render: "))
-    told = rf"1 of 13 frames are not there \({PLACES[name]}: ({DAMAGES[name][1]})"
-    assert re.search(told, line), line
+    expected = rf"1 of 13 frames are not there \({PLACES[name]}: ({DAMAGES[name][1]})"
+    assert re.search(expected, line), line
     assert line.endswith("; render them first, without mode=stitch")
     after = tree(film.run_folder("film"), film.here / "outputs" / ".store")
     changed = {Path(path).name for path in before | after if before.get(path) != after.get(path)}

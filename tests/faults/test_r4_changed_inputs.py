@@ -147,8 +147,8 @@ def test_files_that_are_touched_copied_or_moved_are_not_rendered_again(film, mov
 def test_a_root_that_was_moved_is_not_rendered_again(film):
     film.root.rename(film.here / "moved")
     assert film.rounds.render({"root": "moved"}, **QUICK).code == 0
-    told = json.loads((film.here / "moved" / "film" / "run.json").read_text())
-    assert told["frames"] == {"planned": FRAMES, "kept": FRAMES, "rendered": 0, "failed": 0}
+    run_json = json.loads((film.here / "moved" / "film" / "run.json").read_text())
+    assert run_json["frames"] == {"planned": FRAMES, "kept": FRAMES, "rendered": 0, "failed": 0}
     assert not film.root.exists()
 
 

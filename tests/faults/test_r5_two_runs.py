@@ -69,7 +69,7 @@ def held_by(run, folder="outputs/film"):
 @pytest.mark.parametrize(
     "change", [{}, {"shard": "1/2"}, {"mode": "stitch"}, {"sampling.guidance": 3.0}], ids=str
 )
-def test_the_second_run_is_told_who_holds_the_folder_and_changes_nothing(place, at_work, change):
+def test_the_second_run_learns_who_holds_the_folder_and_changes_nothing(place, at_work, change):
     before = all_but_locks_of_shards(place)
     ended = place.rounds.render({"root": "held", **change}, **QUICK)
     assert ended.code == 75
@@ -84,7 +84,7 @@ def all_but_locks_of_shards(place):
 
 
 def test_the_second_run_is_refused_in_under_two_seconds(place, at_work):
-    """Or soon after a plan would be told, which waits for nobody, where the machine is busy."""
+    """Or, on a busy machine, soon after a plan would end, which waits for nobody."""
     command = [*COMMAND, "root=held", "shard=1/2"]
     planned = place.render(*command, "mode=plan").seconds
     ended = place.render(*command, **QUICK)
@@ -151,8 +151,8 @@ def test_four_shards_at_once_render_each_frame_once(film):
     ]
     ended = [shard.wait() for shard in shards]
     assert [end.code for end in ended] == [0] * 4
-    told = [re.search(r"frames  (\d+) rendered, (\d+) kept", end.out).groups() for end in ended]
-    assert told == [("4", "0"), ("3", "0"), ("3", "0"), ("3", "0")]
+    numbers = [re.search(r"frames  (\d+) rendered, (\d+) kept", end.out).groups() for end in ended]
+    assert numbers == [("4", "0"), ("3", "0"), ("3", "0"), ("3", "0")]
     assert committed(logs) == dict.fromkeys((path.stem for path in film.stored()), 1)
     assert len(film.stored()) == len(film.frames("film")) == FRAMES
     assert any("film.mp4" in end.out for end in ended)
@@ -185,7 +185,7 @@ def test_a_shard_of_another_plan_is_refused_and_one_of_the_same_is_not(film):
     assert len(film.stored()) == FRAMES
 
 
-def test_a_whole_run_is_told_of_a_shard_that_still_works_not_of_one_that_has_ended(film):
+def test_a_whole_run_hears_of_a_shard_that_still_works_not_of_one_that_has_ended(film):
     first = start_and_stop(film, "shard=0/2")
     second = start_and_stop(film, "shard=1/2")
     first.signal(signal.SIGKILL)

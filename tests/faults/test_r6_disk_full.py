@@ -28,7 +28,7 @@ def film(site):
     return site
 
 
-def told(ended) -> tuple[str, int, int]:
+def message_of(ended) -> tuple[str, int, int]:
     """The last line of a run that found no room, the bytes it needs, and those that are free."""
     assert ended.code == 28
     assert "Traceback" not in ended.err
@@ -54,7 +54,7 @@ def opened(calls, pattern: str) -> list[str]:
 @needs_a_small_disk
 def test_a_plan_that_does_not_fit_is_refused_before_the_model_is_loaded(film):
     with small_disk(film, 130) as disk:
-        line, needed, free = told(film.render(*CALL))
+        line, needed, free = message_of(film.render(*CALL))
         assert needed == pytest.approx(PLANNED_BYTES, abs=2)
         assert needed > free
         assert line.startswith("render: no room for outputs: frames and video need about ")
@@ -70,7 +70,7 @@ def test_a_disk_that_fills_up_half_way_ends_the_run_and_keeps_what_is_there(film
     with small_disk(film, 220) as disk:
         calls = tmp_path / "logs" / "calls"
         ended = film.render(*FRAMES_ONLY, calls=str(calls))
-        line, needed, free = told(ended)
+        line, needed, free = message_of(ended)
         stored = film.stored()
         assert needed > 49_000 > free
         assert re.search(r"no room for outputs/\.store/../[0-9a-f]{64}\.png", line)
@@ -80,7 +80,7 @@ def test_a_disk_that_fills_up_half_way_ends_the_run_and_keeps_what_is_there(film
         assert film.temps() == []
         before = {path: content_hash(path) for path in stored}
         again = film.render(*FRAMES_ONLY)
-        told(again)
+        message_of(again)
         assert "loading" not in again.err  # it now knows that the rest does not fit
         assert {path: content_hash(path) for path in film.stored()} == before
         make_room(film, disk)
@@ -96,11 +96,11 @@ def make_room(site, disk) -> None:
 
 
 @needs_a_small_disk
-def test_a_disk_without_any_room_is_told_before_anything_is_done(film):
+def test_a_disk_without_any_room_is_reported_before_anything_is_done(film):
     with small_disk(film, 100) as disk:
         (disk / "film").mkdir()
         fill(disk, 0)
-        line, needed, free = told(film.render(*CALL))
+        line, needed, free = message_of(film.render(*CALL))
         assert "no room for outputs/film/plan.json: it needs" in line
         assert needed > free == 0
         assert [path.name for path in (disk / "film").iterdir()] == [".lock"]
@@ -114,7 +114,7 @@ def test_a_disk_that_fills_up_while_encoding_keeps_the_frames_and_the_older_vide
         before = {path: content_hash(path) for path in (video, *film.stored())}
         fill(disk, 40_000)
         calls = tmp_path / "logs" / "calls"
-        line, needed, free = told(film.render(*CALL, "output.quality=90", calls=str(calls)))
+        line, needed, free = message_of(film.render(*CALL, "output.quality=90", calls=str(calls)))
         assert "no room for outputs/film: the video takes about" in line
         assert needed > free
         assert len(opened(calls, "film.mp4")) == 1
@@ -140,7 +140,7 @@ def test_a_file_that_may_not_grow_ends_the_run_in_good_order(
     film, tmp_path, what, file_bytes, arguments, stored
 ):
     calls = tmp_path / "logs" / "calls"
-    line, needed, _ = told(film.render(*arguments, file_bytes=file_bytes, calls=str(calls)))
+    line, needed, _ = message_of(film.render(*arguments, file_bytes=file_bytes, calls=str(calls)))
     assert re.search(rf"no room for outputs/{what}", line)
     assert needed > file_bytes or "video" in line
     attempts = opened(calls, r"film\.mp4|sheet\.png|\.store/../\.[0-9a-f]{64}\.png")
@@ -163,7 +163,7 @@ def test_a_log_that_may_not_grow_loses_no_frame_that_was_rendered(film):
     # There is room for all lines up to "loading", but not for the first on progress.
     room = len((start + loading).encode()) + 20
     log.write_text("2000-01-01T00:00:00Z ".ljust(200_000 - room - 1, "x") + "\n")
-    line, needed, _ = told(film.start(*FRAMES_ONLY, file_bytes=200_000, seconds=1.1).wait())
+    line, needed, _ = message_of(film.start(*FRAMES_ONLY, file_bytes=200_000, seconds=1.1).wait())
     assert "no room for outputs/film/render.log: it needs" in line
     assert 0 < needed < 200
     assert len(film.stored()) == len(film.frames("film")) == 2

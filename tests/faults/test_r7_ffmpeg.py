@@ -74,7 +74,7 @@ FAILURES = {
 HANGING = {
     "reads nothing": "echo stuck >&2; exec sleep 600",
     "never ends": "cat > /dev/null; echo stuck >&2; exec sleep 600",
-    "will not be told": "trap '' TERM INT HUP; echo stuck >&2; sleep 600 & wait; wait",
+    "ignores signals": "trap '' TERM INT HUP; echo stuck >&2; sleep 600 & wait; wait",
 }
 
 

@@ -30,7 +30,7 @@ def indexes(site) -> list[int]:
 
 
 def failures(site) -> list[tuple[int, str]]:
-    return [(index, cause) for index, cause in site.told("film")["failures"]]
+    return [(index, cause) for index, cause in site.run_json("film")["failures"]]
 
 
 def assert_summary(ended, site, causes: dict[int, str], message: str) -> None:
@@ -38,9 +38,9 @@ def assert_summary(ended, site, causes: dict[int, str], message: str) -> None:
     assert ended.code == 3
     assert "Traceback" not in ended.err
     assert ended.err.splitlines()[-1] == f"render: {message}"
-    told = [line for line in ended.out.splitlines() if line.startswith("failed")]
+    listed = [line for line in ended.out.splitlines() if line.startswith("failed")]
     shown = [f"failed  frame {index}: {cause}" for index, cause in causes.items()]
-    assert told == shown[:10] + [f"failed  and {len(shown) - 10} more"] * (len(shown) > 10)
+    assert listed == shown[:10] + [f"failed  and {len(shown) - 10} more"] * (len(shown) > 10)
     assert failures(site) == list(causes.items())
     assert site.temps() == []
 
@@ -93,8 +93,8 @@ def test_an_error_that_passes_is_tried_again_and_nothing_fails(film, errors):
 
 @pytest.mark.parametrize("fault", ["transient", "broken"])
 def test_an_error_that_stays_is_tried_twice_more_and_fails_its_frame_alone(film, fault):
-    told = {"transient": {"p5": 3}, "broken": {"p5": "for good"}}[fault]
-    ended = film.render(*CALL, **{fault: told})
+    listed = {"transient": {"p5": 3}, "broken": {"p5": "for good"}}[fault]
+    ended = film.render(*CALL, **{fault: listed})
     cause = {"transient": "a passing error, try 3", "broken": "for good"}[fault]
     cause = f"RuntimeError: {cause}"
     message = f"1 frame failed, the first: frame 5: {cause}; the same command tries again"

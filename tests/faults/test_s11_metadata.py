@@ -48,27 +48,28 @@ def published(calls, folder, output):
 def test_no_file_that_is_handed_on_names_a_folder(calls, place, output):
     for path in published(calls, place, output):
         content = path.read_bytes()
-        told = everything(path)
+        texts = everything(path)
         for secret in (*SECRETS, str(calls.site.folder)):
             assert secret.encode() not in content, path
-            assert secret not in told, path
+            assert secret not in texts, path
 
 
 def everything(path):
-    """What programs read of a file: ffmpeg's metadata, or Pillow's, compressed texts included."""
+    """The texts that programs read in a file: ffmpeg's metadata, or Pillow's, compressed texts
+    included."""
     if path.suffix == ".png":
         with Image.open(path) as image:
             image.load()
             return str(image.info)
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", path]
-    told = subprocess.run([*command, "-f", "ffmetadata", "-"], capture_output=True, check=True)
-    return told.stdout.decode()
+    texts = subprocess.run([*command, "-f", "ffmetadata", "-"], capture_output=True, check=True)
+    return texts.stdout.decode()
 
 
 def test_the_film_still_says_what_it_was_made_of(calls, place):
     video = next(path for path in published(calls, place, "mp4") if path.suffix == ".mp4")
-    told = everything(video)
-    assert "A castle" in told
-    assert "voice.wav" in told
-    assert "start.png" in told
-    assert '"root"' not in told
+    texts = everything(video)
+    assert "A castle" in texts
+    assert "voice.wav" in texts
+    assert "start.png" in texts
+    assert '"root"' not in texts

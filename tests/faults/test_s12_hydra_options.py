@@ -134,7 +134,7 @@ def test_what_opens_no_code_stays(received, arguments):
 
 
 def test_a_pickle_of_hydras_own_is_not_opened_either(received):
-    """What a callback of Hydra's writes is no exception."""
+    """A pickle that a callback of Hydra's wrote is no exception."""
     answer = received("--experimental-rerun", "job.pickle")
     assert answer.code == 2
     assert "pickle, which can run code" in answer.err

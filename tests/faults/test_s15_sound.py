@@ -1,4 +1,4 @@
-"""S15: a sound file is data: no playlist is followed, and what is no sound is told in the plan."""
+"""S15: a sound file is data: no playlist is followed, and the plan refuses what is no sound."""
 
 import os
 import socket
@@ -95,7 +95,7 @@ def note_calls(server, asked):
             return
 
 
-def test_what_holds_no_sound_is_told_in_the_plan(calls, place):
+def test_what_holds_no_sound_is_reported_in_the_plan(calls, place):
     silent = made(place / "silent.mp4", "-map", "0:v")
     refused(planned(calls, silent), "silent.mp4 has no sound")
     (place / "empty.wav").write_bytes(b"")
@@ -110,7 +110,7 @@ def test_what_holds_no_sound_is_told_in_the_plan(calls, place):
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "device", "absent"])
-def test_what_is_no_file_is_told_at_once(calls, place, kind):
+def test_what_is_no_file_is_reported_at_once(calls, place, kind):
     path = place / kind
     if kind == "folder":
         path.mkdir()
@@ -145,7 +145,7 @@ def test_a_link_to_a_sound_is_followed(calls, place):
         (5.5, "is 5.50 s long and the film 2.25 s: the last 3.25 s of the sound are left out"),
     ],
 )
-def test_another_length_is_told_with_both(calls, place, seconds, said):
+def test_another_length_is_reported_with_both(calls, place, seconds, said):
     answer = planned(calls, tone(place / f"tone-{seconds}.wav", seconds))
     assert answer.code == 0
     assert said in answer.out

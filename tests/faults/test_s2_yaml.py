@@ -82,7 +82,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def harmless(calls):
-    """What a config costs that is simply wrong."""
+    """The cost of a config that is simply wrong."""
     calls.site.timeline("bad", film("sede: 1\n"))
     answer = calls("+timeline=bad")
     assert answer.err.startswith("render: configs/timeline/bad.yaml:3: unknown key")
@@ -106,7 +106,7 @@ def test_what_is_no_timeline_is_refused_quickly_and_with_its_line(calls, harmles
     assert tree(calls.site.here) == before
 
 
-def test_a_thousand_mistakes_are_told_as_quickly_as_one(calls, harmless):
+def test_a_thousand_mistakes_are_reported_as_quickly_as_one(calls, harmless):
     """Each with its line; the file is read once and not once a mistake."""
     calls.site.timeline("bad", "keyframes:\n" + "  - {at: 0, prompt: no}\n" * 1000)
     answer = calls("+timeline=bad")

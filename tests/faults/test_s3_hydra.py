@@ -50,7 +50,7 @@ WHERE = {
 
 
 def refused(calls, *arguments, env=None):
-    """What a command says that exits with 2 and has run and written nothing."""
+    """The message of a command that exits with 2 and has run and written nothing."""
     before = tree(calls.site.here)
     answer = calls(*arguments, env=env)
     assert answer.code == 2, answer.err
@@ -64,9 +64,9 @@ def refused(calls, *arguments, env=None):
 def test_a_timeline_that_is_a_config_is_refused_with_its_line(calls, case):
     content, line, said = CASES[case]
     calls.site.timeline("evil", content)
-    told = refused(calls, "+timeline=evil")
-    assert f"configs/timeline/evil.yaml:{line}: " in told
-    assert said in told
+    message = refused(calls, "+timeline=evil")
+    assert f"configs/timeline/evil.yaml:{line}: " in message
+    assert said in message
 
 
 @pytest.mark.parametrize("where", WHERE)

@@ -80,9 +80,9 @@ def test_the_text_is_literal_in_the_plan_the_config_and_the_frame(place, spied, 
 def test_the_text_is_literal_in_the_videos_metadata(place, spied):
     video = place.site.run_folder("spied") / "spied.mp4"
     ask = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", f"file:{video}", "-f", "ffmetadata", "-"]
-    told = subprocess.run(ask, capture_output=True, check=True).stdout.decode()
-    assert "${oc.env:CANARY}" in told
-    assert SECRET not in told
+    metadata = subprocess.run(ask, capture_output=True, check=True).stdout.decode()
+    assert "${oc.env:CANARY}" in metadata
+    assert SECRET not in metadata
 
 
 @pytest.mark.parametrize("text", SPIES[:3])

@@ -48,8 +48,8 @@ def frames_of(video):
     """How many frames a video shows, by decoding it."""
     ask = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", f"file:{video}"]
     ask += ["-map", "0:v", "-fps_mode", "passthrough", "-f", "framecrc", "-"]
-    told = subprocess.run(ask, capture_output=True, check=True, stdin=subprocess.DEVNULL)
-    return sum(line.startswith("0,") for line in told.stdout.decode().splitlines())
+    listed = subprocess.run(ask, capture_output=True, check=True, stdin=subprocess.DEVNULL)
+    return sum(line.startswith("0,") for line in listed.stdout.decode().splitlines())
 
 
 def test_odd_prompts_are_in_the_frames_and_nothing_else_happens(calls):
@@ -93,8 +93,8 @@ def test_a_title_that_is_allowed_is_the_videos_name_and_title(calls, title):
     video = calls.site.root / title / f"{title}.mp4"
     assert frames_of(video) == FRAMES
     ask = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", f"file:{video}", "-f", "ffmetadata", "-"]
-    told = subprocess.run(ask, capture_output=True, check=True).stdout.decode()
-    assert f"title={title.replace('=', chr(92) + '=')}\n" in told
+    listed = subprocess.run(ask, capture_output=True, check=True).stdout.decode()
+    assert f"title={title.replace('=', chr(92) + '=')}\n" in listed
 
 
 @pytest.mark.parametrize("title", [t for t in ODD if t != "concat:a|b"][:8])

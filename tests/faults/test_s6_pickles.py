@@ -24,7 +24,7 @@ def model(calls):
 
 
 def made(calls):
-    """What a pickle makes when it is opened."""
+    """The file that a pickle makes when it is opened."""
     return calls.site.logs / "unpickled"
 
 
@@ -68,7 +68,7 @@ def test_it_is_refused_by_a_render_as_by_a_plan(calls, model):
     assert "is no whole safetensors file" in refused(calls, mode="render")
 
 
-def test_all_three_are_told_at_once(calls, model):
+def test_all_three_are_reported_at_once(calls, model):
     for component in COMPONENTS:
         without_weights(model / component)
         (model / component / "weights.bin").write_bytes(pickled(made(calls)))
@@ -83,7 +83,7 @@ def test_a_list_of_shards_names_only_safetensors_beside_it(calls, model, shard):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("model.ckpt", "is a pickle"),
         ("model.safetensors", "is no whole safetensors file"),
@@ -91,9 +91,9 @@ def test_a_list_of_shards_names_only_safetensors_beside_it(calls, model, shard):
         ("l.bin", "is a pickle"),
     ],
 )
-def test_a_pickle_in_place_of_a_single_file_is_refused(calls, model, name, told):
+def test_a_pickle_in_place_of_a_single_file_is_refused(calls, model, name, message):
     (calls.site.here / name).write_bytes(pickled(made(calls)))
-    assert f"{name} {told}" in refused(calls, f"model.path={name}")
+    assert f"{name} {message}" in refused(calls, f"model.path={name}")
     (calls.site.here / name).unlink()
 
 

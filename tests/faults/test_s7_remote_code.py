@@ -50,7 +50,7 @@ def edit(path, **changes):
 
 
 def refused(guarded, mode="plan"):
-    """What a command says that ends with 2, with nothing imported, asked or written."""
+    """The message of a command that ends with 2, with nothing imported, asked or written."""
     site = guarded.site
     before = tree(site.here)
     answer = guarded(*LOCAL, f"mode={mode}")
@@ -186,7 +186,7 @@ def test_a_component_behind_a_link_is_looked_through_too(guarded, model):
     shutil.rmtree(elsewhere)
 
 
-def test_everything_is_told_at_once(guarded, model):
+def test_everything_is_reported_at_once(guarded, model):
     (model / "unet" / "diffusers.py").write_text(evil(guarded.site))
     edit(model / "text_encoder" / "config.json", auto_map={"AutoModel": "net.Net"})
     edit(model / "vae" / "config.json", auto_map={"AutoModel": "net.Net"})

@@ -100,8 +100,8 @@ def test_they_are_looked_at_quickly_and_in_little_memory(film):
 def test_each_is_named_with_its_reason(film, reason):
     """As many frames as there are bombs of the kind: a line counts all frames of one reason."""
     lines = re.findall(r"(\d+) (?:in the store: )?(.*) \(frames ", film.planned.out)
-    told = sum(int(count) for count, why in lines if reason in why)
-    assert told == sum(expected == reason for _, expected in BOMBS.values())
+    counted = sum(int(count) for count, why in lines if reason in why)
+    assert counted == sum(expected == reason for _, expected in BOMBS.values())
     assert not re.search(r"^ *there ", film.planned.out, re.MULTILINE)
 
 

@@ -49,5 +49,5 @@ class Payload:
 
 
 def pickled(made: Path) -> bytes:
-    """What runs code when someone unpickles it."""
+    """A pickle that runs code when someone opens it."""
     return pickle.dumps(Payload(made))

@@ -151,7 +151,7 @@ def test_where_there_are_no_locks_files_are_written_and_nobody_sweeps(
     assert names(tmp_path) == ["b"]
 
 
-def test_no_room_for_a_folder_that_is_not_there_yet_is_told_too(tmp_path: Path) -> None:
+def test_no_room_for_a_folder_that_is_not_there_yet_is_reported_too(tmp_path: Path) -> None:
     target = tmp_path / "not" / "there" / "yet"
     with pytest.raises(DiskFull, match=r"[\d,]+ are free"), room_for(target, 1):
         raise OSError(errno.ENOSPC, "full")

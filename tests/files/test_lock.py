@@ -1,4 +1,4 @@
-"""One run a folder: the second is told who holds it, and nothing has to be unlocked."""
+"""One run a folder: the second names its holder, and nothing has to be unlocked."""
 
 import fcntl
 import os
@@ -42,7 +42,7 @@ def impatient(monkeypatch):
     monkeypatch.setattr(lock, "SHARD_PATIENCE_S", 0.1)
 
 
-def test_the_second_is_told_who_holds_the_folder(tmp_path):
+def test_the_second_learns_who_holds_the_folder(tmp_path):
     with hold(tmp_path):
         said = busy(tmp_path)
     assert f"{tmp_path} is held by another run (pid {os.getpid()} on {HOST}, since 20" in said
@@ -76,7 +76,7 @@ def test_the_plan_is_frozen_only_while_the_folder_is_held_alone(tmp_path):
 
 
 def test_shards_share_the_folder_and_the_first_freezes_the_plan(tmp_path):
-    told = []
+    events = []
     with ExitStack() as held:
         for place in range(3):
             freeze, agree = f"{place} freezes", f"{place} agrees"
@@ -84,11 +84,11 @@ def test_shards_share_the_folder_and_the_first_freezes_the_plan(tmp_path):
                 hold(
                     tmp_path,
                     (place, 3),
-                    lambda said=freeze: told.append(said),
-                    lambda said=agree: told.append(said),
+                    lambda said=freeze: events.append(said),
+                    lambda said=agree: events.append(said),
                 )
             )
-        assert told == ["0 freezes", "0 agrees", "1 agrees", "2 agrees"]
+        assert events == ["0 freezes", "0 agrees", "1 agrees", "2 agrees"]
         assert "held by another run" in busy(tmp_path, (1, 3))
         assert "held by another run" in busy(tmp_path)
 

@@ -37,7 +37,7 @@ class Golden:
 
     Attributes:
         model: `storybook`, `sd1`, or a tiny family's name.
-        exact: whether its digests are kept too; those of tiny models hang on the machine that
+        exact: whether its digests are kept too; those of tiny models depend on the machine that
             draws their random weights.
     """
 
@@ -95,12 +95,13 @@ def small(picture: np.ndarray) -> np.ndarray:
 
 
 def kept_plan(plan: dict, exact: bool) -> dict:
-    """What is kept of a plan: all of each frame, without what hangs on a tiny model's weights."""
+    """The part of a plan that is kept: each frame, without what depends on a tiny model's
+    weights."""
     frames = [dict(frame) for frame in plan["frames"]]
     for frame in frames:
         if not exact:
             del frame["digest"]
-        if "images" in frame:  # the file's hash hangs on the library that wrote it
+        if "images" in frame:  # the file's hash depends on the library that wrote it
             frame["images"] = len(frame["images"])
     return {"rate": plan["rate"], "version": plan["recipe"]["version"], "frames": frames}
 

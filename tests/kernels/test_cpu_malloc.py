@@ -1,4 +1,4 @@
-"""What the heap does with freed memory, seen by the pages that the system hands out."""
+"""The heap's use of freed memory, seen by the pages that the system hands out."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ print(keep_freed() if KEEP else False, pages())
 """
 
 
-def told(keep, size=1_000_000, **environment):
+def measured(keep, size=1_000_000, **environment):
     script = PAGES.replace("{keep}", str(keep)).replace("{size}", str(size))
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -34,8 +34,8 @@ def told(keep, size=1_000_000, **environment):
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
 @pytest.mark.parametrize("size", [16_000_000, 70_000_000])
 def test_freed_memory_is_used_again_without_asking_the_system(size):
-    kept, few = told(True, size)
-    _, many = told(False, size)
+    kept, few = measured(True, size)
+    _, many = measured(False, size)
     assert kept
     a_round = 4 * size // 4096
     assert few < 2 * a_round
@@ -44,7 +44,7 @@ def test_freed_memory_is_used_again_without_asking_the_system(size):
 
 @pytest.mark.parametrize("name", ["MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES"])
 def test_what_the_environment_sets_stays(name):
-    assert told(True, **{name: "" if name == "GLIBC_TUNABLES" else "131072"})[0] is False
+    assert measured(True, **{name: "" if name == "GLIBC_TUNABLES" else "131072"})[0] is False
 
 
 GIVEN_BACK = """

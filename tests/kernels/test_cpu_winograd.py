@@ -217,7 +217,7 @@ def opened(folder, loras=(), blend="noise", **compute):
     ("alone", "compute", "unet", "decoder"),
     [
         (True, {}, True, True),
-        (False, {}, False, False),  # a row's bits would hang on its frame's place in the call
+        (False, {}, False, False),  # a row's bits would depend on its frame's place in the call
         (True, {"offload": "model"}, False, False),
     ],
 )

@@ -1,4 +1,4 @@
-"""What lets the host run ahead, with a device without memory in the GPU's place."""
+"""The host runs ahead of a GPU, with a device without memory in the GPU's place."""
 
 import inspect
 
@@ -39,9 +39,9 @@ def test_time_steps_stay_in_main_memory(scheduler):
 def test_sizes_go_to_the_device_once():
     pipeline = Pipeline()
     run_ahead(pipeline, META)
-    told = [pipeline._get_add_time_ids((8, 8), (0, 0), (8, 8), dtype=torch.float16) for _ in "ab"]
-    assert told[0] is told[1]
-    assert (told[0].device, told[0].dtype) == (META, torch.float16)
+    sizes = [pipeline._get_add_time_ids((8, 8), (0, 0), (8, 8), dtype=torch.float16) for _ in "ab"]
+    assert sizes[0] is sizes[1]
+    assert (sizes[0].device, sizes[0].dtype) == (META, torch.float16)
     assert len(pipeline.asked) == 1
 
 

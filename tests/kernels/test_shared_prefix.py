@@ -1,4 +1,4 @@
-"""What a frame's rows have in common, against every row computed by itself."""
+"""The shared layers of a frame's rows, against every row computed by itself."""
 
 import pytest
 import torch

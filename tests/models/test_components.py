@@ -165,7 +165,7 @@ def test_a_pickled_vae_is_refused(film, vae, tmp_path):
     assert "has diffusion_pytorch_model.bin but no .safetensors" in refused(film, vae=vae["folder"])
 
 
-def test_a_file_that_is_no_whole_vae_is_told(film, vae):
+def test_a_file_that_is_no_whole_vae_is_reported(film, vae):
     weights = load_file(vae["file"])
     del weights["decoder.conv_out.bias"]
     save_file(weights, vae["file"])
@@ -291,7 +291,7 @@ def test_words_that_can_not_be_learned(film, tmp_path):
     assert "is a pickle" in refused(film, embeddings=as_written(tmp_path / "cat.pt"))
 
 
-def test_a_token_that_the_model_knows_is_told(film, tmp_path):
+def test_a_token_that_the_model_knows_is_reported(film, tmp_path):
     known = film(embeddings=as_written(word(tmp_path / "a.safetensors"), "a</w>"))
     with pytest.raises(ConfigError, match=r"^model.embeddings: .*already in tokenizer vocabulary"):
         picture(known)

@@ -287,12 +287,12 @@ def order(film, folder, fps):
 )
 def test_numbers_in_names_count_as_numbers(film, numbered, names, said):
     folder = numbered(*names)
-    told = film(image=str(folder)).plan.warnings
+    warned = film(image=str(folder)).plan.warnings
     if said is None:
-        assert told == ()
+        assert warned == ()
     else:
-        assert said in told[0]
-        assert told[0].startswith("model.controlnet.image: frame k follows the k-th picture")
+        assert said in warned[0]
+        assert warned[0].startswith("model.controlnet.image: frame k follows the k-th picture")
     assert sorted(order(film, folder, 1)) == [0, 1, 2]
     if "same" not in (said or ""):
         assert order(film, folder, 1) == [0, 1, 2]
@@ -305,9 +305,9 @@ def test_what_is_no_picture_is_passed_over_with_a_word(film, numbered):
         (folder / name).write_bytes(b"\0\1\2")
     with_strays = film(image=str(folder))
     assert digests(with_strays) == before
-    (told,) = with_strays.plan.warnings
-    assert told.startswith("model.controlnet.image: .DS_Store, Thumbs.db, notes.txt in ")
-    assert told.endswith("are no picture, so passed over")
+    (warned,) = with_strays.plan.warnings
+    assert warned.startswith("model.controlnet.image: .DS_Store, Thumbs.db, notes.txt in ")
+    assert warned.endswith("are no picture, so passed over")
     (folder / "4.png").write_bytes(b"broken")
     assert refused(film, image=str(folder)).startswith(
         f"model.controlnet.image: {folder / '4.png'} "
@@ -319,7 +319,7 @@ def test_one_picture_is_followed_by_all_frames(film, pictures):
     assert {frame.spec.control for frame in film().plan.frames} == {wanted}
 
 
-def test_too_few_pictures_are_told(film, pictures):
+def test_too_few_pictures_are_reported(film, pictures):
     line = refused(film, image=str(pictures), fps=2)
     assert line.startswith("model.controlnet.image: 3 pictures for 5 frames")
 
@@ -381,12 +381,12 @@ def test_a_family_without_is_refused_by_name(film):
 
 
 @pytest.mark.parametrize("content", [None, b"no picture"])
-def test_a_picture_that_can_not_be_read_is_told(film, tmp_path, content):
+def test_a_picture_that_can_not_be_read_is_reported(film, tmp_path, content):
     path = tmp_path / "bad.png"
     if content:
         path.write_bytes(content)
     assert refused(film, image=str(path)).startswith(f"model.controlnet.image: {path} ")
 
 
-def test_an_empty_folder_is_told(film, tmp_path):
+def test_an_empty_folder_is_reported(film, tmp_path):
     assert "holds no pictures" in refused(film, image=str(tmp_path))

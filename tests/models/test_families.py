@@ -1,4 +1,4 @@
-"""What a plan says of a model and its cost, held against diffusers itself."""
+"""A plan's facts about a model and its cost, compared with diffusers itself."""
 
 import subprocess
 import sys

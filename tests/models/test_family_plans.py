@@ -1,4 +1,4 @@
-"""What a plan knows of each family from its folder, and what it refuses, without torch."""
+"""A plan's facts about each family from its folder, and its refusals, without torch."""
 
 import json
 import shutil
@@ -133,7 +133,7 @@ def test_a_model_that_is_not_here_is_planned_by_the_family_its_config_names(monk
 
 
 @pytest.mark.parametrize("name", ["sd3", "flux", "flux_schnell", "z_image"])
-def test_texts_beyond_what_its_reader_reads_are_told(config, name):
+def test_texts_beyond_what_its_reader_reads_are_reported(config, name):
     model = open_film(config(name), "", str).model
     limit = {"sd3": 256, "flux_schnell": 256}.get(name, 512)
     fits, long = "a" * (limit - 20), "a" * limit
@@ -186,9 +186,9 @@ def test_negatives_need_something_to_lead_away_from(config, name):
 def test_guidance_needs_a_model_that_takes_it(config, name, lines):
     written = config(name, sampling__guidance=3.0)
     written["timeline"]["keyframes"][1]["guidance"] = 4.0
-    told = refused(written)
-    assert len(told) == lines
-    assert all("takes no guidance; leave it out" in line for line in told)
+    refusals = refused(written)
+    assert len(refusals) == lines
+    assert all("takes no guidance; leave it out" in line for line in refusals)
 
 
 @every_family
@@ -219,8 +219,8 @@ def test_a_scheduler_of_the_other_kind_is_refused(config, name, scheduler):
     ],
 )
 def test_which_scheduler_serves_which_family(family, scheduler, settings, said):
-    told = kind_mistake(scheduler, settings, FAMILIES[family])
-    assert told is None if said is None else said in told
+    refusals = kind_mistake(scheduler, settings, FAMILIES[family])
+    assert refusals is None if said is None else said in refusals
 
 
 # --- LoRAs of another width ----------------------------------------------------------------------
@@ -244,14 +244,14 @@ QUERIES = {"lumina2": "layers.0.attn.to_q", "z_image": "layers.0.attention.to_q"
 def test_a_lora_for_a_wider_transformer_is_refused_by_the_plan(config, tmp_path, name, layer):
     layer = layer.format(QUERIES.get(name, "transformer_blocks.0.attn.to_q"))
 
-    def told(width):
+    def refusals(width):
         down, up = np.ones((2, width), np.float32), np.ones((3 * width, 2), np.float32)
         file = tmp_path / f"{width}.safetensors"
         save_file({f"{layer}.lora_down.weight": down, f"{layer}.lora_up.weight": up}, file)
         return refused(config(name, model__loras=[{"path": str(file), "name": "paint"}]))
 
-    assert told(WIDTHS[name]) == []
-    (line,) = told(3072)
+    assert refusals(WIDTHS[name]) == []
+    (line,) = refusals(3072)
     assert f"is made for layers 3072 wide, and those of this {family_name(name)}" in line
 
 

@@ -71,7 +71,7 @@ def test_a_variant_of_the_unet_beside_plain_weights(place, model):
     assert same_pictures(pictures(place, "non_ema", "model.variant=non_ema"), before)
 
 
-def test_a_choice_of_variants_is_told_in_the_plan(place, model):
+def test_a_choice_of_variants_is_reported_in_the_plan(place, model):
     (weights,) = (model / "unet").glob("*.safetensors")
     for variant in ("fp16", "bf16"):
         shutil.copy(weights, weights.with_name(f"{weights.stem}.{variant}.safetensors"))
@@ -82,7 +82,7 @@ def test_a_choice_of_variants_is_told_in_the_plan(place, model):
     pictures(place, "one", "model.variant=fp16")
 
 
-def test_a_variant_that_is_nowhere_is_told_in_the_plan(place, model):
+def test_a_variant_that_is_nowhere_is_reported_in_the_plan(place, model):
     assert "model.variant: no component has weights of the variant 'ema'" in refused(
         place, "model.variant=ema"
     )
@@ -148,7 +148,7 @@ def test_a_latent_consistency_pipeline_is_stable_diffusion_with_its_scheduler(ti
         ("SanaSprintPipeline", "SanaPipeline"),
     ],
 )
-def test_an_unknown_pipeline_is_told_what_it_needs_and_what_is_near(name, near):
+def test_an_unknown_pipeline_is_refused_with_its_needs_and_the_nearest(name, near):
     said = str(family_mistake(name))
     assert f"no model family for the pipeline {name!r}; it would need a row" in said
     assert f"the nearest by name is {near};" in said

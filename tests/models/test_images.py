@@ -83,7 +83,7 @@ def frames(*keyframes):
 
 
 def values(keyframes, *times, **more):
-    """What a film shows at some times; pictures are known by their names."""
+    """The values of a film at some times; pictures are known by their names."""
     written = TimelineConfig.model_validate({"keyframes": frames(*keyframes), **more})
     images = {k.image: k.image.stem for k in written.keyframes.values() if k.image}
     timeline = resolve(written, SamplingConfig(), Fraction(4), 7.5, images=images)
@@ -149,10 +149,10 @@ def test_strength_is_part_of_it_up_to_one_where_no_picture_shows(model, folder):
 
 def test_the_plan_tells_pictures_and_strength_where_there_are_any(model, folder):
     film = opened(model, folder, frames({**A, "strength": 0.25}, {"image": None}))
-    told = json.loads(plan_files(film.plan, "film")["plan.json"])["frames"]
-    assert told[0]["images"] == [[sha256(folder / "a.png"), 1.0]]
-    assert told[0]["strength"] == 0.25
-    assert not {"images", "strength"} & set(told[-1])
+    frames_written = json.loads(plan_files(film.plan, "film")["plan.json"])["frames"]
+    assert frames_written[0]["images"] == [[sha256(folder / "a.png"), 1.0]]
+    assert frames_written[0]["strength"] == 0.25
+    assert not {"images", "strength"} & set(frames_written[-1])
     assert {name: str(path) for name, path in film.images.items()} == {
         sha256(folder / "a.png"): "a.png"
     }
@@ -254,7 +254,7 @@ def test_what_makes_no_sense_is_refused(model, folder, keyframe, what):
     assert line.startswith(f"at timeline.keyframes.0.{what}"), line
 
 
-def test_every_wrong_picture_is_told_at_once(model, folder):
+def test_every_wrong_picture_is_reported_at_once(model, folder):
     lines = refused(
         model, folder, frames({"image": "no.png"}, {"image": "no.png"}), compute__device="tpu"
     )
@@ -408,7 +408,7 @@ def test_a_picture_whose_colours_are_followed_has_frames_of_its_own(model, folde
         ("a.jpg", "CMYK", {}, "inks (CMYK) without a colour profile"),
     ],
 )
-def test_colours_that_can_not_be_followed_are_told(model, folder, name, mode, options, said):
+def test_colours_that_can_not_be_followed_are_reported(model, folder, name, mode, options, said):
     paint(name, {"RGB": RED, "L": 90, "CMYK": INKY}[mode], mode=mode, **options)
     film = opened(model, folder, frames({"image": name}, {"image": name}))
     assert film.plan.warnings == (
@@ -437,7 +437,7 @@ def test_a_plan_says_which_colours_are_not_followed(place):
         ({"cICP": (1, 13, 0, 1)}, None),
     ],
 )
-def test_what_a_png_says_of_its_colours_without_a_profile_is_told(folder, chunks, said):
+def test_what_a_png_says_of_its_colours_without_a_profile_is_reported(folder, chunks, said):
     written = PngImagePlugin.PngInfo()
     for name, values in chunks.items():
         size = "B" if name == "cICP" else "I"

@@ -151,10 +151,10 @@ def test_a_lora_of_the_hub_is_known_by_its_commit(film):
 # --- what is refused -----------------------------------------------------------------------------
 
 
-def test_a_keyframe_that_names_no_lora_of_the_model_is_told_which_there_are(film):
+def test_a_keyframe_that_names_no_lora_of_the_model_is_refused_with_those_that_there_are(film):
     keyframes = [{"at": 0, "prompt": "one", "lora": {"pant": 1}}]
-    told = refusal(film, keyframes=keyframes)
-    assert told == "timeline.keyframes.0.lora: no LoRA is called 'pant'; known: paint, ink"
+    message = refusal(film, keyframes=keyframes)
+    assert message == "timeline.keyframes.0.lora: no LoRA is called 'pant'; known: paint, ink"
     assert "the model has none" in refusal(film, [], keyframes)
 
 
@@ -173,12 +173,12 @@ def test_a_keyframe_that_names_no_lora_of_the_model_is_told_which_there_are(film
     ],
 )
 def test_a_lora_that_is_written_wrongly_is_a_mistake_in_the_config(film, written, said):
-    told = refusal(film, [written], PLAIN)
-    assert told.splitlines()[0].startswith("model.loras.0")
-    assert said in told
+    message = refusal(film, [written], PLAIN)
+    assert message.splitlines()[0].startswith("model.loras.0")
+    assert said in message
 
 
-def test_two_loras_of_one_name_are_told_apart_first(film, loras):
+def test_two_loras_of_one_name_are_distinguished_first(film, loras):
     assert "two LoRAs are called 'paint'" in refusal(film, [loras[0], loras[0]])
     assert "LoRAs are a list" in refusal(film, loras[0])
 
@@ -187,8 +187,8 @@ def test_two_loras_of_one_name_are_told_apart_first(film, loras):
     "weights", [["paint"], {"paint": "much"}, {"paint": True}, {"paint": 1000}, 0.5]
 )
 def test_a_keyframes_weights_are_numbers_by_name(film, weights):
-    told = refusal(film, keyframes=[{"at": 0, "prompt": "one", "lora": weights}])
-    assert told.startswith("timeline.keyframes.0.lora")
+    message = refusal(film, keyframes=[{"at": 0, "prompt": "one", "lora": weights}])
+    assert message.startswith("timeline.keyframes.0.lora")
 
 
 class Canary:
@@ -203,8 +203,10 @@ def test_a_pickle_is_refused_and_not_opened(film, tmp_path, monkeypatch, name, w
     file = tmp_path / "stranger" / name
     file.parent.mkdir()
     file.write_bytes(pickle.dumps(Canary()))
-    told = refusal(film, [{"path": str(file if whole == "file" else file.parent), "name": "paint"}])
-    assert ("no whole safetensors" if "safe" in name else "pickled weights can run code") in told
+    refused = refusal(
+        film, [{"path": str(file if whole == "file" else file.parent), "name": "paint"}]
+    )
+    assert ("no whole safetensors" if "safe" in name else "pickled weights can run code") in refused
     assert not Path("canary").exists()
 
 
@@ -226,9 +228,9 @@ def test_a_lora_for_another_kind_of_model_is_refused_when_the_film_is_planned(
     if layer.startswith("lora_"):  # as kohya's tools spell it
         down = {f"{layer}.lora_down.weight": np.zeros((2, width))}
         save_file(down, file)
-    told = refusal(film, [{"path": str(file), "name": "paint"}], PLAIN)
-    assert told.startswith(f"model.loras.0: the LoRA 'paint' ({file}) is made for ")
-    assert said in told
+    message = refusal(film, [{"path": str(file), "name": "paint"}], PLAIN)
+    assert message.startswith(f"model.loras.0: the LoRA 'paint' ({file}) is made for ")
+    assert said in message
 
 
 def test_a_file_that_holds_no_lora_is_refused(film, tmp_path):
@@ -273,10 +275,10 @@ def test_what_would_be_left_out_of_a_file_is_refused_when_the_film_is_planned(
 ):
     save_file(tensors, tmp_path / "odd.safetensors")
     written = [{"path": str(tmp_path / "odd.safetensors"), "name": "paint"}]
-    told = refusal(film, written, PLAIN)
-    assert told.startswith("model.loras.0: the LoRA 'paint' (")
-    assert said in told
-    assert "\n" not in told
+    message = refusal(film, written, PLAIN)
+    assert message.startswith("model.loras.0: the LoRA 'paint' (")
+    assert said in message
+    assert "\n" not in message
 
 
 def test_magnitudes_that_would_be_left_out_end_a_command_before_anything_is_written(place):
@@ -343,11 +345,11 @@ def test_a_folder_with_several_files_wants_a_choice(film, loras, tmp_path):
     assert digests(film(chosen)) == digests(film())
 
 
-def test_a_hub_that_is_not_there_is_told_with_the_ways_out(film, monkeypatch):
+def test_a_hub_that_is_not_there_is_reported_with_the_ways_out(film, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    told = refusal(film, [{"repository": "someone/paint"}])
-    assert "model.loras.0: the hub can't say what someone/paint at 'main' is; pin" in told
+    message = refusal(film, [{"repository": "someone/paint"}])
+    assert "model.loras.0: the hub can't say what someone/paint at 'main' is; pin" in message
 
 
 def test_a_family_that_diffusers_loads_no_loras_into_is_refused_by_name(loras, tmp_path):
@@ -387,9 +389,9 @@ def test_a_film_renders_again_exactly_the_frames_whose_weights_are_edited(place,
     before = place.pictures("t")
     edited = [*KEYFRAMES[:2], {**KEYFRAMES[2], "lora": {"paint": 0.3}}]
     place.timeline("t", edited)
-    told = place.render("+timeline=t", use, "mode=plan")
-    assert "lora  paint at 0 to 0.8" in told.out
-    assert "changed: loras (frames 5, 6, 7, 8)" in told.out
+    message = place.render("+timeline=t", use, "mode=plan")
+    assert "lora  paint at 0 to 0.8" in message.out
+    assert "changed: loras (frames 5, 6, 7, 8)" in message.out
     assert place.render("+timeline=t", use, "compute.batch=3").code == 0
     after = place.pictures("t")
     same = [bool(np.array_equal(a, b)) for a, b in zip(before, after, strict=True)]

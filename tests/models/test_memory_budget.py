@@ -88,7 +88,7 @@ def test_a_model_that_fits_exactly_is_loaded(tiny_sd1, free, counts):
     assert refused(tiny_sd1).startswith(f"model: the weights of {tiny_sd1} take ")
 
 
-def test_what_would_fit_is_told(tiny_sd1, free, counts):
+def test_what_would_fit_is_reported(tiny_sd1, free, counts):
     total, unet = sum(counts.values()), counts["unet"]
     free(2 * total)
     assert "what would fit: compute.dtype=bfloat16 (" in refused(tiny_sd1)

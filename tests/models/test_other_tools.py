@@ -1,4 +1,4 @@
-"""What a plan warns of: other tools' spellings, words that were never learnt, odd sizes."""
+"""A plan's warnings: other tools' spellings, words that were never learnt, odd sizes."""
 
 import re
 
@@ -104,12 +104,12 @@ def at(tmp_path_factory):
 def test_the_plan_warns_of_words_that_storybook_never_learnt(at):
     text = "keyframes:\n  - {at: 0, prompt: a castle}\n  - {at: 1, prompt: a dragon by a castel}\n"
     at.timeline("dragon", text)
-    told = at.call("dragon", "mode=plan")
-    assert told.code == 0
+    warned = at.call("dragon", "mode=plan")
+    assert warned.code == 0
     assert re.search(
         r"warning +configs/timeline/dragon.yaml:3: storybook never learnt 'dragon', "
         r"'castel' \('castle'\?\) and reads past it; its words are in .*words.txt",
-        told.out,
+        warned.out,
     )
     negative = at.call("plain", "mode=plan", "sampling.negative=blurry")
     assert "sampling.negative: storybook never learnt 'blurry'" in negative.out
@@ -119,25 +119,25 @@ def test_the_plan_warns_of_words_that_storybook_never_learnt(at):
 
 @pytest.mark.parametrize("name", ["city", "city_seeds", "city_two", "everything", "seasons"])
 def test_the_bundled_timelines_know_their_words(at, name):
-    told = at.call(name, "mode=plan")
-    assert told.code == 0
-    assert "never learnt" not in told.out
-    assert "read as words" not in told.out
+    warned = at.call(name, "mode=plan")
+    assert warned.code == 0
+    assert "never learnt" not in warned.out
+    assert "read as words" not in warned.out
 
 
 def test_the_plan_warns_of_spellings_at_their_place_and_not_without_end(at):
     texts = [f"a castle:1.{n} <lora:x:1>" for n in range(9)]
     at.timeline("odd", [{"at": n, "prompt": text} for n, text in enumerate(texts)])
-    told = at.render("odd", "mode=plan")
-    assert told.code == 0
-    assert re.search(r"warning +configs/timeline/odd.yaml:\d+: '<lora:x:1>' is read as", told.out)
-    assert "and more texts like these" in told.out
+    warned = at.render("odd", "mode=plan")
+    assert warned.code == 0
+    assert re.search(r"warning +configs/timeline/odd.yaml:\d+: '<lora:x:1>' is read as", warned.out)
+    assert "and more texts like these" in warned.out
     ended = at.render("plain", "mode=plan", "sampling.negative=<lora:x:1>")
     assert "sampling.negative: '<lora:x:1>' is read as words" in ended.out
 
 
 @pytest.mark.parametrize(
-    ("size", "told"),
+    ("size", "warned"),
     [
         (["output.width=256"], "256 × 128 is far from storybook's own 128 × 128: it repeats"),
         (["output.width=256", "output.height=256"], "256 × 256 is far"),
@@ -149,7 +149,7 @@ def test_the_plan_warns_of_spellings_at_their_place_and_not_without_end(at):
         ([], ""),
     ],
 )
-def test_the_plan_warns_of_a_size_far_from_the_models_own(at, size, told):
+def test_the_plan_warns_of_a_size_far_from_the_models_own(at, size, warned):
     ended = at.call("plain", "mode=plan", *size)
     assert ended.code == 0
-    assert (told in ended.out) if told else "far from" not in ended.out
+    assert (warned in ended.out) if warned else "far from" not in ended.out

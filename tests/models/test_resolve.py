@@ -170,7 +170,7 @@ def test_a_file_of_the_same_time_and_size_is_hashed_again_if_it_is_another(folde
     assert identity(folder, known) != before
 
 
-def test_a_file_that_is_being_written_is_told(folder, hashings, monkeypatch):
+def test_a_file_that_is_being_written_is_reported(folder, hashings, monkeypatch):
     real = hashing.hashlib.file_digest
 
     def written_meanwhile(stream, name):
@@ -201,14 +201,14 @@ def test_an_unknown_pipeline_is_refused_by_name(tmp_path):
     assert "StableDiffusionPipeline" in said
 
 
-def test_a_missing_folder_is_told(tmp_path):
+def test_a_missing_folder_is_reported(tmp_path):
     assert refusal(written("nowhere"), tmp_path) == (
         f"model.path: {tmp_path / 'nowhere'} is no diffusers folder (it has no model_index.json)"
     )
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "\xff"])
-def test_a_broken_index_is_told(folder, content):
+def test_a_broken_index_is_reported(folder, content):
     (folder / "model_index.json").write_text(content, encoding="latin-1")
     assert "model_index.json: " in refusal(written(folder), folder)
 
@@ -220,7 +220,7 @@ def test_a_component_lies_in_the_models_own_folder(folder, name):
     assert "no name of a component" in refusal(written(folder), folder)
 
 
-def test_a_file_that_was_not_downloaded_is_told(folder):
+def test_a_file_that_was_not_downloaded_is_reported(folder):
     (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
     (folder / "unet" / "diffusion_pytorch_model.safetensors").symlink_to(folder / "gone")
     assert "model.safetensors can't be read (No such file" in refusal(written(folder), folder)

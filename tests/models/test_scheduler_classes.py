@@ -168,8 +168,8 @@ def with_own(folder, tmp_path, class_name, **written):
     index = json.loads((copy / "model_index.json").read_text())
     index["scheduler"] = ["diffusers", class_name]
     (copy / "model_index.json").write_text(json.dumps(index))
-    told = json.dumps({"_class_name": class_name, **written})
-    (copy / "scheduler" / "scheduler_config.json").write_text(told)
+    content = json.dumps({"_class_name": class_name, **written})
+    (copy / "scheduler" / "scheduler_config.json").write_text(content)
     return copy
 
 
@@ -190,7 +190,7 @@ def test_the_command_line_refuses_it_in_the_plan(place, name):
 
 
 @pytest.mark.parametrize("name", ["DEISMultistepScheduler", "KDPM2DiscreteScheduler"])
-def test_a_class_in_place_of_a_choice_is_told_where_it_goes(place, name):
+def test_a_class_in_place_of_a_choice_is_refused_with_its_place(place, name):
     ended = place.render("+timeline=t", "mode=plan", f"scheduler={name}")
     assert ended.code == 2
     assert f"scheduler.class={name}" in ended.err
@@ -336,7 +336,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("choice", "options", "key", "said"), WRONG)
-def test_values_that_a_class_refuses_are_told_in_the_plan(place, choice, options, key, said):
+def test_values_that_a_class_refuses_are_reported_in_the_plan(place, choice, options, key, said):
     before = place.tree()
     written = [f"scheduler.{name}={value}" for name, value in options.items()]
     chosen = ["mode=plan", "model.steps=4", f"scheduler={choice}"]

@@ -18,9 +18,9 @@ SD = FAMILIES["StableDiffusionPipeline"]
 SD3 = FAMILIES["StableDiffusion3Pipeline"]
 FLOW_SIGMAS = {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
 BY_PIPELINE = {"base_image_seq_len", "base_shift", "max_image_seq_len", "max_shift"}
-"""What the pipeline and not the scheduler reads."""
+"""Options that the pipeline reads, and not the scheduler."""
 BY_ORDER = {"lower_order_final"}
-"""What hangs on the number of steps and the solver's order."""
+"""Options that depend on the number of steps and the solver's order."""
 QUICK = {"DDIMScheduler", "DPMSolverMultistepScheduler", "FlowMatchEulerDiscreteScheduler"}
 CLASSES = [
     pytest.param(name, kind, marks=() if name in QUICK else pytest.mark.slow)

@@ -49,16 +49,16 @@ def test_the_real_defaults_fit_their_own_annotations(name):
 @pytest.mark.parametrize("name", ["OddScheduler", "DDIMSchedulerOutput", "SchedulerMixin", "", "."])
 def test_what_is_no_scheduler_is_refused_by_name(name):
     (mistake,) = option_mistakes(name, {})
-    told = f"scheduler.class: diffusers has no scheduler {name!r}; "
-    assert str(mistake) == f"{told}docs/models.md names those that serve"
+    expected = f"scheduler.class: diffusers has no scheduler {name!r}; "
+    assert str(mistake) == f"{expected}docs/models.md names those that serve"
 
 
-def test_a_class_that_is_spelled_wrong_is_told_with_the_nearest():
+def test_a_class_that_is_spelled_wrong_is_reported_with_the_nearest():
     (mistake,) = option_mistakes("DEISMultstepScheduler", {})
     assert str(mistake).endswith("; did you mean DEISMultistepScheduler?")
 
 
-def test_an_unknown_option_is_told_with_the_nearest():
+def test_an_unknown_option_is_reported_with_the_nearest():
     (mistake,) = option_mistakes("LMSDiscreteScheduler", {"use_karas_sigmas": True})
     assert str(mistake) == (
         "scheduler.use_karas_sigmas: LMSDiscreteScheduler has no such option; did you mean "
@@ -66,14 +66,14 @@ def test_an_unknown_option_is_told_with_the_nearest():
     )
 
 
-def test_an_option_of_another_type_is_told():
+def test_an_option_of_another_type_is_reported():
     (mistake,) = option_mistakes("LMSDiscreteScheduler", {"use_karras_sigmas": "yes"})
     assert str(mistake) == (
         "scheduler.use_karras_sigmas: 'yes' does not fit; LMSDiscreteScheduler takes bool"
     )
 
 
-def test_all_mistakes_are_told():
+def test_all_mistakes_are_reported():
     options = {"beta_start": "low", "num_train_timesteps": 1.5, "x": 1, "beta_end": 0.02}
     assert [m.where for m in option_mistakes("DDIMScheduler", options)] == [
         "scheduler.beta_start",

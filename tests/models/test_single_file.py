@@ -30,7 +30,8 @@ def no_hub(tmp_path, monkeypatch):
 
 
 def wider_sdxl():
-    """SDXL whose encoders differ in width, as the real ones do: that is how they are told apart."""
+    """SDXL whose encoders differ in width, as the real ones do: so a layer's width says whose it
+    is."""
     pipeline = tiny_families.sdxl()
     wide = CLIPTextConfig.from_dict(pipeline.text_encoder_2.config.to_dict() | {"hidden_size": 48})
     wide.projection_dim = 48
@@ -205,7 +206,7 @@ def test_pixart_has_no_single_files(family_folder, film, made):
     assert "diffusers reads no single files for PixArtSigmaPipeline" in line
 
 
-def test_a_part_that_is_nowhere_is_told_before_loading(made, film, tmp_path):
+def test_a_part_that_is_nowhere_is_reported_before_loading(made, film, tmp_path):
     _, file, bare = made("sd1")
     weights = {name: w for name, w in load_file(file).items() if "first_stage" not in name}
     save_file(weights, tmp_path / "no_vae.safetensors")
@@ -222,7 +223,7 @@ def of_another_shape(weights):
 
 
 @pytest.mark.parametrize("spoilt", [without_one, of_another_shape])
-def test_weights_that_do_not_fill_the_model_are_told(made, film, tmp_path, spoilt):
+def test_weights_that_do_not_fill_the_model_are_reported(made, film, tmp_path, spoilt):
     _, file, bare = made("sd1")
     save_file(spoilt(load_file(file)), tmp_path / "spoilt.safetensors")
     with pytest.raises(ConfigError) as error:

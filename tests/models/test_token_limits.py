@@ -73,7 +73,7 @@ def test_the_fixture_merges_words(folders):
 
 
 @pytest.mark.parametrize("form", ["whole", "parts"])
-def test_texts_longer_than_the_encoder_reads_are_told(folders, form):
+def test_texts_longer_than_the_encoder_reads_are_reported(folders, form):
     fits, too_long = "the cat " * 5, "the cat " * 5 + "and"  # and begin and end
     (cut,) = cut_prompts([fits, too_long], folders[form])
     assert cut == CutPrompt(too_long, 13, 12, "and")
@@ -98,6 +98,6 @@ def test_no_limit_is_no_cut(folders, tmp_path):
 def test_a_broken_tokenizer_is_one_line(tmp_path, name):
     (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": 40}')
     (tmp_path / name).write_text("{")
-    with pytest.raises(ConfigError, match=r"can't be read as (a tokenizer|JSON)") as told:
+    with pytest.raises(ConfigError, match=r"can't be read as (a tokenizer|JSON)") as error:
         list(cut_prompts(["a"], tmp_path))
-    assert len(str(told.value).splitlines()) == 1
+    assert len(str(error.value).splitlines()) == 1

@@ -73,9 +73,9 @@ def test_every_small_file_of_a_folder_is_missed(family, family_folder, tmp_path)
     for file in small:
         content = file.read_bytes()
         file.unlink()
-        with pytest.raises(ConfigError, match="is missing") as told:
+        with pytest.raises(ConfigError, match="is missing") as error:
             check_folder(folder, None)
-        assert str(file.parent) in str(told.value)
+        assert str(file.parent) in str(error.value)
         file.write_bytes(content[: len(content) // 2])
         with pytest.raises(ConfigError, match="can't be read as"):
             check_folder(folder, None)

@@ -1,4 +1,4 @@
-"""What a film may leave out to be faster, on tiny models: what it is, and that it is only that."""
+"""The approximations on tiny models: each leaves out what it should, and nothing else."""
 
 import json
 import shutil
@@ -415,13 +415,13 @@ def test_outside_of_the_interval_there_is_no_guidance(folder):
     diffusion.close()
 
 
-def test_steps_of_an_evaluation_are_told(folder):
-    told = []
+def test_steps_of_an_evaluation_are_reported(folder):
+    progress = []
     diffusion = opened(folder, anchors=2)
     frames = specs(film(A, B), 4, anchors=2)
-    diffusion.render(frames, lambda done, total: told.append((done, total)))
-    total = told[-1][1]
-    assert told == [(k + 1, total) for k in range(total)]
+    diffusion.render(frames, lambda done, total: progress.append((done, total)))
+    total = progress[-1][1]
+    assert progress == [(k + 1, total) for k in range(total)]
     diffusion.close()
 
 

@@ -1,4 +1,4 @@
-"""What a plan says a run will cost."""
+"""The cost of a run as the plan estimates it."""
 
 import json
 from dataclasses import replace

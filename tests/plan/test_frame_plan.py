@@ -244,7 +244,7 @@ def test_a_recipe_takes_what_is_left_open_from_the_model(tmp_path):
     assert (recipe.scheduler, recipe.steps, recipe.width, recipe.height) == ("model", 4, 512, 512)
 
 
-def test_sizes_and_options_that_do_not_fit_are_told_together(tmp_path):
+def test_sizes_and_options_that_do_not_fit_are_reported_together(tmp_path):
     changes = {"output.width": 100, "output.height": 9, "scheduler.use_karas_sigmas": True}
     with pytest.raises(ConfigError) as error:
         make_recipe(parse(composed(tmp_path, tmp_path, changes)), MODEL, "float32")

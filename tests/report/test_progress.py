@@ -1,4 +1,4 @@
-"""Progress as lines, told by a clock of the test's own."""
+"""Progress as lines, by a clock of the test's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from render.report.progress import BRIEFEST_S, LONGEST_S, Progress
 
 
 class Watch:
-    """A clock that stands still until it is told."""
+    """A clock that moves only when the test moves it."""
 
     def __init__(self) -> None:
         self.time_s = 100.0

@@ -1,4 +1,4 @@
-"""What a run says, as its reader sees it: on a terminal, in a pipe, in the log."""
+"""The output of a run, as its reader sees it: on a terminal, in a pipe, in the log."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_plan_in_a_pipe_is_plain_and_one_line_a_fact() -> None:
     said, out, err = reporter()
     show_plan(said, "city", SUMMARY)
-    told = out.getvalue()
+    printed = out.getvalue()
     assert err.getvalue() == ""
-    assert "\x1b" not in told
-    lines = [line.strip() for line in told.splitlines()]
+    assert "\x1b" not in printed
+    lines = [line.strip() for line in printed.splitlines()]
     assert lines[:4] == [
         "city  1,037 frames",
         "there  12",
@@ -101,7 +101,7 @@ def test_the_plan_in_a_pipe_is_plain_and_one_line_a_fact() -> None:
         "a [red] castle\ufffd[31m and more"
     )
     assert cut.endswith("and more")
-    assert "foreign" not in told
+    assert "foreign" not in printed
 
 
 @pytest.mark.usefixtures("wide")
@@ -110,10 +110,10 @@ def test_the_plan_on_a_terminal_has_colours_and_fits() -> None:
     show_plan(said, "city", SUMMARY)
     assert "\x1b[36m1,000" in out.getvalue()
     assert "\x1b[31m and" not in out.getvalue()
-    told = unstyled(out.getvalue())
-    assert max(map(len, told.splitlines())) <= 100
-    assert "[bold]x[/bold]" in told
-    assert "a [red] castle\ufffd[31m and more" in told
+    printed = unstyled(out.getvalue())
+    assert max(map(len, printed.splitlines())) <= 100
+    assert "[bold]x[/bold]" in printed
+    assert "a [red] castle\ufffd[31m and more" in printed
 
 
 def test_an_unknown_duration_is_said() -> None:
@@ -205,12 +205,12 @@ def test_progress_on_a_terminal_is_a_bar_with_the_prompt() -> None:
         progress.step(5, 10)
         said.say("something [x] happens")
         progress.finish(4)
-    told = unstyled(err.getvalue())
+    printed = unstyled(err.getvalue())
     assert out.getvalue() == ""
-    assert "A [red] castle" in told
-    assert "━" in told
-    assert "something [x] happens\n" in told
-    assert told.splitlines()[-1].removeprefix("\x1b[1A\x1b[2K").startswith("render 4/8, ")
+    assert "A [red] castle" in printed
+    assert "━" in printed
+    assert "something [x] happens\n" in printed
+    assert printed.splitlines()[-1].removeprefix("\x1b[1A\x1b[2K").startswith("render 4/8, ")
 
 
 @pytest.mark.usefixtures("wide")

@@ -88,7 +88,7 @@ def test_a_signal_ends_a_run_in_good_order(place, monkeypatch, stage, number, co
     log = (place.folder / "outputs" / "t" / "render.log").read_text()
     assert log.splitlines()[-1].endswith(" ended: interrupted")
     assert not place.temps()
-    kept = place.told("t")["frames"]["rendered"]
+    kept = place.run_json("t")["frames"]["rendered"]
     assert kept == len(list((place.folder / "outputs" / ".store").glob("??/*.png")))
     assert kept == 5 if "sheet" in stage else kept >= 1  # what was rendered is stored all the same
     assert place.render("+timeline=t").code == 0
@@ -113,8 +113,8 @@ def test_a_second_run_renders_and_encodes_nothing(rendered):
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if p.suffix in (".png", ".mp4")}
     ended = rendered.render("+timeline=film")
     assert rendered.counts("film") == (9, 0)
-    assert set(rendered.told("film")["seconds"]) == {"check", "link", "total"}
-    assert rendered.told("film")["rows"] == 0
+    assert set(rendered.run_json("film")["seconds"]) == {"check", "link", "total"}
+    assert rendered.run_json("film")["rows"] == 0
     assert "film.mp4 (as it was)" in ended.out
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
@@ -226,9 +226,9 @@ def test_frames_that_fail_are_exit_code_3_and_tried_again(place, monkeypatch):
     assert ended.code == 3
     assert "1 frame failed, the first: frame 1: the model gave a picture" in ended.err
     assert not (place.folder / "outputs" / "t" / "t.mp4").exists()
-    told = place.told("t")
-    assert told["frames"] == {"planned": 5, "kept": 0, "rendered": 4, "failed": 1}
-    assert told["failures"][0][0] == 1
+    run_json = place.run_json("t")
+    assert run_json["frames"] == {"planned": 5, "kept": 0, "rendered": 4, "failed": 1}
+    assert run_json["failures"][0][0] == 1
     monkeypatch.undo()
     assert place.render("+timeline=t").code == 0
     assert place.counts("t") == (4, 1)

@@ -47,7 +47,7 @@ def test_a_device_that_is_there_is_taken(machine, device):
 
 
 @pytest.mark.parametrize(("device", "cuda"), [("mps", 2), ("cuda", 0), ("cuda:2", 2)])
-def test_a_device_that_is_not_there_is_told(machine, device, cuda):
+def test_a_device_that_is_not_there_is_reported(machine, device, cuda):
     machine(cuda)
     with pytest.raises(ConfigError, match=rf"^compute\.device: {device} is asked for, but .*auto$"):
         choose_device(ComputeConfig(device=device))

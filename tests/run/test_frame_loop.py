@@ -22,8 +22,8 @@ def frames(count):
 
 
 class StandIn:
-    """Renders like a Diffusion; `trouble` is asked before each batch and may raise, or tell which
-    pictures are not finite."""
+    """Renders like a Diffusion; `trouble` is asked before each batch and may raise, or return the
+    places of pictures that are not finite."""
 
     def __init__(self, batch=2, trouble=lambda texts, call: None, event=lambda: None):
         self.batch, self.trouble, self.calls, self.event = batch, trouble, [], event
@@ -42,7 +42,7 @@ class StandIn:
 
 
 class Watch:
-    """Takes what the loop tells."""
+    """Receives the loop's events."""
 
     def __init__(self):
         self.begun, self.steps, self.done, self.failed, self.notices = [], [], [], [], []
@@ -163,8 +163,8 @@ def test_a_gpu_is_given_the_next_batch_before_its_last_one_has_come():
 
 
 def test_an_error_that_a_gpu_tells_late_fails_its_batch():
-    told = iter([None, RuntimeError("CUDA error: an illegal memory access"), None])
-    watch = Watch().run(StandIn(2, event=lambda: Event(next(told))), frames(6))
+    answers = iter([None, RuntimeError("CUDA error: an illegal memory access"), None])
+    watch = Watch().run(StandIn(2, event=lambda: Event(next(answers))), frames(6))
     assert watch.done == [0, 1, 4, 5]
     cause = "RuntimeError: CUDA error: an illegal memory access"
     assert watch.failed == [(2, cause), (3, cause)]

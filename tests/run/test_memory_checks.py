@@ -108,7 +108,7 @@ def test_quantised_weights_are_another_identity(film, monkeypatch):
     assert film(quantised="int8").plan.recipe.model == f"{film().plan.recipe.model} quantised:int8"
 
 
-def test_what_is_not_installed_is_told(film, monkeypatch):
+def test_what_is_not_installed_is_reported(film, monkeypatch):
     monkeypatch.setattr(memory_checks, "find_spec", lambda name: None)
     assert refused(film, quantised="int8") == [
         "compute.quantised: needs torchao accelerate, which is not here: "

@@ -1,4 +1,4 @@
-"""What a plan says of texts, guidance and revisions that would not do what their writer thinks."""
+"""A plan's warnings about texts, guidance and revisions that do not do what their writer thinks."""
 
 import json
 import shutil
@@ -23,9 +23,9 @@ def film(tmp_path):
 
 
 def refused(open_it):
-    with pytest.raises(ConfigError) as told:
+    with pytest.raises(ConfigError) as lines_found:
         open_it()
-    return str(told.value).splitlines()
+    return str(lines_found.value).splitlines()
 
 
 # --- weights inside texts ------------------------------------------------------------------------
@@ -141,20 +141,20 @@ def about(film, word):
         ({"sampling.guidance": 1.0}, None),
     ],
 )
-def test_negatives_that_guidance_switches_off_are_told_once(film, changes, times):
-    told = about(film(changes), "negatives do nothing")
-    assert len(told) == (times is not None)
-    assert all(f"at {times}" in line for line in told)
+def test_negatives_that_guidance_switches_off_are_reported_once(film, changes, times):
+    lines_found = about(film(changes), "negatives do nothing")
+    assert len(lines_found) == (times is not None)
+    assert all(f"at {times}" in line for line in lines_found)
 
 
 @pytest.mark.parametrize(("revision", "lines"), [("main", 1), (None, 1), ("v1", 1), (COMMIT, 0)])
-def test_a_revision_that_may_move_is_told(tmp_path, monkeypatch, revision, lines):
+def test_a_revision_that_may_move_is_reported(tmp_path, monkeypatch, revision, lines):
     monkeypatch.setattr("render.models.resolve.resolve_commit", lambda repository, revision: COMMIT)
     changes = {"model.path": None, "model.repository": "some/model", "model.revision": revision}
     changes |= {"model.family": "StableDiffusionPipeline", "model.width": 64, "model.height": 64}
-    told = about(open_film(composed(tmp_path, tmp_path, changes), "", str), "may move")
-    assert len(told) == lines
-    assert all(f"model.revision={COMMIT}" in line for line in told)
+    lines_found = about(open_film(composed(tmp_path, tmp_path, changes), "", str), "may move")
+    assert len(lines_found) == lines
+    assert all(f"model.revision={COMMIT}" in line for line in lines_found)
 
 
 # --- models that would only fail when rendering --------------------------------------------------

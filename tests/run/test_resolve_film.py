@@ -48,7 +48,7 @@ def test_torch_is_not_imported(model, tmp_path):
     assert done.stdout == "[]\n", done.stderr
 
 
-def test_mistakes_of_form_and_of_meaning_are_told_in_one_go(model, tmp_path):
+def test_mistakes_of_form_and_of_meaning_are_reported_in_one_go(model, tmp_path):
     config = composed(
         model,
         tmp_path,
@@ -63,33 +63,35 @@ def test_mistakes_of_form_and_of_meaning_are_told_in_one_go(model, tmp_path):
             "timeline.keyframes.1.at": 3,
         },
     )
-    told = mistakes(config)
-    assert told[0] == "at output.fsp: unknown key; did you mean 'fps'?"
-    assert told[1] == "at timeline.keyframes.1.sede: unknown key; did you mean 'seed'?"
-    assert told[2].startswith("at timeline.keyframes.2.at: 2 s comes after 3 s")
-    assert told[3].startswith("compute.dtype: float16 is slow on a CPU; use float32")
-    assert told[4].startswith("output.width: 100 is no multiple of 8")
-    assert told[5].startswith("scheduler.use_karas_sigmas: LMSDiscreteScheduler has no such option")
-    assert told[6].startswith("output.audio: ")
-    assert len(told) == 7
+    lines = mistakes(config)
+    assert lines[0] == "at output.fsp: unknown key; did you mean 'fps'?"
+    assert lines[1] == "at timeline.keyframes.1.sede: unknown key; did you mean 'seed'?"
+    assert lines[2].startswith("at timeline.keyframes.2.at: 2 s comes after 3 s")
+    assert lines[3].startswith("compute.dtype: float16 is slow on a CPU; use float32")
+    assert lines[4].startswith("output.width: 100 is no multiple of 8")
+    assert lines[5].startswith(
+        "scheduler.use_karas_sigmas: LMSDiscreteScheduler has no such option"
+    )
+    assert lines[6].startswith("output.audio: ")
+    assert len(lines) == 7
 
 
 def test_a_missing_model_hides_no_other_mistake(tmp_path):
     config = composed(tmp_path / "gone", tmp_path, {"timeline.keyframes.0.at": 1})
-    told = mistakes(config)
-    assert told[0] == "at timeline.keyframes.0.at: the first keyframe stands at 0"
-    assert any(line.startswith("model.path: ") for line in told)
+    found = mistakes(config)
+    assert found[0] == "at timeline.keyframes.0.at: the first keyframe stands at 0"
+    assert any(line.startswith("model.path: ") for line in found)
 
 
 def test_a_device_that_is_not_there_is_one_mistake(model, tmp_path):
     changes = {"compute.device": "cuda:999", "compute.dtype": "float16"}
-    (told,) = mistakes(composed(model, tmp_path, changes))
-    assert told.startswith("compute.device: cuda:999 is asked for, but")
+    (found,) = mistakes(composed(model, tmp_path, changes))
+    assert found.startswith("compute.device: cuda:999 is asked for, but")
 
 
-def test_a_gif_too_fast_is_told(model, tmp_path):
-    (told,) = mistakes(composed(model, tmp_path, {"output.format": "gif", "output.fps": 60}))
-    assert told.startswith("output.fps: a gif shows 50")
+def test_a_gif_too_fast_is_reported(model, tmp_path):
+    (found,) = mistakes(composed(model, tmp_path, {"output.format": "gif", "output.fps": 60}))
+    assert found.startswith("output.fps: a gif shows 50")
 
 
 def test_nothing_is_written_for_a_config_with_mistakes(model, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ def test_shards_one_after_the_other_render_each_frame_once(place):
     first = place.render("+timeline=t", "shard=0/2")
     assert first.code == 0
     assert "2 frames of other shards are missing; the last one stitches" in first.err
-    assert place.told("t")["frames"] == {"planned": 3, "kept": 0, "rendered": 3, "failed": 0}
+    assert place.run_json("t")["frames"] == {"planned": 3, "kept": 0, "rendered": 3, "failed": 0}
     assert not (place.folder / "outputs" / "t" / "t.mp4").exists()
     assert place.render("+timeline=t", "shard=1/2").code == 0
     assert place.counts("t") == (0, 2)
@@ -26,10 +26,10 @@ def test_shards_one_after_the_other_render_each_frame_once(place):
 
 def test_shards_side_by_side_render_each_frame_once(place):
     shards = [place.start("+timeline=t", f"shard={index}/2") for index in range(2)]
-    told = [shard.communicate(timeout=120) for shard in shards]
+    ends = [shard.communicate(timeout=120) for shard in shards]
     assert [shard.returncode for shard in shards] == [0, 0]
-    assert [out.split()[1] for out, _ in told] == ["3", "2"]  # "frames  3 rendered, …"
-    assert any("t.mp4" in out for out, _ in told)
+    assert [out.split()[1] for out, _ in ends] == ["3", "2"]  # "frames  3 rendered, …"
+    assert any("t.mp4" in out for out, _ in ends)
     assert len(list((place.folder / "outputs" / ".store").glob("??/*.png"))) == 5
     assert place.render("+timeline=t").code == 0
     assert place.counts("t") == (5, 0)

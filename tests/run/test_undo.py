@@ -53,7 +53,7 @@ class OfflineModeIsEnabled(ConnectionError):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (
             OfflineModeIsEnabled("Cannot reach https://x: offline mode"),
@@ -66,12 +66,12 @@ class OfflineModeIsEnabled(ConnectionError):
         (ValueError("quite another thing\nand more"), "ValueError: “quite another thing”"),
     ],
 )
-def test_the_hubs_errors_are_told_in_our_words(error, told):
-    assert told in of_the_hub(error)
+def test_the_hubs_errors_are_reported_in_our_words(error, message):
+    assert message in of_the_hub(error)
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (RuntimeError("size mismatch for conv_in.weight: copying"), "other shapes"),
         (OSError("Error no file named model.safetensors found in directory"), "model.safetensors"),
@@ -79,8 +79,8 @@ def test_the_hubs_errors_are_told_in_our_words(error, told):
         (KeyError("odd"), "KeyError: “'odd'”"),
     ],
 )
-def test_a_loaders_errors_are_told_in_our_words(error, told):
-    assert told in of_a_loader(error)
+def test_a_loaders_errors_are_reported_in_our_words(error, message):
+    assert message in of_a_loader(error)
 
 
 def test_no_time_is_left_is_not_said_before_the_end():

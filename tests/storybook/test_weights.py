@@ -1,4 +1,4 @@
-"""The embedded model: small, without pickles, complete offline, and it draws what it is told."""
+"""The embedded model: small, without pickles, complete offline, and it draws what a prompt says."""
 
 import json
 import re

@@ -275,7 +275,7 @@ def test_a_weight_too_small_to_count_is_none():
     assert keyframe.values.prompts == (("a", 1.0),)
 
 
-def test_everything_wrong_with_the_order_is_told_at_once():
+def test_everything_wrong_with_the_order_is_reported_at_once():
     frames = [{"at": 0.5}, {"at": 2}, {"at": 1}, {"at": 1}]
     assert mistakes(frames, loop=True) == [
         ("timeline.keyframes.0.at", "the first keyframe stands at 0"),

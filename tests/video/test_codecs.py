@@ -131,11 +131,11 @@ def test_a_loop_is_shown_for_ever_and_a_film_once() -> None:
 
 def test_what_a_format_can_not_do_is_a_mistake() -> None:
     for name in [*VIDEOS, "frames"]:
-        (told,) = output_mistakes(OutputConfig(format=name, repeat=2))
-        assert str(told).startswith(f"output.repeat: {name} can't say how often it is shown")
-        assert "gif, webp, apng" in str(told)
+        (mistake,) = output_mistakes(OutputConfig(format=name, repeat=2))
+        assert str(mistake).startswith(f"output.repeat: {name} can't say how often it is shown")
+        assert "gif, webp, apng" in str(mistake)
     for name in sorted({*CODECS, "frames"} - {"mp4"}):
-        (told,) = output_mistakes(OutputConfig(format=name, chroma=444))
-        assert str(told).startswith("output.chroma: goes with output=mp4")
+        (mistake,) = output_mistakes(OutputConfig(format=name, chroma=444))
+        assert str(mistake).startswith("output.chroma: goes with output=mp4")
     assert output_mistakes(OutputConfig(chroma=444)) == []
     assert all(output_mistakes(OutputConfig(format=name, repeat=2)) == [] for name in PICTURES)

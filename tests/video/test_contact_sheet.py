@@ -125,7 +125,7 @@ def test_every_frame_is_shown_up_to_a_limit_that_is_said(
 
 
 def captions(*specs: FrameSpec, width: int = 220) -> list[list[str]]:
-    """What stands under each frame of a film."""
+    """The captions under each frame of a film."""
     frames = [PlannedFrame(place, Fraction(place), spec, "") for place, spec in enumerate(specs)]
     letters = lettering.letters_for(["abc"])
     colours, film = sheet.prompt_colours(frames), sheet.Film.of(specs)
@@ -181,8 +181,8 @@ def test_the_heaviest_prompt_stands_first(tmp_path: Path) -> None:
     letters = lettering.letters_for(["abc"])
     frame = planned(0, (("light", 0.1), ("heavy", 0.6), ("middle", 0.3)))
     lines = sheet.caption(frame, letters, 300, sheet.prompt_colours([frame]))
-    told = [(mark.strip(), text) for mark, text, _ in lines]
-    assert told == [("60%", "heavy"), ("30%", "middle"), ("10%", "light")]
+    marks = [(mark.strip(), text) for mark, text, _ in lines]
+    assert marks == [("60%", "heavy"), ("30%", "middle"), ("10%", "light")]
 
 
 def test_a_prompt_alone_needs_no_percentage() -> None:

@@ -60,7 +60,7 @@ def film(folder: Path, output: OutputConfig, count: int = 5, size: tuple[int, in
 
 
 def probe(path: Path) -> str:
-    """What the real ffmpeg tells of a file."""
+    """The real ffmpeg's description of a file."""
     command = [real_ffmpeg(), "-hide_banner", "-i", f"file:{path}"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stderr
 
@@ -269,13 +269,18 @@ def test_more_quality_is_nearer_to_the_frames(name: str, tmp_path: Path) -> None
     assert usual < 3
 
 
-def test_frames_go_in_one_by_one_and_are_told(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
+def test_frames_go_in_one_by_one_and_are_reported(tmp_path: Path) -> None:
+    progress: list[tuple[int, int]] = []
     pngs = paint(tmp_path / "frames", 4)
     encode(
-        pngs, tmp_path / "a.mp4", OutputConfig(), SIZE, {}, lambda done, of: told.append((done, of))
+        pngs,
+        tmp_path / "a.mp4",
+        OutputConfig(),
+        SIZE,
+        {},
+        lambda done, of: progress.append((done, of)),
     )
-    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert progress == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_both_av1_encoders(tmp_path: Path) -> None:
@@ -342,13 +347,13 @@ def test_an_older_video_is_replaced_and_a_link_is_not_followed(tmp_path: Path) -
     assert len(decoded(target)) == 5
 
 
-def test_a_folder_under_the_videos_name_is_told(tmp_path: Path) -> None:
+def test_a_folder_under_the_videos_name_is_reported(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").mkdir()
     with pytest.raises(EncodeError, match="a folder stands where the video belongs"):
         film(tmp_path, OutputConfig())
 
 
-def test_no_frames_is_told(tmp_path: Path) -> None:
+def test_no_frames_is_reported(tmp_path: Path) -> None:
     with pytest.raises(EncodeError, match="no frames"):
         encode([], tmp_path / "a.mp4", OutputConfig(), SIZE, {}, quiet)
 
@@ -438,13 +443,13 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
 
 
 def expect_failure(
-    folder: Path, kind: type[RenderError], told: str, patience: float = 20.0
+    folder: Path, kind: type[RenderError], expected_message: str, patience: float = 20.0
 ) -> RenderError:
     """Encodes over an older video: it must fail, leave that one, no temp file and no child."""
     target = folder / "film.mp4"
     target.write_bytes(b"the old one")
     pngs = paint(folder / "frames", 6)
-    with pytest.raises(kind, match=told) as caught:
+    with pytest.raises(kind, match=expected_message) as caught:
         encode(pngs, target, OutputConfig(), SIZE, {}, quiet, patience=patience)
     assert target.read_bytes() == b"the old one"
     assert leftovers(folder) == []
@@ -602,7 +607,7 @@ for rounds in (1, 8):
     encode(pngs * rounds, target, OutputConfig(format="gif"), {size}, {{}}, lambda *_: None)
     print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
 """
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout
-    short, long = map(int, told.split())
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout
+    short, long = map(int, printed.split())
     raw_film = 7 * len(pngs) * size[0] * size[1] * 3
     assert long - short < raw_film / 3

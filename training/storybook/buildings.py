@@ -51,7 +51,7 @@ def paint_house(canvas: Canvas, x: float, y: float, width: float, roof: Roof, sn
 
 
 def paint_church(canvas: Canvas, x: float, y: float, snow: bool) -> None:
-    """A slim church tower with a pointed roof, which tells a town from scattered houses."""
+    """A slim church tower with a pointed roof, which distinguishes a town from scattered houses."""
     canvas.box(x - 4.5, y - 22, x + 4.5, y, canvas.lit(PLASTER))
     canvas.box(x + 1.5, y - 22, x + 4.5, y, canvas.lit(PLASTER_SHADE))
     light, dark = CASTLE_ROOFS[1]

@@ -69,7 +69,7 @@ class DenoiserTraining:
 class Denoiser(nn.Module):
     """Text encoder and UNet as one net, with a reader that keeps the text encoder honest.
 
-    The reader must tell the scene's attributes from the mean hidden state of a caption's end. It is
+    The reader must read the scene's attributes from the mean hidden state of a caption's end. It is
     thrown away after the training; it makes the text encoder learn words long before the pictures'
     loss alone would.
     """

@@ -1,4 +1,4 @@
-"""The evaluation: does a model in a diffusers folder draw what it is told, and how crisply?
+"""The evaluation: does a model in a diffusers folder draw what a caption says, and how crisply?
 
 Everything is measured through the stock StableDiffusionPipeline, with the probe as the judge. The
 report is `report.json` with pictures beside it.
@@ -198,7 +198,7 @@ def judge_schedulers(
 
 
 def prompt_scenes() -> list[Scene]:
-    """What the five prompts of the city film ask for."""
+    """The scenes that the five prompts of the city film ask for."""
     return [Scene(), Scene("town"), Scene("town_castle"), Scene("city"), Scene("cityscape")]
 
 

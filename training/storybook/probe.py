@@ -85,7 +85,7 @@ def _soften(pictures: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def load_probe(path: Path = PROBE_FILE) -> Probe:
-    """The trained probe; the one of the package unless told otherwise."""
+    """The trained probe; that of the repository unless another file is given."""
     probe = Probe()
     probe.load_state_dict(load_file(path))
     return probe.eval()
@@ -93,7 +93,7 @@ def load_probe(path: Path = PROBE_FILE) -> Probe:
 
 @torch.no_grad()
 def read_attributes(probe: Probe, pixels: NDArray[np.uint8]) -> list[dict[str, object]]:
-    """What the probe sees in pictures (B, H, W, 3)."""
+    """The attributes that the probe sees in pictures (B, H, W, 3)."""
     logits = probe(as_pictures(torch.from_numpy(np.array(pixels))))
     best = {attribute: scores.argmax(1).tolist() for attribute, scores in logits.items()}
     return [

@@ -1,4 +1,4 @@
-"""What a storybook picture shows: a Scene of closed choices, sampled from a seed.
+"""The content of a storybook picture: a Scene of closed choices, sampled from a seed.
 
 Every attribute has a fixed default. A caption that leaves an attribute out means the default, so
 that a prompt decides the picture and the noise only its composition.

@@ -1,4 +1,4 @@
-"""What both trainings share: progress, learning rate, averaged weights, checkpoints."""
+"""The parts that both trainings share: progress, learning rate, averaged weights, checkpoints."""
 
 import json
 import math

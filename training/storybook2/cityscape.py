@@ -65,7 +65,7 @@ class _Tier:
 
 @dataclass(frozen=True)
 class _Street:
-    """What runs through a city: by its kind a street, one with cars, a canal, or an avenue."""
+    """The way through a city: by its kind a street, one with cars, a canal, or an avenue."""
 
     kind: int
     x: float  # where an avenue vanishes

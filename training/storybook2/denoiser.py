@@ -64,7 +64,7 @@ class DenoiserTraining:
 class Denoiser(nn.Module):
     """Text encoder and UNet as one net, with a reader that keeps the text encoder honest.
 
-    The reader must tell the attributes from the mean hidden state of a caption's end. It is thrown
+    The reader must read the attributes from the mean hidden state of a caption's end. It is thrown
     away after the training; it makes the text encoder learn words long before the pictures' loss
     alone would.
     """

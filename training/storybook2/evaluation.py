@@ -1,4 +1,4 @@
-"""The evaluation: does a model draw what it is told, how crisply, and does it morph?
+"""The evaluation: does a model draw what a caption says, how crisply, and does it morph?
 
 Everything is measured through the stock StableDiffusionPipeline, with the probe as the judge and
 painted pictures of the same scenes as the measure. The first storybook's model is measured beside

@@ -152,7 +152,8 @@ def paint_meadow(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief
 
 
 def paint_country(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief) -> None:
-    """What stands about anyway: a lone tree, rocks, a fence, by the seed; in spring, blossom."""
+    """Paint the things that no caption names: a lone tree, rocks, a fence, by the seed; in spring,
+    blossom."""
     rng = plan.rng("country")
     land = land_of(snowed(scene, 0.8))
     fence, lone, rocks = rng.random(3)

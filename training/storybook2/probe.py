@@ -46,7 +46,7 @@ class Probe(nn.Module):
         self.heads = nn.ModuleDict({a: nn.Linear(inputs, len(c)) for a, c in ATTRIBUTES.items()})
 
     def features(self, pictures: Tensor) -> Tensor:
-        """What the heads look at, (B, features): near for pictures of one scene."""
+        """The input of the heads, (B, features): near for pictures of one scene."""
         if pictures.shape[-1] != SMALL:
             pictures = functional.interpolate(pictures, (SMALL, SMALL), mode="area")
         features: Tensor = self.body(pictures)

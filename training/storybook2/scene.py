@@ -1,4 +1,4 @@
-"""What a storybook picture shows, as numbers that can change little by little.
+"""The content of a storybook picture, as numbers that can change little by little.
 
 A `Scene` is made of amounts between 0 and 1: a castle of .5 is half built, a river of .3 is a
 brook. Two scenes with one seed have one composition, so `interpolate` between them is a film of
@@ -91,7 +91,8 @@ AMOUNTS = tuple(f.name for f in fields(Scene) if f.name not in ("hour", "seed"))
 
 @dataclass(frozen=True)
 class Description:
-    """What is to be seen, in closed choices, each with the default that an unsaid word means."""
+    """The content of a picture in closed choices, each with the default that an unsaid word
+    means."""
 
     place: Place = "none"
     time: Time = "day"

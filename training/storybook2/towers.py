@@ -84,7 +84,7 @@ def _windows(canvas: Canvas, block: Block, foot: float, top: float) -> None:
 def _crown(
     canvas: Canvas, scene: Scene, block: Block, top: float, lit: Colour, dark: Colour
 ) -> None:
-    """What stands on a tower's roof."""
+    """Paint the crown on a tower's roof."""
     x, w, away = block.x, block.half, -canvas.light_from
     if block.crown == 1:
         canvas.box(x - 0.6 * w, top - 0.5 * w, x + 0.6 * w, top + 1, mix(lit, dark, 0.3))

@@ -1,0 +1,38 @@
+"""Docstrings are sentences: they name a thing or say what a function does, in the field's words."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+FOLDERS = ["benchmarks", "tests", "training"]
+FILES = [path for folder in FOLDERS for path in sorted((CHECKOUT / folder).rglob("*.py"))]
+
+
+def docstrings(path):
+    """(line, text) of the docstrings of a file, those below attributes among them."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        value = node.value if isinstance(node, ast.Expr) else None
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            yield node.lineno, value.value.strip()
+
+
+def found(pattern):
+    return [
+        f"{path.relative_to(CHECKOUT)}:{line}: {text.splitlines()[0]}"
+        for path in FILES
+        for line, text in docstrings(path)
+        if re.search(pattern, text)
+    ]
+
+
+@pytest.mark.parametrize("pattern", [r"\AWhat\b", r"\b([Tt]old|[Tt]ells?)\b"], ids=["What", "told"])
+def test_no_docstring_is_a_riddle(pattern):
+    """`What …` names nothing; a program returns, prints, reports or names."""
+    assert found(pattern) == []
+
+
+def test_the_docstrings_are_found():
+    assert len(found("")) > 1000
