@@ -225,7 +225,7 @@ def test_a_part_without_one_of_its_weights_is_refused(place, model, tmp_path, ke
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "message"),
     [
         ({"steps_offset": "1"}, "steps_offset: '1' does not fit; PNDMScheduler takes int"),
         ({"beta_start": None}, "beta_start: None does not fit; PNDMScheduler takes float"),
@@ -236,7 +236,7 @@ def test_a_part_without_one_of_its_weights_is_refused(place, model, tmp_path, ke
 )
 @pytest.mark.parametrize("more", [[], ["scheduler=ddim"]], ids=["own", "another"])
 def test_a_value_of_another_type_in_a_schedulers_json_is_refused_in_the_plan(
-    tiny_sd1, tmp_path, written, told, more
+    tiny_sd1, tmp_path, written, message, more
 ):
     place = Place(tmp_path / "here", shutil.copytree(tiny_sd1, tmp_path / "model"))
     place.folder.mkdir()
@@ -250,5 +250,5 @@ def test_a_value_of_another_type_in_a_schedulers_json_is_refused_in_the_plan(
         assert ended.code == 0
         return
     assert ended.code == 2
-    assert told.replace("PNDM", "DDIM" if more else "PNDM") in ended.err
+    assert message.replace("PNDM", "DDIM" if more else "PNDM") in ended.err
     assert str(path) in ended.err
