@@ -1,14 +1,49 @@
-"""Extensions of other packages, found by Python's entry points.
+"""Parts that are chosen by name: our own, and those of other packages by Python's entry points.
 
 A blend, an output format, a model family or an engine can be shipped by another package: its
 `pyproject.toml` names an object under a group of ours (`[project.entry-points."render.engines"]`),
-and once it is installed the name stands in a config as our own names do.
+and once it is installed the name stands in a config as our own names do. A package ships the config
+itself in a folder that it names under `render.configs`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import cached_property
+from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TypeVar
+
+from render.errors import RenderError
+
+BLENDS, CONFIGS, ENGINES = "render.blends", "render.configs", "render.engines"
+FAMILIES, FORMATS = "render.families", "render.formats"
+BUILT_IN: Mapping[str, Mapping[str, str]] = {
+    BLENDS: {"noise": "render.plan.blends:NOISE", "embedding": "render.plan.blends:EMBEDDING"},
+    ENGINES: {
+        "torch": "render.engines.torch_eager:TorchEager",
+        "compiled": "render.engines.torch_compile:TorchCompile",
+        "openvino": "render.engines.openvino:OpenVino",
+    },
+    FORMATS: {
+        "mp4": "render.video.codecs:MP4",
+        "webm": "render.video.codecs:WEBM",
+        "av1": "render.video.codecs:AV1",
+        "prores": "render.video.codecs:PRORES",
+        "gif": "render.video.codecs:GIF",
+        "webp": "render.video.codecs:WEBP",
+        "apng": "render.video.codecs:APNG",
+    },
+}
+"""Our own parts by group and name, written as entry points are: a config's names are checked before
+anything is imported."""
+
+WAY_OUT = "mend that package, or uninstall it"
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 def registered(group: str) -> Mapping[str, EntryPoint]:
@@ -18,3 +53,96 @@ def registered(group: str) -> Mapping[str, EntryPoint]:
         group: as `render.engines`.
     """
     return {entry.name: entry for entry in entry_points(group=group)}
+
+
+class Registry(Mapping[str, T_co]):
+    """The parts of a group by name: our own first, which no other package replaces.
+
+    A part is imported when it is asked for, and not when its name is listed.
+
+    Args:
+        group: the entry points' group, as `render.engines`.
+        kind: the class that every part is an instance of.
+        own: our own parts where they are made already; None: those of `BUILT_IN`.
+    """
+
+    def __init__(self, group: str, kind: type[T_co], own: Mapping[str, T_co] | None = None) -> None:
+        self.group, self.kind, self.own = group, kind, own or {}
+
+    @cached_property
+    def ours(self) -> Mapping[str, EntryPoint]:
+        """Our own parts that are not made yet."""
+        built_in = BUILT_IN.get(self.group, {})
+        return {name: EntryPoint(name, value, self.group) for name, value in built_in.items()}
+
+    @cached_property
+    def others(self) -> Mapping[str, EntryPoint]:
+        """Other packages' parts."""
+        mine = {*self.own, *self.ours}
+        return {name: entry for name, entry in registered(self.group).items() if name not in mine}
+
+    def __getitem__(self, name: str) -> T_co:
+        """The part of that name.
+
+        Raises:
+            KeyError: there is none.
+            RenderError: another package's part can't be imported, or is something else.
+        """
+        if name in self.own:
+            return self.own[name]
+        return self.loaded(self.ours[name] if name in self.ours else self.others[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.own or name in self.ours or name in self.others
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self.own, *self.ours, *self.others))
+
+    def __len__(self) -> int:
+        return len(self.own) + len(self.ours) + len(self.others)
+
+    def loaded(self, entry: EntryPoint) -> T_co:
+        """The object that an entry point names.
+
+        Raises:
+            RenderError: it can't be imported, or is of another kind.
+        """
+        try:
+            part = entry.load()
+        except Exception as error:  # of a stranger's module
+            why = f"{type(error).__name__}: {error}"
+            raise RenderError(f"{self.named(entry)} can't be loaded ({why}); {WAY_OUT}") from error
+        if not isinstance(part, self.kind):
+            raise RenderError(f"{self.named(entry)} is no {self.kind.__name__}; {WAY_OUT}")
+        return part
+
+    def named(self, entry: EntryPoint) -> str:
+        """An entry point as an error names it."""
+        package = f" of {entry.dist.name}" if entry.dist else ""
+        return f"{entry.name!r} of {self.group} ({entry.value}{package})"
+
+
+def is_known(group: str, name: str) -> bool:
+    """Whether a config may choose that name; nothing is imported."""
+    return name in BUILT_IN.get(group, {}) or name in registered(group)
+
+
+def names(group: str) -> tuple[str, ...]:
+    """The names that a config may choose from, our own first; nothing is imported."""
+    return tuple(dict.fromkeys((*BUILT_IN.get(group, {}), *registered(group))))
+
+
+def shipped_configs() -> list[Path]:
+    """Folders of configs that other packages ship: `mine = "package.configs"` under
+    `render.configs` is that package's folder, whose config groups are folders in it."""
+    specs = (found(entry.module) for _, entry in sorted(registered(CONFIGS).items()))
+    return [
+        Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ()
+    ]
+
+
+def found(module: str) -> ModuleSpec | None:
+    """Where a module is, or None if it is not there."""
+    with suppress(ImportError):
+        return find_spec(module)
+    return None

@@ -38,6 +38,7 @@ from render.errors import (
     RenderError,
     short_of_memory,
 )
+from render.extensions import shipped_configs
 
 DOLLAR = "\ue000"  # stands for the `$` of `${` in timelines, so that no one interpolates it
 KEPT_OUT = "\ue001"  # and a timeline's name stand for keyframes that are too many for OmegaConf
@@ -127,14 +128,19 @@ def with_many(timeline: Any) -> Any:
 
 
 class OwnSearchPath(SearchPathPlugin):
-    """Puts the timeline files that are named, and the user's config folders, before the rest."""
+    """Puts the timeline files that are named, and the user's config folders, before the bundled
+    one, and those that other packages ship behind it."""
 
     files: ClassVar[dict[str, Path]] = {}
     """Timeline files by the choice that stands for each."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        for folder in reversed([f for f in config_folders() if f != bundled_configs().resolve()]):
+        shipped = [folder.resolve() for folder in shipped_configs()]
+        known = {bundled_configs().resolve(), *shipped}
+        for folder in reversed([folder for folder in config_folders() if folder not in known]):
             search_path.prepend(provider="user", path=f"file://{folder}")
+        for folder in shipped:
+            search_path.append(provider="package", path=f"file://{folder}")
         for choice, file in self.files.items():
             search_path.prepend(provider=choice, path=f"timeline://{file.absolute()}")
 

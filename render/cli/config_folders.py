@@ -15,6 +15,7 @@ from pathlib import Path
 from render.config.parse import keys_at
 from render.config.values import nearest
 from render.errors import Mistake
+from render.extensions import shipped_configs
 from render.models.scheduler_signatures import class_mistake, nearest_class
 from render.models.scheduler_sources import signature
 
@@ -62,10 +63,11 @@ def bundled_configs() -> Path:
 
 
 def config_folders() -> list[Path]:
-    """Where configs are looked for: the user's ./configs, $RENDER_CONFIGS, the bundled ones."""
+    """Where configs are looked for: the user's ./configs, $RENDER_CONFIGS, the bundled ones, those
+    that other packages ship."""
     named = os.environ.get("RENDER_CONFIGS")
     more = [Path(os.path.expanduser(named))] if named else []
-    folders = [Path.cwd() / "configs", *more, bundled_configs()]
+    folders = [Path.cwd() / "configs", *more, bundled_configs(), *shipped_configs()]
     unique = {folder.resolve(): None for folder in folders if folder.is_dir()}
     return list(unique)
 

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
-from render.config.values import exact, file_path, number, text
+from render.config.values import exact, file_path, mistake, nearest, number, shown, text
+from render.extensions import is_known, names
 
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 
@@ -25,6 +26,17 @@ Guidance = Annotated[Number, Field(ge=0, le=100)]
 Part = Annotated[Number, Field(ge=0, le=1)]
 Strength = Part
 FilePath = Annotated[Path, BeforeValidator(file_path)]
+
+
+def chosen(group: str, *more: str) -> BeforeValidator:
+    """Checks the name of a part: one of ours, of another package (extensions.py), or of `more`."""
+
+    def check(name: object) -> object:
+        if not isinstance(name, str) or not (name in more or is_known(group, name)):
+            raise mistake(f"{shown(name)} is not known{nearest(str(name), (*names(group), *more))}")
+        return name
+
+    return BeforeValidator(check)
 
 
 class Frozen(BaseModel):

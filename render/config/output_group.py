@@ -7,10 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, field_validator
 
-from render.config.fields import MOST, Exact, FilePath, Frozen, Side
+from render.config.fields import MOST, Exact, FilePath, Frozen, Side, chosen
 from render.config.values import mistake, shown
+from render.extensions import FORMATS
 
-Format = Literal["mp4", "webm", "av1", "prores", "gif", "webp", "apng", "frames"]
+NO_VIDEO = "frames"
+"""The format that makes no video of the frames."""
+Format = Annotated[str, chosen(FORMATS, NO_VIDEO)]
 
 
 class OutputConfig(Frozen):

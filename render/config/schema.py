@@ -31,6 +31,7 @@ from render.config.fields import (
     Steps,
     Strength,
     Text,
+    chosen,
 )
 from render.config.model_group import ModelConfig
 from render.config.output_group import OutputConfig
@@ -45,9 +46,11 @@ from render.config.values import (
     shown,
     texts,
 )
+from render.extensions import BLENDS, ENGINES
 
 Mode = Literal["render", "plan", "stitch", "prune"]
-Blend = Literal["noise", "embedding"]
+Blend = Annotated[str, chosen(BLENDS)]
+Engine = Annotated[str, chosen(ENGINES)]
 NAME_PATTERN = re.compile(r"[^\W_][\w .,=+@()-]{0,99}", re.ASCII)
 
 
@@ -102,7 +105,7 @@ class ComputeConfig(Frozen):
     offload: Literal["none", "model", "sequential"] = "none"
     vae_tiling: StrictBool = False
     quantised: Literal["none", "int8"] = "none"
-    engine: Literal["torch", "compiled", "openvino"] = "torch"
+    engine: Engine = "torch"
 
     @property
     def loaded(self) -> Literal["none", "int8"]:

@@ -13,6 +13,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from render import extensions
+from render.extensions import Registry
 from render.models.family import Family, Reader, said_latent
 from render.models.guidance import Guidance, beyond_the_prompt, length_kept, sinusoidal
 from render.models.noise_shapes import (
@@ -93,7 +95,7 @@ def klein_by_its_index(
 flow_transformer = partial(Family, denoiser="transformer", flow=True, half="bfloat16")
 NO_PICTURES_IN = {"feature_extractor": None, "image_encoder": None}
 
-FAMILIES = {
+BUILT_IN = {
     family.pipeline: family
     for family in (
         Family(  # Stable Diffusion 1.x and 2.x, epsilon and v-prediction, SD-Turbo; storybook
@@ -276,4 +278,7 @@ FAMILIES = {
         ),
     )
 }
-STABLE_DIFFUSION = FAMILIES["StableDiffusionPipeline"]
+STABLE_DIFFUSION = BUILT_IN["StableDiffusionPipeline"]
+FAMILIES = Registry(extensions.FAMILIES, Family, BUILT_IN)
+"""By the class of the pipeline; another package names a family of its own by that class under the
+entry points `render.families`."""

@@ -1,6 +1,7 @@
-"""Formats: what each is made with, as rows of one table and as arguments for ffmpeg.
+"""Formats: what each is made with, and the arguments for ffmpeg that follow from it.
 
-A new format is one row in `CODECS` and one file in `configs/output/`. Nothing runs here.
+A new format is one `Codec` and one file in `configs/output/`. Ours are listed in extensions.py;
+another package names its own under the entry points `render.formats`. Nothing runs here.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from fractions import Fraction
 
 from render.config.output_group import OutputConfig
 from render.errors import Mistake
+from render.extensions import FORMATS, Registry
 
 ENCODER_VERSION = 2  # raised by hand when the same frames and settings give another video
 LONGEST_TAG = 100_000  # bytes; Linux takes arguments up to 128 KiB
-LOSSLESS = frozenset({"apng", "frames"})
 FASTEST_GIF = 50  # players slow delays under 2/100 s down to 10/100 s
 
 Size = tuple[int, int]  # width, height in pixels
@@ -38,6 +39,14 @@ class Codec:
     """Its part of a video's name, where another format has the same suffix."""
     times: Callable[[int], tuple[str, ...]] | None = None
     """How often a moving picture is shown (0: for ever)."""
+    small: Callable[[int], tuple[str, ...]] | None = None
+    """In place of `encoder` for sizes and rates that it can't take."""
+    full_chroma: Callable[[int], tuple[str, ...]] | None = None
+    """In place of `encoder` with a colour for every pixel, if the format has that."""
+    fastest: int | None = None
+    """Frames a second at most."""
+    lossless: bool = False
+    """Whether nothing is lost at any quality."""
 
 
 def between(worst: int, best: int, quality: int) -> str:
@@ -105,17 +114,22 @@ def apng(_: int) -> tuple[str, ...]:
 
 AAC = ("-c:a", "aac", "-b:a", "192k")
 OPUS = ("-c:a", "libopus", "-b:a", "160k")
-CODECS: Mapping[str, Codec] = {
-    "mp4": Codec(".mp4", "mp4", x264, AAC, "yuv420p"),
-    "webm": Codec(".webm", "webm", vp9, OPUS, "yuv420p"),
-    "av1": Codec(".mp4", "mp4", svt_av1, AAC, "yuv420p", called="av1"),
-    "prores": Codec(".mov", "mov", prores, AAC, "yuv422p10le", 1.0),
-    "gif": Codec(".gif", "gif", gif, bytes_per_pixel=0.6, times=gif_times),
-    "webp": Codec(".webp", "webp", webp, times=lambda times: ("-loop", str(times))),
-    "apng": Codec(
-        ".apng", "apng", apng, bytes_per_pixel=1.6, times=lambda times: ("-plays", str(times))
-    ),
-}
+MP4 = Codec(".mp4", "mp4", x264, AAC, "yuv420p", full_chroma=x264_444)
+WEBM = Codec(".webm", "webm", vp9, OPUS, "yuv420p")
+AV1 = Codec(".mp4", "mp4", svt_av1, AAC, "yuv420p", called="av1", small=aom_av1)
+PRORES = Codec(".mov", "mov", prores, AAC, "yuv422p10le", 1.0)
+GIF = Codec(".gif", "gif", gif, bytes_per_pixel=0.6, times=gif_times, fastest=FASTEST_GIF)
+WEBP = Codec(".webp", "webp", webp, times=lambda times: ("-loop", str(times)))
+APNG = Codec(
+    ".apng",
+    "apng",
+    apng,
+    bytes_per_pixel=1.6,
+    times=lambda times: ("-plays", str(times)),
+    lossless=True,
+)
+CODECS = Registry(FORMATS, Codec)
+"""By the names of their formats; `frames` makes no video, so it has none."""
 
 
 def suffix(output_format: str) -> str:
@@ -164,9 +178,15 @@ def repeat_mistake(output: OutputConfig) -> str | None:
 
 def chroma_mistake(output: OutputConfig) -> str | None:
     """What is wrong with `output.chroma`."""
-    if output.chroma is None or output.format == "mp4":
+    if output.chroma is None or has_full_chroma(output.format):
         return None
-    return f"goes with output=mp4 and not with {output.format}; leave it out"
+    kinds = " or ".join(f"output={name}" for name in CODECS if has_full_chroma(name))
+    return f"goes with {kinds} and not with {output.format}; leave it out"
+
+
+def has_full_chroma(output_format: str) -> bool:
+    """Whether a format can keep a colour for every pixel."""
+    return output_format in CODECS and CODECS[output_format].full_chroma is not None
 
 
 def repeats(output_format: str) -> bool:
@@ -187,16 +207,18 @@ def resolved(output: OutputConfig, loop: bool) -> OutputConfig:
 
 def quality_mistake(output: OutputConfig) -> str | None:
     """Why a quality that is asked for changes nothing in the format."""
-    if output.format not in LOSSLESS or output.quality == OutputConfig().quality:
+    loses = output.format in CODECS and not CODECS[output.format].lossless
+    if loses or output.quality == OutputConfig().quality:
         return None
     return f"{output.format} loses nothing at any quality; leave it out"
 
 
 def rate_mistake(output: OutputConfig) -> str | None:
     """What is wrong with `output.fps` for the format, before any frame is rendered."""
-    if output.format == "gif" and output.fps > FASTEST_GIF:
-        return f"a gif shows {FASTEST_GIF} frames a second at most, not {output.fps}; try webp"
-    return None
+    fastest = CODECS[output.format].fastest if output.format in CODECS else None
+    if fastest is None or output.fps <= fastest:
+        return None
+    return f"a {output.format} shows {fastest} frames a second at most, not {output.fps}; try webp"
 
 
 def video_digest(
@@ -260,14 +282,14 @@ def video_output(output: OutputConfig, small: bool) -> list[str]:
     """Encoder, colours and container. RGB becomes BT.709, and says so, as HD players expect.
 
     Args:
-        small: for AV1, whether to take libaom, as SVT-AV1 can't (see `encode.needs_aom`).
+        small: whether the usual encoder can't take the size or the rate (see `encode.needs_aom`).
     """
     codec = CODECS[output.format]
     encoder, pixels = codec.encoder, codec.pixels
-    if output.format == "av1" and small:
-        encoder = aom_av1
-    if output.chroma == 444:
-        encoder, pixels = x264_444, "yuv444p"
+    if codec.small and small:
+        encoder = codec.small
+    if codec.full_chroma and output.chroma == 444:
+        encoder, pixels = codec.full_chroma, "yuv444p"
     options = [*encoder(output.quality), "-f", codec.muxer]
     if codec.times is not None:
         options += codec.times(0 if output.repeat in (None, "forever") else int(output.repeat))

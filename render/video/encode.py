@@ -95,7 +95,7 @@ def make_video(
 
 def needs_aom(output: OutputConfig, size: Size) -> bool:
     """SVT-AV1 is the faster one, but crashes below 64 pixels and refuses over 240 frames/s."""
-    if output.format != "av1":
+    if CODECS[output.format].small is None:
         return False
     fits = min(size) >= 64 and output.fps <= 240
     return not (fits and any("libsvtav1" in line for line in answer(["-encoders"])))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
-from render.config.output_group import Format, OutputConfig
+from render.config.output_group import OutputConfig
+from render.extensions import FORMATS, names
 from render.video.codecs import (
     CODECS,
     FASTEST_GIF,
     LONGEST_TAG,
+    Codec,
     audio_mistake,
     output_mistakes,
     rate_mistake,
@@ -33,11 +34,12 @@ def sound_file(path: Path, content: bytes) -> Path:
 
 
 def test_every_format_of_the_config_has_its_row() -> None:
-    assert {*CODECS, "frames"} == set(get_args(Format))
+    assert set(names(FORMATS)) == set(CODECS)
+    assert all(isinstance(codec, Codec) for codec in CODECS.values())
 
 
 def test_suffixes() -> None:
-    assert {name: suffix(name) for name in get_args(Format)} == {
+    assert {name: suffix(name) for name in (*CODECS, "frames")} == {
         "mp4": ".mp4",
         "webm": ".webm",
         "av1": ".mp4",
