@@ -71,10 +71,10 @@ def ended_at_once() -> Iterator[None]:
     """Let a signal end the process with its exit code and one line: nothing has begun yet."""
 
     def end(number: int, _: FrameType | None) -> None:
-        told = Interrupted(number)
+        error = Interrupted(number)
         with suppress(OSError):  # a closed terminal hears nothing
-            os.write(2, f"render: {told}\n".encode())
-        os._exit(told.exit_code)
+            os.write(2, f"render: {error}\n".encode())
+        os._exit(error.exit_code)
 
     with handled(end):
         yield

@@ -136,10 +136,10 @@ def named_files(written: str) -> list[Path]:
 
 def no_such_file(file: Path) -> str:
     """What to say of a timeline file that is not there."""
-    told = f"there is no file {shortened(str(file))!r}"
+    message = f"there is no file {shortened(str(file))!r}"
     beside = [other.name for other in file.parent.glob("*") if is_file_name(other.name)]
     near = nearest(file.name, sorted(beside)) if beside else ""
-    return told + (near if "did you mean" in near else known_by_name(file))
+    return message + (near if "did you mean" in near else known_by_name(file))
 
 
 def known_by_name(file: Path) -> str:
@@ -169,7 +169,7 @@ def plain_name(stem: str) -> str:
 
 
 def marked(text: str) -> str:
-    """A few letters that tell texts apart, however a file system spells their accents."""
+    """A few letters that differ between texts, however a file system spells their accents."""
     spelled = unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")
     return hashlib.sha256(spelled).hexdigest()[:MARK_LETTERS]
 

@@ -68,8 +68,8 @@ def labels(jobs: Sequence[SweepJob]) -> list[str]:
     called = [n if names.count(n) == 1 else k for k, n in zip(swept, names, strict=True)]
     found = []
     for number, row in enumerate(zip(*columns, strict=True) if columns else [()] * len(jobs), 1):
-        told = [f"{name}={v}" for name, v in zip(called, row, strict=True) if v is not None]
-        found.append(f"{number}/{len(jobs)} {', '.join(told)}".rstrip())
+        pairs = [f"{name}={v}" for name, v in zip(called, row, strict=True) if v is not None]
+        found.append(f"{number}/{len(jobs)} {', '.join(pairs)}".rstrip())
     return found
 
 
@@ -98,7 +98,7 @@ def check_folders(jobs: Sequence[SweepJob]) -> None:
 
 
 def clash(jobs: Sequence[SweepJob], places: Sequence[int]) -> Mistake:
-    """What to say of jobs with one folder."""
+    """The mistake of jobs that would share one folder."""
     numbers = ", ".join(str(place + 1) for place in places)
     one, other = (jobs[place] for place in places[:2])
     keys = [k for k in one.overrides if one.overrides[k] != other.overrides.get(k)]

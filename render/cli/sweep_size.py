@@ -49,8 +49,10 @@ def check_jobs(overrides: Sequence[Override]) -> None:
     jobs = math.prod(counts.values())
     if jobs > MOST_JOBS:
         longest = max(counts, key=lambda key: counts[key])
-        told = "without an end" if math.isinf(jobs) else f"of {jobs:,} jobs"
-        what = f"a sweep {told}; {MOST_JOBS:,} are the most: take fewer values, or several commands"
+        length = "without an end" if math.isinf(jobs) else f"of {jobs:,} jobs"
+        what = (
+            f"a sweep {length}; {MOST_JOBS:,} are the most: take fewer values, or several commands"
+        )
         raise ConfigError([Mistake(longest, what)])
 
 

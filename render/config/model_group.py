@@ -47,7 +47,7 @@ class LoraConfig(Frozen):
 
     @property
     def called(self) -> str:
-        """What keyframes call it: its name, else its file's, folder's or repository's."""
+        """The name that keyframes use: its own, else its file's, folder's or repository's."""
         found = self.weight_name or self.path or self.repository
         return self.name or Path(str(found)).name.removesuffix(".safetensors")
 

@@ -1,6 +1,7 @@
 """A composed config, as a plain mapping, made into a `RunConfig`; or every mistake in it at once.
 
-What pydantic found is told in a person's words, with the keys that are known at that place.
+The mistakes that pydantic finds are reported in plain words, with the keys that are known at that
+place.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ OTHER_NAMES = {
     "size": "output.width",
     "sound": "output.audio",
 }
-"""What other tools call it."""
+"""Keys of other tools, each with ours."""
 SHORT = 30  # letters of a value that a suggestion repeats
 
 
@@ -91,7 +92,7 @@ def worded(error: ErrorDetails, where: tuple[str | int, ...]) -> str:
 
 
 def unknown_key(where: tuple[str | int, ...], given: object) -> str:
-    """What to say of a key that is not known at its place."""
+    """The message for a key that is not known at its place."""
     name, known = str(where[-1]), keys_at(where[:-1])
     top = len(where) == 1
     exactly = dotted_key(name) or (top and name in (*OTHER_NAMES, "frames"))
@@ -175,7 +176,7 @@ def parse(
 
 class InvalidConfig(ConfigError):
     """Mistakes of form. `rest` is the config without them, if that is one: it may be searched for
-    mistakes of meaning, so that everything wrong is told at once."""
+    mistakes of meaning, so that all mistakes are reported at once."""
 
     def __init__(self, mistakes: Sequence[Mistake], rest: RunConfig | None) -> None:
         super().__init__(mistakes)

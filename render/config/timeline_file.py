@@ -1,9 +1,9 @@
 """Timeline files: YAML read as data and nothing else, with the line of every value.
 
 Refused before anything is built from it: tags, anchors and aliases, merge keys, duplicate keys,
-deep nesting, big files, and everything Hydra would act on (`_target_`, `defaults`, `hydra`,
-`# @package`). Plain scalars follow YAML 1.1's yes/no (to tell people to quote them) but know no
-dates, no sexagesimals and no octals.
+deep nesting, big files, and everything Hydra would act on (`_target_`, `defaults`, `hydra`, `#
+@package`). Plain scalars follow YAML 1.1's yes/no (so that the error can ask for quotes) but know
+no dates, no sexagesimals and no octals.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ PROBLEMS = (
     (r"block end|block mapping|<block", "the indentation of this line fits no line above"),
     (r"control characters|not allowed|unacceptable", "a control character stands in the file"),
 )  # fmt: skip
-"""What a YAML parser says of common slips, and what helps."""
+"""A YAML parser's messages for common slips, each with its way out."""
 
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -72,7 +72,7 @@ PlainLoader.add_constructor(
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a file says, and the line of every dotted path in it."""
+    """The content of a file, and the line of every dotted path in it."""
 
     path: Path
     content: dict[str, Any]
@@ -115,7 +115,7 @@ def read_document(path: Path) -> Document:
 
 
 def in_our_words(problem: str) -> str:
-    """What a YAML parser says, with the way out."""
+    """The message of a YAML parser in plain words, with the way out."""
     return next((ours for theirs, ours in PROBLEMS if re.search(theirs, problem)), problem)
 
 

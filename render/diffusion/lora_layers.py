@@ -66,7 +66,8 @@ def strengthen(pipeline: Any, denoiser: str, parts: Parts, adapter: str) -> None
 
 
 def marked(pipeline: Any, denoiser: str, pairs: Sequence[Pair], with_alphas: bool) -> Marks:
-    """What diffusers makes of matrices of rank 1 in the file's names, each with its number in it.
+    """The layers that diffusers makes of matrices of rank 1 in the file's names, each with its
+    number in it.
 
     Args:
         with_alphas: whether they come at the file's strengths, or at 1.
@@ -133,7 +134,7 @@ def layer_at(part: Any, path: str, adapter: str) -> BaseTunerLayer | None:
 
 
 def strength(pairs: Sequence[Pair], done: Sequence[float]) -> float:
-    """What is left to multiply a layer's product by.
+    """The factor that a layer's product is still to be multiplied by.
 
     Args:
         pairs: whose matrices the layer holds.

@@ -64,7 +64,8 @@ def usable_cores(processors: Collection[int], root: Path = Path("/")) -> int:
 
 
 def siblings(number: int, root: Path) -> str:
-    """The processors of the same core, as Linux lists them; its own number where nothing tells."""
+    """The processors of the same core, as Linux lists them; its own number where that is
+    unknown."""
     folder = root / f"sys/devices/system/cpu/cpu{number}/topology"
     try:
         return (folder / "thread_siblings_list").read_text().strip()

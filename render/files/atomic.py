@@ -45,7 +45,7 @@ def folder_replacing(target: Path) -> Iterator[Path]:
         for file in temp.iterdir():
             sync(file)
         sync_folder(temp)
-        with suppress(FileExistsError):  # as a folder with content is told on most systems
+        with suppress(FileExistsError):  # most systems report a folder with content so
             temp.rename(target)
     sync_folder(target.parent)
 
@@ -89,7 +89,7 @@ def no_room(target: Path, needs: str) -> DiskFull:
 
 
 def free_bytes(target: Path) -> int:
-    """What is free on the disk that holds the target, or will hold it."""
+    """The free bytes of the disk that holds the target, or will hold it."""
     whole = target.absolute()
     there = next(folder for folder in (whole, *whole.parents) if folder.is_dir())
     return shutil.disk_usage(there).free

@@ -79,7 +79,7 @@ def sharing(store: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Share a store with other runs. While a prune is at work there, wait for its end.
 
     Args:
-        say: is told what is waited for.
+        say: is called with a line that names the run that is waited for.
 
     Raises:
         FolderBusy: the prune does not end.
@@ -212,7 +212,7 @@ def signature(descriptor: int) -> dict[str, str]:
     except ValueError:
         return {}
     who = value if isinstance(value, dict) else {}
-    return {key: shortened(str(told)) for key, told in who.items()}
+    return {key: shortened(str(entry)) for key, entry in who.items()}
 
 
 def holder(folder: Path, descriptor: int) -> dict[str, str]:

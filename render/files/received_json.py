@@ -39,7 +39,7 @@ def finite(text: str) -> float:
 
 
 def read_data(path: Path, most: int = MEMORY_BYTES) -> object:
-    """What a file says, as data.
+    """The content of a JSON file.
 
     Raises:
         FileNotFoundError: there is none.
@@ -56,7 +56,7 @@ def read_data(path: Path, most: int = MEMORY_BYTES) -> object:
 
 
 def read_memory(path: Path) -> dict[str, object]:
-    """What earlier runs remembered in a file; one that can't be used only costs time."""
+    """The facts that earlier runs kept in a file; one that can't be used only costs time."""
     try:
         value = read_data(path)
     except (OSError, ValueError):

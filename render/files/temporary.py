@@ -125,7 +125,7 @@ def sweep_folders(folder: Path) -> None:
 
 
 def temporary(folder: Path) -> list[os.DirEntry[str]]:
-    """What has a temporary file's name."""
+    """The entries of a folder that have a temporary file's name."""
     with os.scandir(folder) as entries:
         return [entry for entry in entries if TEMP.fullmatch(entry.name)]
 

@@ -16,10 +16,10 @@ LISTED = -1  # in place of an axis: a list with one element a row
 
 
 def row_axes(one: Any, two: Any, path: Path = ()) -> dict[Path, int]:
-    """What follows the number of rows in nested arguments, and on which axis.
+    """The leaves of nested arguments that follow the number of rows, each with its axis.
 
-    Found by comparing a recording with one row to one with two: where a tensor's shapes differ or
-    a list's lengths do (LISTED).
+    Found by comparing a recording with one row to one with two: where a tensor's shapes differ or a
+    list's lengths do (LISTED).
     """
     if isinstance(one, torch.Tensor):
         sizes = enumerate(zip(one.shape, two.shape, strict=True))
@@ -41,7 +41,7 @@ def row_axes(one: Any, two: Any, path: Path = ()) -> dict[Path, int]:
 
 
 def at(tree: Any, path: Path) -> Any:
-    """What stands at a path."""
+    """The leaf at a path."""
     for key in path:
         tree = tree[key]
     return tree
@@ -81,7 +81,7 @@ def joined(leaves: Sequence[Any], axis: int) -> Any:
 
 
 def shapes(leaf: Any) -> Any:
-    """What two rows must have in common to be computed in one call."""
+    """The shapes of a leaf, which rows of one call must have in common."""
     if isinstance(leaf, torch.Tensor):
         return tuple(leaf.shape)
     return tuple(shapes(element) for element in leaf) if isinstance(leaf, list | tuple) else None

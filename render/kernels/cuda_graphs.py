@@ -29,7 +29,7 @@ class Graphed:
         self.captured: dict[Hashable, tuple[Sequence[Any], Replay]] = {}
 
     def __call__(self, *args: Any, **named: Any) -> Any:
-        """What the function answers, the caller's to keep."""
+        """The function's result, which the caller may keep."""
         leaves, shape = _pytree.tree_flatten((args, named))
         key = (shape, *map(likeness, leaves))
         if key not in self.captured:
@@ -82,7 +82,7 @@ class Capture:
 
 
 def likeness(leaf: Any) -> Hashable:
-    """What two calls must have in common to share a graph."""
+    """The properties that two calls must have in common to share a graph."""
     if isinstance(leaf, torch.Tensor):
         return tuple(leaf.shape), leaf.dtype, leaf.device
     return leaf if isinstance(leaf, Hashable) else repr(leaf)

@@ -1,4 +1,4 @@
-"""What a config puts in place of a model's own parts, or adds to them. Without torch.
+"""The parts that a config puts in place of a model's own, or adds to them. Without torch.
 
 Another VAE, layers of CLIP that are skipped, and words that were learned (textual inversion). Each
 that is used is part of the model's identity, by its content; where none is, nothing changes.

@@ -116,7 +116,7 @@ def natural(file: Path) -> tuple[tuple[int | str, ...], str]:
 
 
 def picture_warnings(written: ControlConfig | None, pictures: Pictures) -> Iterator[str]:
-    """What in a folder is passed over, and where the order of its pictures may surprise."""
+    """Warnings about files of a folder that are passed over, and about a surprising order."""
     if written is None or not (place := written.image.expanduser()).is_dir():
         return
     files = [file for file, _ in pictures]
@@ -129,13 +129,13 @@ def picture_warnings(written: ControlConfig | None, pictures: Pictures) -> Itera
 def order_warnings(files: Sequence[Path]) -> Iterator[str]:
     """Where names and numbers disagree, and numbers that are missing or doubled."""
     by_letter = sorted(files)
-    told = f"{KEY}.image: frame k follows the k-th picture"
+    by_number = f"{KEY}.image: frame k follows the k-th picture"
     if by_letter != list(files):
         place = next(
             k for k, pair in enumerate(zip(files, by_letter, strict=True)) if len({*pair}) > 1
         )
         later, sooner = by_letter[place].name, files[place].name
-        yield f"{told} by number, not by letter: {sooner} before {later}"
+        yield f"{by_number} by number, not by letter: {sooner} before {later}"
     for one, two in pairwise(files):
         first, second = (NUMBER.findall(file.stem) for file in (one, two))
         if not (first and second):
@@ -143,13 +143,13 @@ def order_warnings(files: Sequence[Path]) -> Iterator[str]:
         step = int(second[-1]) - int(first[-1])
         alike = NUMBER.split(one.stem)[:-2] == NUMBER.split(two.stem)[:-2]
         if step > 1 and alike:
-            yield f"{told}; numbers are missing between {one.name} and {two.name}"
+            yield f"{by_number}; numbers are missing between {one.name} and {two.name}"
             return
         if step == 0 and alike:
-            yield f"{told}; {one.name} and {two.name} have the same number"
+            yield f"{by_number}; {one.name} and {two.name} have the same number"
             return
         if step < 0 and not alike:
-            yield f"{told}; names and numbers disagree: {one.name} comes before {two.name}"
+            yield f"{by_number}; names and numbers disagree: {one.name} comes before {two.name}"
             return
 
 
@@ -164,7 +164,8 @@ def are(names: Sequence[str]) -> str:
 
 
 def followed(pictures: Sequence[str], index: int, count: int) -> str:
-    """What a frame follows: the only picture, or the one at its place; "" if there are none.
+    """The picture that a frame follows: the only one, or the one at its place; "" if there are
+    none.
 
     Raises:
         ConfigError: the folder has fewer pictures than the film has frames.

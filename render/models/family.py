@@ -75,7 +75,8 @@ class Family:
     settled: Callable[[Mapping[str, Any]], Mapping[str, Any]] = nothing_settled
     """(what the scheduler is made of) to those settings that the pipeline puts right in it."""
     multiple: int = 8
-    """What width and height must be a multiple of, while the model is not on this machine."""
+    """The number of which width and height must be multiples, while the model is not on this
+    machine."""
     from_image: str | None = None
     """Name of the pipeline's class in diffusers that starts from a picture, if that is served."""
     loras: bool = True
@@ -87,6 +88,6 @@ class Family:
     loading: Mapping[str, Any] = field(default_factory=dict)
     """Arguments of `from_pretrained`; a component given as None is never loaded."""
     unserved: Mapping[str, str] = field(default_factory=dict)
-    """What the denoiser's config may not switch on, and why."""
+    """Settings that the denoiser's config may not switch on, each with the reason."""
     adapt: Callable[[Family, Mapping[str, Any], Mapping[str, Any]], Family] | None = None
     """(family, model_index.json, the denoiser's config) to what holds for that very model."""

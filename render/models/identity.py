@@ -114,7 +114,7 @@ def size_mistake(file: Path, stream: BufferedReader, status: os.stat_result) -> 
         return f"has {status.st_size:,} bytes, more than any such file"
     few = status.st_size // 8
     if status.st_size > SPARSE_BYTES and status.st_blocks * 512 < few:
-        # Some systems tell no blocks; then they tell no holes either.
+        # Some systems report no blocks, and then no holes either.
         hole = os.lseek(stream.fileno(), 0, os.SEEK_HOLE)
         os.lseek(stream.fileno(), 0, os.SEEK_SET)
         if hole < few:

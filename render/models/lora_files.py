@@ -132,7 +132,7 @@ def hashed(lora: Lora, file: Path, known: dict[str, Any]) -> Lora:
 
 
 def denoiser_config(model: Model) -> dict[str, Any]:
-    """What the model's folder says of its denoiser; empty if it is not on this machine."""
+    """The config of the model's denoiser; empty if the model is not on this machine."""
     source = model.source
     folder = source.folder or cached_folder(str(source.repository), str(source.revision))
     return config_of(folder, model.family.denoiser)
@@ -281,15 +281,15 @@ def config_mistake(file: Path, parts: Parts) -> str | None:
 
 
 def purpose(file: Path) -> str:
-    """What kind of model a LoRA was made for, as far as its file says."""
+    """The kind of model that a LoRA was made for, as far as its file names it."""
     keys, metadata = header(file)
     said = metadata.get("modelspec.architecture") or metadata.get("ss_base_model_version")
     if said:
         return shown(said)
     widths = {shape[1] for key, shape in keys.items() if CROSS_ATTENTION.search(key) and shape[1:]}
     if any(map(U_NET.match, keys)):
-        told = [MADE_FOR.get(width, f"texts of {width} channels") for width in sorted(widths)]
-        return f"a U-Net ({', '.join(told)})" if told else "a U-Net"
+        readers = [MADE_FOR.get(width, f"texts of {width} channels") for width in sorted(widths)]
+        return f"a U-Net ({', '.join(readers)})" if readers else "a U-Net"
     if any(map(TRANSFORMER.match, keys)):
         return "a transformer"
     return "another model"

@@ -53,7 +53,7 @@ class Pair:
 
     @property
     def scale(self) -> float:
-        """What the product of the matrices is multiplied by: alpha / rank."""
+        """The factor of the product of the matrices: alpha / rank."""
         return self.alpha[1] / self.rank if self.alpha else 1.0
 
 

@@ -1,7 +1,7 @@
-"""Whether a model's weights fit into the memory that is free, told before they are loaded.
+"""Whether a model's weights fit into the memory that is free; it is known before they are loaded.
 
 Only the headers of the files are read, so without torch. What the pictures themselves need on top
-is not counted: too many frames at a time halve themselves (rendering.py).
+is not counted: a batch that does not fit is halved (run/frame_loop.py).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from render.models.sister_pipelines import BESIDE
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
 WITHOUT_VARIANT = ("model", "pytorch_model", "diffusion_pytorch_model")
 COPIES = "model_ema."  # a training's running mean, which is not loaded
-UNTOLD = 8 << 30  # what a machine that does not tell is taken for
+UNKNOWN_MEMORY = 8 << 30  # taken for a machine that does not report its memory
 CGROUPS = (  # version 2, then 1: folder, limit, use, and the prefix of what can be given back
     ("sys/fs/cgroup", "memory.max", "memory.current", ""),
     ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
@@ -78,7 +78,7 @@ class Need:
 
 
 def need_of(counts: Mapping[str, int], family: Family, dtype: str, quantised: str) -> Need:
-    """What the weights take when they are loaded so."""
+    """The bytes of the weights when they are loaded so."""
     kinds = {family.denoiser: quantised} if quantised != "none" else {}
     return Need({part: n * BYTES[kinds.get(part, dtype)] for part, n in counts.items()})
 
@@ -91,17 +91,18 @@ def ways_out(
     source: ModelSource,
     free: int,
 ) -> list[str]:
-    """What of dtype and quantising makes it fit, with what it then takes; a smaller model does."""
+    """The settings of dtype and quantisation with which it fits, each with the bytes it then takes;
+    and a smaller model."""
     tries = [("compute.dtype=bfloat16", "bfloat16", compute.loaded)] if BYTES[dtype] > 2 else []
     if compute.quantised == "none" and compute.engine == "torch" and source.file is None:
         tries.append(("compute.quantised=int8", dtype, "int8"))
         if BYTES[dtype] > 2:
             tries.append(("both", "bfloat16", "int8"))
     takes = [(words, need_of(counts, family, kind, bits).total) for words, kind, bits in tries]
-    told = [f"{words} ({gigabytes(total)})" for words, total in takes if total <= free]
-    if told and told[0].startswith("both"):
-        told[0] = told[0].replace("both", "compute.dtype=bfloat16 compute.quantised=int8")
-    return [*(way for way in told if not way.startswith("both")), "a smaller model"]
+    fitting = [f"{words} ({gigabytes(total)})" for words, total in takes if total <= free]
+    if fitting and fitting[0].startswith("both"):
+        fitting[0] = fitting[0].replace("both", "compute.dtype=bfloat16 compute.quantised=int8")
+    return [*(way for way in fitting if not way.startswith("both")), "a smaller model"]
 
 
 def too_big(
@@ -166,12 +167,12 @@ def count(file: Path, prefixes: tuple[str, ...] = ("",)) -> int:
 
 
 def free_memory(root: Path = Path("/")) -> int | None:
-    """Bytes of main memory that a process can still have, swap included; None where the system
-    does not tell (it does on Linux). A container's limit counts."""
+    """Bytes of main memory that a process can still have, swap included; None where the system does
+    not report it (Linux does). A container's limit counts."""
     try:
         lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
-        told = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line}
-        host = told["MemAvailable"] + told.get("SwapFree", 0)
+        fitting = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line}
+        host = fitting["MemAvailable"] + fitting.get("SwapFree", 0)
     except (OSError, ValueError, KeyError, IndexError):
         return None
     return max(0, min([host, *cgroup_free(root)]))
@@ -182,12 +183,12 @@ def whole_memory(root: Path = Path("/")) -> int:
     try:
         host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows
-        host = UNTOLD
+        host = UNKNOWN_MEMORY
     return min([host, *(limit for limit, *_ in limits(root))])
 
 
 def cgroup_free(root: Path) -> Iterator[int]:
-    """What is left under the limit of each control group that this process is in."""
+    """The bytes that are left under the limit of each control group of this process."""
     for most, group, use, prefix in limits(root):
         try:
             used = int((group / use).read_text(encoding="ascii"))
@@ -200,8 +201,8 @@ def cgroup_free(root: Path) -> Iterator[int]:
 
 
 def limits(root: Path) -> Iterator[tuple[int, Path, str, str]]:
-    """The limit in bytes of each control group that has one, its folder, and where its use and what
-    can be given back is told."""
+    """The limit in bytes of each control group that has one, its folder, and the files that hold
+    its use and the bytes that can be given back."""
     for base, limit, use, prefix in CGROUPS:
         top = root / base
         for group in {top, *groups_of(root, top)}:

@@ -98,7 +98,7 @@ SETTINGS: Mapping[str, Callable[[object], bool]] = {
     "time_cond_proj_dim": is_count,
     "vocab_size": is_count,
 }
-"""What a plan reads of configs, each with what it must be; a model's folder is a stranger's."""
+"""The keys of configs that a plan reads, each with a check; a model's folder is a stranger's."""
 
 
 def vae_factor(vae: Mapping[str, Any]) -> int | None:

@@ -20,7 +20,7 @@ Pieces = tuple[tuple[str, float], ...]
 
 
 def weights_in(text: str) -> Iterator[re.Match[str]]:
-    """What other tools read as words with a weight.
+    """The parts of a text that other tools read as words with a weight.
 
     A time, a ratio or a verse in brackets is none: `(at 10:30)`, `(16:9)`.
     """

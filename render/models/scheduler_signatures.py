@@ -130,8 +130,8 @@ def kind_mistake(class_name: str, settings: Mapping[str, object], family: Family
         way = "use scheduler=model, euler or dpmpp_2m"
         return f"{class_name} is for models that predict a flow and this one does not; {way}"
     if family.flow and not is_flow(class_name, settings):
-        told = " scheduler.use_flow_sigmas=true scheduler.prediction_type=flow_prediction"
-        way = f", or add{told}" if "use_flow_sigmas" in takes else ""
+        settings_known = " scheduler.use_flow_sigmas=true scheduler.prediction_type=flow_prediction"
+        way = f", or add{settings_known}" if "use_flow_sigmas" in takes else ""
         return (
             f"{class_name} is for models that predict noise and this one ({family.pipeline}) "
             f"predicts a flow; use scheduler=model, flow_euler or flow_lcm{way}"
@@ -203,14 +203,18 @@ def settings(
         options: what the config sets.
     """
     usual = defaults(class_name)
-    told = {key: value for key, value in own.items() if key in (signature(class_name) or {})}
+    settings_known = {
+        key: value for key, value in own.items() if key in (signature(class_name) or {})
+    }
     if class_name == own_class:
-        made = usual | told
+        made = usual | settings_known
         return made | dict(family.settled(made)) | dict(options)
-    told = {key: value for key, value in told.items() if key not in METHOD_KEYS}
-    told |= {key: value for key, value in family.settled(told).items() if key in told}
+    settings_known = {key: value for key, value in settings_known.items() if key not in METHOD_KEYS}
+    settings_known |= {
+        key: value for key, value in family.settled(settings_known).items() if key in settings_known
+    }
     latents = {key: value for key, value in LATENT_DEFAULTS.items() if key in usual}
-    return usual | latents | told | dict(options)
+    return usual | latents | settings_known | dict(options)
 
 
 def filled_in(

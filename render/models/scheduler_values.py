@@ -160,7 +160,7 @@ def refusals(made: Made) -> Iterator[Mistake]:
         values |= {f"self.{key}": value for key, value in made.settings.items()}
         refused = refusal(found.body, values)
         if refused is not None:
-            yield from told(made, refused[1], values, refused[0])
+            yield from mistake_of(made, refused[1], values, refused[0])
             return
 
 
@@ -171,7 +171,7 @@ def shift_handed(made: Made) -> float | None:
     return 1.0 if made.family.mu == "always" else None
 
 
-def told(
+def mistake_of(
     made: Made, names: frozenset[str], values: Mapping[str, Any], statement: ast.stmt
 ) -> Iterator[Mistake]:
     """A refusal in a line, at the option that led to it, else at the number of steps or in the

@@ -35,7 +35,7 @@ class CutPrompt:
     tokens: int
     limit: int
     lost: str
-    """What is cut off, from the first token that is not read."""
+    """The part that is cut off, from the first token that is not read."""
 
 
 def cut_prompts(
@@ -81,8 +81,8 @@ def cut_prompts(
 
 def read_limit(written: Mapping[str, Any], most: int | None) -> int | None:
     """The tokens that are read of a text: by the tokenizer's config, and never more than `most`."""
-    told = written.get("model_max_length")
-    limits = [n for n in (told, most) if isinstance(n, int | float) and 0 < n < UNLIMITED]
+    written_limit = written.get("model_max_length")
+    limits = [n for n in (written_limit, most) if isinstance(n, int | float) and 0 < n < UNLIMITED]
     return int(min(limits)) if limits else None
 
 

@@ -1,4 +1,4 @@
-"""What a film may leave out to be faster: presets (`sampling.speed`) over single keys.
+"""Approximations that make a film faster: presets (`sampling.speed`) over single keys.
 
 Each changes the picture a little, so each is part of a frame's identity; docs/speed.md has what
 they save and what they cost.
@@ -49,17 +49,18 @@ class Shortcuts:
         return range(max(first, 0), max(last, 0))
 
     def in_recipe(self) -> dict[str, Any]:
-        """What all frames share of it and no frame's spec tells, if it differs from the default."""
-        told: dict[str, Any] = {}
+        """The keys that all frames share and that are in no frame's spec, where they differ from
+        the default."""
+        entry: dict[str, Any] = {}
         if self.guidance_interval != NONE.guidance_interval:
-            told["guidance_interval"] = list(self.guidance_interval)
+            entry["guidance_interval"] = list(self.guidance_interval)
         if self.anchors:
-            told["early_steps"] = self.early_steps
+            entry["early_steps"] = self.early_steps
         if self.deep_cache > 1:
-            told["deep_cache"] = self.deep_cache
+            entry["deep_cache"] = self.deep_cache
         if self.shrink > 1:
-            told["shrink"] = self.shrink
-        return told
+            entry["shrink"] = self.shrink
+        return entry
 
 
 NONE = Shortcuts()

@@ -57,7 +57,8 @@ def make_recipe(config: RunConfig, model: Model, dtype: str) -> Recipe:
 
 
 def scheduler_options(config: RunConfig, model: Model) -> dict[str, Any]:
-    """What the config sets, with what the stock pipeline fills in for the folder's own scheduler.
+    """The options that the config sets, with those that the stock pipeline fills in for the
+    folder's own scheduler.
 
     Not for models of the hub, whose JSON is not there before the first frame is rendered.
     """

@@ -1,4 +1,5 @@
-"""What a frame asks of the denoiser: its rows, how their predictions meet, and what it costs.
+"""The denoiser rows of a frame, how their predictions are combined, and how many evaluations it
+takes.
 
 Without torch: a plan counts rows before anything is loaded.
 """
@@ -80,10 +81,10 @@ def calls_of(
 class Branches:
     """The denoiser rows of one frame and how their predictions are combined.
 
-    The prompts' prediction is c = sum w_i e_i over `conditional`, what guidance leads away from is
-    u = sum v_j e_j over `unconditional` (weights a row, 0 where it has no part; none has one where
-    there is no guidance). `guidance` is the scale; all rows are computed with the `loras`.
-    Rows are in the order of their texts, so a spec's order of prompts does not matter.
+    The prompts' prediction is c = sum w_i e_i over `conditional`, the unconditional one is u = sum
+    v_j e_j over `unconditional` (a weight for each row, 0 where it has no part; all are 0 without
+    guidance). `guidance` is the scale; all rows are computed with the `loras`. Rows are in the
+    order of their texts, so a spec's order of prompts does not matter.
     """
 
     rows: tuple[Mix, ...]
@@ -130,7 +131,7 @@ def unguided(frame: Branches) -> Branches:
 
 
 def beginning(spec: FrameSpec, family: Family) -> Hashable:
-    """What the rows of a frame's first evaluation hang on besides their texts; None where its
+    """All that the rows of a frame's first evaluation depend on besides their texts; None where its
     first latents are its own, since it starts from pictures."""
     if spec.start:
         return None

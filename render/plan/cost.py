@@ -1,4 +1,4 @@
-"""What a run will cost: denoiser rows, time by this machine's earlier runs, and disk."""
+"""The cost of a run: denoiser rows, time by this machine's earlier runs, and disk space."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PLAIN = FrameSpec((), (), (), 0.0)  # starts from no pictures, so it does the wh
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What frames of one kind took on this machine."""
+    """The seconds that frames of one kind took on this machine."""
 
     seconds_per_row: float
     """All of rendering, with decoding and writing, by denoiser row."""
@@ -101,18 +101,18 @@ def whole_evaluations(own: range, guided: range, deep_every: int) -> tuple[int, 
 
 
 def kind(recipe: Recipe, device: str) -> str:
-    """What a timing holds for: machine, device, model, size and dtype."""
+    """The kind of run that a timing holds for: machine, device, model, size and dtype."""
     size = f"{recipe.width}x{recipe.height}"
     return f"{HOST} {device} {recipe.model} {size} {recipe.dtype}"
 
 
 def earlier_timing(store: Path, recipe: Recipe, device: str) -> Timing | None:
-    """What such frames took the last time, or None if there was none."""
+    """The timing of such frames in the last run, or None if there was none."""
     return as_timing(read_memory(store / TIMINGS_NAME).get(kind(recipe, device)))
 
 
 def as_timing(entry: object) -> Timing | None:
-    """A timing as a file tells it; None if it is none."""
+    """A timing from a file's entry; None if the entry is none."""
     if not isinstance(entry, dict) or entry.keys() != set(Timing.__slots__):
         return None
     if not all(type(value) in (int, float) and 0 < value < MOST for value in entry.values()):

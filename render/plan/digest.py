@@ -44,7 +44,7 @@ def frame_digest(
 
 
 def identity(spec: FrameSpec, guidance: Guidance, loras: Mapping[str, str]) -> dict[str, Any]:
-    """What a spec means, with nothing that has no effect."""
+    """The entries of a spec that have an effect on the picture."""
     negatives = sorted(spec.negatives) if guidance.leads_away(spec.guidance) else []
     mine = {
         "prompts": sorted(spec.prompts),

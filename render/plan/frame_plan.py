@@ -20,7 +20,7 @@ Weighted = tuple[tuple[Any, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What all frames of a run share and what is part of every frame's identity."""
+    """The settings that all frames of a run share; they are part of every frame's identity."""
 
     model: str
     """The model's identity: the hub's commit, or the hash of a folder's files."""

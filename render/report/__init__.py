@@ -1,1 +1,1 @@
-"""What a run says while it works and when it is done, and run.json."""
+"""The output of a run while it works and when it is done, and run.json."""

@@ -76,32 +76,32 @@ def gains_by_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     of float32's speed was measured (benchmarks/RESULTS.md).
     """
     try:
-        told = cpuinfo.read_text()
+        cpu = cpuinfo.read_text()
     except OSError:
         return False
-    flags = set(told.partition("\nflags")[2].partition("\n")[0].split())
-    return "amx_bf16" in flags or ("AuthenticAMD" in told and "avx512_bf16" in flags)
+    flags = set(cpu.partition("\nflags")[2].partition("\n")[0].split())
+    return "amx_bf16" in flags or ("AuthenticAMD" in cpu and "avx512_bf16" in flags)
 
 
 def cuda_devices() -> int:
     """How many CUDA devices the driver has, if the installed torch was built for CUDA."""
     driver = cuda_driver() if torch_build("cuda") is not None else None
     count = ctypes.c_int(0)
-    told = driver is not None and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
-    return count.value if told else 0
+    answer = driver is not None and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    return count.value if answer else 0
 
 
 def multiplies_bfloat16(device: str) -> bool:
     """Whether a CUDA device has arithmetic for it, as NVIDIA's have since Ampere (compute
-    capability 8); also where the driver does not tell."""
+    capability 8); also where the driver does not report it."""
     driver, handle, major = cuda_driver(), ctypes.c_int(0), ctypes.c_int(0)
     index = int(device.partition(":")[2] or 0)
-    told = (
+    answer = (
         driver is not None
         and driver.cuDeviceGet(ctypes.byref(handle), index) == 0
         and driver.cuDeviceGetAttribute(ctypes.byref(major), CAPABILITY_MAJOR, handle) == 0
     )
-    return not told or major.value >= AMPERE
+    return not answer or major.value >= AMPERE
 
 
 def cuda_driver() -> Any:

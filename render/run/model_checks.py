@@ -54,7 +54,7 @@ def scheduler_mistakes(config: RunConfig, model: Model) -> list[Mistake]:
         own = f"{folder}/model_index.json" if folder else "scheduler"
         return [Mistake("scheduler.class" if written.class_name else own, wrong)]
     if option_mistakes(class_name, written.options):
-        return []  # told with the recipe
+        return []  # a mistake of the recipe
     path = f"{folder or model.source}/scheduler/scheduler_config.json"
     if wrong_types := json_mistakes(path, class_name, model.scheduler_config):
         return wrong_types

@@ -1,4 +1,4 @@
-"""What stands in a film's texts that a model would not do: told when the film is planned."""
+"""Warnings about words in a film's texts that a model does not read as they are meant."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def texts_of(config: RunConfig, locate: Locate) -> Iterator[tuple[str, str]]:
 
 
 def word_warnings(config: RunConfig, model: Model, locate: Locate) -> Iterator[str]:
-    """What a model reads otherwise than it may have been meant, each text at its first place."""
+    """Warnings about texts that a model reads otherwise than they may be meant, each at its first
+    place."""
     weighted = model.family.weighted is not None and not model.source.clip_skip
     known = known_words(model.source.folder)
     places: dict[str, str] = {}

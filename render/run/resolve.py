@@ -1,7 +1,7 @@
 """A film resolved: everything that is decided before work starts, from config to plan.
 
 Config, timeline, model, device and recipe are each looked at even when another is wrong, so that
-everything wrong is told at once.
+all mistakes are reported at once.
 """
 
 from __future__ import annotations

@@ -33,5 +33,5 @@ def sound_warnings(film: Film, timeline: Timeline, sound_s: float | None) -> lis
     if audio is None or sound_s is None:
         return []
     opens = not timeline.loop and not timeline.open and len(film.plan.frames) > 1
-    told = length_warning(audio, sound_s, len(film.plan.frames), fps, opens)
-    return [told] if told else []
+    warning = length_warning(audio, sound_s, len(film.plan.frames), fps, opens)
+    return [warning] if warning else []

@@ -63,7 +63,7 @@ def between(root: Path, folder: Path) -> list[Path]:
 
 
 def names_in(folder: Path) -> set[str]:
-    """What stands in a folder; nothing if it can't be read."""
+    """The names in a folder; none if it can't be read."""
     with suppress(OSError):
         return {path.name for path in folder.iterdir()}
     return set()

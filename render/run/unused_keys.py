@@ -1,4 +1,4 @@
-"""What a config asks for and no pixel hangs on in its place: told when the film is planned."""
+"""Keys of a config that change no pixel where they stand; the plan names them."""
 
 from __future__ import annotations
 

@@ -31,7 +31,8 @@ SPARE_BYTES = 8 << 20  # header and text chunks of a frame: a timeline's 1 MB, e
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a file turned out to be. `flaw` is None if it is a whole frame of the right size."""
+    """The result of an inspection of a file. `flaw` is None if it is a whole frame of the right
+    size."""
 
     flaw: str | None
     digest: str | None = None
@@ -40,14 +41,15 @@ class Found:
 
 
 def inspect(path: Path, size: tuple[int, int], decode: bool = True) -> Found | None:
-    """What lies at `path`: None if nothing; the header is read before anything is decoded.
+    """Inspect the file at `path`; None if there is none; the header is read before anything is
+    decoded.
 
     Args:
         size: width and height a frame must have, in pixels.
         decode: whether its pixels are decoded, too, and not its checksums alone compared.
 
     Raises:
-        OSError: it can't be read, so nobody knows what it is.
+        OSError: it can't be read, so its content is unknown.
     """
     if not is_there(path):
         return None

@@ -1,4 +1,4 @@
-"""What becomes of a planned frame.
+"""The verdict on a planned frame: whether its picture is there, and if not, why.
 
 One function, `judge`, decides it without side effects. A frame is kept only if its file is whole
 and carries the digest that the plan asks for.
@@ -25,7 +25,7 @@ DECODED = 200  # frames of a film that are decoded when it is looked at, evenly 
 
 
 class State(Enum):
-    """What is known of a planned frame before work starts."""
+    """The state of a planned frame before work starts."""
 
     KEPT = "kept"
     """The picture is there, whole and proven."""
@@ -34,7 +34,7 @@ class State(Enum):
     STALE = "stale"
     """A whole frame of ours is there, but of another spec."""
     CORRUPT = "corrupt"
-    """What is there is no whole frame."""
+    """The file that is there is no whole frame."""
     FOREIGN = "foreign"
     """Something we did not write stands under the frame's name; it is left alone."""
 
@@ -56,7 +56,7 @@ class Verdict:
 def judge(
     frame: PlannedFrame, store: Path, frames: Path, size: tuple[int, int], decode: bool = True
 ) -> Verdict:
-    """What becomes of a frame; the only place where that is decided.
+    """The verdict on a frame; the only place where it is decided.
 
     Args:
         decode: whether the pixels of what is there are decoded, too.
@@ -73,8 +73,8 @@ def judge(
     state, reason = misfit(here, flaw, frame, shown)
     before = str(here.digest) if here and state is State.STALE else ""
     if kept is None and state is not State.FOREIGN:
-        told = f"{reason}; taken from the store" if reason else FROM_THE_STORE
-        return Verdict(frame, State.KEPT, told, True, False, before)
+        cause = f"{reason}; taken from the store" if reason else FROM_THE_STORE
+        return Verdict(frame, State.KEPT, cause, True, False, before)
     if state is State.NEW and elsewhere:
         state, reason = State.CORRUPT, elsewhere
     return Verdict(frame, state, reason, kept is None, False, before)

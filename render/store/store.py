@@ -58,7 +58,7 @@ def commit(store: Path, frame: PlannedFrame, png: bytes, say: Callable[[str], No
 
     Args:
         png: as `encoded` makes it.
-        say: is told what was set aside because it stood there and is not ours.
+        say: is called with a line for each file that was set aside because it is not ours.
 
     Raises:
         DiskFull: no room for it.

@@ -13,8 +13,8 @@ from render.timeline.easing import Bezier
 
 @dataclass(frozen=True, slots=True)
 class FrameSpec:
-    """What one frame shows. Weights are above zero and sum to 1 (within 1e-9), in the order of the
-    timeline. Two frames with equal specs and equal recipes are one picture."""
+    """All that one frame shows. Weights are above zero and sum to 1 (within 1e-9), in the order of
+    the timeline. Two frames with equal specs and equal recipes are one picture."""
 
     prompts: tuple[tuple[str, float], ...]
     negatives: tuple[tuple[str, float], ...]

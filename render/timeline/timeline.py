@@ -1,4 +1,4 @@
-"""What a person wrote, made into a `Timeline`: keyframes with nothing left out."""
+"""The keyframes that a person wrote, made into a `Timeline` with nothing left out."""
 
 from __future__ import annotations
 

@@ -41,7 +41,8 @@ Line = tuple[str, str, Colour]  # percentage, text, the percentage's colour
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """What captions say besides a frame's own values: by what is alike and what changes."""
+    """The parts of captions that depend on the whole film: which values are equal and which
+    change."""
 
     differs: Mapping[str, int] = field(default_factory=dict)
     """Where each prompt begins to differ from the one that it resembles longest."""

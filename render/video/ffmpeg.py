@@ -189,7 +189,7 @@ def ffmpeg_version() -> str:
 
 
 def answer(arguments: Sequence[str]) -> list[str]:
-    """What ffmpeg prints when asked a question."""
+    """The lines that ffmpeg prints for a question."""
     lines: list[str] = []
 
     def keep(line: str) -> bool:

@@ -31,7 +31,7 @@ WAY_OUT = "give a sound file (wav, flac, mp3, ogg, m4a …) or a video with soun
 
 @dataclass
 class Packets:
-    """What ffmpeg's framecrc muxer says of a stream, line by line.
+    """A stream as ffmpeg's framecrc muxer describes it, line by line.
 
     Attributes:
         tick: seconds of a unit in which its packets count time.

@@ -14,7 +14,13 @@ from render.diffusion.pipeline import load_pipeline
 from render.errors import ConfigError
 from render.models import memory_budget
 from render.models.families import FAMILIES
-from render.models.memory_budget import UNTOLD, check_fits, free_memory, weight_counts, whole_memory
+from render.models.memory_budget import (
+    UNKNOWN_MEMORY,
+    check_fits,
+    free_memory,
+    weight_counts,
+    whole_memory,
+)
 from render.models.model_source import ModelSource
 from render.plan.frame_plan import Recipe
 
@@ -188,4 +194,4 @@ def test_the_whole_is_the_machines_or_the_containers(root, monkeypatch):
     group(root, "other", 10, 3)
     assert whole_memory(root) == 5000
     monkeypatch.delattr(os, "sysconf")
-    assert (whole_memory(root), whole_memory(root / "none")) == (5000, UNTOLD)
+    assert (whole_memory(root), whole_memory(root / "none")) == (5000, UNKNOWN_MEMORY)
