@@ -14,7 +14,7 @@ from render.models.lora_files import Lora
 from render.plan.approximations import Shortcuts
 from render.plan.frame_plan import Recipe
 from render.run.film import Film
-from render.run.memory_checks import check_address_space
+from render.run.memory_checks import check_memory
 
 if TYPE_CHECKING:
     from render.diffusion.sampler import Diffusion
@@ -68,7 +68,7 @@ def load(film: Film, loras: Sequence[Lora], say: Callable[[str], None]) -> Diffu
     """The film's model, loaded on its device."""
     batch = film.config.compute.batch
     say(f"loading {film.config.model.name} on {film.device}")
-    check_address_space()
+    check_memory()
     from render.engines.open_model import open_diffusion  # torch, only now
 
     return open_diffusion(

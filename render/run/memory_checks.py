@@ -9,9 +9,11 @@ from importlib.util import find_spec
 
 from render.config.schema import ComputeConfig
 from render.errors import Mistake, RenderError
+from render.models.memory_budget import free_memory
 from render.models.resolve import Model
 from render.text import size
 
+LEAST_MEMORY = 350 << 20  # bytes that the libraries take, before any model
 LEAST_ADDRESS_SPACE = 2 << 30  # bytes; storybook alone takes 1.2 GB with one thread
 
 
@@ -49,15 +51,21 @@ def lacking(key: str, *packages: str) -> Iterator[Mistake]:
         yield Mistake(key, f"needs {names}, which is not here: pip install {names}")
 
 
-def check_address_space() -> None:
-    """Refuse a limit with which torch's threads would end the process without a word of ours.
+def check_memory() -> None:
+    """Refuse limits with which loading torch would end the process without a word of ours.
 
     Raises:
-        RenderError: `ulimit -v` allows too little.
+        RenderError: `ulimit -v`, a container or other programs leave too little.
     """
     allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
     if allowed != resource.RLIM_INFINITY and allowed < LEAST_ADDRESS_SPACE:
         raise RenderError(
             f"`ulimit -v` allows {size(allowed)}, too little memory for torch and its threads; "
             f"raise it to {size(LEAST_ADDRESS_SPACE)} at least"
+        )
+    free = free_memory()
+    if free is not None and free < LEAST_MEMORY:
+        raise RenderError(
+            f"only {size(free)} of memory can still be had, too little memory for torch, which "
+            f"takes {size(LEAST_MEMORY)}; raise the container's limit, or end other programs"
         )

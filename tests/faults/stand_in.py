@@ -42,6 +42,8 @@ class Faults:
     """A RuntimeError with this message, at every try; the prompt `*` means all frames."""
     killed: list[str] = field(default_factory=list)
     """The process gets a SIGKILL in the middle of these frames."""
+    greedy: list[str] = field(default_factory=list)
+    """These frames take memory until there is none left."""
     waits: list[str] = field(default_factory=list)
     """Functions of ours, by their dotted names, that wait long before they do their work."""
     go: str = ""
@@ -115,6 +117,8 @@ class StandIn:
             time.sleep(faults.seconds * len(specs) / 4)
             if step == 2 and texts.intersection(faults.killed):
                 os.kill(os.getpid(), signal.SIGKILL)
+            if step == 2 and texts.intersection(faults.greedy):
+                take_memory()
             on_step(step + 1, 4)
         for text in sorted(texts & faults.transient.keys()):
             self.tried[text] += 1
@@ -126,6 +130,13 @@ class StandIn:
         size = self.recipe.width, self.recipe.height
         pictures = [picture(spec, *size, faults.blocks) for spec in specs]
         return Arriving(pictures, [not texts_of(spec) & set(faults.nan) for spec in specs])
+
+
+def take_memory() -> None:
+    """All that can be had, a megabyte at a time, each of them written to."""
+    taken = []
+    while True:
+        taken.append(b"x" * (1 << 20))
 
 
 def without_a_model(faults: Faults) -> types.ModuleType:
