@@ -16,7 +16,7 @@ from render.config.parse import keys_at
 from render.config.values import nearest
 from render.errors import Mistake
 from render.extensions import shipped_configs
-from render.models.scheduler_signatures import class_mistake, nearest_class
+from render.models.scheduler_signatures import class_flaw, nearest_class
 from render.models.scheduler_sources import signature
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -134,7 +134,7 @@ def file_beside(name: str) -> str:
 def class_hint(name: str) -> str:
     """Where a scheduler class of diffusers is named, which is no choice of a file."""
     if signature(name) is not None:
-        wrong = class_mistake(name)
+        wrong = class_flaw(name)
         return f"; {wrong}" if wrong else f"; it is a class of diffusers: scheduler.class={name}"
     near = nearest_class(name) or "NAME (docs/models.md)"
     return f"; or a class of diffusers: scheduler.class={near}"

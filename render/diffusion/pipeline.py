@@ -33,8 +33,8 @@ from render.models.hub_errors import first_line, of_a_loader, of_the_hub
 from render.models.memory_budget import check_fits
 from render.models.model_configs import read_json
 from render.models.model_source import ModelSource
-from render.models.safety import LIBRARIES, check_index, check_model, components, folder_mistakes
-from render.models.scheduler_signatures import LATENT_DEFAULTS, METHOD_KEYS, class_mistake
+from render.models.safety import LIBRARIES, check_index, check_model, components, folder_flaws
+from render.models.scheduler_signatures import LATENT_DEFAULTS, METHOD_KEYS, class_flaw
 from render.models.sister_pipelines import BESIDE, family_of
 from render.plan.frame_plan import Recipe
 
@@ -138,7 +138,7 @@ def hub_folder(source: ModelSource) -> Path:
     """
     try:
         folder = fetch(source, local_files_only=True)
-        if not folder_mistakes(folder, check_classes(folder / "model_index.json"), source.variant):
+        if not folder_flaws(folder, check_classes(folder / "model_index.json"), source.variant):
             return folder
     except (OSError, ValueError):
         pass  # not in the cache
@@ -207,7 +207,7 @@ def check_scheduler(folder: Path, recipe: Recipe) -> None:
         ConfigError: its class does not serve, or refuses its settings or the number of steps.
     """
     name = components(read_json(folder / "model_index.json"))["scheduler"][1]
-    wrong = class_mistake(name) if recipe.scheduler == "model" else None
+    wrong = class_flaw(name) if recipe.scheduler == "model" else None
     if wrong:
         raise ConfigError([Mistake(str(folder / "model_index.json"), wrong)])
     written = folder / "scheduler" / "scheduler_config.json"

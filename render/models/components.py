@@ -15,14 +15,14 @@ from typing import Any
 
 from render.config.model_group import ControlConfig, ModelConfig
 from render.errors import ConfigError, Mistake
-from render.models.controlnet_inputs import control_mistakes, is_pooled, leaving_negatives
+from render.models.controlnet_inputs import control_flaws, is_pooled, leaving_negatives
 from render.models.family import Family
 from render.models.hub_cache import cached_folder
 from render.models.identity import IDENTITY_SUFFIXES, file_hash
 from render.models.model_configs import config_of, vae_factor
 from render.models.prompt_weights import reader_name
 from render.models.resolve import Model
-from render.models.safety import code_mistakes, part_mistakes
+from render.models.safety import code_flaws, part_flaws
 from render.models.single_file import is_single_file, names_in, shapes_in
 
 UNSERVED_VAES = {
@@ -58,12 +58,12 @@ def with_parts(model: Model, written: ModelConfig, known: dict[str, Any], here: 
         control = control.model_copy(update={"path": here / control.path.expanduser()})
     denoiser = config_of(folder, model.family.denoiser)
     wrong = [
-        *(vae_mistakes(vae, config_of(folder, "vae")) if vae else ()),
-        *(skip_mistakes(written.clip_skip, model.family, folder) if written.clip_skip else ()),
-        *(long_mistakes(written, model.family) if written.long_prompts else ()),
-        *word_mistakes(words, model.family, folder),
-        *latent_mistakes(denoiser, config_of(vae, ".") if vae else config_of(folder, "vae")),
-        *(control_mistakes(control.path, model.family, denoiser) if control else ()),
+        *(vae_flaws(vae, config_of(folder, "vae")) if vae else ()),
+        *(skip_flaws(written.clip_skip, model.family, folder) if written.clip_skip else ()),
+        *(long_flaws(written, model.family) if written.long_prompts else ()),
+        *word_flaws(words, model.family, folder),
+        *latent_flaws(denoiser, config_of(vae, ".") if vae else config_of(folder, "vae")),
+        *(control_flaws(control.path, model.family, denoiser) if control else ()),
     ]
     if wrong:
         raise ConfigError(wrong)
@@ -111,7 +111,7 @@ def content_hash(path: Path, known: dict[str, Any]) -> str:
 # --- VAE -----------------------------------------------------------------------------------------
 
 
-def vae_mistakes(path: Path, own: Mapping[str, Any]) -> Iterator[Mistake]:
+def vae_flaws(path: Path, own: Mapping[str, Any]) -> Iterator[Mistake]:
     """Why a VAE can't stand in the place of the model's own, whose config is given."""
     if is_single_file(path):
         names_in(path, "model.vae")
@@ -122,7 +122,7 @@ def vae_mistakes(path: Path, own: Mapping[str, Any]) -> Iterator[Mistake]:
         yield Mistake("model.vae", what)
         return
     kind = str(config.get("_class_name"))
-    yield from code_mistakes(path) + part_mistakes(path, kind)
+    yield from code_flaws(path) + part_flaws(path, kind)
     pairs = {
         "class": (kind, own.get("_class_name", kind)),
         "latent channels": (config.get("latent_channels"), own.get("latent_channels")),
@@ -134,7 +134,7 @@ def vae_mistakes(path: Path, own: Mapping[str, Any]) -> Iterator[Mistake]:
             return  # what follows from that one says no more
 
 
-def latent_mistakes(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Iterator[Mistake]:
+def latent_flaws(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Iterator[Mistake]:
     """Why what is painted can't be decoded: by the autoencoder's class, or by the channels of
     a U-Net's latents and of its own."""
     if why := UNSERVED_VAES.get(str(vae.get("_class_name"))):
@@ -155,7 +155,7 @@ def latent_mistakes(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Iter
 # --- clip skip -----------------------------------------------------------------------------------
 
 
-def skip_mistakes(layers: int, family: Family, folder: Path | None) -> Iterator[Mistake]:
+def skip_flaws(layers: int, family: Family, folder: Path | None) -> Iterator[Mistake]:
     """Why so many of CLIP's last layers can't be skipped."""
     if family.pipeline not in SKIPS_CLIP:
         what = f"{family.pipeline} reads no prompts with CLIP's layers; leave it out"
@@ -185,7 +185,7 @@ def read_whole(negative: Any, pipeline: Any, text: str) -> dict[str, Any]:
 # --- long prompts --------------------------------------------------------------------------------
 
 
-def long_mistakes(written: ModelConfig, family: Family) -> Iterator[Mistake]:
+def long_flaws(written: ModelConfig, family: Family) -> Iterator[Mistake]:
     """Why long texts can't be read in several windows."""
     if family.weighted is None:
         what = f"{family.pipeline} reads texts in one window; only Stable Diffusion 1, 2 and XL"
@@ -206,7 +206,7 @@ def reading_whole(family: Family, long_prompts: bool) -> Family:
 # --- learned words -------------------------------------------------------------------------------
 
 
-def word_mistakes(
+def word_flaws(
     words: tuple[tuple[Path, str], ...], family: Family, folder: Path | None
 ) -> Iterator[Mistake]:
     """Why words can't be learned."""
@@ -219,12 +219,10 @@ def word_mistakes(
     for token in sorted({token for token in tokens if tokens.count(token) > 1}):
         yield Mistake("model.embeddings", f"{token!r} is given twice")
     for file, _ in words:
-        yield from file_mistakes(file, LEARNS_WORDS[family.pipeline], folder)
+        yield from file_flaws(file, LEARNS_WORDS[family.pipeline], folder)
 
 
-def file_mistakes(
-    file: Path, encoders: Mapping[str, str], folder: Path | None
-) -> Iterator[Mistake]:
+def file_flaws(file: Path, encoders: Mapping[str, str], folder: Path | None) -> Iterator[Mistake]:
     """Why a learned word's file does not fit the model's text encoders."""
     shapes = shapes_in(file, "model.embeddings")
     one = len(shapes) == 1

@@ -19,7 +19,7 @@ from render.errors import ConfigError, Mistake
 from render.models.family import Family
 from render.models.images import UnusableImage, read_image
 from render.models.model_configs import config_of
-from render.models.safety import code_mistakes, part_mistakes
+from render.models.safety import code_flaws, part_flaws
 
 FOLLOWING = {"StableDiffusionPipeline", "StableDiffusionXLPipeline"}
 KEY = "model.controlnet"
@@ -33,7 +33,7 @@ Pictures = tuple[tuple[Path, str], ...]
 """Files and the digest of each, in the order of the frames that follow them."""
 
 
-def control_mistakes(path: Path, family: Family, denoiser: Mapping[str, Any]) -> Iterator[Mistake]:
+def control_flaws(path: Path, family: Family, denoiser: Mapping[str, Any]) -> Iterator[Mistake]:
     """Why a folder is no ControlNet for a model whose denoiser has this config."""
     if family.pipeline not in FOLLOWING:
         served = ", ".join(sorted(FOLLOWING))
@@ -44,7 +44,7 @@ def control_mistakes(path: Path, family: Family, denoiser: Mapping[str, Any]) ->
         what = f"{path} is no ControlNet: give a folder in diffusers' format, with config.json"
         yield Mistake(f"{KEY}.path", what)
         return
-    yield from code_mistakes(path) + part_mistakes(path, "ControlNetModel")
+    yield from code_flaws(path) + part_flaws(path, "ControlNetModel")
     if (channels := config.get("conditioning_channels", RGB)) != RGB:
         what = f"{path} follows pictures of {channels} channels; only those of {RGB} are given here"
         yield Mistake(f"{KEY}.path", what)

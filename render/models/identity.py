@@ -82,7 +82,7 @@ def file_hash(file: Path, known: dict[str, Any]) -> str:
     with opened_by_name(file) as stream:
         before = os.fstat(stream.fileno())
         stamp = stamp_of(before)
-        if wrong := size_mistake(file, stream, before):
+        if wrong := size_flaw(file, stream, before):
             raise OSError(errno.EFBIG, wrong, str(file))
         if before.st_size < REMEMBERED_BYTES:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -108,7 +108,7 @@ def opened_by_name(file: Path) -> Iterator[BufferedReader]:
         raise OSError(error.errno, error.strerror, str(file)) from None
 
 
-def size_mistake(file: Path, stream: BufferedReader, status: os.stat_result) -> str | None:
+def size_flaw(file: Path, stream: BufferedReader, status: os.stat_result) -> str | None:
     """Why a file is far larger than one of its kind can be, so that hashing it takes for ever."""
     if file.suffix != ".safetensors" and status.st_size > VOCABULARY_BYTES:
         return f"has {status.st_size:,} bytes, more than any such file"

@@ -22,7 +22,7 @@ from render.errors import ConfigError, Mistake
 from render.models.family import Family
 from render.models.hub_cache import cached_folder, resolve_commit
 from render.models.identity import file_hash
-from render.models.lora_parts import Parts, parts_mistake, parts_of
+from render.models.lora_parts import Parts, parts_flaw, parts_of
 from render.models.model_configs import config_of
 from render.models.resolve import Model
 from render.models.single_file import PICKLES, broken
@@ -197,15 +197,15 @@ def check_lora(lora: Lora, file: Path, family: Family, denoiser: Mapping[str, An
     Raises:
         ConfigError: the reason.
     """
-    what = file_mistake(file) or misfit(file, family, denoiser)
+    what = file_flaw(file) or misfit(file, family, denoiser)
     if what is None:
         parts = parts_of(file)
-        what = parts_mistake(parts) or config_mistake(file, parts)
+        what = parts_flaw(parts) or config_flaw(file, parts)
     if what:
         raise ConfigError([Mistake(lora.where, f"{lora} {what}")])
 
 
-def file_mistake(file: Path) -> str | None:
+def file_flaw(file: Path) -> str | None:
     """Why a file is not read as a LoRA, by its name and header alone."""
     if file.suffix != ".safetensors":
         return (
@@ -264,7 +264,7 @@ def transformer_width(denoiser: Mapping[str, Any]) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def config_mistake(file: Path, parts: Parts) -> str | None:
+def config_flaw(file: Path, parts: Parts) -> str | None:
     """A strength that stands beside the file, where peft keeps it and diffusers does not look."""
     beside = config_of(file.parent, ".", PEFTS_CONFIG) if file.name == PEFTS_NAME else {}
     ranks = {pair.rank for pair in parts.pairs}

@@ -184,7 +184,7 @@ def kind_of(key: str) -> str:
     return f"{before}.{last}".lstrip(".") if last in ("weight", "bias") else last
 
 
-def parts_mistake(parts: Parts) -> str | None:
+def parts_flaw(parts: Parts) -> str | None:
     """Why not every part of a file can be applied, or None."""
     if parts.halves:
         return f"is not whole: {parts.halves[0]} stands without the other matrix of its layer"

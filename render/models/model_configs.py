@@ -10,7 +10,7 @@ from render.config.values import shown
 from render.errors import ConfigError, Mistake
 from render.files.untrusted import UnreadableFile, read_object
 from render.models.family import Family, Reader
-from render.models.sister_pipelines import family_mistake
+from render.models.sister_pipelines import family_flaw
 
 CONFIG = "config.json"
 MOST_COUNTED, MOST_LATENT = 1 << 24, 1 << 12
@@ -27,7 +27,7 @@ def read_index(folder: Path, key: str = "model.path") -> dict[str, Any]:
         what = f"{folder} is no diffusers folder (it has no model_index.json)"
         raise ConfigError([Mistake(key, what)])
     index = read_json(path)
-    wrong = family_mistake(str(index.get("_class_name")))
+    wrong = family_flaw(str(index.get("_class_name")))
     if wrong:
         raise ConfigError([Mistake(str(path), wrong)])
     return index

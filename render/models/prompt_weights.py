@@ -54,7 +54,7 @@ def plain(text: str) -> str:
     return "".join(words for words, _ in pieces(text)) if has_weights(text) else text
 
 
-def weight_mistake(text: str) -> str | None:
+def weight_flaw(text: str) -> str | None:
     """What no weights can be read from, or None."""
     parts = list(weights_in(text))
     rest = text

@@ -34,10 +34,10 @@ from render.models.single_file import (
 )
 from render.models.sister_pipelines import (
     BESIDE,
-    family_mistake,
+    family_flaw,
     family_of,
     pipeline_of,
-    sister_mistake,
+    sister_flaw,
 )
 from render.models.weight_files import only_variant
 
@@ -111,7 +111,7 @@ def resolve_file(written: ModelConfig, known: dict[str, Any], here: Path) -> Mod
 def expected_family(written: ModelConfig) -> str:
     """The pipeline that the config expects of a model which is not on this machine yet."""
     expected = written.family or STABLE_DIFFUSION.pipeline
-    if wrong := family_mistake(expected):
+    if wrong := family_flaw(expected):
         raise ConfigError([Mistake("model.family", wrong)])
     return expected
 
@@ -150,7 +150,7 @@ def with_facts(
     denoiser = config_of(folder, family.denoiser)
     if denoiser:
         family = family_of(index, denoiser)
-    if wrong := sister_mistake(index, denoiser):
+    if wrong := sister_flaw(index, denoiser):
         raise ConfigError([Mistake(f"{folder}/model_index.json", f"a {wrong}")])
     for key, why in family.unserved.items():
         if denoiser.get(key):

@@ -27,8 +27,8 @@ from render.models.single_file import (
     names_in,
     parts_held,
 )
-from render.models.sister_pipelines import BESIDE, family_mistake, pipeline_of
-from render.models.vocabulary import vocabulary_mistakes
+from render.models.sister_pipelines import BESIDE, family_flaw, pipeline_of
+from render.models.vocabulary import vocabulary_flaws
 from render.models.weight_files import (
     STEMS,
     WEIGHTLESS,
@@ -60,12 +60,12 @@ def check_model(source: ModelSource, folder: Path) -> Family:
     if source.file is None:
         return check_folder(folder, source.variant)
     family = check_index(folder / "model_index.json")
-    wrong = code_mistakes(folder) + pickle_mistakes(folder)
+    wrong = code_flaws(folder) + pickle_flaws(folder)
     parts = loaded_parts(folder, family)
     for name in parts_beside(source, folder, family):
         library, class_name = parts[name]
-        wrong += part_mistakes(folder / name, class_name, library)
-    wrong += small_mistakes(folder, parts)
+        wrong += part_flaws(folder / name, class_name, library)
+    wrong += small_flaws(folder, parts)
     if wrong:
         raise ConfigError(wrong)
     return family
@@ -90,7 +90,7 @@ def loaded_parts(folder: Path, family: Family) -> dict[str, tuple[str, str]]:
     }
 
 
-def pickle_mistakes(folder: Path) -> list[Mistake]:
+def pickle_flaws(folder: Path) -> list[Mistake]:
     """Pickles beside a single file's configs: diffusers would fall back to them."""
     return [
         Mistake(str(path), "is a pickle, which can run code; remove it, no weights are needed here")
@@ -110,7 +110,7 @@ def check_folder(folder: Path, variant: str | None) -> Family:
         what = f"{folder} is no diffusers folder (it has no model_index.json)"
         raise ConfigError([Mistake("model.path", what)])
     family = check_index(index)
-    wrong = folder_mistakes(folder, family, variant)
+    wrong = folder_flaws(folder, family, variant)
     if wrong:
         raise ConfigError(wrong)
     return family
@@ -119,17 +119,17 @@ def check_folder(folder: Path, variant: str | None) -> Family:
 def check_index(index: Path) -> Family:
     """The family of a `model_index.json`, if its class and its libraries are ones we know."""
     written = read_json(index)
-    wrong = family_mistake(str(written.get("_class_name")))
+    wrong = family_flaw(str(written.get("_class_name")))
     if wrong:
         raise ConfigError([Mistake(str(index), wrong)])
     family = FAMILIES[pipeline_of(written)]
-    mistakes = [Mistake(str(index), what) for what in index_mistakes(written, family)]
+    mistakes = [Mistake(str(index), what) for what in index_flaws(written, family)]
     if mistakes:
         raise ConfigError(mistakes)
     return family
 
 
-def index_mistakes(written: Mapping[str, Any], family: Family) -> Iterator[str]:
+def index_flaws(written: Mapping[str, Any], family: Family) -> Iterator[str]:
     """What an index asks for that is not given to it."""
     if "custom_pipeline" in written:
         yield "names a custom_pipeline, which is code; models are data here"
@@ -159,18 +159,18 @@ def components(index: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def folder_mistakes(folder: Path, family: Family, variant: str | None) -> list[Mistake]:
+def folder_flaws(folder: Path, family: Family, variant: str | None) -> list[Mistake]:
     """Code, and missing or broken parts, in a folder whose index is right."""
-    wrong, parts = code_mistakes(folder), loaded_parts(folder, family)
+    wrong, parts = code_flaws(folder), loaded_parts(folder, family)
     for name, (library, class_name) in parts.items():
-        wrong += weight_mistakes(folder / name, class_name, variant, library)
+        wrong += weight_flaws(folder / name, class_name, variant, library)
     if variant and not any(chosen_variant(folder / name, variant) for name in parts):
         what = f"no component has weights of the variant {variant!r}; leave model.variant out"
         wrong.append(Mistake("model.variant", what))
-    return wrong + small_mistakes(folder, parts)
+    return wrong + small_flaws(folder, parts)
 
 
-def small_mistakes(folder: Path, parts: Mapping[str, tuple[str, str]]) -> list[Mistake]:
+def small_flaws(folder: Path, parts: Mapping[str, tuple[str, str]]) -> list[Mistake]:
     """Missing or damaged configs and vocabularies of components that are there."""
     wrong: list[Mistake] = []
     for name, (_, class_name) in parts.items():
@@ -180,7 +180,7 @@ def small_mistakes(folder: Path, parts: Mapping[str, tuple[str, str]]) -> list[M
             continue
         if name.startswith("tokenizer"):
             encoder = config_of(folder, encoder_of(name))
-            wrong += vocabulary_mistakes(component, class_name, encoder)
+            wrong += vocabulary_flaws(component, class_name, encoder)
         elif not class_name.endswith(PROCESSORS) and not config.is_file():
             what = f"{config.name} is missing; download the model again, or copy it from there"
             wrong.append(Mistake(str(component), what))
@@ -192,7 +192,7 @@ def config_name(class_name: str) -> str:
     return SCHEDULER_CONFIG if class_name.endswith("Scheduler") else CONFIG
 
 
-def code_mistakes(folder: Path) -> list[Mistake]:
+def code_flaws(folder: Path) -> list[Mistake]:
     """Everything that leads to code or weights elsewhere: such a model is not run."""
     found = []
     for path in walked(folder):
@@ -202,11 +202,11 @@ def code_mistakes(folder: Path) -> list[Mistake]:
         elif path.name == "adapter_config.json":
             found.append(Mistake(str(path), "names a model elsewhere; merge the adapter first"))
         elif path.name.endswith("config.json"):
-            found += [Mistake(str(path), what) for what in setting_mistakes(read_json(path))]
+            found += [Mistake(str(path), what) for what in setting_flaws(read_json(path))]
     return found
 
 
-def setting_mistakes(settings: Mapping[str, Any]) -> Iterator[str]:
+def setting_flaws(settings: Mapping[str, Any]) -> Iterator[str]:
     """Settings, at any depth, for which the libraries would run code of the model's or fetch
     some from the hub."""
     left: list[Any] = [settings]
@@ -258,7 +258,7 @@ def walked(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def weight_mistakes(
+def weight_flaws(
     component: Path, class_name: str, variant: str | None, library: str = "diffusers"
 ) -> list[Mistake]:
     """Missing or broken weights of one component.
@@ -278,15 +278,15 @@ def weight_mistakes(
         what = f"has headers of {sum(lengths):,} bytes in {len(lengths):,} files"
         return [Mistake(str(component), f"{what}, which no model has; download it again")]
     wrong = [Mistake(str(path), why) for path in weights if (why := broken(path))]
-    wrong += shard_mistakes(component)
-    return wrong or list(choice_mistakes(component, library, variant))
+    wrong += shard_flaws(component)
+    return wrong or list(choice_flaws(component, library, variant))
 
 
-def part_mistakes(component: Path, class_name: str, library: str = "diffusers") -> list[Mistake]:
+def part_flaws(component: Path, class_name: str, library: str = "diffusers") -> list[Mistake]:
     """Missing or broken weights of a component that is loaded on its own, as whatever variant it
     has."""
     variant = lone_variant(component, library) if library in STEMS else None
-    return weight_mistakes(component, class_name, variant, library)
+    return weight_flaws(component, class_name, variant, library)
 
 
 def only_pickles(component: Path) -> str:
@@ -300,7 +300,7 @@ def only_pickles(component: Path) -> str:
     )
 
 
-def choice_mistakes(component: Path, library: str, variant: str | None) -> Iterator[Mistake]:
+def choice_flaws(component: Path, library: str, variant: str | None) -> Iterator[Mistake]:
     """Weights that are there under names that the library would not load them by."""
     chosen = chosen_variant(component, variant)
     held = held_variants(component, library)
@@ -322,7 +322,7 @@ def choice_mistakes(component: Path, library: str, variant: str | None) -> Itera
     yield Mistake(str(component), what)
 
 
-def shard_mistakes(component: Path) -> Iterator[Mistake]:
+def shard_flaws(component: Path) -> Iterator[Mistake]:
     """Lists of shards that name something else than safetensors files beside them, or files that
     are not there."""
     for index in sorted(component.glob("*.index*.json")):

@@ -123,7 +123,7 @@ def is_flow(class_name: str, settings: Mapping[str, object]) -> bool:
     return "use_flow_sigmas" in (signature(class_name) or {}) and made_so == FLOW_SETTINGS
 
 
-def kind_mistake(class_name: str, settings: Mapping[str, object], family: Family) -> str | None:
+def kind_flaw(class_name: str, settings: Mapping[str, object], family: Family) -> str | None:
     """Why a scheduler can't serve a model of a family, with the way out, or None."""
     takes = signature(class_name) or {}
     if is_flow(class_name, settings) and not family.flow:
@@ -147,7 +147,7 @@ def kind_mistake(class_name: str, settings: Mapping[str, object], family: Family
     return None
 
 
-def noising_mistake(class_name: str, family: Family) -> str | None:
+def noising_flaw(class_name: str, family: Family) -> str | None:
     """Why frames can't start from pictures with a scheduler, with the way out, or None."""
     if signature(class_name, "scale_noise" if family.flow else "add_noise"):
         return None
@@ -158,7 +158,7 @@ def noising_mistake(class_name: str, family: Family) -> str | None:
 # --- which class ---------------------------------------------------------------------------------
 
 
-def class_mistake(class_name: str) -> str | None:
+def class_flaw(class_name: str) -> str | None:
     """Why a scheduler class can't be used here, with the way out, or None."""
     if class_name in ELSEWHERE:
         way = "use scheduler=model, or a class that docs/models.md names"
@@ -236,13 +236,13 @@ def filled_in(
 # --- options -------------------------------------------------------------------------------------
 
 
-def option_mistakes(class_name: str, options: Mapping[str, object]) -> list[Mistake]:
+def option_flaws(class_name: str, options: Mapping[str, object]) -> list[Mistake]:
     """Options that the class does not take, or takes as another type; and an unknown class."""
     known = signature(class_name)
     if known and "shift_terminal" in known:
         known = {**known, "shift_terminal": "float | None"}  # UniPC's source says bool
     if known is None:
-        return [Mistake("scheduler.class", str(class_mistake(class_name)))]
+        return [Mistake("scheduler.class", str(class_flaw(class_name)))]
     found = []
     for key, value in options.items():
         if key not in known:
@@ -254,7 +254,7 @@ def option_mistakes(class_name: str, options: Mapping[str, object]) -> list[Mist
     return found
 
 
-def json_mistakes(path: str, class_name: str, own: Mapping[str, Any]) -> list[Mistake]:
+def json_flaws(path: str, class_name: str, own: Mapping[str, Any]) -> list[Mistake]:
     """Settings in a model's own JSON that can't be what the class takes, as a text in place of a
     number; shades that diffusers reads all the same (1.0 for 1, 1 for true) are none.
 

@@ -108,7 +108,7 @@ class Made(NamedTuple):
     """Whether the model's own settings are on this machine."""
 
 
-def value_mistakes(made: Made) -> list[Mistake]:
+def value_flaws(made: Made) -> list[Mistake]:
     """Values that the class doesn't know, or refuses beside one another."""
     unknown = list(unknown_texts(made))
     return unknown or list(refusals(made)) or [*divisions_by_zero(made), *variances(made)]
@@ -212,7 +212,7 @@ def as_written(value: object) -> str:
 # --- settings that change nothing ----------------------------------------------------------------
 
 
-def idle_mistakes(made: Made) -> Iterator[Mistake]:
+def idle_flaws(made: Made) -> Iterator[Mistake]:
     """Options that no pixel hangs on where they stand."""
     for key in made.options:
         why = idle(made, key)

@@ -28,7 +28,7 @@ def pipeline_of(index: Mapping[str, Any]) -> str:
     return SISTERS.get(written, written)
 
 
-def sister_mistake(index: Mapping[str, Any], denoiser: Mapping[str, Any]) -> str | None:
+def sister_flaw(index: Mapping[str, Any], denoiser: Mapping[str, Any]) -> str | None:
     """Why a folder of a sister pipeline would not give its family's pictures, or None."""
     written, family = str(index.get("_class_name")), pipeline_of(index)
     if written == family:
@@ -50,7 +50,7 @@ def family_of(index: Mapping[str, Any], denoiser: Mapping[str, Any]) -> Family:
     return family.adapt(family, index, denoiser) if family.adapt else family
 
 
-def family_mistake(pipeline: str) -> str | None:
+def family_flaw(pipeline: str) -> str | None:
     """What is wrong with a pipeline class, or None if its family is known."""
     if pipeline in FAMILIES or pipeline in SISTERS:
         return None

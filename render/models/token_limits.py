@@ -100,7 +100,7 @@ def whole_tokenizer(path: Path) -> Tokenizer:
 def parsed_tokenizer(path: Path, stamp: tuple[int, ...]) -> Tokenizer:
     """See `whole_tokenizer`; `stamp` changes with the file."""
     written = read_object(path, VOCABULARY_BYTES)
-    if why := rule_mistake(written):
+    if why := rule_flaw(written):
         raise UnreadableFile(path, why)
     try:
         tokenizer = Tokenizer.from_buffer(read_whole(path))
@@ -112,7 +112,7 @@ def parsed_tokenizer(path: Path, stamp: tuple[int, ...]) -> Tokenizer:
     return tokenizer
 
 
-def rule_mistake(written: Mapping[str, Any]) -> str | None:
+def rule_flaw(written: Mapping[str, Any]) -> str | None:
     """Why the rules of a tokenizer.json could take any time or memory with a short text, or None.
 
     Its patterns are regular expressions, which can try every way to divide a text, and what it puts

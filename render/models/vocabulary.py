@@ -32,7 +32,7 @@ SPARE_TOKENS = 10  # of a vocabulary, that no merge makes: there may be a few, o
 AGAIN = "download the model again, or copy this folder from where the model came from"
 
 
-def vocabulary_mistakes(
+def vocabulary_flaws(
     folder: Path, class_name: str, encoder: Mapping[str, Any]
 ) -> Iterator[Mistake]:
     """Everything that is missing in a tokenizer's folder, or that is not its text encoder's.
@@ -58,7 +58,7 @@ def vocabulary_mistakes(
     if absent:
         named = ", ".join(shown(token) for token in absent)
         yield Mistake(str(folder), f"its vocabulary has no {named}; {AGAIN}")
-    elif wrong := size_mistake(max(tokens.values()) + 1, encoder):
+    elif wrong := size_flaw(max(tokens.values()) + 1, encoder):
         yield Mistake(str(folder), f"{wrong}; {AGAIN}")
 
 
@@ -78,10 +78,10 @@ def missing_files(folder: Path, kind: str) -> str | None:
         return f"the vocabulary is missing (there is no {WHOLE}{instead})"
     if len(there) < len(names):
         return f"{', '.join(sorted(set(names) - set(there)))} is missing beside {there[0]}"
-    return pieces_mistake(there[0]) if there[0].endswith(".model") else None
+    return pieces_flaw(there[0]) if there[0].endswith(".model") else None
 
 
-def pieces_mistake(name: str) -> str | None:
+def pieces_flaw(name: str) -> str | None:
     """Why a vocabulary of SentencePiece alone can't be read here, or None."""
     wanted = {"sentencepiece": "sentencepiece", "google": "protobuf"}
     lacking = [package for module, package in wanted.items() if not find_spec(module)]
@@ -161,7 +161,7 @@ def marks_of(kind: str, written: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys([*own, *(token for token in named if isinstance(token, str))]))
 
 
-def size_mistake(count: int, encoder: Mapping[str, Any]) -> str | None:
+def size_flaw(count: int, encoder: Mapping[str, Any]) -> str | None:
     """Why a vocabulary of so many tokens can't be that of a text encoder, or None."""
     inside = encoder.get("text_config")
     nested = inside.get("vocab_size") if isinstance(inside, dict) else None

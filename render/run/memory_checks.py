@@ -6,12 +6,16 @@ import resource
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from render.config.schema import ComputeConfig
+from render.config.schema import ComputeConfig, RunConfig
 from render.errors import Mistake, RenderError
 from render.models.memory_budget import free_memory
 from render.models.resolve import Model
 from render.text import size
+
+if TYPE_CHECKING:
+    from render.run.facts import Facts
 
 LEAST_MEMORY = 350 << 20  # bytes that the libraries take, before any model
 LEAST_ADDRESS_SPACE = 2 << 30  # bytes; storybook alone takes 1.2 GB with one thread
@@ -27,8 +31,11 @@ def with_memory(model: Model, compute: ComputeConfig) -> Model:
     return replace(model, identity=" ".join([model.identity, *marks]))
 
 
-def memory_mistakes(compute: ComputeConfig, device: str, model: Model) -> Iterator[Mistake]:
+def memory_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     """What can't be done on that device, with that model, or with what is installed."""
+    compute, device, model = config.compute, facts.place, facts.model
+    if model is None:
+        return
     if compute.offload != "none":
         if not device.startswith("cuda"):
             what = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 from render.config.schema import RunConfig
 from render.config.values import shown
@@ -11,10 +12,13 @@ from render.errors import Locate, Mistake
 from render.models.guidance import Guidance
 from render.models.hub_cache import COMMIT
 from render.models.other_tools import misread
-from render.models.prompt_weights import weight_mistake, weighted_part
+from render.models.prompt_weights import weight_flaw, weighted_part
 from render.models.resolve import Model
 from render.models.word_list import LIST_NAME, known_words, unknown_words, with_nearest
 from render.timeline.spec import Timeline
+
+if TYPE_CHECKING:
+    from render.run.facts import Facts
 
 NAMED = 5  # keyframes or words that a warning names
 MOST_WARNINGS = 8  # of words
@@ -87,14 +91,15 @@ def size_warnings(config: RunConfig, model: Model) -> Iterator[str]:
     )
 
 
-def weight_mistakes(config: RunConfig, model: Model, locate: Locate) -> Iterator[Mistake]:
+def weight_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     """Weights inside texts that this model can't be given."""
-    for place, text in texts_of(config, locate):
+    model = facts.model
+    for place, text in texts_of(config, facts.locate) if model else ():
         part = weighted_part(text)
         if part is None:
             continue
-        wrong = weight_mistake(text)
-        if model.family.weighted is None or model.source.clip_skip:
+        wrong = weight_flaw(text)
+        if model and (model.family.weighted is None or model.source.clip_skip):
             wrong = (
                 "is a weight inside a text, which only Stable Diffusion 1, 2 and XL without "
                 "model.clip_skip are given; leave brackets and number out, or blend two texts: "

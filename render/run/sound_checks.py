@@ -6,7 +6,7 @@ from render.config.output_group import OutputConfig
 from render.errors import ConfigError, EncodeError, Mistake
 from render.run.film import Film
 from render.timeline.spec import Timeline
-from render.video.codecs import audio_mistake
+from render.video.codecs import audio_flaw
 from render.video.sound import length_warning, measured
 
 
@@ -16,7 +16,7 @@ def sound_length(output: OutputConfig) -> float | None:
     Raises:
         ConfigError: the file holds no sound.
     """
-    if output.audio is None or audio_mistake(output):
+    if output.audio is None or audio_flaw(output):
         return None
     try:
         seconds, wrong = measured(output.audio)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from render.config.schema import KeyframeConfig, RunConfig
 from render.errors import Mistake
-from render.models.resolve import Model
 from render.plan.approximations import shortcuts
+
+if TYPE_CHECKING:
+    from render.run.facts import Facts
 
 NO_GUIDANCE = 1.0
 """A scale up to this one says that there is none, whatever the model's own way of counting."""
@@ -15,8 +18,10 @@ USUAL_GUIDANCE = 7.5
 """Of a model whose config names none."""
 
 
-def unused_mistakes(config: RunConfig, model: Model) -> Iterator[Mistake]:
+def unused_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     """Keys that change nothing with this model, or beside one another."""
+    if (model := facts.model) is None:
+        return
     written, sampling, guidance = config.model, config.sampling, model.family.guidance
     if written.guidance is not None and written.guidance > NO_GUIDANCE and not guidance.taken:
         yield Mistake("model.guidance", "this model takes no guidance; leave it out")

@@ -49,11 +49,11 @@ def resolve(
     listed = list(written.keyframes) == [str(place) for place in range(len(times))]
     order = list(times) if listed else sorted(times, key=lambda key: times[key])
     length = seconds(written.duration, fps) if written.duration else None
-    mistakes = order_mistakes(order, times) + length_mistakes(written, times, length, fps)
-    mistakes += lora_mistakes(written, loras or {})
+    mistakes = order_flaws(order, times) + length_flaws(written, times, length, fps)
+    mistakes += lora_flaws(written, loras or {})
     if written.keyframes[order[0]].prompt is None:
         mistakes.append((f"keyframes.{order[0]}", "the first keyframe needs a prompt"))
-    mistakes += strength_mistakes(written, order)
+    mistakes += strength_flaws(written, order)
     if mistakes:
         raise ConfigError([Mistake(locate(f"timeline.{path}"), what) for path, what in mistakes])
     given = [written.keyframes[key] for key in order]
@@ -73,7 +73,7 @@ def seconds(moment: Moment, fps: Fraction) -> Fraction:
     return moment.seconds if moment.seconds is not None else (moment.frames or Fraction(0)) / fps
 
 
-def order_mistakes(order: Sequence[str], times: Mapping[str, Fraction]) -> list[tuple[str, str]]:
+def order_flaws(order: Sequence[str], times: Mapping[str, Fraction]) -> list[tuple[str, str]]:
     """Keyframes out of order, twice at one time, or a first one that is not at 0."""
     found = []
     if times[order[0]] != 0:
@@ -89,7 +89,7 @@ def order_mistakes(order: Sequence[str], times: Mapping[str, Fraction]) -> list[
     return found
 
 
-def length_mistakes(
+def length_flaws(
     written: TimelineConfig, times: Mapping[str, Fraction], length: Fraction | None, fps: Fraction
 ) -> list[tuple[str, str]]:
     """A loop without a way back, a duration that cuts keyframes off, a film without end."""
@@ -111,7 +111,7 @@ def length_mistakes(
     return []
 
 
-def strength_mistakes(written: TimelineConfig, order: Sequence[str]) -> list[tuple[str, str]]:
+def strength_flaws(written: TimelineConfig, order: Sequence[str]) -> list[tuple[str, str]]:
     """Strengths of keyframes that have no picture, neither of their own nor from before."""
     found, image = [], None
     for key in order:
@@ -123,7 +123,7 @@ def strength_mistakes(written: TimelineConfig, order: Sequence[str]) -> list[tup
     return found
 
 
-def lora_mistakes(written: TimelineConfig, loras: Mapping[str, float]) -> list[tuple[str, str]]:
+def lora_flaws(written: TimelineConfig, loras: Mapping[str, float]) -> list[tuple[str, str]]:
     """LoRAs that keyframes name and the model does not have."""
     known = f"known: {', '.join(loras)}" if loras else "the model has none; see model.loras"
     return [

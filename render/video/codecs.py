@@ -144,7 +144,7 @@ def video_bytes(output: OutputConfig, size: Size, frames: int) -> int:
     return round(frames * size[0] * size[1] * CODECS[output.format].bytes_per_pixel)
 
 
-def audio_mistake(output: OutputConfig) -> str | None:
+def audio_flaw(output: OutputConfig) -> str | None:
     """What is wrong with `output.audio`, before any frame is rendered; None if nothing is."""
     if output.audio is None:
         return None
@@ -156,19 +156,19 @@ def audio_mistake(output: OutputConfig) -> str | None:
     return None
 
 
-def output_mistakes(output: OutputConfig) -> list[Mistake]:
+def output_flaws(output: OutputConfig) -> list[Mistake]:
     """Everything in `output` that its format can't do, before any frame is rendered."""
     wrong = {
-        "audio": audio_mistake(output),
-        "fps": rate_mistake(output),
-        "repeat": repeat_mistake(output),
-        "chroma": chroma_mistake(output),
-        "quality": quality_mistake(output),
+        "audio": audio_flaw(output),
+        "fps": rate_flaw(output),
+        "repeat": repeat_flaw(output),
+        "chroma": chroma_flaw(output),
+        "quality": quality_flaw(output),
     }
     return [Mistake(f"output.{key}", what) for key, what in wrong.items() if what]
 
 
-def repeat_mistake(output: OutputConfig) -> str | None:
+def repeat_flaw(output: OutputConfig) -> str | None:
     """What is wrong with `output.repeat`: players, not videos, decide how often they are shown."""
     if output.repeat is None or repeats(output.format):
         return None
@@ -176,7 +176,7 @@ def repeat_mistake(output: OutputConfig) -> str | None:
     return f"{output.format} can't say how often it is shown; leave it out, or take one of {kinds}"
 
 
-def chroma_mistake(output: OutputConfig) -> str | None:
+def chroma_flaw(output: OutputConfig) -> str | None:
     """What is wrong with `output.chroma`."""
     if output.chroma is None or has_full_chroma(output.format):
         return None
@@ -205,7 +205,7 @@ def resolved(output: OutputConfig, loop: bool) -> OutputConfig:
     return output.model_copy(update={"repeat": "forever" if loop else 1})
 
 
-def quality_mistake(output: OutputConfig) -> str | None:
+def quality_flaw(output: OutputConfig) -> str | None:
     """Why a quality that is asked for changes nothing in the format."""
     loses = output.format in CODECS and not CODECS[output.format].lossless
     if loses or output.quality == OutputConfig().quality:
@@ -213,7 +213,7 @@ def quality_mistake(output: OutputConfig) -> str | None:
     return f"{output.format} loses nothing at any quality; leave it out"
 
 
-def rate_mistake(output: OutputConfig) -> str | None:
+def rate_flaw(output: OutputConfig) -> str | None:
     """What is wrong with `output.fps` for the format, before any frame is rendered."""
     fastest = CODECS[output.format].fastest if output.format in CODECS else None
     if fastest is None or output.fps <= fastest:

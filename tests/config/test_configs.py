@@ -9,8 +9,8 @@ from render.cli.config_folders import GROUPS
 from render.config.parse import parse
 from render.models.families import FAMILIES
 from render.models.hub_cache import COMMIT
-from render.models.scheduler_signatures import option_mistakes, signature
-from render.run.resolve import written_timeline
+from render.models.scheduler_signatures import option_flaws, signature
+from render.run.facts import written_timeline
 from render.timeline.interpolation import frame_times, values_at
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
@@ -77,7 +77,7 @@ def test_a_scheduler_is_a_class_of_diffusers_with_such_options(compose, schedule
         assert config.class_name is None
     else:
         assert signature(config.class_name)
-        assert not option_mistakes(config.class_name, config.options)
+        assert not option_flaws(config.class_name, config.options)
 
 
 @pytest.mark.parametrize("output", choices("output"))

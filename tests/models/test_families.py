@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from render.models.families import FAMILIES, STABLE_DIFFUSION
 from render.models.model_source import ModelSource
-from render.models.sister_pipelines import family_mistake
+from render.models.sister_pipelines import family_flaw
 from render.plan.conditioning import TWO_STAGE, branches, evaluations, rows
 from render.timeline.spec import FrameSpec
 
@@ -70,8 +70,8 @@ def test_every_family_is_a_pipeline_of_diffusers():
 
 
 def test_unknown_pipeline_is_refused_by_name():
-    assert family_mistake("StableDiffusionPipeline") is None
-    wrong = family_mistake("OddPipeline")
+    assert family_flaw("StableDiffusionPipeline") is None
+    wrong = family_flaw("OddPipeline")
     assert "'OddPipeline'" in wrong
     assert "StableDiffusionPipeline" in wrong
 

@@ -17,7 +17,7 @@ from render.models.families import FAMILIES
 from render.models.family import Reader
 from render.models.model_configs import native_size, vae_factor
 from render.models.resolve import resolve_model
-from render.models.scheduler_signatures import kind_mistake
+from render.models.scheduler_signatures import kind_flaw
 from render.run.resolve import open_film
 from render.run.survey import cut_texts
 
@@ -219,7 +219,7 @@ def test_a_scheduler_of_the_other_kind_is_refused(config, name, scheduler):
     ],
 )
 def test_which_scheduler_serves_which_family(family, scheduler, settings, said):
-    refusals = kind_mistake(scheduler, settings, FAMILIES[family])
+    refusals = kind_flaw(scheduler, settings, FAMILIES[family])
     assert refusals is None if said is None else said in refusals
 
 

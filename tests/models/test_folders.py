@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from render.models.families import FAMILIES
-from render.models.sister_pipelines import SISTERS, family_mistake
+from render.models.sister_pipelines import SISTERS, family_flaw
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -149,7 +149,7 @@ def test_a_latent_consistency_pipeline_is_stable_diffusion_with_its_scheduler(ti
     ],
 )
 def test_an_unknown_pipeline_is_refused_with_its_needs_and_the_nearest(name, near):
-    said = str(family_mistake(name))
+    said = str(family_flaw(name))
     assert f"no model family for the pipeline {name!r}; it would need a row" in said
     assert f"the nearest by name is {near};" in said
 

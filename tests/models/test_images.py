@@ -6,6 +6,7 @@ import struct
 import zlib
 from dataclasses import replace
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -270,10 +271,15 @@ SERVED = (
 )
 
 
+def facts_of(family):
+    model = SimpleNamespace(family=family)
+    return SimpleNamespace(model=model, scheduler=None, locate=lambda path: f"at {path}")
+
+
 @pytest.mark.parametrize("family", FAMILIES.values(), ids=list(FAMILIES))
 def test_families_that_start_from_no_picture_are_refused_by_name(model, folder, family):
     config = parse(composed(model, folder, {"timeline.keyframes": frames(A, {})}))
-    found = image_mistakes(config, None, family, lambda path: f"at {path}")
+    found = image_mistakes(config, facts_of(family))
     what = (
         f"at timeline.keyframes.0.image: {family.pipeline} starts from no image; leave it out, or "
         f"use a model of {SERVED}"
@@ -287,7 +293,7 @@ def test_offloading_and_pictures_exclude_each_other(model, folder, offload):
     compute = config.compute.model_copy(update={"offload": offload})
     family = FAMILIES["StableDiffusionPipeline"]
     changed = config.model_copy(update={"compute": compute})
-    (found,) = image_mistakes(changed, None, family, lambda path: f"at {path}")
+    (found,) = image_mistakes(changed, facts_of(family))
     assert str(found).startswith("compute.offload: start images need the autoencoder whole")
 
 

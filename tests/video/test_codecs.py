@@ -13,9 +13,9 @@ from render.video.codecs import (
     FASTEST_GIF,
     LONGEST_TAG,
     Codec,
-    audio_mistake,
-    output_mistakes,
-    rate_mistake,
+    audio_flaw,
+    output_flaws,
+    rate_flaw,
     resolved,
     suffix,
     tags,
@@ -78,18 +78,18 @@ def test_tags_are_single_arguments_and_the_longest_is_left_out() -> None:
 
 def test_audio_mistakes_are_found_before_rendering(tmp_path: Path) -> None:
     sound = sound_file(tmp_path / "tone.wav", b"RIFF")
-    assert audio_mistake(OutputConfig()) is None
-    assert all(audio_mistake(OutputConfig(format=name, audio=sound)) is None for name in VIDEOS)
+    assert audio_flaw(OutputConfig()) is None
+    assert all(audio_flaw(OutputConfig(format=name, audio=sound)) is None for name in VIDEOS)
     for name in [*PICTURES, "frames"]:
-        assert f"{name} has no sound" in str(audio_mistake(OutputConfig(format=name, audio=sound)))
+        assert f"{name} has no sound" in str(audio_flaw(OutputConfig(format=name, audio=sound)))
     for absent in (tmp_path / "absent.wav", tmp_path):
-        assert f"{absent} is not a file" in str(audio_mistake(OutputConfig(audio=absent)))
+        assert f"{absent} is not a file" in str(audio_flaw(OutputConfig(audio=absent)))
 
 
 def test_a_gif_that_players_slow_down_is_a_mistake() -> None:
-    assert rate_mistake(OutputConfig(format="gif", fps=FASTEST_GIF)) is None
-    assert "50 frames a second" in str(rate_mistake(OutputConfig(format="gif", fps="60")))
-    assert rate_mistake(OutputConfig(format="mp4", fps="60")) is None
+    assert rate_flaw(OutputConfig(format="gif", fps=FASTEST_GIF)) is None
+    assert "50 frames a second" in str(rate_flaw(OutputConfig(format="gif", fps="60")))
+    assert rate_flaw(OutputConfig(format="mp4", fps="60")) is None
 
 
 def test_a_videos_digest_covers_what_changes_it() -> None:
@@ -133,11 +133,11 @@ def test_a_loop_is_shown_for_ever_and_a_film_once() -> None:
 
 def test_what_a_format_can_not_do_is_a_mistake() -> None:
     for name in [*VIDEOS, "frames"]:
-        (mistake,) = output_mistakes(OutputConfig(format=name, repeat=2))
+        (mistake,) = output_flaws(OutputConfig(format=name, repeat=2))
         assert str(mistake).startswith(f"output.repeat: {name} can't say how often it is shown")
         assert "gif, webp, apng" in str(mistake)
     for name in sorted({*CODECS, "frames"} - {"mp4"}):
-        (mistake,) = output_mistakes(OutputConfig(format=name, chroma=444))
+        (mistake,) = output_flaws(OutputConfig(format=name, chroma=444))
         assert str(mistake).startswith("output.chroma: goes with output=mp4")
-    assert output_mistakes(OutputConfig(chroma=444)) == []
-    assert all(output_mistakes(OutputConfig(format=name, repeat=2)) == [] for name in PICTURES)
+    assert output_flaws(OutputConfig(chroma=444)) == []
+    assert all(output_flaws(OutputConfig(format=name, repeat=2)) == [] for name in PICTURES)

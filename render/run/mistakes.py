@@ -1,0 +1,84 @@
+"""Every mistake in a config, found before anything is written.
+
+`CHECKS` is the one list: a check takes the config and the facts of its surroundings, and yields
+what it finds. All are asked, even where others found something, so that everything wrong is
+reported at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from render.config.schema import RunConfig
+from render.engines import requirements
+from render.errors import Mistake
+from render.run.facts import Check, Facts, unlearnt
+from render.run.memory_checks import memory_mistakes
+from render.run.model_checks import (
+    blend_mistakes,
+    guidance_mistakes,
+    image_mistakes,
+    negative_mistakes,
+    scheduler_mistakes,
+    shortcut_mistakes,
+)
+from render.run.prompt_checks import weight_mistakes
+from render.run.unused_keys import unused_mistakes
+from render.video import codecs
+
+
+def all_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
+    """What every check finds, in the order of the list."""
+    for check in CHECKS:
+        yield from check(config, facts)
+
+
+def link_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
+    """Links below the root, which may itself lead anywhere: they could lead into someone else's
+    folder."""
+    root, folder, store = config.root, facts.folder, facts.store
+    below = [folder / "frames", folder, folder.parent, store]
+    if store.is_dir() and not store.is_symlink():
+        below += [Path(entry.path) for entry in os.scandir(store)]
+    for path in sorted(set(below) - {root}):
+        if path.is_symlink():
+            yield Mistake(str(path), "is a link; remove it, or give another place with root=")
+
+
+def engine_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
+    """Why the engine can't render this film on that device, with what is installed."""
+    if facts.model:
+        yield from requirements.engine_mistakes(config, facts.place, facts.model)
+
+
+def output_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
+    """Keys of `output` that its format can't follow."""
+    yield from codecs.output_flaws(config.output)
+
+
+CHECKS: tuple[Check, ...] = (
+    link_mistakes,
+    unlearnt("images"),
+    unlearnt("control"),
+    unlearnt("timeline"),
+    unlearnt("device"),
+    unlearnt("model"),
+    unlearnt("loras"),
+    unlearnt("dtype"),
+    unlearnt("recipe"),
+    blend_mistakes,
+    negative_mistakes,
+    guidance_mistakes,
+    unused_mistakes,
+    scheduler_mistakes,
+    shortcut_mistakes,
+    image_mistakes,
+    weight_mistakes,
+    memory_mistakes,
+    engine_mistakes,
+    output_mistakes,
+    unlearnt("sound_s"),
+)
+"""In the order of reporting."""
