@@ -22,7 +22,7 @@ from render.run.frame_loop import Failure, render_frames
 from render.run.frame_writer import FrameWriter
 from render.run.kept_model import Models
 from render.run.resolve import check_unchanged
-from render.run.survey import missing_frames, survey
+from render.run.survey import missing_frames, survey_to_show
 from render.run.video_step import VideoStep
 from render.store import store
 from render.store.judge import Verdict
@@ -178,7 +178,7 @@ class Job:
         """The film's frames that are not this run's to render."""
         mine = {v.frame.index for v in self.verdicts}
         others = [frame for frame in self.film.plan.frames if frame.index not in mine]
-        return survey(self.film, others) if others else []
+        return survey_to_show(self.film, others, self.reporter.warn) if others else []
 
     def counts(self) -> dict[str, int]:
         """Frames by what became of them; a held picture counts as often as it is shown."""

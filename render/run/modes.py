@@ -35,7 +35,7 @@ from render.run.film import Film
 from render.run.job import Job
 from render.run.kept_model import Models
 from render.run.resolve import open_film
-from render.run.survey import check_room, summarise, survey
+from render.run.survey import check_room, summarise, survey, survey_to_show
 from render.run.undo import Before
 from render.store import frame_png, store
 from render.store.judge import State
@@ -136,9 +136,8 @@ def render_film(
         make_way(film.folder / "config.yaml", reporter.warn)
         write_if_changed(film.folder / "config.yaml", as_yaml(composed))
         with phases.measured("check"):
-            verdicts = survey(film, shard_of(film.plan, film.config.shard))
-            if not all(v.in_place for v in verdicts) and store.take_in(film.store, film.frames):
-                verdicts = survey(film, shard_of(film.plan, film.config.shard))
+            mine = shard_of(film.plan, film.config.shard)
+            verdicts = survey_to_show(film, mine, reporter.warn)
             summary = summarise(film, verdicts, before)
         reporter.say(f"{reporter.job or film.config.name}: {state_line(summary)}")
         cut = [f"cut: {line}" for line in cut_lines(summary)]
@@ -177,7 +176,7 @@ def stitch(film: Film, reporter: Reporter, composed: Mapping[str, Any]) -> None:
     """
     with held(film, reporter):
         begin(film, reporter)
-        verdicts = survey(film, film.plan.frames)
+        verdicts = survey_to_show(film, film.plan.frames, reporter.warn)
         job = Job(film, reporter, Phases(), verdicts)
         if job.missing:
             bad = [v for v in verdicts if v.state is not State.KEPT and not v.stored]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, replace
 
 from render.files.atomic import free_bytes, no_room
@@ -30,6 +30,18 @@ def survey(film: Film, frames: Sequence[PlannedFrame]) -> list[Verdict]:
         if folder.is_dir():
             sweep(folder)
     return judge.judge_all(frames, film.store, film.frames, film.size)
+
+
+def survey_to_show(
+    film: Film, frames: Sequence[PlannedFrame], say: Callable[[str], None]
+) -> list[Verdict]:
+    """The same for a run that then shows what it finds and renders: whole frames of its folder that
+    the store lacks are taken into it first, since others may come over them."""
+    verdicts = survey(film, frames)
+    if all(verdict.in_place for verdict in verdicts):
+        return verdicts
+    taken = store.take_in(film.store, film.frames, say)
+    return survey(film, frames) if taken else verdicts
 
 
 def missing_frames(verdicts: Sequence[Verdict]) -> list[PlannedFrame]:

@@ -22,7 +22,7 @@ from render.files.atomic import (
     sync_folder,
     write_whole,
 )
-from render.files.ownership import is_ours, make_way, read_head, unsaid
+from render.files.ownership import is_ours, make_way, read_head
 from render.files.temporary import held, sweep, temp_beside
 from render.plan.frame_plan import PlannedFrame
 from render.store.frame_png import DIGEST_KEY, inspect, inspect_png
@@ -80,15 +80,15 @@ def adopt(store: Path, frame: PlannedFrame, frames: Path, say: Callable[[str], N
     return target
 
 
-def take_in(store: Path, frames: Path) -> int:
+def take_in(store: Path, frames: Path, say: Callable[[str], None]) -> int:
     """Take every whole frame of a run's folder that the store lacks into it, whichever frame's name
     it has: another film's frames come over it now, and the folder's may be the only one. Returns
     how many."""
     shown = sorted(frames.glob("frame_*.png")) if frames.is_dir() else []
-    return sum(taken_in(store, path) for path in shown)
+    return sum(taken_in(store, path, say) for path in shown)
 
 
-def taken_in(store: Path, shown: Path) -> bool:
+def taken_in(store: Path, shown: Path, say: Callable[[str], None]) -> bool:
     """Whether a frame was the only whole one of its digest, and has a name in the store now."""
     if not is_regular(shown) or not (named := NAMED_DIGEST.search(read_head(shown))):
         return False
@@ -97,7 +97,7 @@ def taken_in(store: Path, shown: Path) -> bool:
     if same_file(target, shown) or not is_frame(shown, digest) or is_frame(target, digest):
         return False
     make_folder(target.parent)
-    make_way(target, unsaid)
+    make_way(target, say)
     link(shown, target)
     sync_folder(target.parent)
     return True

@@ -76,6 +76,15 @@ def test_shards_keep_what_stood_in_each_others_places(place):
     run(film, (FRAMES, 0, 0))
 
 
+def test_a_stitch_writes_over_none_of_them_either(place):
+    """Its own frames are in the store, the folder shows others."""
+    film = alone(place, "once")
+    run(film, (0, FRAMES, 0), {"sampling.guidance": 3.0, "name": "other"})
+    changes = {"sampling.guidance": 3.0, "mode": "stitch"}
+    assert film.rounds.render(changes, **QUICK).code == 0
+    run(film, (FRAMES, 0, 0))
+
+
 @pytest.mark.parametrize("damage", ["cut", "of another name"])
 def test_only_whole_frames_are_taken(place, damage):
     """And a store's whole copy is never exchanged."""
