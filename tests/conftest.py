@@ -7,6 +7,7 @@ import sys
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run beside each other on few cores
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test waits for a network
 
 MANY = 200  # modules: about what a large library brings
 HELD = {"modules": 0}

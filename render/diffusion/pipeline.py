@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
-from functools import cache
+from functools import cache, partial
 from logging import CRITICAL
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ from render.kernels.memory_format import lay_out
 from render.models.components import reading_whole, skipping
 from render.models.controlnet_inputs import leaving_negatives
 from render.models.family import Family
-from render.models.hub_errors import first_line, of_a_loader, of_the_hub
+from render.models.hub_configs import REACH_S, out_of_reach, within
+from render.models.hub_errors import first_line, of_a_loader
 from render.models.memory_budget import check_fits
 from render.models.model_configs import read_json
 from render.models.model_source import ModelSource
@@ -37,8 +38,6 @@ from render.models.safety import LIBRARIES, check_index, check_model, components
 from render.models.scheduler_signatures import LATENT_DEFAULTS, METHOD_KEYS, class_flaw
 from render.models.sister_pipelines import BESIDE, family_of
 from render.plan.frame_plan import Recipe
-
-HUB_TIMEOUT_S = 10
 
 
 def load_pipeline(
@@ -144,9 +143,9 @@ def hub_folder(source: ModelSource) -> Path:
         pass  # not in the cache
     try:
         # Asked first because it fails at once where a download tries again for half a minute.
-        huggingface_hub.HfApi().model_info(
-            str(source.repository), revision=source.revision, timeout=HUB_TIMEOUT_S
-        )
+        ask = huggingface_hub.HfApi().model_info
+        repository = str(source.repository)
+        within(REACH_S, partial(ask, repository, revision=source.revision, timeout=REACH_S))
         return fetch(source)
     except ConfigError:
         raise
@@ -170,17 +169,6 @@ def fetch(source: ModelSource, local_files_only: bool = False) -> Path:
         **family.loading,
     )
     return Path(folder)
-
-
-def out_of_reach(source: ModelSource, error: Exception) -> ConfigError:
-    """The error for a hub model that is neither here nor to be had, with the ways out."""
-    revision = f" --revision {source.revision}" if source.revision else ""
-    what = (
-        f"{source} is not on this machine and the hub can't give it ({of_the_hub(error)}); "
-        f"get it with `hf download {source.repository}{revision}`, give a folder with model=local "
-        "model.path=…, or run with model=storybook"
-    )
-    return ConfigError([Mistake("model.repository", what)])
 
 
 def check_classes(index: Path) -> Family:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 HUB = (
-    (r"OfflineModeIsEnabled|offline mode", "downloads are switched off by HF_HUB_OFFLINE"),
+    (r"OfflineModeIsEnabled|offline mode|outgoing traffic has been disabled",
+     "downloads are switched off by HF_HUB_OFFLINE"),
+    (r"LocalEntryNotFound", "the hub can't be reached; look at the network"),
     (r"GatedRepo|gated|403", "its terms have to be accepted on its page, and a token be there: "
      "hf auth login"),
     (r"401|Unauthorized|RepositoryNotFound", "there is none of this name, or it needs a login: "

@@ -13,7 +13,8 @@ from render.config.model_group import ModelConfig
 from render.errors import ConfigError, Mistake
 from render.models.families import FAMILIES, STABLE_DIFFUSION
 from render.models.family import Family, Reader
-from render.models.hub_cache import cached_folder, resolve_commit
+from render.models.hub_cache import resolve_commit
+from render.models.hub_configs import planned_folder
 from render.models.identity import file_hash, folder_identity
 from render.models.model_configs import (
     config_of,
@@ -87,11 +88,12 @@ def resolve_model(written: ModelConfig, known: dict[str, Any], here: Path) -> Mo
         return replace(with_facts(written, source, identity, index, folder), notes=note)
     repository = str(written.repository)
     commit = resolve_commit(repository, written.revision or "main")
-    cached = cached_folder(repository, commit)
-    index = read_index(cached) if cached else {"_class_name": expected_family(written)}
+    expected = expected_family(written)
+    cached, notes = planned_folder(repository, commit, denoiser_of(expected))
+    index = read_index(cached) if cached else {"_class_name": expected}
     source = ModelSource(None, repository, commit, written.variant, pipeline_of(index))
     identity = f"{repository}@{commit}{variant_mark(written.variant)}"
-    return with_facts(written, source, identity, index, cached)
+    return replace(with_facts(written, source, identity, index, cached), notes=notes)
 
 
 def resolve_file(written: ModelConfig, known: dict[str, Any], here: Path) -> Model:
@@ -114,6 +116,11 @@ def expected_family(written: ModelConfig) -> str:
     if wrong := family_flaw(expected):
         raise ConfigError([Mistake("model.family", wrong)])
     return expected
+
+
+def denoiser_of(pipeline: str) -> str:
+    """The component that denoises in a pipeline of a known family."""
+    return FAMILIES[pipeline_of({"_class_name": pipeline})].denoiser
 
 
 def variant_mark(variant: str | None) -> str:

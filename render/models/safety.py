@@ -15,6 +15,7 @@ from typing import Any
 
 from render.config.values import shown
 from render.errors import ConfigError, Mistake
+from render.models.config_against_weights import config_flaws
 from render.models.families import FAMILIES
 from render.models.family import Family
 from render.models.model_configs import CONFIG, config_of, encoder_of, read_json
@@ -279,7 +280,8 @@ def weight_flaws(
         return [Mistake(str(component), f"{what}, which no model has; download it again")]
     wrong = [Mistake(str(path), why) for path in weights if (why := broken(path))]
     wrong += shard_flaws(component)
-    return wrong or list(choice_flaws(component, library, variant))
+    wrong = wrong or list(choice_flaws(component, library, variant))
+    return wrong or list(config_flaws(component, library))
 
 
 def part_flaws(component: Path, class_name: str, library: str = "diffusers") -> list[Mistake]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from render.models.hub_configs import check_within_reach
 from render.models.lora_files import Lora
 from render.plan.approximations import Shortcuts
 from render.plan.frame_plan import Recipe
@@ -67,6 +68,7 @@ class Models:
 def load(film: Film, loras: Sequence[Lora], say: Callable[[str], None]) -> Diffusion:
     """The film's model, loaded on its device."""
     batch = film.config.compute.batch
+    check_within_reach(film.model.source, planned=film.model.scheduler is not None)
     say(f"loading {film.config.model.name} on {film.device}")
     check_memory()
     from render.engines.open_model import open_diffusion  # torch, only now

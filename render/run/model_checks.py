@@ -53,7 +53,10 @@ def scheduler_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     """A scheduler that can't serve this model, or settings that its class refuses or that change
     nothing."""
     written, model, class_name = config.scheduler, facts.model, facts.scheduler
-    if model is None or class_name is None:
+    if model is None:
+        return
+    if class_name is None:
+        yield from anchors_of_unknown(config, model)
         return
     folder = model.source.folder
     if wrong := class_flaw(class_name):
@@ -95,6 +98,21 @@ def made_scheduler(config: RunConfig, model: Model, class_name: str) -> Made:
         settings_file(model) if model.source.folder and not written.class_name else "",
         model.scheduler is not None,
     )
+
+
+def anchors_of_unknown(config: RunConfig, model: Model) -> Iterator[Mistake]:
+    """Anchors between seeds, which are for schedulers without noise of their own, while a hub
+    model's own scheduler is not known here."""
+    frames = config.timeline.keyframes.values()
+    seeds = {tuple(frame.seed.items()) for frame in frames if frame.seed}
+    walks = len(seeds) > 1 or any(len(seed) > 1 for seed in seeds)
+    if shortcuts(config.sampling).anchors and walks:
+        what = (
+            f"{model.source} is not on this machine, and ways between seeds take anchors only with "
+            "some schedulers; name one (scheduler=dpmpp_2m), use sampling.anchors=0, or get the "
+            f"model: hf download {model.source.repository}"
+        )
+        yield Mistake("sampling.anchors", what)
 
 
 def shortcut_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:

@@ -117,7 +117,7 @@ def test_films_of_all_are_opened_without_torch(config):
 
 
 def test_a_model_that_is_not_here_is_planned_by_the_family_its_config_names(monkeypatch, tmp_path):
-    monkeypatch.setattr("render.models.resolve.cached_folder", lambda repository, commit: None)
+    monkeypatch.setattr("render.models.hub_configs.cached_folder", lambda repository, commit: None)
     written = {"name": "far", "repository": "org/model", "revision": "a" * 40, "steps": 4}
     written |= {"guidance": 3.0, "width": 1024, "height": 1024}
 

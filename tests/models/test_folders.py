@@ -252,3 +252,31 @@ def test_a_value_of_another_type_in_a_schedulers_json_is_refused_in_the_plan(
     assert ended.code == 2
     assert message.replace("PNDM", "DDIM" if more else "PNDM") in ended.err
     assert str(path) in ended.err
+
+
+MISMATCHED = [
+    ("sd1", "text_encoder", {"num_hidden_layers": 1}, "num_hidden_layers tells of 1, the weights"),
+    ("sd1", "text_encoder", {"num_hidden_layers": 9}, "num_hidden_layers tells of 9, the weights"),
+    ("sd1", "text_encoder", {"hidden_size": 48}, "hidden_size is 48, in the weights it is 32"),
+    ("sd1", "unet", {"layers_per_block": 3}, "layers_per_block tells of 3"),
+    ("sd1", "unet", {"block_out_channels": [32, 32, 64]}, "block_out_channels tells of 3"),
+    ("sd1", "unet", {"cross_attention_dim": 48}, "cross_attention_dim is 48"),
+    ("sd1", "vae", {"layers_per_block": 4}, "layers_per_block tells of 4"),
+    ("sd3", "text_encoder_3", {"num_layers": 1}, "num_layers tells of 1, the weights have 2"),
+    ("sd3", "transformer", {"num_layers": 1}, "num_layers tells of 1, the weights have 2"),
+    ("flux", "transformer", {"num_single_layers": 4}, "num_single_layers tells of 4"),
+]
+
+
+@pytest.mark.parametrize(("name", "part", "change", "told"), MISMATCHED)
+def test_a_config_that_is_not_that_of_the_weights_is_refused_in_the_plan(
+    tiny_sd1, family_folder, tmp_path, name, part, change, told
+):
+    folder = tiny_sd1 if name == "sd1" else family_folder(name)
+    place = Place(tmp_path / "here", shutil.copytree(folder, tmp_path / "model"))
+    place.timeline("t", [{"at": 0, "prompt": "a"}])
+    path = place.model / part / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    ended = place.render("t", "mode=plan", "model.width=64", "model.height=64")
+    assert ended.code == 2
+    assert f"{path}: {told}" in ended.err

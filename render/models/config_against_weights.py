@@ -1,0 +1,103 @@
+"""Whether a component's config is that of its weights: layers, widths and channels. Without torch.
+
+A library reads weights past the layers that a config names, and says nothing: the picture is then
+another. Only the headers of the files are read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from render.errors import Mistake
+from render.models.model_configs import CONFIG, config_of
+from render.models.single_file import shapes_in
+from render.models.weight_files import FILE, STEMS
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+LAYERS = {
+    r"(?:text_model\.)?encoder\.layers": ("num_hidden_layers",),
+    r"encoder\.block": ("num_layers",),
+    r"(?:(?:model|language_model)\.)*layers": ("num_hidden_layers", "num_layers", "n_layers"),
+    r"transformer_blocks": ("num_layers",),
+    r"single_transformer_blocks": ("num_single_layers",),
+}
+"""How the names of layers in a row begin, and the settings that may hold their number."""
+BLOCKS = {
+    r"down_blocks": "block_out_channels",
+    r"up_blocks": "block_out_channels",
+    r"encoder\.down_blocks": "block_out_channels",
+    r"decoder\.up_blocks": "block_out_channels",
+}
+"""The same for blocks of which a setting lists each one's channels."""
+SIDES = {
+    "hidden_size": (r"(?:text_model\.)?embeddings\.token_embedding\.weight", 1),
+    "intermediate_size": (r"(?:text_model\.)?encoder\.layers\.0\.mlp\.fc1\.weight", 0),
+    "max_position_embeddings": (r"(?:text_model\.)?embeddings\.position_embedding\.weight", 0),
+    "vocab_size": (r"(?:text_model\.)?embeddings\.token_embedding\.weight", 0),
+    "d_model": (r"shared\.weight", 1),
+    "in_channels": (r"conv_in\.weight", 1),
+    "cross_attention_dim": (r"(?:down|up)_blocks\.\d+\.attentions\.0\.transformer_blocks\.0\.attn2"
+                            r"\.to_k\.weight", 1),
+    "latent_channels": (r"decoder\.conv_in\.weight", 1),
+}  # fmt: skip
+"""The settings that are a side of a weight, by the weight's whole name."""
+WAY = "one of the two is another model's: download both again"
+
+
+def config_flaws(component: Path, library: str) -> Iterator[Mistake]:
+    """Everything in which a component's config and its weights differ."""
+    config, shapes = config_of(component, "."), held_shapes(component, library)
+    path = str(component / CONFIG)
+    for key, said, held in (*layers(config, shapes), *blocks(config, shapes)):
+        if said != held:
+            yield Mistake(path, f"{key} tells of {said}, the weights have {held}; {WAY}")
+    for key, (pattern, side) in SIDES.items():
+        sides = {
+            shape[side]
+            for name, shape in shapes.items()
+            if re.fullmatch(pattern, name) and len(shape) > side
+        }
+        told = config.get(key)
+        if isinstance(told, int) and len(sides) == 1 and told not in sides:
+            yield Mistake(path, f"{key} is {told}, in the weights it is {sides.pop()}; {WAY}")
+
+
+def held_shapes(component: Path, library: str) -> dict[str, tuple[int, ...]]:
+    """The weights of a component's files that its library knows, with their shapes."""
+    pattern = re.compile(FILE.format(stem=STEMS[library]))
+    files = [file for file in component.glob("*.safetensors") if pattern.fullmatch(file.name)]
+    return {name: shape for file in files for name, shape in shapes_in(file, "model").items()}
+
+
+def layers(config: Mapping[str, Any], shapes: Shapes) -> Iterator[tuple[str, int, int]]:
+    """Settings that are a number of layers: name, number, and that in the weights."""
+    inside = config.get("text_config")
+    told = {**config, **(inside if isinstance(inside, dict) else {})}
+    for pattern, keys in LAYERS.items():
+        said = next(((key, told[key]) for key in keys if isinstance(told.get(key), int)), None)
+        held = numbered(pattern, shapes)
+        if said and held:
+            yield *said, held
+
+
+def blocks(config: Mapping[str, Any], shapes: Shapes) -> Iterator[tuple[str, int, int]]:
+    """Settings that list blocks: name, how many, and how many the weights have."""
+    for pattern, key in BLOCKS.items():
+        said, held = config.get(key), numbered(pattern, shapes)
+        if isinstance(said, list) and held:
+            yield key, len(said), held
+    per_block = config.get("layers_per_block")
+    for pattern in (r"down_blocks\.0\.resnets", r"encoder\.down_blocks\.0\.resnets"):
+        if isinstance(per_block, int) and (count := numbered(pattern, shapes)):
+            yield "layers_per_block", per_block, count
+
+
+def numbered(pattern: str, shapes: Shapes) -> int:
+    """How many layers the names that begin so count, from 0; 0 if there are none."""
+    begun = re.compile(rf"{pattern}\.(\d+)\.")
+    numbers = {int(found[1]) for name in shapes if (found := begun.match(name))}
+    return max(numbers) + 1 if numbers else 0
