@@ -135,7 +135,7 @@ def named_files(written: str) -> list[Path]:
 
 
 def no_such_file(file: Path) -> str:
-    """What to say of a timeline file that is not there."""
+    """The message for a timeline file that is not there."""
     message = f"there is no file {shortened(str(file))!r}"
     beside = [other.name for other in file.parent.glob("*") if is_file_name(other.name)]
     near = nearest(file.name, sorted(beside)) if beside else ""

@@ -162,7 +162,7 @@ def weights(given: Mapping[Any, object]) -> dict[Any, float]:
 
 
 def not_text(value: object) -> str:
-    """What to say of a value that should be a text."""
+    """The message for a value that should be a text."""
     if isinstance(value, bool):
         return f"unquoted yes/no/on/off/true/false is {value} in YAML, not a text; put it in quotes"
     return f"{shown(value)} is not a text; put it in quotes"

@@ -17,7 +17,7 @@ class Graphed:
     """A function of tensors, captured once for all calls whose arguments have the same shapes.
 
     Args:
-        call: it; what it does hangs on its arguments alone.
+        call: it; its result depends on its arguments alone.
         capture: makes a function of no arguments one that replays it, answering in memory that the
             next replay writes again.
     """

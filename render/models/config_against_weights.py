@@ -54,16 +54,16 @@ def config_flaws(component: Path, library: str) -> Iterator[Mistake]:
     path = str(component / CONFIG)
     for key, said, held in (*layers(config, shapes), *blocks(config, shapes)):
         if said != held:
-            yield Mistake(path, f"{key} tells of {said}, the weights have {held}; {WAY}")
+            yield Mistake(path, f"{key} gives {said}, the weights have {held}; {WAY}")
     for key, (pattern, side) in SIDES.items():
         sides = {
             shape[side]
             for name, shape in shapes.items()
             if re.fullmatch(pattern, name) and len(shape) > side
         }
-        told = config.get(key)
-        if isinstance(told, int) and len(sides) == 1 and told not in sides:
-            yield Mistake(path, f"{key} is {told}, in the weights it is {sides.pop()}; {WAY}")
+        side_given = config.get(key)
+        if isinstance(side_given, int) and len(sides) == 1 and side_given not in sides:
+            yield Mistake(path, f"{key} is {side_given}, in the weights it is {sides.pop()}; {WAY}")
 
 
 def held_shapes(component: Path, library: str) -> dict[str, tuple[int, ...]]:
@@ -76,9 +76,11 @@ def held_shapes(component: Path, library: str) -> dict[str, tuple[int, ...]]:
 def layers(config: Mapping[str, Any], shapes: Shapes) -> Iterator[tuple[str, int, int]]:
     """Settings that are a number of layers: name, number, and that in the weights."""
     inside = config.get("text_config")
-    told = {**config, **(inside if isinstance(inside, dict) else {})}
+    settings = {**config, **(inside if isinstance(inside, dict) else {})}
     for pattern, keys in LAYERS.items():
-        said = next(((key, told[key]) for key in keys if isinstance(told.get(key), int)), None)
+        said = next(
+            ((key, settings[key]) for key in keys if isinstance(settings.get(key), int)), None
+        )
         held = numbered(pattern, shapes)
         if said and held:
             yield *said, held

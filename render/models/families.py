@@ -29,7 +29,8 @@ from render.models.prompt_weights import sd_texts, sdxl_texts
 
 
 def zeros_for_empty(pipeline: Any, text: str) -> dict[str, Any]:
-    """SDXL: nothing to lead away from is zeros and not the empty text, if the model says so."""
+    """SDXL: the conditioning of an empty negative is zeros and not the empty text, if the model
+    says so."""
     if text or not pipeline.config.force_zeros_for_empty_prompt:
         return {"prompt": text}
     encoded = pipeline.encode_prompt("", negative_prompt=None, do_classifier_free_guidance=True)

@@ -39,14 +39,14 @@ def sinusoidal(pipeline: Any, scales: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Guidance:
-    """How a family leads its pictures towards the prompts."""
+    """How a family guides its pictures towards the prompts."""
 
     combine: Callable[[Any, Any, float], Any] = classifier_free
     """(u, d, g) to a frame's prediction."""
     off: float = 1.0
     """Scales up to this one are no guidance, as in diffusers: the prompts' prediction alone."""
     negatives: bool = True
-    """Whether there is anything to lead away from; not in models that were distilled."""
+    """Whether the model takes negatives; distilled ones do not."""
     argument: str | None = None
     """The denoiser's argument that takes the scale, where the model was distilled so."""
     value: Callable[[Any, Any], Any] = as_it_is

@@ -27,7 +27,7 @@ INDEX, SCHEDULER = "model_index.json", "scheduler/scheduler_config.json"
 
 
 def within(seconds: float, call: Callable[[], T]) -> T:
-    """What a call gives, or raises.
+    """The result of a call, or its exception.
 
     Raises:
         TimeoutError: it takes longer; its thread goes on and ends with the process.

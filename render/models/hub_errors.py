@@ -1,4 +1,4 @@
-"""What the hub's client and the loaders of models say when something is wrong, in our words."""
+"""Errors of the hub's client and of the loaders of models, in our words."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 A file's identity is its hash, wherever it lies and whatever it is called; one of the hub is known
 by its commit, as models are. A file is refused here if it is a pickle, is broken, holds no LoRA, or
 was plainly made for another kind of model; whether every part of it has its place, loading shows
-(adapters.py).
+(diffusion/lora_adapters.py).
 """
 
 from __future__ import annotations

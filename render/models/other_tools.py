@@ -1,4 +1,4 @@
-"""What other tools read in a prompt and this one reads as words, and what stands for it here.
+"""Spellings of other tools that are only words here, each with the spelling to use.
 
 The spellings of AUTOMATIC1111 and its relatives (weights, LoRAs, prompt editing, BREAK, AND), of
 ComfyUI, of compel and of Midjourney.

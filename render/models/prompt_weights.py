@@ -55,7 +55,7 @@ def plain(text: str) -> str:
 
 
 def weight_flaw(text: str) -> str | None:
-    """What no weights can be read from, or None."""
+    """The part of a text from which no weight can be read, or None."""
     parts = list(weights_in(text))
     rest = text
     for part in parts:

@@ -131,7 +131,7 @@ def check_index(index: Path) -> Family:
 
 
 def index_flaws(written: Mapping[str, Any], family: Family) -> Iterator[str]:
-    """What an index asks for that is not given to it."""
+    """Requests of a model's index that are refused."""
     if "custom_pipeline" in written:
         yield "names a custom_pipeline, which is code; models are data here"
     for name, (library, class_name) in components(written).items():

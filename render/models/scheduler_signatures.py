@@ -1,6 +1,6 @@
 """Which of diffusers' scheduler classes serve here, what they are made of, and what they refuse.
 
-Without torch: sources.py reads the classes' source.
+Without torch: scheduler_sources.py reads the classes' source.
 """
 
 from __future__ import annotations
@@ -94,10 +94,10 @@ ELSEWHERE = {
 }
 """Classes of diffusers for other tasks, and for which."""
 PACKAGES = {"DPMSolverSDEScheduler": "torchsde"}
-"""What a class needs beside diffusers."""
+"""The package that a class needs beside diffusers."""
 LATENT_DEFAULTS = {"clip_sample": False, "skip_prk_steps": True}
-"""What every latent diffusion model sets and diffusers' defaults, made for pixels, do not; for a
-class that the model does not come with."""
+"""Settings that every latent diffusion model has and diffusers' defaults, made for pixels, have
+not; for a class that the model does not come with."""
 METHOD_KEYS = frozenset({"algorithm_type", "solver_type"})
 """Settings of one solver that mean nothing to another, though diffusers would hand them on."""
 FLOW_SETTINGS = (True, "flow_prediction")
@@ -220,8 +220,8 @@ def settings(
 def filled_in(
     own_class: str, own: Mapping[str, Any], options: Mapping[str, Any], family: Family
 ) -> dict[str, Any]:
-    """What the JSON of the model's own scheduler leaves out and its stock pipeline fills in
-    otherwise than other latent diffusion models have it, where that shows in the picture.
+    """Settings that the JSON of the model's own scheduler leaves out and that its stock pipeline
+    fills in otherwise than other latent diffusion models do, where that shows in the picture.
 
     It stands in the recipe, so that these frames are not taken for those of a JSON that says so.
     """

@@ -163,7 +163,7 @@ def value_of(node: ast.expr, values: Mapping[str, Any]) -> Any:
     """An expression's value by the values of names and settings.
 
     Raises:
-        Unknown: it hangs on something else.
+        Unknown: it depends on something else.
     """
     if isinstance(node, ast.Constant):
         return node.value
@@ -255,7 +255,7 @@ def invert(test: ast.expr) -> ast.expr:
 
 
 def in_branch(node: ast.If, values: dict[str, Any]) -> Refusal | None:
-    """What the branch that is taken comes to."""
+    """The refusal in the branch that is taken, if any."""
     try:
         taken = node.body if value_of(node.test, values) else node.orelse
     except Unknown:

@@ -1,6 +1,7 @@
 """Settings of a scheduler that its class refuses, or that change nothing in its place.
 
-Found when the film is planned: the class's source is followed (sources.py), torch is not loaded.
+Found when the film is planned: the class's source is followed (scheduler_sources.py), torch is not
+loaded.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ def unknown_texts(made: Made) -> Iterator[Mistake]:
 
 
 def refusals(made: Made) -> Iterator[Mistake]:
-    """What the class's own code comes to refuse, or puts another value in the place of."""
+    """Options that the class's own code refuses, or replaces with another value."""
     for name in FOLLOWED:
         found = method(made.class_name, name)
         if found is None:
@@ -213,7 +214,7 @@ def as_written(value: object) -> str:
 
 
 def idle_flaws(made: Made) -> Iterator[Mistake]:
-    """Options that no pixel hangs on where they stand."""
+    """Options that change no pixel where they stand."""
     for key in made.options:
         why = idle(made, key)
         if why:

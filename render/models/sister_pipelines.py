@@ -51,7 +51,7 @@ def family_of(index: Mapping[str, Any], denoiser: Mapping[str, Any]) -> Family:
 
 
 def family_flaw(pipeline: str) -> str | None:
-    """What is wrong with a pipeline class, or None if its family is known."""
+    """The flaw of a pipeline class, or None if its family is known."""
     if pipeline in FAMILIES or pipeline in SISTERS:
         return None
     near = difflib.get_close_matches(pipeline, FAMILIES, n=1, cutoff=0.0)[0]

@@ -1,4 +1,4 @@
-"""What is learnt of a config's surroundings before work starts: files, model, device, recipe.
+"""Facts about a config's surroundings, learnt before work starts: files, model, device, recipe.
 
 Each fact is learnt once, when it is first asked for, so that checks need not know in which order
 others ask. A fact that can't be learnt is None, and `unlearnt` says why.
@@ -137,7 +137,7 @@ class Facts:
 
     @Learnt
     def recipe(self) -> Recipe | None:
-        """What all frames share."""
+        """The recipe of all frames."""
         if self.model is None:
             return None
         return make_recipe(self.config, self.model, self.dtype or "float32")

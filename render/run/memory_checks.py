@@ -32,7 +32,7 @@ def with_memory(model: Model, compute: ComputeConfig) -> Model:
 
 
 def memory_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
-    """What can't be done on that device, with that model, or with what is installed."""
+    """Settings that don't go with that device, that model, or the installed packages."""
     compute, device, model = config.compute, facts.place, facts.model
     if model is None:
         return

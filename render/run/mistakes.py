@@ -30,7 +30,7 @@ from render.video import codecs
 
 
 def all_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
-    """What every check finds, in the order of the list."""
+    """The mistakes that the checks find, in the order of the list."""
     for check in CHECKS:
         yield from check(config, facts)
 

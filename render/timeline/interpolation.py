@@ -82,7 +82,7 @@ def faded(
 def mixed(
     start: tuple[tuple[Key, float], ...], end: tuple[tuple[Key, float], ...], progress: float
 ) -> tuple[tuple[Key, float], ...]:
-    """(1−p)·start + p·end; twelve decimals, so that a digest never hangs on a last bit."""
+    """(1−p)·start + p·end; twelve decimals, so that a digest never depends on a last bit."""
     if start == end:
         return start
     weights: dict[Key, float] = {}

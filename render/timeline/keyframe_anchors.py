@@ -27,8 +27,8 @@ def early(timeline: Timeline, time: Fraction, anchors: int) -> tuple[tuple[Frame
     """The two anchors next to a time, by how near the prompts are to each; () at an anchor.
 
     Args:
-        anchors: into how many equal parts each way between two keyframes is divided. They hang on
-            the keyframes and not on the frames, so the frames of 12 fps are among those of 24.
+        anchors: into how many equal parts each segment is divided. They depend on the keyframes and
+            not on the frames, so the frames of 12 fps are among those of 24.
     """
     way = way_at(timeline, time)
     if not anchors or way is None or way.start.values == way.end.values:

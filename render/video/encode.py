@@ -125,7 +125,7 @@ def send(
     with running(command, shows_progress, patience, keep) as child:
         for png in pngs:
             if not child.take(pixels(png, size)):
-                break  # ffmpeg ended early; its exit code or the check of the result tells why
+                break  # ffmpeg ended early; its exit code or the check of the result says why
             done += 1
             on_frame(done, len(pngs))
         code = child.finish()
@@ -177,7 +177,7 @@ def failure(child: Child, code: int, done: int, total: int) -> EncodeError:
 def as_render_error(
     error: OSError, target: Path, output: OutputConfig, size: Size, frames: int
 ) -> RenderError:
-    """What the file system answered, as an error of the tree."""
+    """The error of the file system, as one of the tree."""
     if error.errno in NO_ROOM:
         return no_room_for_video(target.parent, codecs.video_bytes(output, size, frames))
     where = error.filename or target  # run.json vouches for the video before it takes its name
@@ -203,7 +203,7 @@ def check(
 
 @dataclass
 class Decoded:
-    """What ffmpeg's framecrc muxer tells of a film, line by line. Times are in seconds."""
+    """A film as ffmpeg's framecrc muxer describes it, line by line. Times are in seconds."""
 
     fps: Fraction
     tick: Fraction = Fraction(1)
@@ -280,6 +280,6 @@ def picture_fault(
     if still and shown == 1:
         return None
     if shown > frames or (frames > 1 and abs(length_ms - planned_ms) > MAX_DRIFT_MS):
-        told = f"{shown} frames in {length_ms:.0f} ms"
-        return f"the picture has {told}, not {frames} in {planned_ms:.0f} ms"
+        found = f"{shown} frames in {length_ms:.0f} ms"
+        return f"the picture has {found}, not {frames} in {planned_ms:.0f} ms"
     return None

@@ -255,16 +255,16 @@ def test_a_value_of_another_type_in_a_schedulers_json_is_refused_in_the_plan(
 
 
 MISMATCHED = [
-    ("sd1", "text_encoder", {"num_hidden_layers": 1}, "num_hidden_layers tells of 1, the weights"),
-    ("sd1", "text_encoder", {"num_hidden_layers": 9}, "num_hidden_layers tells of 9, the weights"),
+    ("sd1", "text_encoder", {"num_hidden_layers": 1}, "num_hidden_layers gives 1, the weights"),
+    ("sd1", "text_encoder", {"num_hidden_layers": 9}, "num_hidden_layers gives 9, the weights"),
     ("sd1", "text_encoder", {"hidden_size": 48}, "hidden_size is 48, in the weights it is 32"),
-    ("sd1", "unet", {"layers_per_block": 3}, "layers_per_block tells of 3"),
-    ("sd1", "unet", {"block_out_channels": [32, 32, 64]}, "block_out_channels tells of 3"),
+    ("sd1", "unet", {"layers_per_block": 3}, "layers_per_block gives 3"),
+    ("sd1", "unet", {"block_out_channels": [32, 32, 64]}, "block_out_channels gives 3"),
     ("sd1", "unet", {"cross_attention_dim": 48}, "cross_attention_dim is 48"),
-    ("sd1", "vae", {"layers_per_block": 4}, "layers_per_block tells of 4"),
-    ("sd3", "text_encoder_3", {"num_layers": 1}, "num_layers tells of 1, the weights have 2"),
-    ("sd3", "transformer", {"num_layers": 1}, "num_layers tells of 1, the weights have 2"),
-    ("flux", "transformer", {"num_single_layers": 4}, "num_single_layers tells of 4"),
+    ("sd1", "vae", {"layers_per_block": 4}, "layers_per_block gives 4"),
+    ("sd3", "text_encoder_3", {"num_layers": 1}, "num_layers gives 1, the weights have 2"),
+    ("sd3", "transformer", {"num_layers": 1}, "num_layers gives 1, the weights have 2"),
+    ("flux", "transformer", {"num_single_layers": 4}, "num_single_layers gives 4"),
 ]
 
 
