@@ -235,7 +235,7 @@ def test_missing_weights_are_one_line(folder):
 
 
 def test_weights_that_do_not_fit_their_config_are_one_line(folder):
-    edit(folder / "unet" / "config.json", cross_attention_dim=48)
+    edit(folder / "unet" / "config.json", out_channels=8)
     (line,) = refusal(folder)
     assert line.startswith(f"model: {folder} can't be loaded: ")
 

@@ -16,7 +16,7 @@ def broken(place, tiny_sd1, tmp_path):
     folder = tmp_path / "broken-model"
     shutil.copytree(tiny_sd1, folder)
     path = folder / "unet" / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"cross_attention_dim": 48}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"out_channels": 8}))
     return Place(place.folder, folder)
 
 
