@@ -68,6 +68,7 @@ class Registry(Mapping[str, T_co]):
 
     def __init__(self, group: str, kind: type[T_co], own: Mapping[str, T_co] | None = None) -> None:
         self.group, self.kind, self.own = group, kind, own or {}
+        self.made = dict(self.own)
 
     @cached_property
     def ours(self) -> Mapping[str, EntryPoint]:
@@ -88,9 +89,10 @@ class Registry(Mapping[str, T_co]):
             KeyError: there is none.
             RenderError: another package's part can't be imported, or is something else.
         """
-        if name in self.own:
-            return self.own[name]
-        return self.loaded(self.ours[name] if name in self.ours else self.others[name])
+        if name not in self.made:
+            entry = self.ours[name] if name in self.ours else self.others[name]
+            self.made[name] = self.loaded(entry)
+        return self.made[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self.own or name in self.ours or name in self.others

@@ -66,10 +66,25 @@ def combined(
     if len(predictions) == 1:
         return predictions[0]
     if not any(frame.unconditional):
-        return weighted_sum(predictions, frame.conditional)
-    u = weighted_sum(predictions, frame.unconditional)
-    towards = weighted_sum([e - u for e in predictions], frame.conditional)
+        return side(frame, predictions, frame.conditional)
+    u = side(frame, predictions, frame.unconditional)
+    if frame.combine:
+        towards = side(frame, predictions, frame.conditional) - u
+    else:
+        towards = weighted_sum([e - u for e in predictions], frame.conditional)
     return combine(u, towards, frame.guidance)
+
+
+def side(
+    frame: Branches, predictions: Sequence[torch.Tensor], weights: Sequence[float]
+) -> torch.Tensor:
+    """The prediction of the prompts or of the negatives, whose rows have these weights."""
+    if frame.combine is None:
+        return weighted_sum(predictions, weights)
+    pairs = [(e, w) for e, w in zip(predictions, weights, strict=True) if w]
+    given = [e for e, _ in pairs], [w for _, w in pairs]
+    blended: torch.Tensor = given[0][0] if len(pairs) == 1 else frame.combine(*given)
+    return blended
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,12 +37,11 @@ from render.kernels.deep_cache import DeepCache
 from render.models.family import Family
 from render.models.hub_errors import first_line
 from render.models.prompt_weights import has_weights
+from render.plan.blends import BLENDS
 from render.plan.conditioning import Branches, Text, beginning, branches, steps_done
 from render.plan.frame_plan import Recipe
 from render.timeline.spec import FrameSpec
 
-ROWS_PER_FRAME = {"noise": 3, "embedding": 2}
-"""Of the usual frame: two prompts or their blend, and what guidance leads away from."""
 ANCHORS_PER_FRAME = 3  # of a batch, whose early predictions are remembered
 
 
@@ -128,7 +127,7 @@ class Diffusion:
         ones gain nothing, so that a frame's rows are a call of their own (None). A transformer's
         row comes out otherwise in its last bits by its place in the call: one row a call.
         """
-        a_frame = ROWS_PER_FRAME[self.recipe.blend] - (not guided)
+        a_frame = BLENDS[self.recipe.blend].usual_rows - (not guided)
         if self.kind != "cpu":
             return a_frame * self.batch
         if self.family.denoiser != "unet":

@@ -13,7 +13,7 @@ from render.diffusion.batch_size import frames_for_gpu
 from render.diffusion.controlnet import load_residuals
 from render.diffusion.lora_adapters import Adapters
 from render.diffusion.pipeline import give_scheduler, load_pipeline
-from render.diffusion.sampler import ANCHORS_PER_FRAME, ROWS_PER_FRAME, Diffusion, out_of_memory
+from render.diffusion.sampler import ANCHORS_PER_FRAME, Diffusion, out_of_memory
 from render.diffusion.text_encoding import PLACEHOLDER
 from render.engines.openvino import convert_networks
 from render.engines.threads import threads_for
@@ -31,6 +31,7 @@ from render.models.family import Family
 from render.models.lora_files import Lora
 from render.models.memory_budget import whole_memory
 from render.models.model_source import ModelSource
+from render.plan.blends import BLENDS
 from render.plan.conditioning import Text
 from render.plan.frame_plan import Recipe
 
@@ -122,7 +123,7 @@ def fill_gpu(diffusion: Diffusion) -> None:
     recorded = [diffusion.record(Text(PLACEHOLDER), rows) for rows in (1, 2)]
     with torch.inference_mode():
         calls = [partial(diffusion.denoiser.stock_forward, **given) for given in recorded]
-        rows = ROWS_PER_FRAME[diffusion.recipe.blend]
+        rows = BLENDS[diffusion.recipe.blend].usual_rows
         diffusion.set_batch(frames_for_gpu(diffusion.device, calls, rows, diffusion.noise_shape))
     diffusion.anchors.remembered = ANCHORS_PER_FRAME * diffusion.batch
 

@@ -6,11 +6,12 @@ Without torch: a plan counts rows before anything is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from render.models.family import Family
+from render.plan.blends import BLENDS
 
 if TYPE_CHECKING:
     from render.timeline.spec import FrameSpec
@@ -92,6 +93,8 @@ class Branches:
     unconditional: tuple[float, ...]
     guidance: float
     loras: Weights = ()
+    combine: Callable[[Sequence[Any], Sequence[float]], Any] | None = None
+    """The blend's own way in place of the two sums."""
 
 
 def branches(
@@ -99,24 +102,24 @@ def branches(
 ) -> Branches:
     """The rows a frame needs: equal ones once, and none whose coefficient is zero.
 
-    `noise` takes a row for every text and blends predictions; `embedding` takes one row for the
-    blended prompts and one for the blended negatives.
-
     Args:
+        blend: the name of one of `BLENDS`.
         reading: names of the LoRAs that change the text encoders.
     """
     read = tuple(pair for pair in spec.loras if pair[0] in reading)
     guided = family.guidance.leads_away(spec.guidance)
     negatives = mix(spec.negatives, family.negative is not None, read) if guided else ()
     prompts = mix(spec.prompts, loras=read)
-    wanted, unwanted = weighted_rows(prompts, blend), weighted_rows(negatives, blend)
-    rows = tuple(sorted(wanted | unwanted))
+    kind = BLENDS[blend]
+    wanted, unwanted = kind.rows(prompts), kind.rows(negatives)
+    rows = tuple(sorted({*wanted, *unwanted}))
     return Branches(
         rows=rows,
         conditional=tuple(wanted.get(row, 0.0) for row in rows),
         unconditional=tuple(unwanted.get(row, 0.0) for row in rows),
         guidance=spec.guidance,
         loras=spec.loras,
+        combine=kind.combine,
     )
 
 
@@ -146,13 +149,6 @@ def mix(texts: tuple[tuple[str, float], ...], negative: bool = False, loras: Wei
         text = Text(words, negative, loras)
         merged[text] = merged.get(text, 0.0) + weight
     return tuple(sorted((text, weight) for text, weight in merged.items() if weight != 0))
-
-
-def weighted_rows(texts: Mix, blend: str) -> dict[Mix, float]:
-    """The rows for one side of the guidance, each with its weight in the prediction."""
-    if blend == "embedding":
-        return {texts: 1.0} if texts else {}
-    return {((text, 1.0),): weight for text, weight in texts}
 
 
 def rows(spec: FrameSpec, blend: str, family: Family) -> int:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 from render.plan.approximations import NONE, Shortcuts
+from render.plan.blends import BLENDS
 from render.timeline.spec import FrameSpec
 
 RECIPE_VERSION = 1  # raised by hand when the same spec would give another picture
@@ -33,7 +34,7 @@ class Recipe:
     dtype: str
     """`float32`, `float16` or `bfloat16`."""
     blend: str
-    """`noise` or `embedding`."""
+    """The name of one of `BLENDS`."""
     version: int = RECIPE_VERSION
     shortcuts: Shortcuts = NONE
 
@@ -41,6 +42,7 @@ class Recipe:
         """As digests and plan.json have it; shortcuts only where there are any."""
         entry = asdict(self)
         del entry["shortcuts"]
+        entry["blend"] = BLENDS[self.blend].identity(self.blend)
         taken = self.shortcuts.in_recipe()
         return entry | ({"shortcuts": taken} if taken else {})
 

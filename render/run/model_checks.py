@@ -19,6 +19,7 @@ from render.models.scheduler_signatures import (
 )
 from render.models.scheduler_values import Made, idle_flaws, value_flaws
 from render.plan.approximations import shortcuts
+from render.plan.blends import BLENDS
 
 if TYPE_CHECKING:
     from render.run.facts import Facts
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def blend_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     """A blend of embeddings where texts differ in length."""
     family = facts.model.family if facts.model else None
-    if family and config.sampling.blend == "embedding" and not family.lined_up:
+    if family and BLENDS[config.sampling.blend].lined_up and not family.lined_up:
         what = (
             f"texts have lengths of their own in {family.pipeline}, so there is nothing half way "
             "between two embeddings; use sampling.blend=noise"
