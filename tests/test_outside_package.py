@@ -1,0 +1,130 @@
+"""Another package adds a blend, an output format and a model family, each with one object and one
+config, and the command line renders with them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from command_line import CHECKOUT
+from PIL import Image
+
+from render.models.families import FAMILIES
+
+SHIPPED = {
+    "shipped/__init__.py": "",
+    "shipped/configs/__init__.py": "",
+    "shipped/blend.py": """
+from render.plan.blends import Blend, a_row_for_each
+
+HEAVIEST = Blend(
+    a_row_for_each,
+    usual_rows=3,
+    combine=lambda predictions, weights: predictions[weights.index(max(weights))],
+    version=2,
+)
+""",
+    "shipped/format.py": """
+from render.video.codecs import MP4
+from dataclasses import replace
+
+MKV = replace(MP4, suffix=".mkv", muxer="matroska", audio=(), full_chroma=None)
+""",
+    "shipped/family.py": """
+from dataclasses import replace
+
+from render.models.families import FAMILIES
+from render.models.family import Reader
+
+ALPHA = replace(
+    FAMILIES["PixArtSigmaPipeline"],
+    pipeline="PixArtAlphaPipeline",
+    readers=(Reader("tokenizer", 120, marks=1),),
+)
+""",
+    "shipped/configs/output/mkv.yaml": "format: mkv\nfps: 4\n",
+    "shipped/configs/model/alpha.yaml": "name: alpha\npath: alpha\nsteps: 2\nguidance: 4.5\n",
+    "shipped-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: shipped\nVersion: 1\n",
+    "shipped-1.dist-info/entry_points.txt": """
+[render.blends]
+heaviest = shipped.blend:HEAVIEST
+[render.formats]
+mkv = shipped.format:MKV
+[render.families]
+PixArtAlphaPipeline = shipped.family:ALPHA
+[render.configs]
+shipped = shipped.configs
+""",
+}
+
+
+@pytest.fixture
+def shipped(tmp_path):
+    """The folder of an installed package."""
+    folder = tmp_path / "site"
+    for name, content in SHIPPED.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    return folder
+
+
+@pytest.fixture
+def ran(place, shipped):
+    """Calls `render` in a process that has the package."""
+
+    def run(*arguments, tiny=True):
+        path = os.pathsep.join([str(shipped), str(CHECKOUT)])
+        return subprocess.run(
+            [sys.executable, "-m", "render", *(place.arguments() if tiny else ()), *arguments],
+            cwd=place.folder,
+            env=os.environ | {"PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+def test_a_blend_and_a_format_of_another_package_make_the_film(place, ran):
+    done = ran("+timeline=t", "sampling.blend=heaviest", "output=mkv")
+    assert done.returncode == 0, done.stderr
+    folder = place.folder / "outputs" / "t"
+    assert (folder / "t.mkv").stat().st_size > 0
+    plan = json.loads((folder / "plan.json").read_text())
+    assert plan["recipe"]["blend"] == "heaviest 2"
+    # Half way between its keyframes it is still the heavier prompt's, as no sum of two would be.
+    frames = sorted((folder / "frames").iterdir())
+    pictures = [Image.open(frame).tobytes() for frame in frames]
+    assert pictures[0] == pictures[1]
+    assert pictures[3] == pictures[4] != pictures[0]
+
+
+def test_a_family_of_another_package_is_read_and_rendered(place, ran, family_folder):
+    folder = place.folder / "alpha"
+    shutil.copytree(family_folder("pixart"), folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    index["_class_name"] = "PixArtAlphaPipeline"
+    (folder / "model_index.json").write_text(json.dumps(index))
+    small = ("output.width=16", "output.height=16", "model.dtype=float32", "output=frames")
+    done = ran("+timeline=t", "model=alpha", *small, "output.fps=1", tiny=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list((place.folder / "outputs" / "t" / "frames").iterdir())) == 2
+
+
+def test_our_own_commands_know_nothing_of_them_without_the_package(place):
+    assert "PixArtAlphaPipeline" not in FAMILIES
+    ended = place.render("+timeline=t", "sampling.blend=heaviest", "output.format=mkv")
+    assert ended.code == 2
+    assert "sampling.blend: 'heaviest' is not known; known: noise, embedding" in ended.err
+    assert "output.format: 'mkv' is not known" in ended.err
+
+
+def test_an_unknown_name_is_answered_with_those_of_other_packages(ran):
+    done = ran("+timeline=t", "sampling.blend=zzz", "output=zzz", "mode=plan")
+    assert done.returncode == 2
+    assert "known: apng, av1, frames, gif, mkv, mp4, prores, webm, webp" in done.stderr
+    done = ran("+timeline=t", "sampling.blend=zzz", "mode=plan")
+    assert "sampling.blend: 'zzz' is not known; known: noise, embedding, heaviest" in done.stderr
