@@ -72,14 +72,14 @@ def scratch_folder(target: Path) -> Iterator[Path]:
     temp = temp_beside(target)
     temp.mkdir()
     try:
-        with held(temp):
+        with kept_from_sweeps(temp):
             yield temp
     finally:
         shutil.rmtree(temp, ignore_errors=True)
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
+def kept_from_sweeps(path: Path) -> Iterator[None]:
     """Keep sweeps from every temporary name of a file or folder inside of the block."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -54,7 +54,7 @@ def check_fits(
     """
     counts = weight_counts(source, folder, family)
     needs = need_of(counts, family, dtype, compute.loaded)
-    main = free_memory()
+    main = available_memory()
     if main is not None and needs.total > main:
         ways = ways_out(counts, family, dtype, compute, source, main)
         raise too_big(source, needs.total, "main memory", dtype, main, ways)
@@ -166,7 +166,7 @@ def count(file: Path, prefixes: tuple[str, ...] = ("",)) -> int:
 # --- what there is -------------------------------------------------------------------------------
 
 
-def free_memory(root: Path = Path("/")) -> int | None:
+def available_memory(root: Path = Path("/")) -> int | None:
     """Bytes of main memory that a process can still have, swap included; None where the system does
     not report it (Linux does). A container's limit counts."""
     try:

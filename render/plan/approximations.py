@@ -20,8 +20,8 @@ class Shortcuts:
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     """Guidance only in this part of the steps (Kynkäänniemi et al. 2024)."""
     anchors: int = 0
-    """Into how many parts each way between two keyframes is divided; early steps are done at these
-    times only. 0: at every frame."""
+    """Into how many parts each segment is divided; early steps are done at these times only. 0: at
+    every frame."""
     early_steps: float = 0.5
     """Which part of the steps is early."""
     deep_cache: int = 1

@@ -19,7 +19,7 @@ from render.plan.digest import frame_digest, recipe_bytes
 from render.plan.frame_plan import FramePlan, PlannedFrame, Recipe
 from render.plan.plan_warnings import grid_warnings, keyframe_places, noise_warnings
 from render.timeline.interpolation import frame_times, values_at
-from render.timeline.keyframe_anchors import early, held
+from render.timeline.keyframe_anchors import early, rendered_time
 from render.timeline.spec import FrameSpec, Timeline
 
 
@@ -105,7 +105,7 @@ def make_plan(
     taken = recipe.shortcuts
     noisy = is_stochastic(scheduler, recipe.scheduler_options if settings is None else settings)
     for index, time in enumerate(times):
-        rendered = held(timeline, time, fps, taken.every)
+        rendered = rendered_time(timeline, time, fps, taken.every)
         spec = values_at(timeline, rendered)
         if taken.anchors and not spec.start:
             anchors = early(timeline, rendered, taken.anchors)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from render.config.schema import ComputeConfig, RunConfig
 from render.errors import Mistake, RenderError
-from render.models.memory_budget import free_memory
+from render.models.memory_budget import available_memory
 from render.models.resolve import Model
 from render.text import size
 
@@ -70,7 +70,7 @@ def check_memory() -> None:
             f"`ulimit -v` allows {size(allowed)}, too little memory for torch and its threads; "
             f"raise it to {size(LEAST_ADDRESS_SPACE)} at least"
         )
-    free = free_memory()
+    free = available_memory()
     if free is not None and free < LEAST_MEMORY:
         raise RenderError(
             f"only {size(free)} of memory can still be had, too little memory for torch, which "

@@ -23,7 +23,7 @@ from render.files.atomic import (
     write_whole,
 )
 from render.files.ownership import is_ours, make_way, read_head
-from render.files.temporary import held, sweep, temp_beside
+from render.files.temporary import kept_from_sweeps, sweep, temp_beside
 from render.plan.frame_plan import PlannedFrame
 from render.store.frame_png import DIGEST_KEY, inspect, inspect_png
 
@@ -127,7 +127,7 @@ def link(source: Path, target: Path) -> None:
         return
     temp = temp_beside(target)
     try:
-        with held(source):
+        with kept_from_sweeps(source):
             try:
                 os.link(source, temp)
             except OSError:  # another file system, or one without hard links

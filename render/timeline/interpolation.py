@@ -20,7 +20,7 @@ def frame_times(timeline: Timeline, fps: Fraction) -> list[Fraction]:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Segment:
     """From one keyframe to the next, which stands at `until` seconds."""
 
     start: Keyframe
@@ -28,24 +28,24 @@ class Way:
     until: Fraction
 
 
-def way_at(timeline: Timeline, time: Fraction) -> Way | None:
-    """The way that begins at or before `time`; None behind the last keyframe of a film that is no
-    loop, in which the last leads back to the first."""
+def segment_at(timeline: Timeline, time: Fraction) -> Segment | None:
+    """The segment that begins at or before `time`; None behind the last keyframe of a film that is
+    no loop, in which the last leads back to the first."""
     frames = timeline.keyframes
     place = bisect_right(frames, time, key=lambda frame: frame.time) - 1
     if place + 1 < len(frames):
-        return Way(frames[place], frames[place + 1], frames[place + 1].time)
-    return Way(frames[place], frames[0], timeline.duration) if timeline.loop else None
+        return Segment(frames[place], frames[place + 1], frames[place + 1].time)
+    return Segment(frames[place], frames[0], timeline.duration) if timeline.loop else None
 
 
 def values_at(timeline: Timeline, time: Fraction) -> FrameSpec:
     """The values at `time` seconds: a keyframe's own at its time, in between eased towards the
     next; behind the last one its values stay, or in a loop lead back to the first."""
-    way = way_at(timeline, time)
-    if way is None:
+    segment = segment_at(timeline, time)
+    if segment is None:
         return timeline.keyframes[-1].values
-    start, end = way.start, way.end
-    progress = eased(start.ease, float((time - start.time) / (way.until - start.time)))
+    start, end = segment.start, segment.end
+    progress = eased(start.ease, float((time - start.time) / (segment.until - start.time)))
     return start.values if progress == 0 else between(start.values, end.values, progress)
 
 

@@ -39,7 +39,8 @@ class FrameSpec:
 
 @dataclass(frozen=True, slots=True)
 class Keyframe:
-    """A keyframe with nothing left out. `time` in seconds; `ease` shapes the way to the next."""
+    """A keyframe with nothing left out. `time` in seconds; `ease` shapes the segment to the
+    next."""
 
     time: Fraction
     values: FrameSpec

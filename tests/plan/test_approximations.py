@@ -25,7 +25,7 @@ from render.plan.cost import planned_rows
 from render.plan.frame_plan import PlannedFrame, Recipe
 from render.run.resolve import open_film
 from render.timeline.interpolation import values_at
-from render.timeline.keyframe_anchors import early, held
+from render.timeline.keyframe_anchors import early, rendered_time
 from render.timeline.spec import FrameSpec, Keyframe, Timeline
 
 STEPS = 6
@@ -103,7 +103,7 @@ def test_a_loop_leads_back_to_its_first_keyframe():
 
 def test_every_nth_frame_is_held_and_keyframes_begin_anew():
     timeline = film(A, B, C)
-    shown_at = [held(timeline, Fraction(k, 4), Fraction(4), 3) * 4 for k in range(9)]
+    shown_at = [rendered_time(timeline, Fraction(k, 4), Fraction(4), 3) * 4 for k in range(9)]
     assert shown_at == [0, 0, 0, 3, 4, 4, 4, 7, 8]
 
 
