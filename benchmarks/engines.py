@@ -32,13 +32,13 @@ from segment import GUIDANCE, PROMPTS, SEED
 from speed import MADE, SPAWN, STORYBOOK, make_model
 from ways import peak_memory, synchronize
 
-from render.config.schema import ComputeConfig
-from render.diffusion.components import assembled, placed
-from render.diffusion.pipeline import give_scheduler
+from render.config.schema import ComputeConfig, RunConfig
 from render.diffusion.sampler import Diffusion
 from render.engines.open_model import open_diffusion
-from render.models.families import STABLE_DIFFUSION
+from render.engines.protocol import Computation, Opened
+from render.errors import Mistake
 from render.models.model_source import ModelSource
+from render.models.resolve import Model
 from render.plan.conditioning import Text
 from render.plan.frame_plan import Recipe
 from render.timeline.spec import FrameSpec
@@ -151,22 +151,26 @@ def opened_as(folder: Path, way: str, asked: argparse.Namespace) -> Diffusion:
     recipe = Recipe(f"bench {folder}", scheduler, {}, asked.steps, side, side, dtype, "noise")
     source = ModelSource(folder, None, None, None, None)
     start = time.perf_counter()
-    if engine == "stock":
-        diffusion = opened_stock(source, recipe, asked.device)
-    else:
-        diffusion = open_diffusion(source, recipe, asked.device, compute=config, on_notice=print)
+    diffusion = open_diffusion(
+        *(source, recipe, asked.device),
+        compute=config,
+        on_notice=print,
+        engine=Stock() if engine == "stock" else None,
+    )
     print(f"{way}: opened in {time.perf_counter() - start:.1f} s", flush=True)
     return diffusion
 
 
-def opened_stock(source: ModelSource, recipe: Recipe, device: str) -> Diffusion:
+class Stock:
     """The library's own layers, as they are loaded."""
-    folder, dtype = Path(str(source.folder)), getattr(torch, recipe.dtype)
-    pipeline = assembled(source, folder, STABLE_DIFFUSION, dtype)
-    give_scheduler(pipeline, recipe)
-    pipeline.set_progress_bar_config(disable=True)
-    placed(pipeline, device, ComputeConfig())
-    return Diffusion(pipeline, STABLE_DIFFUSION, recipe, device)
+
+    def mistakes(self, config: RunConfig, device: str, model: Model) -> Iterator[Mistake]:
+        """None: it takes everything."""
+        return iter(())
+
+    def start(self, opened: Opened) -> Computation:
+        """The denoiser's own call."""
+        return Computation(opened.denoiser.forward)
 
 
 def denoiser_work(rows: int) -> Work:
@@ -175,7 +179,7 @@ def denoiser_work(rows: int) -> Work:
     def work(diffusion: Diffusion) -> npt.NDArray[Any]:
         given = recorded(diffusion, rows)
         with torch.inference_mode():
-            answer: torch.Tensor = diffusion.denoiser.stock_forward(**given)[0]
+            answer: torch.Tensor = diffusion.denoiser.plan.compute(**given)[0]
         return answer.float().cpu().numpy()
 
     return work
@@ -184,7 +188,7 @@ def denoiser_work(rows: int) -> Work:
 @functools.cache
 def recorded(diffusion: Diffusion, rows: int) -> dict[str, Any]:
     """The denoiser's arguments with that many rows of noise."""
-    given = diffusion.record(Text(PROMPTS[0]), rows)
+    given = diffusion.stock.record(Text(PROMPTS[0]), rows)
     noise = torch.randn(given["sample"].shape, generator=torch.Generator().manual_seed(0))
     return given | {"sample": noise.to(given["sample"])}
 

@@ -254,7 +254,7 @@ class Watch:
 
     def __call__(self, diffusion: Any) -> None:
         """Watch an opened model."""
-        self.clock.around(diffusion.denoiser, "stock_forward")
+        self.clock.around_compute(diffusion.denoiser)
         self.clock.around(diffusion.pipeline.vae, "decode")
         diffusion.render = self.watched(diffusion, diffusion.render)
 

@@ -18,6 +18,7 @@ import diffusers
 import torch
 
 import render.storybook
+from render.diffusion.call_layout import RowsPerCall
 from render.diffusion.sampler import Diffusion
 from render.engines.open_model import open_diffusion
 from render.models.model_source import ModelSource
@@ -61,7 +62,7 @@ def main() -> None:
 
 def seconds_a_frame(diffusion: Diffusion, rows: int) -> float:
     """Of four frames rendered together in calls of so many rows."""
-    diffusion.denoiser.rows_per_call = rows
+    diffusion.rows_per_call = lambda: RowsPerCall(rows, rows, len(SPECS))
     start = time.perf_counter()
     diffusion.render(SPECS, lambda done, total: None).all()
     return (time.perf_counter() - start) / len(SPECS)

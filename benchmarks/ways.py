@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,15 @@ class Clock:
 
     def around(self, owner: Any, name: str, counted: bool = False) -> None:
         """Watch a method of an object from now on; `counted`: its calls' rows."""
-        stock = getattr(owner, name)
+        setattr(owner, name, self.timed(getattr(owner, name), counted))
+
+    def around_compute(self, denoiser: Any) -> None:
+        """Watch the network's calls inside of a blended denoiser from now on."""
+        watched = self.timed(denoiser.plan.compute)
+        denoiser.plan = replace(denoiser.plan, compute=watched)
+
+    def timed(self, stock: Callable[..., Any], counted: bool = False) -> Callable[..., Any]:
+        """The function, with its calls timed."""
 
         def watched(*args: Any, **kwargs: Any) -> Any:
             start = moment()
@@ -67,7 +76,7 @@ class Clock:
                 if counted:
                     self.rows += (kwargs.get("sample") if not args else args[0]).shape[0]
 
-        setattr(owner, name, watched)
+        return watched
 
     def seconds(self) -> float:
         """Inside, each moment once: a decoding may run beside the next frames' denoising."""
@@ -209,7 +218,7 @@ def ours(way: Way, asked: Asked) -> Callable[[], Turn]:
 
         def watch(diffusion: Any) -> None:
             clock.begin()
-            clock.around(diffusion.denoiser, "stock_forward")
+            clock.around_compute(diffusion.denoiser)
             clock.around(diffusion.pipeline.vae, "decode")
 
         with watched_opening(watch):

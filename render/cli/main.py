@@ -107,9 +107,7 @@ def run_sweep(collected: Sequence[SweepJob]) -> None:
     """
     if not collected:
         return
-    from render.run.kept_model import Models
-
-    jobs, models = by_model(collected), Models()
+    jobs, models = by_model(collected), models_of_a_command()
     check_folders(jobs)
     for label, each, following in zip(labels(jobs), jobs, [*jobs[1:], None], strict=True):
         models.more = following is not None and model_of(following) == model_of(each)
@@ -117,6 +115,14 @@ def run_sweep(collected: Sequence[SweepJob]) -> None:
         models.release()
     if len(OUTCOMES) == len(jobs) and all(isinstance(e, ConfigError) for _, e in OUTCOMES):
         take_notes_back()
+
+
+def models_of_a_command() -> Models:
+    """Loads models for this process, which is a command's: its threads and its heap are settled."""
+    from render.engines.process_settings import applied
+    from render.run.kept_model import Models
+
+    return Models(applied)
 
 
 def attempt(
@@ -132,7 +138,7 @@ def attempt(
     try:
         if composed.get("mode") != "plan":
             WORKED.append(str(composed.get("mode")))
-        run(composed, folder, locate, label, models)
+        run(composed, folder, locate, label, models or models_of_a_command())
     except Exception as error:
         told = foreseen(error)
         OUTCOMES.append((label, told))

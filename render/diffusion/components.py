@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 from render.config.schema import ComputeConfig
 from render.errors import ConfigError, Mistake
+from render.kernels.patches import Patches
 from render.models.components import LEARNS_WORDS
 from render.models.family import Family
 from render.models.model_configs import encoder_of, read_json
@@ -29,10 +30,17 @@ from render.models.safety import components, parts_beside
 from render.models.weight_files import WEIGHTLESS, lone_variant
 
 CLIP = CLIPTextModel, CLIPTextModelWithProjection
+KINDS: tuple[Any, ...] = (diffusers.ModelMixin, transformers.PreTrainedModel)
+"""The libraries' classes of networks."""
 
 
 def assembled(
-    source: ModelSource, folder: Path, family: Family, dtype: torch.dtype, quantised: str = "none"
+    source: ModelSource,
+    folder: Path,
+    family: Family,
+    dtype: torch.dtype,
+    patches: Patches,
+    quantised: str = "none",
 ) -> Any:
     """The stock pipeline with its weights in that dtype, on the CPU; its denoiser's perhaps in
     fewer bits.
@@ -50,38 +58,39 @@ def assembled(
                 folder, variant=source.variant, use_safetensors=True, **options, **given
             )
     else:
-        told = f"{source} does not fit the configs in {folder}"
-        with fitting("model", told, "give another model.config"), nothing_left_out():
+        what = f"{source} does not fit the configs in {folder}"
+        with fitting("model", what, "give another model.config"), nothing_left_out():
             given |= parts_from(source, folder, family, options)
             pipeline = kind.from_single_file(
                 str(source.file), config=str(folder), **options, **given
             )
-    limit_texts(pipeline)
+    limit_texts(pipeline, patches)
     learn_words(pipeline, source.words)
     if source.clip_skip and not hasattr(pipeline.text_encoder, "text_model"):
         # The pipeline's way to the last norm, which transformers 5.6 made shorter.
-        vars(pipeline.text_encoder)["text_model"] = pipeline.text_encoder
+        patches.replace(pipeline.text_encoder, "text_model", pipeline.text_encoder)
     return pipeline
 
 
 def left_out(folder: Path, kind: Any) -> dict[str, None]:
     """Arguments for the components that a model was saved without (Stable Diffusion 3's T5): the
-    stock pipeline wants to be told."""
+    stock pipeline asks for them."""
     takes = inspect.signature(kind.__init__).parameters
     index = read_json(folder / "model_index.json")
     return {name: None for name in takes if index.get(name) == [None, None]}
 
 
-def limit_texts(pipeline: Any) -> None:
+def limit_texts(pipeline: Any, patches: Patches) -> None:
     """Let CLIP's tokenizers cut texts where their encoders end, if their own configs name no limit
     or a greater one; the stock pipelines fail there."""
     for name, tokenizer in pipeline.components.items():
         encoder = pipeline.components.get(encoder_of(name))
         if name.startswith("tokenizer") and isinstance(encoder, CLIP):
             most = encoder.config.max_position_embeddings
-            tokenizer.model_max_length = min(tokenizer.model_max_length, most)
+            length = min(tokenizer.model_max_length, most)
+            patches.replace(tokenizer, "model_max_length", length)
             if name == "tokenizer" and hasattr(pipeline, "tokenizer_max_length"):
-                pipeline.tokenizer_max_length = tokenizer.model_max_length  # of SD 3 and Flux
+                patches.replace(pipeline, "tokenizer_max_length", length)  # of SD 3 and Flux
 
 
 def quantising(denoiser: str, quantised: str) -> dict[str, Any]:
@@ -99,11 +108,13 @@ def quantising(denoiser: str, quantised: str) -> dict[str, Any]:
     }
 
 
-def placed(pipeline: Any, device: str, compute: ComputeConfig) -> Any:
+def placed(pipeline: Any, device: str, compute: ComputeConfig, patches: Patches) -> Any:
     """The pipeline on its device, or its parts waiting in main memory for their turn there."""
     pipeline.vae.enable_slicing()  # one picture at a time: pixels do not depend on neighbours
+    patches.add(pipeline.vae.disable_slicing)
     if compute.vae_tiling:
         pipeline.vae.enable_tiling()
+        patches.add(pipeline.vae.disable_tiling)
     if compute.offload == "none":
         return pipeline.to(device)
     if compute.offload == "sequential":
@@ -111,7 +122,7 @@ def placed(pipeline: Any, device: str, compute: ComputeConfig) -> Any:
         return pipeline
     pipeline.enable_model_cpu_offload(device=device)
     # The stock one takes all hooks off and on again, and this project's `forward` with them.
-    pipeline.maybe_free_model_hooks = partial(offload, pipeline._all_hooks)
+    patches.replace(pipeline, "maybe_free_model_hooks", partial(offload, pipeline._all_hooks))
     return pipeline
 
 
@@ -122,14 +133,14 @@ def offload(hooks: Sequence[Any]) -> None:
 
 
 @contextmanager
-def fitting(key: str, told: str, way_out: str) -> Iterator[None]:
+def fitting(key: str, what: str, way_out: str) -> Iterator[None]:
     """Say in one line that a stranger's file does not fit; it can fail anywhere."""
     try:
         yield
     except ConfigError:
         raise
     except Exception as error:
-        raise ConfigError([Mistake(key, f"{told} ({in_short(error)}); {way_out}")]) from error
+        raise ConfigError([Mistake(key, f"{what} ({in_short(error)}); {way_out}")]) from error
 
 
 def other_vae(source: ModelSource, folder: Path, options: dict[str, Any]) -> dict[str, Any]:
@@ -196,28 +207,38 @@ def nothing_left_out() -> Iterator[None]:
     Raises:
         ValueError: a network was filled only in part.
     """
-    net, lacking = torch.nn.Module, []
-    stock_load, stock_to = net.load_state_dict, net.to
-
-    def load(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
-        told = stock_load(self, *args, **kwargs)
-        lacking.extend(told.missing_keys)
-        return told
-
-    def to(self: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
-        nowhere = [name for name, weight in self.named_parameters() if weight.is_meta]
-        lacking.extend(nowhere)
-        return self if nowhere else stock_to(self, *args, **kwargs)
-
-    patched: Any = net
-    patched.load_state_dict, patched.to = load, to
-    try:
-        with all_weights_there():
-            yield
-    finally:
-        patched.load_state_dict, patched.to = stock_load, stock_to
+    lacking: list[str] = []
+    with Patches() as patches, all_weights_there():
+        for kind in KINDS:
+            patches.replace(kind, "load_state_dict", noting_missing(kind, lacking))
+            patches.replace(kind, "to", noting_nowhere(kind, lacking))
+        yield
     if lacking:
         raise ValueError(f"it lacks {len(set(lacking))} weights, the first {lacking[0]}")
+
+
+def noting_missing(kind: Any, lacking: list[str]) -> Callable[..., Any]:
+    """The class's `load_state_dict` that adds the weights that were missing to a list."""
+    stock = kind.load_state_dict
+
+    def load_state_dict(self: Any, *args: Any, **kwargs: Any) -> Any:
+        loaded = stock(self, *args, **kwargs)
+        lacking.extend(loaded.missing_keys)
+        return loaded
+
+    return load_state_dict
+
+
+def noting_nowhere(kind: Any, lacking: list[str]) -> Callable[..., Any]:
+    """The class's `to` that adds weights on no device to a list, and leaves such a network."""
+    stock = kind.to
+
+    def to(self: Any, *args: Any, **kwargs: Any) -> Any:
+        nowhere = [name for name, weight in self.named_parameters() if weight.is_meta]
+        lacking.extend(nowhere)
+        return self if nowhere else stock(self, *args, **kwargs)
+
+    return to
 
 
 @contextmanager
@@ -228,28 +249,25 @@ def all_weights_there() -> Iterator[None]:
     Raises:
         ValueError: of which class the component is, and what it lacks.
     """
-    kinds: tuple[Any, ...] = (diffusers.ModelMixin, transformers.PreTrainedModel)
-    stock = [vars(kind)["from_pretrained"] for kind in kinds]
-
-    def checked(way: Any) -> Any:
-        def load(cls: Any, *args: Any, **kwargs: Any) -> Any:
-            loaded, told = way.__func__(cls, *args, **kwargs, output_loading_info=True)
-            # A list of shards may promise what no shard holds; that stays on no device.
-            nowhere = [name for name, weight in loaded.named_parameters() if weight.is_meta]
-            if lacking := sorted({*told["missing_keys"], *nowhere}):
-                count = f"{len(lacking)} of its weights"
-                raise ValueError(f"the {cls.__name__}'s files lack {count}, the first {lacking[0]}")
-            return loaded
-
-        return classmethod(load)
-
-    for kind, way in zip(kinds, stock, strict=True):
-        kind.from_pretrained = checked(way)
-    try:
+    with Patches() as patches:
+        for kind in KINDS:
+            patches.replace(kind, "from_pretrained", checked(vars(kind)["from_pretrained"]))
         yield
-    finally:
-        for kind, way in zip(kinds, stock, strict=True):
-            kind.from_pretrained = way
+
+
+def checked(stock: Any) -> Any:
+    """The class method `from_pretrained` that refuses what its files lack."""
+
+    def load(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        loaded, info = stock.__func__(cls, *args, **kwargs, output_loading_info=True)
+        # A list of shards may promise what no shard holds; that stays on no device.
+        nowhere = [name for name, weight in loaded.named_parameters() if weight.is_meta]
+        if lacking := sorted({*info["missing_keys"], *nowhere}):
+            count = f"{len(lacking)} of its weights"
+            raise ValueError(f"the {cls.__name__}'s files lack {count}, the first {lacking[0]}")
+        return loaded
+
+    return classmethod(load)
 
 
 def unusable(source: ModelSource, what: str) -> ConfigError:

@@ -1,8 +1,8 @@
 """The ControlNet beside the denoiser: what it adds to each row, for that row's own text.
 
-It is asked inside of every call of the denoiser with the very rows of that call (blend.py). Asked
-once a frame instead, as the pipelines' own class would be under the blend, it would see one text
-for all rows, and the pixels would be wrong without a word.
+It is asked inside of every call of the denoiser with the very rows of that call
+(blended_denoiser.py). Asked once a frame instead, as the pipelines' own class would be under the
+blend, it would see one text for all rows, and the pixels would be wrong without a word.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from diffusers.image_processor import VaeImageProcessor
 
 from render.diffusion.components import all_weights_there, fitting
 from render.kernels.call_arguments import index_on
-from render.kernels.memory_format import lay_out
 from render.models.images import known_picture
 from render.models.model_source import ModelSource
 from render.models.weight_files import lone_variant
@@ -81,7 +80,7 @@ class Residuals:
 
 
 def without(rows: Sequence[bool], added: torch.Tensor) -> torch.Tensor:
-    """What is added (rows, C, …), with nothing for some rows. They are computed all the same, as a
+    """The additions (rows, C, …), with nothing for some rows. They are computed all the same, as a
     row's last bits hang on how many others are in the call."""
     left_out = index_on(added.device, tuple(map(int, rows))).bool()
     return added.masked_fill(left_out.view(-1, *[1] * (added.ndim - 1)), 0)
@@ -110,6 +109,4 @@ def load_residuals(
             use_safetensors=True,
             local_files_only=True,
         )
-    net = net.to(device).eval()
-    lay_out(net, device)
-    return Residuals(net, scale, recipe, images)
+    return Residuals(net.to(device).eval(), scale, recipe, images)

@@ -20,6 +20,7 @@ from torch.nn import Module
 
 from render.diffusion.lora_layers import Misfit, strengthen
 from render.errors import ConfigError, Mistake
+from render.kernels.patches import Patches
 from render.models.family import Family
 from render.models.hub_errors import of_the_hub
 from render.models.lora_files import USUAL_NAME, Lora, check_lora, purpose
@@ -107,15 +108,14 @@ def load(pipeline: Any, family: Family, lora: Lora, adapter: str) -> None:
 
 @contextmanager
 def own_paths(pipeline: Any) -> Iterator[None]:
-    """Text encoders without the second name that clip_skip gives them (assemble.py), by which
+    """Text encoders without the second name that clip_skip gives them (components.py), by which
     diffusers would look for layers where there are none."""
     parts = [part for part in pipeline.components.values() if isinstance(part, Module)]
-    aliases = [(part, vars(part).pop(ALIAS)) for part in parts if ALIAS in vars(part)]
-    try:
+    with Patches() as patches:
+        for part in parts:
+            if ALIAS in vars(part):
+                patches.remove(part, ALIAS)
         yield
-    finally:
-        for part, alias in aliases:
-            vars(part)[ALIAS] = alias
 
 
 def check_all_there(pipeline: Any, state: Mapping[str, Any], adapter: str) -> None:
@@ -130,7 +130,7 @@ def check_all_there(pipeline: Any, state: Mapping[str, Any], adapter: str) -> No
 
 
 def in_short(error: Exception) -> str:
-    """What a loader says, on one line; its kind where it says nothing."""
+    """A loader's message on one line; its kind where it says nothing."""
     return one_line(str(error))[:160] or type(error).__name__
 
 

@@ -6,51 +6,59 @@ pipeline's class comes from our table of families, not from the model.
 
 from __future__ import annotations
 
-import inspect
 import sys
 import warnings
-from functools import cache, partial
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from logging import CRITICAL
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import diffusers
 import huggingface_hub
 import torch
 from diffusers.utils import logging as diffusers_logging
-from huggingface_hub.utils.tqdm import disable_progress_bars
+from huggingface_hub.utils.tqdm import (
+    are_progress_bars_disabled,
+    disable_progress_bars,
+    enable_progress_bars,
+)
 from transformers.utils import logging as transformers_logging
 
 from render.config.schema import ComputeConfig
 from render.diffusion.components import assembled, placed, unusable
+from render.diffusion.schedules import give_scheduler, make_scheduler
 from render.errors import ConfigError, Mistake
-from render.kernels.fused_upsampling import merge_upsampling, transposed
-from render.kernels.memory_format import lay_out
+from render.kernels.patches import Patches
 from render.models.components import reading_whole, skipping
 from render.models.controlnet_inputs import leaving_negatives
 from render.models.family import Family
 from render.models.hub_configs import REACH_S, out_of_reach, within
-from render.models.hub_errors import first_line, of_a_loader
+from render.models.hub_errors import of_a_loader
 from render.models.memory_budget import check_fits
 from render.models.model_configs import read_json
 from render.models.model_source import ModelSource
 from render.models.safety import LIBRARIES, check_index, check_model, components, folder_flaws
-from render.models.scheduler_signatures import LATENT_DEFAULTS, METHOD_KEYS, class_flaw
+from render.models.scheduler_signatures import class_flaw
 from render.models.sister_pipelines import BESIDE, family_of
 from render.plan.frame_plan import Recipe
 
 
-def load_pipeline(
-    source: ModelSource,
-    recipe: Recipe,
-    device: str,
-    compute: ComputeConfig | None = None,
-    changes: bool = False,
-) -> tuple[Any, Family]:
-    """The stock pipeline of a model on a device, with the recipe's scheduler and dtype.
+class Loaded(NamedTuple):
+    """A loaded pipeline and its family, with what was patched on the way."""
 
-    Args:
-        changes: whether LoRAs will change the denoiser's layers.
+    pipeline: Any
+    family: Family
+    patches: Patches
+    schedule: Patches
+    """The recipe's scheduler in place of the model's own."""
+
+
+def load_pipeline(
+    source: ModelSource, recipe: Recipe, device: str, compute: ComputeConfig | None = None
+) -> Loaded:
+    """The stock pipeline of a model on a device, with the recipe's scheduler and dtype.
 
     Raises:
         ConfigError: the model is missing, unsafe, broken, too big or of an unknown family, or the
@@ -58,34 +66,45 @@ def load_pipeline(
     """
     compute = compute or ComputeConfig()
     check_device(device)
-    hush()
-    folder = source.folder if source.folder is not None else hub_folder(source)
-    family = check_model(source, folder)
-    check_classes(folder / "model_index.json")
-    check_scheduler(folder, recipe)
-    check_fits(source, folder, family, recipe.dtype, compute, gpu_free(device))
+    with quiet_libraries():
+        folder = source.folder if source.folder is not None else hub_folder(source)
+        family = check_model(source, folder)
+        check_classes(folder / "model_index.json")
+        check_scheduler(folder, recipe)
+        check_fits(source, folder, family, recipe.dtype, compute, gpu_free(device))
+        patches, schedule = Patches(), Patches()
+        pipeline = loaded_from(source, folder, family, recipe, compute, patches)
+        index = read_json(folder / "model_index.json")
+        family = family_of(index, getattr(pipeline, family.denoiser).config)
+        family = reading_whole(skipping(family, source.clip_skip), source.long_prompts)
+        family = leaving_negatives(family, source.controlnet)
+        give_scheduler(pipeline, recipe, schedule)
+        return Loaded(placed(pipeline, device, compute, patches), family, patches, schedule)
+
+
+def loaded_from(
+    source: ModelSource,
+    folder: Path,
+    family: Family,
+    recipe: Recipe,
+    compute: ComputeConfig,
+    patches: Patches,
+) -> Any:
+    """The pipeline in main memory, silent, with a decoder whose overflows can be seen.
+
+    Raises:
+        ConfigError: it can't be loaded.
+    """
+    dtype = getattr(torch, recipe.dtype)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of the libraries to one another
-            dtype = getattr(torch, recipe.dtype)
-            pipeline = assembled(source, folder, family, dtype, compute.loaded)
+            pipeline = assembled(source, folder, family, dtype, patches, compute.loaded)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
         raise unusable(source, f"can't be loaded: {of_a_loader(error)}") from error
-    index = read_json(folder / "model_index.json")
-    family = family_of(index, getattr(pipeline, family.denoiser).config)
-    family = reading_whole(skipping(family, source.clip_skip), source.long_prompts)
-    family = leaving_negatives(family, source.controlnet)
-    give_scheduler(pipeline, recipe)
-    pipeline.set_progress_bar_config(disable=True)
-    pipeline.vae.decoder.register_forward_hook(keep_overflow)
-    unet = family.denoiser == "unet"
-    if device == "cpu":
-        latents = family.noise_shape(pipeline, recipe.height, recipe.width)
-        merge_upsampling(pipeline, latents, unet and not changes, transposed)
-    if unet:
-        lay_out(pipeline.unet, device)
-        lay_out(pipeline.vae, device)
-    return placed(pipeline, device, compute), family
+    patches.replace(pipeline, "_progress_bar_config", {"disable": True})
+    patches.add(pipeline.vae.decoder.register_forward_hook(keep_overflow).remove)
+    return pipeline
 
 
 def gpu_free(device: str) -> int | None:
@@ -119,14 +138,31 @@ def check_device(device: str) -> None:
     raise ConfigError([Mistake("compute.device", f"{what}; use compute=auto or compute=cpu")])
 
 
-def hush() -> None:
-    """No words of the libraries' loggers, no bars but for downloads before a terminal."""
+@contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Inside of the block the libraries' loggers are silent, and there are no progress bars but for
+    downloads before a terminal."""
     libraries: tuple[Any, ...] = (diffusers_logging, transformers_logging)
-    for logging in libraries:
-        logging.set_verbosity(CRITICAL)  # what they call an error is an exception as well
-        logging.disable_progress_bar()
-    if not sys.stderr.isatty():
-        disable_progress_bars()
+    before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
+    downloads = not are_progress_bars_disabled()
+    for library in libraries:
+        library.set_verbosity(CRITICAL)  # what they call an error is an exception as well
+        library.disable_progress_bar()
+    show_downloads(downloads and sys.stderr.isatty())
+    try:
+        yield
+    finally:
+        for library, (verbosity, bar) in zip(libraries, before, strict=True):
+            library.set_verbosity(verbosity)
+            if bar:
+                library.enable_progress_bar()
+        show_downloads(downloads)
+
+
+def show_downloads(shown: bool) -> None:
+    """Show the hub's progress bars, or don't."""
+    if shown == are_progress_bars_disabled():
+        (enable_progress_bars if shown else disable_progress_bars)()
 
 
 def hub_folder(source: ModelSource) -> Path:
@@ -154,7 +190,8 @@ def hub_folder(source: ModelSource) -> Path:
 
 
 def fetch(source: ModelSource, local_files_only: bool = False) -> Path:
-    """What the pipeline needs of a hub model, its index first and checked before the rest."""
+    """Download what the pipeline needs of a hub model, its index first and checked before the rest;
+    its folder."""
     repository, revision = str(source.repository), source.revision
     index = huggingface_hub.hf_hub_download(
         repository, "model_index.json", revision=revision, local_files_only=local_files_only
@@ -201,52 +238,3 @@ def check_scheduler(folder: Path, recipe: Recipe) -> None:
     written = folder / "scheduler" / "scheduler_config.json"
     if written.is_file():
         make_scheduler(getattr(diffusers, name).from_config(read_json(written)), recipe)
-
-
-def give_scheduler(pipeline: Any, recipe: Recipe) -> None:
-    """Give a pipeline the recipe's scheduler in place of its own, or of an earlier recipe's.
-
-    Raises:
-        ConfigError: the class refuses its options or the number of steps.
-    """
-    own = getattr(pipeline.scheduler, "in_place_of", pipeline.scheduler)
-    pipeline.scheduler = make_scheduler(own, recipe)
-    pipeline.scheduler.in_place_of = own
-
-
-def make_scheduler(own: Any, recipe: Recipe) -> Any:
-    """The recipe's scheduler with the model's noise schedule and prediction type.
-
-    Args:
-        own: the scheduler that the model's folder holds.
-
-    Raises:
-        ConfigError: the class refuses its options or the number of steps.
-    """
-    chosen = type(own) if recipe.scheduler == "model" else getattr(diffusers, recipe.scheduler)
-    config = as_it_stands(own) if chosen is type(own) else carried_over(own, chosen)
-    try:
-        scheduler = chosen.from_config(config | dict(recipe.scheduler_options))
-        shifted = {"mu": 1.0} if scheduler.config.get("use_dynamic_shifting") else {}
-        scheduler.set_timesteps(recipe.steps, **shifted)
-    except (ValueError, TypeError, NotImplementedError, ImportError, IndexError) as error:
-        what = f"{chosen.__name__} with {recipe.steps} steps: {first_line(error)}"
-        raise ConfigError([Mistake("scheduler", what)]) from error
-    if hasattr(scheduler, "get_lms_coefficient"):  # integrals over sigmas, the same for all frames
-        scheduler.get_lms_coefficient = cache(scheduler.get_lms_coefficient)
-    return scheduler
-
-
-def as_it_stands(own: Any) -> dict[str, Any]:
-    """All settings of the model's own scheduler: those that its pipeline put right when it was
-    made, and which its JSON leaves out, among them."""
-    return {key: value for key, value in own.config.items() if not key.startswith("_")}
-
-
-def carried_over(own: Any, chosen: type) -> dict[str, Any]:
-    """What another class takes over of a scheduler: what its JSON says, since a default of one
-    class is none of another; what both leave out is as latents need it."""
-    left_out = {"_use_default_values", *own.config.get("_use_default_values", ()), *METHOD_KEYS}
-    told = {key: value for key, value in own.config.items() if key not in left_out}
-    accepted = inspect.signature(chosen).parameters
-    return {key: value for key, value in LATENT_DEFAULTS.items() if key in accepted} | told

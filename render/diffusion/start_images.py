@@ -18,6 +18,8 @@ import torch
 from PIL import Image
 
 from render.diffusion.noise import slerp
+from render.diffusion.schedules import own_noise
+from render.kernels.patches import Patches
 from render.models.family import Family
 from render.models.images import known_picture
 from render.plan.frame_plan import Recipe
@@ -37,7 +39,7 @@ def image_pipeline(pipeline: Any, family: Family) -> Any:
 
 
 class Starts:
-    """What frames start from when keyframes name pictures.
+    """The pictures that frames start from, where keyframes name some.
 
     Args:
         pipeline: the loaded text-to-image pipeline.
@@ -73,6 +75,7 @@ class Starts:
         """The pictures (B, 3, H, W) in 0..1 of frames that do equally many steps.
 
         Args:
+            prompt: any; every row of it is replaced.
             noise: (B, C, h, w), float32; each frame's own.
             steps: how many of the recipe's steps are done; after none it is the start itself.
         """
@@ -81,7 +84,7 @@ class Starts:
         image, standing_in = self.taken_as_latents(latents)
         size = {"height": self.recipe.height, "width": self.recipe.width}
         takes = inspect.signature(type(self.pipeline).__call__).parameters
-        with own_noise(self.pipeline.scheduler, self.family, noise), standing_in:
+        with own_noise(self.pipeline.scheduler, self.family.flow, noise), standing_in:
             return self.pipeline(
                 prompt=prompt,
                 image=image,
@@ -97,7 +100,7 @@ class Starts:
     def taken_as_latents(
         self, latents: torch.Tensor
     ) -> tuple[torch.Tensor, AbstractContextManager[None]]:
-        """What to give the pipeline as its image so that it begins with these latents.
+        """The pipeline's argument `image` with which it begins with these latents.
 
         Stable Diffusion's take a tensor of 4 channels for latents and any other for a picture,
         whatever their autoencoder has; they get a picture, and an encoder that knows its latents.
@@ -158,25 +161,6 @@ def encoding_to(autoencoder: Any, latents: torch.Tensor) -> Iterator[None]:
     """Let an autoencoder find these latents, as the denoiser takes them, in whatever picture."""
     mean, factor, deviation = scaling(autoencoder)
     raw = latents.float().cpu() * deviation / factor + mean
-    autoencoder.encode = lambda image: SimpleNamespace(latents=raw.to(image))
-    try:
+    with Patches() as patches:
+        patches.replace(autoencoder, "encode", lambda image: SimpleNamespace(latents=raw.to(image)))
         yield
-    finally:
-        del autoencoder.encode
-
-
-@contextmanager
-def own_noise(scheduler: Any, family: Family, noise: torch.Tensor) -> Iterator[None]:
-    """Let the scheduler noise a start with the frames' own noise (B, C, h, w)."""
-    name, place = ("scale_noise", 2) if family.flow else ("add_noise", 1)
-    stock = getattr(scheduler, name)
-
-    def noised(*given: Any) -> Any:
-        theirs = given[place]
-        return stock(*given[:place], noise.to(theirs), *given[place + 1 :])
-
-    setattr(scheduler, name, noised)
-    try:
-        yield
-    finally:
-        delattr(scheduler, name)

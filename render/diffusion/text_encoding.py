@@ -1,7 +1,7 @@
-"""Texts are read once: all that a run needs before its first frame, and then the readers may go.
+"""Texts are encoded once: all that a run needs before its first frame; then the encoders may go.
 
 What the pipelines ask of their text encoders afterwards, one prompt for all rows of a call, only
-gives the call its shape: every row of it is replaced (blend.py).
+gives the call its shape: every row of it is replaced (blended_denoiser.py).
 """
 
 from __future__ import annotations
@@ -14,13 +14,18 @@ from typing import Any
 
 import torch
 
-from render.diffusion.blended_denoiser import REMEMBERED_TEXTS
+from render.diffusion.family_pipeline import FamilyPipeline
+from render.diffusion.text_conditionings import REMEMBERED_TEXTS, TextConditionings
 from render.kernels.call_arguments import at, joined, row_axes, with_leaves
 from render.kernels.cpu_malloc import give_back
+from render.kernels.patches import Patches
 from render.plan.conditioning import Branches, Text
 from render.timeline.spec import FrameSpec
 
 PLACEHOLDER = ""  # the frames' call needs a prompt; every row of it is replaced
+
+OnText = Callable[[int, int], None]
+"""(texts encoded, texts to encode)."""
 
 
 class Placeholder:
@@ -49,31 +54,77 @@ class Placeholder:
             asked = takes.bind(*args, **kwargs).arguments
             return self.answer(asked.get("num_images_per_prompt", 1))
 
-        with replaced(pipeline, encoded):
+        with Patches() as patches:
+            patches.replace(pipeline, "encode_prompt", encoded)
             yield
 
 
 @contextmanager
 def overheard(pipeline: Any) -> Iterator[list[Any]]:
-    """What the pipeline's text encoding answers in the block."""
+    """The answers of the pipeline's text encoding in the block, as they come."""
     encode, answers = pipeline.encode_prompt, []
 
     def encoded(*args: Any, **kwargs: Any) -> Any:
         answers.append(encode(*args, **kwargs))
         return answers[-1]
 
-    with replaced(pipeline, encoded):
+    with Patches() as patches:
+        patches.replace(pipeline, "encode_prompt", encoded)
         yield answers
 
 
-@contextmanager
-def replaced(pipeline: Any, encode: Callable[..., Any]) -> Iterator[None]:
-    """Another text encoding than the pipeline's own, in the block."""
-    pipeline.encode_prompt = encode
-    try:
-        yield
-    finally:
-        del pipeline.encode_prompt
+class TextReader:
+    """Encodes each text once, when it is first needed, or when it is expected.
+
+    Args:
+        stock: whose text encoders encode.
+        texts: where conditionings are kept.
+        may_free: whether the encoders are freed when all texts that are expected are encoded;
+            those that LoRAs change never are.
+    """
+
+    placeholder: Placeholder
+
+    def __init__(self, stock: FamilyPipeline, texts: TextConditionings, may_free: bool) -> None:
+        self.stock, self.texts = stock, texts
+        self.may_free = may_free and not stock.adapters.reading
+        self.expected: frozenset[Text] = frozenset()
+        self.on_text: OnText | None = None
+        self.frees = False
+
+    def expect(self, texts: frozenset[Text], on_text: OnText | None, last: bool) -> None:
+        """Encode these texts before the next frame.
+
+        Args:
+            on_text: called after each.
+            last: whether no others will be needed, so that the encoders may go.
+        """
+        self.expected, self.on_text, self.frees = texts, on_text, last and self.may_free
+
+    def read(self, frames: Sequence[Branches], others: Sequence[Any] = ()) -> None:
+        """Let the pipeline encode each new text alone, and record what reaches the denoiser.
+
+        Args:
+            others: pipelines of the same components.
+        """
+        if not self.texts.axes:
+            self.learn_rows()
+        needed = {text for frame in frames for row in frame.rows for text, _ in row}
+        new = sorted(text for text in needed | self.expected if text not in self.texts)
+        for done, text in enumerate(new, start=1):
+            self.texts.learn(text, self.stock.record(text, 1))
+            if self.on_text:
+                self.on_text(done, len(new))
+        if self.expected and self.frees:
+            free_encoders([self.stock.pipeline, *others])
+        self.expected = frozenset()
+
+    def learn_rows(self) -> None:
+        """Learn from the placeholder, for one picture and for two, what follows the rows."""
+        with overheard(self.stock.pipeline) as answers:
+            one, two = (self.stock.record(Text(PLACEHOLDER), pictures) for pictures in (1, 2))
+        self.texts.learn_axes(one, two)
+        self.placeholder = Placeholder(*answers)
 
 
 def texts_of(specs: Iterable[FrameSpec], read: Callable[[FrameSpec], Branches]) -> frozenset[Text]:
@@ -87,7 +138,7 @@ def texts_of(specs: Iterable[FrameSpec], read: Callable[[FrameSpec], Branches]) 
     return frozenset(found)
 
 
-def let_go(pipelines: Sequence[Any]) -> None:
+def free_encoders(pipelines: Sequence[Any]) -> None:
     """Free the memory of the pipelines' text encoders; they can read nothing afterwards."""
     for pipeline in pipelines:
         for name, part in pipeline.components.items():

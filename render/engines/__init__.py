@@ -1,1 +1,1 @@
-"""What computes the networks: torch, compiled torch, OpenVINO."""
+"""Engines compute the networks: torch, compiled torch, OpenVINO, and those of other packages."""

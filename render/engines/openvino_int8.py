@@ -18,6 +18,8 @@ import torch
 from diffusers import DDIMScheduler
 from numpy.typing import NDArray
 
+from render.kernels.patches import Patches
+
 PROMPTS = (
     "a castle on a green hill under a blue sky",
     "a portrait of an old woman by the window of a small kitchen",
@@ -47,8 +49,8 @@ Calls = list[dict[str, Any]]
 
 
 def recorded_calls(pipeline: Any, height: int, width: int) -> tuple[Calls, Calls]:
-    """What reaches the U-Net, of two rows each (with a prompt and without), and the VAE's decoder,
-    while the stock pipeline paints its pictures; the scheduler of the film is not asked."""
+    """Arguments of the U-Net's calls, of two rows each (with a prompt and without), and of the VAE
+    decoder's, while the stock pipeline paints; the scheduler of the film is not asked."""
     unet, decoder = pipeline.unet, pipeline.vae.decoder
     with (
         torch.inference_mode(),
@@ -89,16 +91,14 @@ def recording(network: torch.nn.Module) -> Iterator[Calls]:
 @contextmanager
 def scheduled(pipeline: Any) -> Iterator[None]:
     """Let the pipeline go by the schedule of the calibration, with the model's own betas."""
-    film = pipeline.scheduler
-    pipeline.scheduler = DDIMScheduler.from_config(film.config, **SCHEDULE)
-    try:
+    calibration = DDIMScheduler.from_config(pipeline.scheduler.config, **SCHEDULE)
+    with Patches() as patches:
+        patches.replace(pipeline, "scheduler", calibration)
         yield
-    finally:
-        pipeline.scheduler = film
 
 
 def chosen_by(options: Mapping[str, Any]) -> list[Any]:
-    """What the scales depend on besides the model and its size.
+    """All that the scales depend on besides the model and its size.
 
     Args:
         options: the film's own of the scheduler; betas among them would be the calibration's too.
@@ -120,9 +120,8 @@ def in_8_bits(model: Any, name: str, network: torch.nn.Module, inputs: Sequence[
     """
     import nncf
 
-    nncf.set_log_level(logging.ERROR)
     unsmoothed = nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1)  # gained nothing
-    with quiet():
+    with quiet(logging.getLogger("nncf")):
         return nncf.quantize(
             model,
             nncf.Dataset(list(inputs)),
@@ -140,10 +139,15 @@ def spared(name: str, network: torch.nn.Module) -> str:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet(logger: logging.Logger) -> Iterator[None]:
     """Show NNCF's progress on a terminal, and nothing of it on stdout or in a log."""
-    with (
-        open(os.devnull, "w", encoding="utf-8") as nowhere,
-        redirect_stdout(sys.stderr if sys.stderr.isatty() else nowhere),
-    ):
-        yield
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with (
+            open(os.devnull, "w", encoding="utf-8") as nowhere,
+            redirect_stdout(sys.stderr if sys.stderr.isatty() else nowhere),
+        ):
+            yield
+    finally:
+        logger.setLevel(before)

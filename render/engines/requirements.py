@@ -1,4 +1,4 @@
-"""Engines: what computes the denoiser and the decoder, and what each needs. Without torch.
+"""The requirements of engines: devices, packages, compilers. Without torch.
 
 No engine is part of a frame's identity: all compute the same picture, to within rounding.
 """
@@ -15,23 +15,28 @@ from pathlib import Path
 
 from render.config.model_group import ModelConfig
 from render.config.schema import RunConfig
+from render.engines.registry import KEY, engine_named
 from render.errors import Mistake
 from render.models.resolve import Model
 from render.plan.approximations import shortcuts
 
-KEY = "compute.engine"
-BUILT_IN = {"openvino": "converts", "compiled": "compiles"}
-"""What an engine does to the weights, once; whatever changes them later is refused."""
 OTHERWISE = "use compute.engine=torch"
 COMPILED_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def engine_mistakes(config: RunConfig, device: str, model: Model) -> Iterator[Mistake]:
     """Why the engine can't render this film on that device, with what is installed."""
+    yield from engine_named(config.compute.engine).mistakes(config, device, model)
+
+
+def whole_network_mistakes(engine: str, does: str, config: RunConfig) -> Iterator[Mistake]:
+    """What an engine that computes whole networks in place can't have beside it.
+
+    Args:
+        does: to the weights, once: `compiles` or `converts`.
+    """
     compute = config.compute
-    if compute.engine == "torch":
-        return
-    yield from changed_weights(compute.engine, config.model)
+    yield from changed_weights(f"{engine} {does}", config.model)
     refused = {
         "offload": compute.offload != "none",
         "quantised": compute.loaded != "none",
@@ -39,23 +44,16 @@ def engine_mistakes(config: RunConfig, device: str, model: Model) -> Iterator[Mi
     }
     for key, asked in refused.items():
         if asked:
-            what = f"{compute.engine} computes whole networks in place; {OTHERWISE} with it"
+            what = f"{engine} computes whole networks in place; {OTHERWISE} with it"
             yield Mistake(f"compute.{key}", what)
     if shortcuts(config.sampling).deep_cache > 1:
-        what = f"{compute.engine} computes whole networks, and so no deep features apart"
+        what = f"{engine} computes whole networks, and so no deep features apart"
         yield Mistake("sampling.deep_cache", f"{what}; use sampling.deep_cache=1, or {OTHERWISE}")
-    if compute.engine == "openvino":
-        yield from openvino_mistakes(device, model)
-        if compute.quantised != "none" and find_spec("nncf") is None:
-            what = "int8 with openvino needs nncf, which is not here"
-            yield Mistake("compute.quantised", f"{what}: pip install nncf")
-    else:
-        yield from compiler_mistakes(device)
 
 
-def changed_weights(engine: str, written: ModelConfig) -> Iterator[Mistake]:
-    """What adds to a network from frame to frame."""
-    does = f"{engine} {BUILT_IN[engine]} a network as it is"
+def changed_weights(engine_does: str, written: ModelConfig) -> Iterator[Mistake]:
+    """Refuse additions to a network that change from frame to frame."""
+    does = f"{engine_does} a network as it is"
     if written.loras:
         yield Mistake("model.loras", f"{does} and LoRAs change it; {OTHERWISE} with them")
     if written.controlnet:
@@ -70,13 +68,20 @@ def openvino_mistakes(device: str, model: Model) -> Iterator[Mistake]:
     if device != "cpu":
         what = f"openvino computes on the CPU, but this run is on {device}"
         yield Mistake(KEY, f"{what}; use compute=openvino or compute.engine=torch")
-    if model.family.denoiser != "unet":
+    if not model.family.converts:
         what = f"openvino computes U-Nets, but {model.family.pipeline} has a transformer"
         yield Mistake(KEY, f"{what}; {OTHERWISE}")
 
 
+def int8_mistakes(config: RunConfig) -> Iterator[Mistake]:
+    """OpenVINO's networks are put in 8 bits by another package."""
+    if config.compute.quantised != "none" and find_spec("nncf") is None:
+        what = "int8 with openvino needs nncf, which is not here"
+        yield Mistake("compute.quantised", f"{what}: pip install nncf")
+
+
 def compiler_mistakes(device: str) -> Iterator[Mistake]:
-    """What torch.compile calls to make machine code."""
+    """The compiler that torch.compile calls to make machine code has to be there."""
     kind = device.partition(":")[0]
     if kind == "cuda":
         if find_spec("triton") is None:

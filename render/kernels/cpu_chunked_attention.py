@@ -13,29 +13,23 @@ from typing import Any
 
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0
+from torch import nn
+
+from render.kernels.patches import Patches
 
 QUERIES = 512  # a product; their scores over 4,096 keys are 4 MB
 SCORES = 4 << 20  # of a row that are computed at once: few keys, or few queries
 BITS = 80  # powers of 2 that bfloat16 sums up in thousands, 2^-80 to 2^80
 
 
-def use_chunks(net: Any) -> None:
-    """Let a network's plain attention layers compute in chunks; others keep what they have."""
-    replace(net, AttnProcessor2_0, ChunkedAttention)
+def use_chunks(net: nn.Module, patches: Patches) -> None:
+    """Let a network's plain attention layers compute in chunks; others keep what they have.
 
-
-def use_whole(net: Any) -> None:
-    """Undo `use_chunks`: an engine that traces a network would take its loops for fixed."""
-    replace(net, ChunkedAttention, AttnProcessor2_0)
-
-
-def replace(net: Any, old: type[Any], new: type[Any]) -> None:
-    """Put processors of a kind in the places of others; not every autoencoder has any."""
-    used = getattr(net, "attn_processors", {})
-    if used:
-        net.set_attn_processor(
-            {name: new() if type(each) is old else each for name, each in used.items()}
-        )
+    Not for an engine that traces the network: it would take the loops for fixed.
+    """
+    for layer in net.modules():
+        if isinstance(layer, Attention) and type(layer.processor) is AttnProcessor2_0:
+            patches.replace(layer, "processor", ChunkedAttention())
 
 
 def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:

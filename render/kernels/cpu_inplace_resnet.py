@@ -17,16 +17,18 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 from torch.nn.functional import silu
 
+from render.kernels.patches import Patches
 
-def write_in_place(network: nn.Module) -> None:
+
+def write_in_place(network: nn.Module, patches: Patches) -> None:
     """Let a network's plain residual blocks compute so, and the ends of its transformers, which lie
     channels last; others stay."""
     layers: Iterator[Any] = network.modules()
     for layer in layers:
         if is_plain(layer):
-            layer.forward = partial(residual, layer)
+            patches.replace(layer, "forward", partial(residual, layer))
         elif type(layer) is Transformer2DModel:
-            layer._get_output_for_continuous_inputs = partial(end, layer)
+            patches.replace(layer, "_get_output_for_continuous_inputs", partial(end, layer))
 
 
 def is_plain(layer: Any) -> bool:
@@ -71,7 +73,7 @@ def end(
     inner_dim: int,
 ) -> torch.Tensor:
     """How a transformer puts its tokens (B, height width, inner_dim) back into the picture
-    (B, C, height, width), told as diffusers tells it."""
+    (B, C, height, width); the arguments are those of the stock method."""
     if transformer.use_linear_projection:
         hidden_states = transformer.proj_out(hidden_states)
     added: torch.Tensor = hidden_states.unflatten(1, (height, width)).permute(

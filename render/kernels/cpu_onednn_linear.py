@@ -17,8 +17,10 @@ from diffusers.models.activations import GEGLU
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 
+from render.kernels.patches import Patches
 
-def use_onednn(network: nn.Module) -> None:
+
+def use_onednn(network: nn.Module, patches: Patches) -> None:
     """Let the linear layers of a network's transformers compute so, where oneDNN can. From then on
     nothing can change their weights."""
     if not torch.backends.mkldnn.is_available():
@@ -26,10 +28,10 @@ def use_onednn(network: nn.Module) -> None:
     for transformer in list(network.modules()):
         if isinstance(transformer, Transformer2DModel):
             for parent in list(transformer.modules()):
-                pack_layers(parent)
+                pack_layers(parent, patches)
 
 
-def pack_layers(parent: nn.Module) -> None:
+def pack_layers(parent: nn.Module, patches: Patches) -> None:
     """Put packed layers in the places of a module's linear ones.
 
     A DoRA (Liu et al. 2024, arXiv:2402.09353) measures its layer's weights in every call.
@@ -39,9 +41,9 @@ def pack_layers(parent: nn.Module) -> None:
     children: list[tuple[str, Any]] = list(parent.named_children())
     for name, layer in children:
         if is_plain(layer):
-            setattr(parent, name, PackedLinear(layer.weight, layer.bias))
+            patches.exchange(parent, name, PackedLinear(layer.weight, layer.bias))
         elif type(layer) is GEGLU and is_plain(layer.proj):
-            setattr(parent, name, PackedGEGLU(layer.proj))
+            patches.exchange(parent, name, PackedGEGLU(layer.proj))
 
 
 class PackedLinear(nn.Module):

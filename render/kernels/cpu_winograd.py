@@ -25,6 +25,7 @@ from torch import nn
 from torch.nn.functional import pad
 
 from render.kernels.fused_upsampling import Doubling, keeps_size
+from render.kernels.patches import Patches
 
 TILES = 512  # of a product: what they grow into stays in the caches
 CHANNELS = 256  # fewer are not worth the two changes of basis
@@ -39,7 +40,7 @@ Terms = tuple[tuple[int, float], ...]
 
 @dataclass(frozen=True)
 class Tiling:
-    """A way to convolve, told for one direction.
+    """A way to convolve along one direction.
 
     Attributes:
         step: pixels from a tile to the next.
@@ -122,7 +123,9 @@ def both_ways(down: Matrix, across: Matrix, dtype: torch.dtype) -> torch.Tensor:
     return torch.kron(one, other).to(dtype)
 
 
-def use_tiles(networks: Sequence[Any], vae: Any, latents: Sequence[int], room: int) -> None:
+def use_tiles(
+    networks: Sequence[Any], vae: Any, latents: Sequence[int], room: int, patches: Patches
+) -> None:
     """Let the layers that gain by it convolve in tiles, those of the largest pictures first.
 
     Args:
@@ -138,7 +141,7 @@ def use_tiles(networks: Sequence[Any], vae: Any, latents: Sequence[int], room: i
             grows = growth(conv, tiling) if tiling else 0
             if tiling and grows <= room:
                 room -= grows
-                setattr(parent, name, TiledConv2d(conv, tiling))
+                patches.exchange(parent, name, TiledConv2d(conv, tiling))
 
 
 def growth(conv: Layer, tiling: tuple[Tiling, Tiling]) -> int:

@@ -12,31 +12,27 @@ from typing import Any
 
 import torch
 
+from render.kernels.patches import Patches
 
-def run_ahead(pipeline: Any, device: torch.device) -> None:
-    """Patch a U-Net's pipeline on the instance, so that a call of it waits for nothing.
 
-    The time steps stay in main memory, where a scheduler looks up what it computes with; the
-    denoiser is given each as `instant_on` has it. What Stable Diffusion XL tells of sizes goes to
-    the GPU once.
-    """
-    keep_steps_here(pipeline.scheduler)
+def keep_sizes_there(pipeline: Any, device: torch.device, patches: Patches) -> None:
+    """Send the numbers that Stable Diffusion XL takes for the picture's sizes to the GPU once."""
     stock_sizes = getattr(pipeline, "_get_add_time_ids", None)
     if stock_sizes is not None:
-        pipeline._get_add_time_ids = cache(
-            lambda *args, **named: stock_sizes(*args, **named).to(device)
-        )
+        once = cache(lambda *args, **named: stock_sizes(*args, **named).to(device))
+        patches.replace(pipeline, "_get_add_time_ids", once)
 
 
-def keep_steps_here(scheduler: Any) -> None:
-    """Patch a scheduler on the instance, so that its time steps stay in main memory."""
+def keep_steps_here(scheduler: Any, patches: Patches) -> None:
+    """Let a scheduler's time steps stay in main memory, where it looks up what it computes with;
+    the denoiser is given each as `instant_on` has it."""
     stock_steps = scheduler.set_timesteps
 
     @wraps(stock_steps)  # pipelines look at what it takes
     def set_timesteps(*args: Any, **named: Any) -> None:
         stock_steps(*args, **(named | {"device": "cpu"}))
 
-    scheduler.set_timesteps = set_timesteps
+    patches.replace(scheduler, "set_timesteps", set_timesteps)
 
 
 @lru_cache(maxsize=256)

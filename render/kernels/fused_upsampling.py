@@ -16,28 +16,33 @@ from diffusers.models.upsampling import Upsample2D
 from torch import nn
 from torch.nn.functional import conv2d, pad
 
+from render.kernels.patches import Patches
+
 Merged = Callable[[nn.Conv2d], nn.Module]
 
 
-def merge_upsampling(pipeline: Any, latents: Sequence[int], unet_too: bool, merged: Merged) -> None:
+def merge_upsampling(
+    decoder: nn.Module, unet: Any, latents: Sequence[int], merged: Merged, patches: Patches
+) -> None:
     """Let the decoder's upsampling layers compute so, and the U-Net's; not those that LoRAs change.
 
     Args:
+        unet: whose layers nothing will change from now on; None: there is no such network.
         latents: shape (…, h, w).
-        unet_too: whether the pipeline has a U-Net whose layers nothing will change from now on.
         merged: makes a convolution after a doubling one layer: `transposed` or `Phases`.
     """
-    merge_layers(pipeline.vae.decoder, merged)
-    if unet_too and doubles_everywhere(pipeline.unet, latents):
-        merge_layers(pipeline.unet, merged)
+    merge_layers(decoder, merged, patches)
+    if unet is not None and doubles_everywhere(unet, latents):
+        merge_layers(unet, merged, patches)
 
 
-def merge_layers(network: nn.Module, merged: Merged) -> None:
+def merge_layers(network: nn.Module, merged: Merged, patches: Patches) -> None:
     """Merge those layers that double both sides and convolve; others stay."""
     for layer in network.modules():
         if type(layer) is Upsample2D and layer.norm is None and is_plain(layer):
-            layer.conv = merged(layer.conv)
-            layer.use_conv_transpose = True  # diffusers' own way of having such a layer
+            patches.exchange(layer, "conv", merged(layer.conv))
+            # diffusers' own way of having such a layer
+            patches.exchange(layer, "use_conv_transpose", True)
 
 
 def doubles_everywhere(unet: Any, latents: Sequence[int]) -> bool:

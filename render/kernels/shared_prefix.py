@@ -19,6 +19,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import nn
 
 from render.kernels.call_arguments import index_on
+from render.kernels.patches import Patches
 
 Forward = Callable[..., Any]
 Capture = Callable[[Forward], Forward]
@@ -27,20 +28,21 @@ Places = tuple[torch.Tensor, torch.Tensor]
 
 
 class Prefix:
-    """What rows of a call have in common.
+    """The layers that rows of one frame have in common; nothing outside of an `among` block."""
 
-    Args:
-        frames_per_call: frames whose rows usually share a call.
-    """
-
-    def __init__(self, frames_per_call: int) -> None:
-        self.frames_per_call = frames_per_call
+    def __init__(self) -> None:
         self.owners: tuple[int, ...] = ()
+        self.frames_per_call = 1
 
     @contextmanager
-    def among(self, owners: tuple[int, ...]) -> Iterator[None]:
-        """Inside of the block, rows of one owner have the prefix in common."""
-        self.owners = owners
+    def among(self, owners: tuple[int, ...], frames_per_call: int) -> Iterator[None]:
+        """Inside of the block, rows of one owner have the prefix in common.
+
+        Args:
+            owners: the frame of each row of the call.
+            frames_per_call: frames whose rows usually share a call.
+        """
+        self.owners, self.frames_per_call = owners, frames_per_call
         try:
             yield
         finally:
@@ -55,16 +57,17 @@ class Prefix:
 class SharedPrefix(Prefix):
     """The layers of a U-Net that no text reaches, patched.
 
+    Every call of these layers has a row for each of `frames_per_call` (or all that there are), the
+    last one padded, so that a frame's pixels do not depend on how many others it is rendered with.
+
     Args:
         unet: its layers' `forward` is replaced on the instances.
-        frames_per_call: rows of every call of these layers (or all that there are), the last one
-            padded, so that a frame's pixels do not depend on how many others it is rendered with.
     """
 
-    def __init__(self, unet: Any, frames_per_call: int) -> None:
-        super().__init__(frames_per_call)
+    def __init__(self, unet: Any, patches: Patches) -> None:
+        super().__init__()
         for layer in layers_before_texts(unet):
-            layer.forward = self.shared(layer.forward)
+            patches.replace(layer, "forward", self.shared(layer.forward))
 
     def shared(self, stock: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
         """A layer's `forward` that computes one row an owner."""
@@ -89,24 +92,23 @@ class SharedPrefix(Prefix):
 
 
 class CapturedPrefix(Prefix):
-    """The same for calls that are compiled and captured: which rows are computed, and whose answer
-    each row has, is told in tensors, so that one graph serves all frames.
+    """The same for calls that are compiled and captured: tensors say which rows are computed and
+    whose answer each row has, so that one graph serves all frames. Where more than
+    `frames_per_call` frames share a call, every row is computed.
 
     Args:
         unet: `forward` of the layers that are worth it is replaced on the instances.
-        frames_per_call: rows of every call of these layers; where more frames share a call, every
-            row is computed.
         capture: makes a call one that is captured, by the shapes of its arguments.
         call: the U-Net's.
     """
 
-    def __init__(self, unet: Any, frames_per_call: int, capture: Capture, call: Forward) -> None:
-        super().__init__(frames_per_call)
+    def __init__(self, unet: Any, capture: Capture, call: Forward, patches: Patches) -> None:
+        super().__init__()
         self.places: Places | None = None
         self.captured = capture(self.placed(call))
         for layer in layers_before_texts(unet):
             if isinstance(layer, ResnetBlock2D | Attention):
-                layer.forward = self.shared(layer.forward)
+                patches.replace(layer, "forward", self.shared(layer.forward))
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """The U-Net's call."""
@@ -117,11 +119,11 @@ class CapturedPrefix(Prefix):
         rows = [*firsts.values()] + [0] * (self.frames_per_call - len(firsts))
         places = tuple(map(order.index, self.owners))
         device = next(value.device for value in (*args, *named.values()) if torch.is_tensor(value))
-        told = index_on(device, tuple(rows)), index_on(device, places)
-        return self.captured(told, *args, **named)
+        chosen = index_on(device, tuple(rows)), index_on(device, places)
+        return self.captured(chosen, *args, **named)
 
     def placed(self, call: Forward) -> Forward:
-        """The call with what its layers are told before it."""
+        """The call, during which its layers see the places."""
 
         def forward(places: Places | None, *args: Any, **named: Any) -> Any:
             self.places = places
@@ -156,11 +158,11 @@ def selected(value: Any, firsts: torch.Tensor, rows: int) -> Any:
     return value.index_select(0, firsts) if has_rows(value, rows) else value
 
 
-def compute_first_row(unet: Any) -> None:
+def compute_first_row(unet: Any, patches: Patches) -> None:
     """Patch the same layers for calls whose rows are all one frame's: the first row is computed,
     and the others are copies, whatever their number. So it can be traced."""
     for layer in layers_before_texts(unet):
-        layer.forward = of_first_row(layer.forward)
+        patches.replace(layer, "forward", of_first_row(layer.forward))
 
 
 def of_first_row(stock: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
@@ -190,8 +192,8 @@ def has_rows(value: Any, rows: int) -> bool:
 def layers_before_texts(unet: Any) -> Iterator[nn.Module]:
     """Layers that see latents and the time alone, in order. In models that add a text to the time
     (Stable Diffusion XL) or ask for a class there are none worth the name."""
-    told = (unet.config.addition_embed_type, unet.config.class_embed_type)
-    if any(kind is not None for kind in told):
+    added = (unet.config.addition_embed_type, unet.config.class_embed_type)
+    if any(kind is not None for kind in added):
         return
     yield unet.conv_in
     for block in unet.down_blocks:

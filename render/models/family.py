@@ -91,3 +91,26 @@ class Family:
     """Settings that the denoiser's config may not switch on, each with the reason."""
     adapt: Callable[[Family, Mapping[str, Any], Mapping[str, Any]], Family] | None = None
     """(family, model_index.json, the denoiser's config) to what holds for that very model."""
+
+    @property
+    def rows_share_calls(self) -> bool:
+        """Whether rows of several frames may share a call on a CPU: a row comes out bit for bit the
+        same wherever it stands. A transformer's differs in its last bits."""
+        return self.denoiser == "unet"
+
+    @property
+    def has_kernels(self) -> bool:
+        """Whether the denoiser and its autoencoder are made of the layers that kernels compute
+        faster: convolutions of pictures, residual blocks, cross-attention."""
+        return self.denoiser == "unet"
+
+    @property
+    def host_runs_ahead(self) -> bool:
+        """Whether calls are so short on a GPU that the host has to prepare the next frames
+        meanwhile."""
+        return self.denoiser == "unet"
+
+    @property
+    def converts(self) -> bool:
+        """Whether OpenVINO can convert the denoiser."""
+        return self.denoiser == "unet"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import render
-from render.engines.requirements import keep_compiled
 from render.engines.threads import compressed_at_once
 from render.errors import FramesFailed, RenderError
 from render.plan import cost
@@ -88,8 +87,6 @@ class Job:
         """The model, opened on the run's device or kept from the job before."""
         film = self.film
         at_work = {name for frame in self.missing for name, _ in frame.spec.loras}
-        if film.config.compute.engine == "compiled":
-            keep_compiled()
         with self.phases.measured("load"):
             loras = [lora for lora in film.loras if lora.name in at_work]
             diffusion = self.models.open(film, loras, self.reporter.say)
@@ -102,7 +99,6 @@ class Job:
 
     def render_with(self, diffusion: Diffusion) -> None:
         """All missing frames through the model, with progress."""
-        diffusion.expect([frame.spec for frame in self.missing])
         with self.reporter.progress("render", len(self.missing)) as bar:
             words = ""
 
@@ -121,7 +117,8 @@ class Job:
                 self.writer.catch_up(bar)
                 bar.step(done, total)
 
-            diffusion.on_text = read
+            specs = [frame.spec for frame in self.missing]
+            diffusion.expect(specs, on_text=read, last=not self.models.more)
             try:
                 wait = partial(self.phases.measured, "write")
                 at_once = compressed_at_once(self.film.device)

@@ -7,9 +7,11 @@ in a frame.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from render.config.schema import ComputeConfig
 from render.models.hub_configs import check_within_reach
 from render.models.lora_files import Lora
 from render.plan.approximations import Shortcuts
@@ -21,15 +23,24 @@ if TYPE_CHECKING:
     from render.diffusion.sampler import Diffusion
 
 
+Settings = Callable[[ComputeConfig, str], AbstractContextManager[None]]
+"""(config, device) to the context in which a model is loaded."""
+
+
 class Models:
     """Loads the models of runs.
+
+    Args:
+        settings: of the process, where they are made: a command's (process_settings.applied), or
+            none.
 
     Attributes:
         more: whether another run with this model is to come, so that it is kept, with its text
             encoders.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings = lambda compute, device: nullcontext()) -> None:
+        self.settings = settings
         self.more = False
         self.loaded: Diffusion | None = None
         self.key: Any = None
@@ -39,19 +50,20 @@ class Models:
 
         Args:
             loras: those that frames to render name.
-            say: is told that it is loaded, and how that goes on.
+            say: is given a line when it is loaded, and on how that goes on.
         """
         key = what_is_loaded(film, loras)
         if self.loaded is not None and self.key == key:
-            from render.engines.open_model import turn_to
-
-            turn_to(self.loaded, film.plan.recipe, film.images, film.config.compute)
-        else:
-            self.drop()
-            self.loaded, self.key = load(film, loras, say), key
-        stays = self.more or film.config.compute.offload != "none"
-        self.loaded.readers_may_go = not stays
-        return self.loaded
+            self.loaded.turn_to(film.plan.recipe, film.images)
+            return self.loaded
+        self.drop()
+        check_within_reach(film.model.source, planned=film.model.scheduler is not None)
+        say(f"loading {film.config.model.name} on {film.device}")
+        check_memory()
+        with self.settings(film.config.compute, film.device):
+            loaded = load(film, loras, say)
+        self.loaded, self.key = loaded, key
+        return loaded
 
     def release(self) -> None:
         """The run needs it no longer."""
@@ -68,9 +80,6 @@ class Models:
 def load(film: Film, loras: Sequence[Lora], say: Callable[[str], None]) -> Diffusion:
     """The film's model, loaded on its device."""
     batch = film.config.compute.batch
-    check_within_reach(film.model.source, planned=film.model.scheduler is not None)
-    say(f"loading {film.config.model.name} on {film.device}")
-    check_memory()
     from render.engines.open_model import open_diffusion  # torch, only now
 
     return open_diffusion(

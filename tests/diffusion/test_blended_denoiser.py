@@ -3,7 +3,11 @@
 import pytest
 import torch
 
-from render.diffusion.blended_denoiser import BlendedDenoiser, Evaluations, combined
+from render.diffusion.blended_denoiser import BlendedDenoiser, DenoiserPlan
+from render.diffusion.call_layout import RowsPerCall
+from render.diffusion.evaluations import Evaluations, combined
+from render.diffusion.recording import recorded
+from render.diffusion.text_conditionings import TextConditionings
 from render.kernels.call_arguments import LISTED, row_axes, with_leaves
 from render.models.families import STABLE_DIFFUSION
 from render.models.guidance import beyond_the_prompt, classifier_free, length_kept
@@ -42,15 +46,23 @@ def toy():
     return Toy()
 
 
-def patched(toy, rows_per_call=3):
-    denoiser = BlendedDenoiser(toy, STATE, rows_per_call)
-    one = denoiser.record(lambda: run(toy, torch.zeros(1, 4)))
-    two = denoiser.record(lambda: run(toy, torch.zeros(2, 4)))
-    denoiser.learn_axes(one, two)
+def learned(toy):
+    texts = TextConditionings(STATE)
+    one = recorded(toy, lambda: run(toy, torch.zeros(1, 4)))
+    two = recorded(toy, lambda: run(toy, torch.zeros(2, 4)))
+    texts.learn_axes(one, two)
     for text, number in TEXTS.items():
-        recorded = denoiser.record(lambda number=number: run(toy, torch.zeros(1, 4), number))
-        denoiser.learn_text(Text(text), recorded)
-    return denoiser
+        given = recorded(toy, lambda number=number: run(toy, torch.zeros(1, 4), number))
+        texts.learn(Text(text), given)
+    return texts
+
+
+def patched(toy, compute=None):
+    return BlendedDenoiser(toy, learned(toy), DenoiserPlan(compute or toy.forward))
+
+
+def of_size(rows):
+    return RowsPerCall(rows, rows)
 
 
 def frame(prompts, negatives=(("", 1.0),), guidance=4.0, blend="noise"):
@@ -83,8 +95,8 @@ def expected(of, sample):
 
 @pytest.mark.parametrize("rows_per_call", [1, 2, 3, 5, 40, None])
 def test_every_frame_gets_its_own_blend(toy, rows_per_call):
-    denoiser = patched(toy, rows_per_call)
-    denoiser.prepare(FRAMES)
+    denoiser = patched(toy)
+    denoiser.prepare(FRAMES, of_size(rows_per_call))
     samples = torch.randn(len(FRAMES), 4, generator=torch.Generator().manual_seed(0))
     out = run(toy, samples)
     for of, sample, got in zip(FRAMES, samples, out, strict=True):
@@ -92,21 +104,21 @@ def test_every_frame_gets_its_own_blend(toy, rows_per_call):
 
 
 def test_calls_have_a_constant_number_of_rows(toy):
-    denoiser = patched(toy, 4)
-    denoiser.prepare(FRAMES)
+    denoiser = patched(toy)
+    denoiser.prepare(FRAMES, of_size(4))
     run(toy, torch.zeros(len(FRAMES), 4))
     rows = sum(len(of.rows) for of in FRAMES)
     assert rows == 2 + 3 + 4 + 4 + 2 + 1  # guidance up to 1 is none
     assert toy.calls == [4, 4, 4, 4]
     assert (denoiser.rows, denoiser.padded_rows) == (rows, 0)
-    denoiser.prepare(FRAMES[:1])
+    denoiser.prepare(FRAMES[:1], of_size(4))
     run(toy, torch.zeros(1, 4))
     assert toy.calls[-1] == 4
     assert (denoiser.rows, denoiser.padded_rows) == (rows + 2, 2)
 
 
 def test_a_frames_rows_can_be_a_call_of_their_own(toy):
-    denoiser = patched(toy, None)
+    denoiser = patched(toy)
     denoiser.prepare(FRAMES)
     run(toy, torch.zeros(len(FRAMES), 4))
     assert toy.calls == [len(of.rows) for of in FRAMES]
@@ -116,18 +128,18 @@ def test_a_frames_rows_can_be_a_call_of_their_own(toy):
 @pytest.mark.parametrize(("rows_per_call", "sizes"), [(None, [1] * 4), (3, [3, 3]), (1, [1] * 4)])
 def test_first_rows_of_frames_that_begin_alike_are_computed_once(toy, rows_per_call, sizes):
     """Rows of no constant call are calls of their own: which are known must not change them."""
-    denoiser = patched(toy, rows_per_call)
+    denoiser, size = patched(toy), of_size(rows_per_call)
     frames = [FRAMES[1], FRAMES[2]]
-    denoiser.prepare(frames, plan=Evaluations(begins=["one seed", "one seed"]))
+    denoiser.prepare(frames, size, evaluations=Evaluations(begins=["one seed", "one seed"]))
     samples = torch.ones(2, 4)
     first = run(toy, samples)
     assert toy.calls == sizes
     run(toy, samples)
     assert denoiser.rows == 4 + 3 + 4
-    denoiser.prepare(frames[:1], plan=Evaluations(begins=["one seed"]))
+    denoiser.prepare(frames[:1], size, evaluations=Evaluations(begins=["one seed"]))
     assert torch.equal(run(toy, samples[:1]), first[:1])
     assert denoiser.rows == 4 + 3 + 4
-    denoiser.prepare(frames[:1], plan=Evaluations(begins=["another seed"]))
+    denoiser.prepare(frames[:1], size, evaluations=Evaluations(begins=["another seed"]))
     run(toy, samples[:1])
     assert denoiser.rows == 4 + 3 + 4 + 3
 
@@ -140,7 +152,7 @@ def test_recording_computes_nothing(toy):
 
 def test_only_conditioning_that_follows_the_rows_is_kept(toy):
     denoiser = patched(toy)
-    kept = set(denoiser.texts[Text("a")])
+    kept = set(denoiser.texts.known[Text("a")])
     assert kept == {("text",), ("extras", "pooled")}
 
 
@@ -155,11 +167,9 @@ def test_embedding_blend_is_the_weighted_conditioning_in_two_rows(toy):
 
 
 def test_predictions_meet_in_float32_and_leave_in_their_own_dtype(toy):
-    denoiser = patched(toy)
+    toy_forward, seen = toy.forward, []
+    denoiser = patched(toy, lambda **kw: (toy_forward(**kw)[0].half(),))
     denoiser.prepare([frame([("a", 1.0)])])
-    seen = []
-    toy_forward = denoiser.stock_forward
-    denoiser.stock_forward = lambda **kw: (toy_forward(**kw)[0].half(),)
     combine = denoiser.combine
     denoiser.combine = lambda frames, rows: (
         seen.extend(row.dtype for row in rows.values()),
@@ -175,20 +185,20 @@ def test_one_row_is_returned_bit_for_bit():
 
 
 def test_oldest_texts_are_forgotten_beyond_what_is_remembered(toy, monkeypatch):
-    monkeypatch.setattr("render.diffusion.blended_denoiser.REMEMBERED_TEXTS", 2)
+    monkeypatch.setattr("render.diffusion.text_conditionings.REMEMBERED_TEXTS", 2)
     denoiser = patched(toy)
-    assert denoiser.knows(Text(""))
-    assert denoiser.knows(Text("a"))
+    assert Text("") in denoiser.texts
+    assert Text("a") in denoiser.texts
     denoiser.prepare([frame([("a", 1.0)])])
-    assert set(denoiser.texts) == {Text(""), Text("a")}
-    assert not denoiser.knows(Text("b"))
+    assert set(denoiser.texts.known) == {Text(""), Text("a")}
+    assert Text("b") not in denoiser.texts
 
 
 def test_texts_of_the_frames_are_kept_however_many(toy, monkeypatch):
-    monkeypatch.setattr("render.diffusion.blended_denoiser.REMEMBERED_TEXTS", 1)
+    monkeypatch.setattr("render.diffusion.text_conditionings.REMEMBERED_TEXTS", 1)
     denoiser = patched(toy)
     denoiser.prepare(FRAMES)
-    assert set(denoiser.texts) == {Text(text) for text in TEXTS}
+    assert set(denoiser.texts.known) == {Text(text) for text in TEXTS}
 
 
 def test_closing_gives_the_denoiser_its_forward_back(toy):
@@ -199,7 +209,7 @@ def test_closing_gives_the_denoiser_its_forward_back(toy):
 
 def test_a_pipeline_that_never_denoises_is_an_error(toy):
     with pytest.raises(RuntimeError, match="without calling its denoiser"):
-        BlendedDenoiser(toy, STATE, 3).record(lambda: None)
+        recorded(toy, lambda: None)
 
 
 def test_replacement_in_a_nest():
@@ -234,15 +244,15 @@ def run_ragged(toy, sample, text="", scale=0.0):
 
 def test_texts_of_different_lengths_never_share_a_call_and_lists_stay_lists():
     toy = Ragged()
-    denoiser = BlendedDenoiser(toy, STATE | {"scale"}, 2)
-    recorded = [denoiser.record(lambda n=n: run_ragged(toy, torch.zeros(n, 4))) for n in (1, 2)]
-    denoiser.learn_axes(*recorded)
+    texts = TextConditionings(STATE | {"scale"})
+    of_rows = [recorded(toy, lambda n=n: run_ragged(toy, torch.zeros(n, 4))) for n in (1, 2)]
+    texts.learn_axes(*of_rows)
     for text in ("", "a", "bbb"):
-        denoiser.learn_text(
-            Text(text), denoiser.record(lambda text=text: run_ragged(toy, torch.zeros(1, 4), text))
-        )
+        given = recorded(toy, lambda text=text: run_ragged(toy, torch.zeros(1, 4), text))
+        texts.learn(Text(text), given)
+    denoiser = BlendedDenoiser(toy, texts, DenoiserPlan(toy.forward))
     frames = [frame([("a", 0.5), ("bbb", 0.5)], guidance=3.0), frame([("bbb", 1.0)], guidance=2.0)]
-    denoiser.prepare(frames, {"scale": torch.tensor([100.0, 200.0])})
+    denoiser.prepare(frames, of_size(2), {"scale": torch.tensor([100.0, 200.0])})
     out = run_ragged(toy, torch.zeros(2, 4))
     assert toy.calls == [[1, 1], [2, 2], [4, 4]]
     assert isinstance(out, list)

@@ -8,13 +8,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
+from compiling import Compiled
 from test_sampler import FILM, open_tiny, render
 from tiny_models import SIDE
 
 from render.engines.open_model import open_diffusion
-from render.engines.torch_compile import compile_networks
 from render.kernels.cuda_graphs import Graphed
-from render.kernels.fused_upsampling import Phases, merge_upsampling
 from render.models.model_source import ModelSource
 from render.plan.frame_plan import PlannedFrame, Recipe
 from render.run.frame_loop import render_frames
@@ -39,7 +38,7 @@ def difference(ones, others):
 def test_float32_is_the_cpus_picture(tiny_sd1):
     gpus = render(on_gpu(tiny_sd1), *FILM)
     assert difference(gpus, render(open_tiny(tiny_sd1), *FILM)) <= 1
-    assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32  # as it was, outside of a render
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -50,16 +49,10 @@ def test_a_frame_comes_out_the_same_alone_and_among_others(tiny_sd1, dtype):
 
 
 def test_a_captured_call_replays_with_other_values(tiny_sd1):
-    diffusion = on_gpu(tiny_sd1, batch=2)
+    diffusion, made = on_gpu(tiny_sd1, batch=2), []
     stock = render(diffusion, *FILM[:2]) + render(diffusion, *FILM[2:4])
-    made = []
-    diffusion.denoiser.prefix = None  # as with that engine from the beginning
-    merge_upsampling(diffusion.pipeline, diffusion.noise_shape, True, Phases)
-    compile_networks(
-        *(diffusion.pipeline, diffusion.family, diffusion.denoiser, "cuda", 2, lambda _: None),
-        backend="eager",
-        graphed=lambda call: made.append(Graphed(call)) or made[-1],
-    )
+    engine = Compiled("cuda", lambda call: made.append(Graphed(call)) or made[-1])
+    diffusion = on_gpu(tiny_sd1, batch=2, engine=engine)
     captured = render(diffusion, *FILM[:2]) + render(diffusion, *FILM[2:4])
     assert difference(stock, captured) <= 1
     assert [len(each.captured) for each in made] == [1, 1]

@@ -11,7 +11,6 @@ from command_line import Place, same_pictures
 from pictures import difference, equal, render
 from tiny_families import BUILDERS, SIDE, SIDES
 
-from render.diffusion.shared_predictions import FirstRows
 from render.engines.open_model import open_diffusion
 from render.models.families import FAMILIES
 from render.models.model_source import ModelSource
@@ -209,7 +208,8 @@ def test_noise_of_the_steps_is_the_frames_own(opened, name, scheduler, options):
 @every_family
 def test_rows_computed_are_rows_planned(opened, name):
     diffusion = opened(name)
-    before, diffusion.denoiser.first = diffusion.rows, FirstRows()
+    diffusion.denoiser.forget_first_rows()
+    before = diffusion.rows
     render(diffusion, *film(diffusion))
     scheduler = type(diffusion.pipeline.scheduler).__name__
     frames = [PlannedFrame(0, Fraction(0), frame, "") for frame in film(diffusion)]

@@ -163,16 +163,16 @@ def test_a_frame_alone_is_the_frame_among_others_of_other_weights(opened, name, 
 def test_a_text_is_read_with_the_loras_weight(opened, name):
     diffusion = opened(name)
     render(diffusion, spec(("paint", 1.0)), spec(("paint", 0.5)), spec())
-    texts = [text for text in diffusion.denoiser.texts if text.words == CASTLE]
+    texts = [text for text in diffusion.denoiser.texts.known if text.words == CASTLE]
     assert {text.loras for text in texts} >= {(("paint", 1.0),), (("paint", 0.5),), ()}
-    read = [diffusion.denoiser.texts[text].values() for text in texts]
+    read = [diffusion.denoiser.texts.known[text].values() for text in texts]
     assert len({b"".join(t.numpy().tobytes() for t in leaves) for leaves in read}) == len(texts)
 
 
 def test_a_lora_that_changes_no_text_encoder_has_texts_read_once(opened):
     diffusion = opened("sd")
     render(diffusion, *[spec(("ink", weight), prompts=(("snow", 1.0),)) for weight in (0.1, 0.2)])
-    assert len([text for text in diffusion.denoiser.texts if text.words == "snow"]) == 1
+    assert len([text for text in diffusion.denoiser.texts.known if text.words == "snow"]) == 1
 
 
 def test_the_order_of_loras_changes_no_bit(folder, files, opened):
@@ -241,7 +241,7 @@ def test_a_text_encoders_layers_are_found_beside_clip_skip(folder, tmp_path, nam
 def scales_of(folder, name, file):
     """The scale of every layer that a file's LoRA changes, by component and path."""
     diffusion = opened_with(folder, name, lora("paint", file))
-    diffusion.adapters.apply((("paint", 1.0),))
+    diffusion.stock.adapters.apply((("paint", 1.0),))
     return {
         f"{component}.{path}": layer.scaling["lora0"]
         for component, part in diffusion.pipeline.components.items()
@@ -301,7 +301,7 @@ def test_a_transformers_alpha_that_diffusers_multiplies_in_counts_once(folder, t
     tensors = {f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up}
     save_file({**tensors, f"{name}.alpha": torch.tensor(1.0)}, tmp_path / "kohya.safetensors")
     diffusion = opened_with(folder, "flux", lora("paint", tmp_path / "kohya.safetensors"))
-    diffusion.adapters.apply((("paint", 1.0),))
+    diffusion.stock.adapters.apply((("paint", 1.0),))
     layer = diffusion.pipeline.transformer.get_submodule(path)
     both = layer.lora_B["lora0"].weight @ layer.lora_A["lora0"].weight
     torch.testing.assert_close(layer.scaling["lora0"] * both, up @ down / 4)

@@ -13,7 +13,8 @@ import pytest
 import torch
 from tiny_models import BETAS, SIDE, save_tiny_sd1, tiny_denoiser
 
-from render.diffusion.pipeline import check_device, hub_folder, load_pipeline, make_scheduler
+from render.diffusion.pipeline import check_device, hub_folder, load_pipeline
+from render.diffusion.schedules import make_scheduler
 from render.errors import ConfigError
 from render.models.model_source import ModelSource
 from render.models.safety import check_folder

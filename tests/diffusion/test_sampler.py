@@ -1,7 +1,9 @@
 """Frames against the reference loop (that of the blog post) and against stock diffusers, on tiny
 random models."""
 
+from dataclasses import replace
 from fractions import Fraction
+from functools import wraps
 
 import diffusers
 import numpy as np
@@ -11,10 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import BETAS, SIDE, save_tiny_sd1, save_tiny_sd2
 
+from render.config.schema import ComputeConfig
+from render.diffusion import batch_size
 from render.diffusion.batch_size import frames_at_once, frames_that_fit
-from render.diffusion.sampler import Diffusion, rounded
-from render.diffusion.shared_predictions import REMEMBERED_ROWS, FirstRows
-from render.engines.open_model import fill_gpu, open_diffusion
+from render.diffusion.decoded import rounded
+from render.diffusion.sampler import Diffusion
+from render.diffusion.shared_predictions import REMEMBERED_ROWS
+from render.engines.open_model import frames_filling_gpu, open_diffusion, open_pipeline
 from render.errors import ConfigError, NonFiniteFrames, OutOfMemory
 from render.models.families import FAMILIES, STABLE_DIFFUSION
 from render.models.model_source import ModelSource
@@ -66,6 +71,13 @@ def open_tiny(folder, scheduler=LMS, steps=4, blend="noise", dtype="float32", **
     source = ModelSource(folder, None, None, None, None)
     recipe = Recipe("tiny", scheduler, {}, steps, SIDE, SIDE, dtype, blend)
     return open_diffusion(source, recipe, "cpu", **options)
+
+
+def open_stock(folder):
+    """The stock pipeline, before any engine has touched it."""
+    source = ModelSource(folder, None, None, None, None)
+    recipe = Recipe("tiny", LMS, {}, 4, SIDE, SIDE, "float32", "noise")
+    return open_pipeline(source, recipe, "cpu", ComputeConfig())
 
 
 def spec(prompts, seeds=((1, 1.0),), guidance=7.5, negatives=NEGATIVE):
@@ -320,7 +332,7 @@ def test_own_guidance_and_negative_of_each_frame_show(opened):
 )
 def test_rows_computed_are_rows_planned(opened, frame, blend):
     diffusion = opened(blend=blend)
-    diffusion.denoiser.first = FirstRows()
+    diffusion.denoiser.forget_first_rows()
     before = diffusion.rows, diffusion.padded_rows
     render(diffusion, frame)
     needed = rows(frame, blend, STABLE_DIFFUSION)
@@ -336,16 +348,16 @@ def planned(recipe, *specs):
 
 @pytest.mark.parametrize("blend", ["noise", "embedding"])
 @pytest.mark.parametrize("rows_per_call", [12, None])
-def test_rows_of_the_first_evaluation_are_computed_once(folders, blend, rows_per_call):
+def test_rows_of_the_first_evaluation_are_computed_once(folders, monkeypatch, blend, rows_per_call):
+    if rows_per_call is None:
+        monkeypatch.setattr(batch_size, "LATENTS_ON_CPU", 1)
     diffusion = open_tiny(folders["sd1"], blend=blend)
-    diffusion.denoiser.rows_per_call = rows_per_call
     film = [spec(between(k / 4), ((1 + k // 3, 1.0),)) for k in range(5)]
     alone = [render(diffusion, frame)[0] for frame in film]
     assert diffusion.rows == planned(diffusion.recipe, *film)
     each = sum(4 * rows(frame, blend, STABLE_DIFFUSION) for frame in film)
     assert diffusion.rows == each - {"noise": 5 + 2, "embedding": 2 + 1}[blend]
     fresh = open_tiny(folders["sd1"], blend=blend)
-    fresh.denoiser.rows_per_call = rows_per_call
     assert equal(alone, render(fresh, *film))
     assert fresh.rows == diffusion.rows
     diffusion.close()
@@ -354,7 +366,8 @@ def test_rows_of_the_first_evaluation_are_computed_once(folders, blend, rows_per
 
 def test_each_text_is_encoded_once(folders):
     progress_calls = []
-    diffusion = open_tiny(folders["sd1"], on_text=lambda *progress: progress_calls.append(progress))
+    diffusion = open_tiny(folders["sd1"])
+    diffusion.expect((), on_text=lambda *progress: progress_calls.append(progress))
     encoded = []
     encoder = diffusion.pipeline.text_encoder
     encoder.register_forward_pre_hook(lambda _, given: encoded.append(given[0].tolist()))
@@ -374,10 +387,10 @@ def test_each_text_is_encoded_once(folders):
 def test_the_number_of_frames_does_not_change_what_is_kept(opened):
     diffusion = opened()
     render(diffusion, *FILM)
-    kept = len(diffusion.denoiser.texts)
+    kept = len(diffusion.denoiser.texts.known)
     for seed in range(30):
         render(diffusion, spec(between(seed / 30), ((seed, 1.0),)))
-    assert len(diffusion.denoiser.texts) == kept
+    assert len(diffusion.denoiser.texts.known) == kept
     assert len(diffusion.denoiser.calls) <= 2  # layouts, with and without guidance
     assert len(diffusion.denoiser.first.rows) <= REMEMBERED_ROWS
 
@@ -419,45 +432,42 @@ def test_a_gpus_batch_is_measured_and_not_what_happens_to_be_free(folders, monke
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: next(peaks))
     for name in ("reset_peak_memory_stats", "synchronize"):
         monkeypatch.setattr(torch.cuda, name, lambda device: None)
-    diffusion = open_tiny(folders["sd1"])
-    rows = []
-    stock = diffusion.denoiser.stock_forward
-    diffusion.denoiser.stock_forward = lambda **given: (
-        rows.append(len(given["sample"])),
-        stock(**given),
-    )[1]
-    fill_gpu(diffusion)
+    stock, rows = open_stock(folders["sd1"]), []
+    forward = stock.denoiser.forward
+
+    @wraps(forward)
+    def counted(**given):
+        rows.append(len(given["sample"]))
+        return forward(**given)
+
+    stock.denoiser.forward = counted
+    assert frames_filling_gpu(stock) == 8
     assert rows == [1, 2]
-    assert diffusion.batch == 8
-    assert equal(render(diffusion, *FILM), render(diffusion, *FILM))
-    diffusion.close()
 
 
 def test_batch_of_other_gpus_is_fixed():
     assert frames_at_once("mps", (1, 4, 64, 64)) == 4
 
 
-def test_rows_of_a_call_follow_the_size_on_a_cpu_and_the_batch_elsewhere(folders):
-    diffusion = open_tiny(folders["sd1"])
-    for batch in (1, 4, 100):
-        diffusion.set_batch(batch)
-        assert diffusion.denoiser.rows_per_call == 12
-    diffusion.noise_shape = (1, 4, 64, 64)
-    diffusion.set_batch(4)
-    assert diffusion.denoiser.rows_per_call is None
-    diffusion.family = FAMILIES["StableDiffusion3Pipeline"]
-    diffusion.set_batch(4)
-    assert diffusion.denoiser.rows_per_call == 1
-    diffusion.kind = "cuda"
-    diffusion.set_batch(8)
-    assert diffusion.denoiser.rows_per_call == 24
-    diffusion.close()
+@pytest.mark.parametrize(
+    ("kind", "side", "family", "batch", "rows"),
+    [
+        *(("cpu", 8, STABLE_DIFFUSION, batch, (12, 8, 4)) for batch in (1, 4, 100)),
+        ("cpu", 64, STABLE_DIFFUSION, 4, (None, None, 1)),
+        ("cpu", 64, FAMILIES["StableDiffusion3Pipeline"], 4, (1, 1, 1)),
+        ("cuda", 64, FAMILIES["StableDiffusion3Pipeline"], 8, (24, 16, 8)),
+    ],
+)
+def test_rows_of_a_call_follow_the_size_on_a_cpu_and_the_batch_elsewhere(
+    kind, side, family, batch, rows
+):
+    assert batch_size.rows_per_call(kind, (1, 4, side, side), batch, family, "noise") == rows
 
 
-def test_large_pictures_on_a_cpu_are_the_same_alone_and_together(folders):
+def test_large_pictures_on_a_cpu_are_the_same_alone_and_together(folders, monkeypatch):
     """There, a frame's rows are a call of their own."""
+    monkeypatch.setattr(batch_size, "LATENTS_ON_CPU", 1)
     diffusion = open_tiny(folders["sd1"])
-    diffusion.denoiser.rows_per_call = None
     together = render(diffusion, *FILM)
     assert diffusion.padded_rows == 0
     assert equal(together, [render(diffusion, frame)[0] for frame in FILM])
@@ -546,7 +556,8 @@ def test_memory_that_does_not_suffice_is_an_error_of_its_own(opened, monkeypatch
         raise error
 
     diffusion = opened()
-    monkeypatch.setattr(diffusion.denoiser, "stock_forward", fail)
+    failing = replace(diffusion.denoiser.plan, compute=fail)
+    monkeypatch.setattr(diffusion.denoiser, "plan", failing)
     with pytest.raises(OutOfMemory, match="out of memory") as raised:
         render(diffusion, FILM[0])
     assert raised.value.__cause__ is error
@@ -557,7 +568,8 @@ def test_other_errors_of_the_model_pass_as_they_are(opened, monkeypatch):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     diffusion = opened()
-    monkeypatch.setattr(diffusion.denoiser, "stock_forward", fail)
+    failing = replace(diffusion.denoiser.plan, compute=fail)
+    monkeypatch.setattr(diffusion.denoiser, "plan", failing)
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         render(diffusion, FILM[0])
 

@@ -14,7 +14,6 @@ from PIL import Image
 from tiny_families import SIDE as FAMILY_SIDE
 from tiny_models import SIDE, randomised, save_tiny_sd2
 
-from render.diffusion.shared_predictions import FirstRows
 from render.diffusion.start_images import strength_for
 from render.engines.open_model import open_diffusion
 from render.errors import ConfigError
@@ -291,7 +290,8 @@ def test_a_frame_alone_is_the_frame_among_others(opened, pictures, name, schedul
 @pytest.mark.parametrize("name", ["sd1", "flux"])
 def test_rows_computed_are_rows_planned(opened, pictures, name):
     diffusion, frames, progress = opened(name), film(*pictures), []
-    before, diffusion.denoiser.first = diffusion.rows, FirstRows()
+    diffusion.denoiser.forget_first_rows()
+    before = diffusion.rows
     diffusion.render(frames, lambda done, total: progress.append((done, total)))
     scheduler = type(diffusion.pipeline.scheduler).__name__
     planned = [PlannedFrame(0, Fraction(0), frame, "") for frame in frames]

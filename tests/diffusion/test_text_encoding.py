@@ -67,9 +67,8 @@ def test_after_the_first_frame_the_encoders_are_gone_and_no_pixel_is_another(fam
 @pytest.mark.parametrize("name", ["sdxl", "sd3", "flux", "qwen_image"])
 def test_each_text_is_encoded_once_and_the_placeholder_for_one_row_and_for_two(family_folder, name):
     reported, calls = [], Counter()
-    diffusion = opened(
-        family_folder(name), FILM, name, on_text=lambda *progress: reported.append(progress)
-    )
+    diffusion = opened(family_folder(name), FILM, name)
+    diffusion.expect(FILM, on_text=lambda *progress: reported.append(progress))
 
     def counting(encoder):
         return lambda *_: calls.update([encoder])
@@ -108,15 +107,15 @@ def test_texts_that_are_too_many_to_keep_are_read_as_they_come(tiny_sd1, monkeyp
     monkeypatch.setattr("render.diffusion.text_encoding.REMEMBERED_TEXTS", 3)
     diffusion = opened(tiny_sd1, FILM)
     render(diffusion, FILM[0])
-    assert sorted(text.words for text in diffusion.denoiser.texts) == [CASTLE, "blurry"]
+    assert sorted(text.words for text in diffusion.denoiser.texts.known) == [CASTLE, "blurry"]
     assert encoders(diffusion)
 
 
 def test_encoders_stay_where_parts_wait_in_main_memory(tiny_sd1):
     diffusion = opened(tiny_sd1, FILM)
-    diffusion.readers_may_go = False
+    diffusion.expect(FILM, last=False)
     render(diffusion, FILM[0])
-    known = {text.words for text in diffusion.denoiser.texts}
+    known = {text.words for text in diffusion.denoiser.texts.known}
     assert known == {CASTLE, FOREST, SNOW, "blurry"}
     assert encoders(diffusion)
 

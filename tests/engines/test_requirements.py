@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from compiling import Compiled
 from diffusers import EulerDiscreteScheduler
 from diffusers.models.attention_processor import AttnProcessor2_0
 from films import composed
@@ -17,25 +18,20 @@ from tiny_models import SIDE
 
 from render.config.model_group import ModelConfig
 from render.config.schema import ComputeConfig
-from render.diffusion.text_encoding import PLACEHOLDER
-from render.engines import requirements
-from render.engines.open_model import open_diffusion, start_engine
-from render.engines.openvino import (
-    Network,
-    convert_networks,
-    how_to_compute,
-    kept,
-    quantised_by,
-    the_core,
-)
+from render.diffusion import batch_size
+from render.engines import openvino_networks, requirements
+from render.engines.compiled_networks import cast_for_decoding
+from render.engines.open_model import open_diffusion
+from render.engines.openvino_conversion import Network, kept, quantised_by
 from render.engines.openvino_int8 import PROMPTS, STEPS, chosen_by, recorded_calls
+from render.engines.openvino_networks import how_to_compute, the_core
+from render.engines.protocol import Computation
 from render.engines.requirements import (
     cache_folder,
     changed_weights,
     compiler_mistakes,
     openvino_mistakes,
 )
-from render.engines.torch_compile import cast_for_decoding, compile_networks
 from render.errors import ConfigError
 from render.kernels.cpu_chunked_attention import ChunkedAttention
 from render.kernels.cuda_graphs import Graphed
@@ -123,7 +119,7 @@ def test_what_changes_a_network_later_is_refused(engine, key, value):
     written = ModelConfig.model_validate(
         {"name": "tiny", "path": "model", "steps": 4, "guidance": 7.5, key: value}
     )
-    (line,) = lines_of(changed_weights(engine, written))
+    (line,) = lines_of(changed_weights(f"{engine} computes", written))
     assert line.startswith(f"model.{key}: {engine} ")
     assert "use compute.engine=torch" in line
 
@@ -190,12 +186,14 @@ def test_the_cache_is_where_the_user_keeps_caches(monkeypatch, asked, folder):
 # --- pictures ------------------------------------------------------------------------------------
 
 
-def opened(folder, side=SIDE, said=None, dtype="float32", **compute):
+def opened(folder, side=SIDE, said=None, dtype="float32", with_engine=None, **compute):
     recipe = Recipe(f"tiny {folder}", "model", {}, 2, side, side, dtype, "noise")
     source = ModelSource(folder, None, None, None, None)
     config = ComputeConfig.model_validate(compute)
     notices = said if said is not None else []
-    return open_diffusion(source, recipe, "cpu", compute=config, on_notice=notices.append)
+    return open_diffusion(
+        source, recipe, "cpu", compute=config, on_notice=notices.append, engine=with_engine
+    )
 
 
 def spec(place):
@@ -230,7 +228,7 @@ def kept_here(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ["sd1", pytest.param("sdxl", marks=pytest.mark.slow)])
 def test_openvino_paints_what_torch_paints_and_converts_once(
-    tiny_sd1, family_folder, kept_here, name
+    tiny_sd1, family_folder, kept_here, monkeypatch, name
 ):
     folder, side = (tiny_sd1, SIDE) if name == "sd1" else (family_folder(name), 16)
     torchs = pictures(opened(folder, side), [0, 1, 2])
@@ -240,27 +238,20 @@ def test_openvino_paints_what_torch_paints_and_converts_once(
     assert [line.partition(" for ")[0] for line in first] == CONVERTING
     again = opened(folder, side, second, engine="openvino")
     again.expect([spec(place) for place in [0, 1, 2]])  # lets the text encoders go, too
-    again.denoiser.rows_per_call = None  # as for large frames: calls of two rows, three and four
+    monkeypatch.setattr(batch_size, "LATENTS_ON_CPU", 1)  # calls of two rows, three and four
     assert np.abs(pictures(again, [0, 1, 2]) - torchs).max() <= 1
     assert second == []
 
 
 def test_openvino_computes_what_large_frames_rows_share_once(tiny_sd1, kept_here, monkeypatch):
-    torchs = pictures(opened(tiny_sd1), [0, 1, 2])
-    monkeypatch.setattr(
-        "render.engines.open_model.use_onednn", lambda net: None
-    )  # as with that engine
-    diffusion, said = opened(tiny_sd1), []
-    denoiser, pipeline = diffusion.denoiser, diffusion.pipeline
-    denoiser.rows_per_call = denoiser.prefix = None  # as for large frames
-    recorded = [diffusion.record(Text(PLACEHOLDER), rows) for rows in (1, 2)]
-    decode = pipeline.vae.decoder.forward
-    given = (pipeline, denoiser, diffusion.recipe, recorded, said.append)
-    convert_networks(*given, decoder=False)
-    assert [line.partition(" for ")[0] for line in said] == CONVERTING[1:]  # another one is kept
-    assert pipeline.vae.decoder.forward == decode
-    unlike = torch.randn_like(recorded[1]["sample"])  # of two rows, as no frame has them
-    one, other = denoiser.stock_forward(**recorded[1] | {"sample": unlike})[0]
+    torchs, said = pictures(opened(tiny_sd1), [0, 1, 2]), []
+    monkeypatch.setattr(batch_size, "LATENTS_ON_CPU", 1)  # as for large frames
+    diffusion = opened(tiny_sd1, said=said, engine="openvino")
+    assert [line.partition(" for ")[0] for line in said][-1:] == CONVERTING[1:]  # another is kept
+    compute = diffusion.denoiser.plan.compute
+    given = diffusion.stock.record(Text("a castle"), 2)
+    unlike = torch.randn_like(given["sample"])  # of two rows, as no frame has them
+    one, other = compute(**given | {"sample": unlike})[0]
     assert torch.equal(one, other)  # by the first row's latents
     assert np.abs(pictures(diffusion, [0, 1, 2]) - torchs).max() <= 1
 
@@ -278,19 +269,18 @@ def test_openvino_computes_what_large_frames_rows_share_once(tiny_sd1, kept_here
 def test_with_openvino_torch_decodes_large_pictures(
     tiny_sd1, monkeypatch, side, dtype, quantised, by_torch
 ):
-    diffusion, decoding, tiled = opened(tiny_sd1), [], []
-    diffusion.noise_shape = (1, 4, side, side)
-    diffusion.recipe = replace(diffusion.recipe, dtype=dtype)
-    monkeypatch.setattr("render.engines.open_model.has_tiles", lambda vae: True)
-    monkeypatch.setattr(
-        "render.engines.open_model.convert_networks", lambda *_, decoder: decoding.append(decoder)
-    )
-    monkeypatch.setattr(
-        "render.engines.open_model.use_tiles", lambda nets, vae, *_: tiled.append(vae)
-    )
-    compute = ComputeConfig(engine="openvino", quantised=quantised)
-    start_engine(diffusion, compute, lambda _: None)
-    assert decoding == [not by_torch]
+    decoding, tiled = [], []
+    large = side * side >= batch_size.LATENTS_ON_CPU
+    monkeypatch.setattr(batch_size, "LATENTS_ON_CPU", 1 if large else 64 * 64)
+    monkeypatch.setattr(openvino_networks, "has_tiles", lambda vae: True)
+    for name, called in (
+        ("convert_denoiser", lambda *_: Computation(lambda **_: None)),
+        ("convert_decoder", lambda *_: decoding.append(True)),
+        ("use_tiles", lambda nets, vae, *_: tiled.append(vae)),
+    ):
+        monkeypatch.setattr(openvino_networks, name, called)
+    diffusion = opened(tiny_sd1, dtype=dtype, engine="openvino", quantised=quantised)
+    assert decoding == [True] * (not by_torch)
     assert tiled == [diffusion.pipeline.vae] * by_torch
 
 
@@ -318,8 +308,9 @@ def test_8_bits_are_other_pixels_of_the_same_picture_and_chosen_once(tiny_sd1, k
 
 
 def test_the_scales_of_8_bits_do_not_depend_on_the_films_scheduler(tiny_sd1):
-    pipeline = opened(tiny_sd1).pipeline
-    pipeline.unet.__dict__.pop("forward")  # as the pipeline knows it
+    diffusion = opened(tiny_sd1)
+    diffusion.denoiser.patches.close()  # the denoiser as the pipeline knows it
+    pipeline = diffusion.pipeline
     film = pipeline.scheduler
     calls, latents = recorded_calls(pipeline, SIDE, SIDE)
     assert pipeline.scheduler is film
@@ -337,7 +328,7 @@ def test_a_network_that_cant_be_put_in_8_bits_is_reported_in_a_line(monkeypatch)
     def failing(*_):
         raise ValueError("no layer to quantise\nand much more")
 
-    monkeypatch.setattr("render.engines.openvino.in_8_bits", failing)
+    monkeypatch.setattr("render.engines.openvino_conversion.in_8_bits", failing)
     net = Network("decoder", torch.nn.Linear(1, 1), torch.nn.Identity(), {})
     with pytest.raises(ConfigError) as error:
         quantised_by([], None, net)
@@ -395,7 +386,8 @@ def test_what_was_left_of_a_conversion_goes(doubling, tmp_path):
 TWO_NETWORKS_THEN_A_SIGNAL = """
 import os, signal, sys, torch
 from render.plan.conditioning import Text
-from render.engines.openvino import Network, convert_networks, computed
+from render.engines.openvino_conversion import Network
+from render.engines.openvino_networks import computed
 from render.plan.frame_plan import Recipe
 
 def opened(name):
@@ -449,9 +441,8 @@ def test_a_dtype_that_the_cpu_does_not_compute_in_is_reported(capable, hint):
 
 
 def test_compiled_paints_what_torch_paints_and_other_batches_compile_nothing_new(tiny_sd1):
-    diffusion = opened(tiny_sd1)
-    torchs = pictures(diffusion, [0, 1, 2])
-    compiled(diffusion)
+    torchs = pictures(opened(tiny_sd1), [0, 1, 2])
+    diffusion = opened(tiny_sd1, with_engine=Compiled())
     assert np.abs(pictures(diffusion, [0, 1, 2]) - torchs).max() <= 1
     before = graphs()
     pictures(diffusion, [0], [1, 2], [2, 1, 0])
@@ -460,10 +451,10 @@ def test_compiled_paints_what_torch_paints_and_other_batches_compile_nothing_new
 
 def test_on_a_gpu_blocks_are_compiled_and_whole_calls_captured(tiny_sd1):
     """With the CPU in the GPU's place."""
-    diffusion = opened(tiny_sd1)
-    torchs = pictures(diffusion, [0, 1, 2])
+    torchs = pictures(opened(tiny_sd1), [0, 1, 2])
     captured = []
-    compiled(diffusion, "cuda", lambda call: captured.append(Graphed(call, again)) or captured[-1])
+    engine = Compiled("cuda", lambda call: captured.append(Graphed(call, again)) or captured[-1])
+    diffusion = opened(tiny_sd1, with_engine=engine)
     assert np.abs(pictures(diffusion, [0, 1, 2]) - torchs).max() <= 1
     before = graphs()
     assert np.abs(pictures(diffusion, [2], [0, 1])[[1, 2, 0]] - torchs).max() <= 1
@@ -513,39 +504,28 @@ def test_a_decoder_that_is_cast_batch_by_batch_is_not_captured(dtype, forced, ca
 
 @pytest.mark.slow
 def test_of_a_transformer_its_blocks_are_compiled(family_folder):
-    diffusion = opened(family_folder("sd3"), 16)
-    torchs = pictures(diffusion, [0, 1, 2])
-    stock = diffusion.denoiser.stock_forward
-    compiled(diffusion)
+    torchs = pictures(opened(family_folder("sd3"), 16), [0, 1, 2])
+    diffusion = opened(family_folder("sd3"), 16, with_engine=Compiled())
     assert np.abs(pictures(diffusion, [0, 1, 2]) - torchs).max() <= 1
-    assert diffusion.denoiser.stock_forward == stock
+    net = diffusion.pipeline.transformer
+    blocks = [each for each in net.modules() if "_compiled_call_impl" in vars(each)]
+    assert {type(block).__name__ for block in blocks} == set(net._repeated_blocks)
     assert graphs() > 0
 
 
-def test_no_loop_over_rows_is_traced_in_16_bits(tiny_sd1, monkeypatch):
-    monkeypatch.setattr("render.engines.open_model.compile_networks", lambda *_: None)
-
+def test_no_loop_over_rows_is_traced_in_16_bits(tiny_sd1):
     def processors(engine):
-        pipeline = opened(tiny_sd1, dtype="bfloat16", engine=engine).pipeline
+        pipeline = opened(tiny_sd1, dtype="bfloat16", with_engine=engine).pipeline
         networks = pipeline.unet, pipeline.vae
         return {type(used) for net in networks for used in net.attn_processors.values()}
 
-    assert processors("torch") == {ChunkedAttention}
-    assert processors("compiled") == {AttnProcessor2_0}
+    assert processors(None) == {ChunkedAttention}
+    assert processors(Compiled()) == {AttnProcessor2_0}
 
 
 def again(call):
     """In place of a capture: the call itself."""
     return call
-
-
-def compiled(diffusion, kind="cpu", graphed=Graphed):
-    """Let torch.compile trace the networks, without a compiler."""
-    torch._dynamo.utils.counters.clear()
-    pipeline, family, denoiser = diffusion.pipeline, diffusion.family, diffusion.denoiser
-    denoiser.prefix = None  # as with that engine from the beginning
-    frames = diffusion.frames_per_call()
-    compile_networks(pipeline, family, denoiser, kind, frames, lambda _: None, "eager", graphed)
 
 
 def graphs():

@@ -96,11 +96,16 @@ class StandIn:
         self.recipe, self.faults = recipe, faults
         self.batch = batch or faults.batch
         self.rows = self.padded_rows = 0
-        self.expect = lambda specs: None
         self.tried: Counter[str] = Counter()
 
     def set_batch(self, frames: int) -> None:
         self.batch = frames
+
+    def expect(self, specs, on_text=None, last=True) -> None:
+        pass
+
+    def turn_to(self, recipe, images=None) -> None:
+        self.recipe = recipe
 
     def close(self) -> None:
         pass
@@ -145,13 +150,10 @@ def without_a_model(faults: Faults) -> types.ModuleType:
 
     module = types.ModuleType("render.engines.open_model")
 
-    def open_diffusion(source, recipe, device, batch=None, on_text=None, **more):
+    def open_diffusion(source, recipe, device, batch=None, **more):
         return StandIn(recipe, batch, faults)
 
-    def turn_to(diffusion, recipe, *more):
-        diffusion.recipe = recipe
-
-    module.open_diffusion, module.turn_to = open_diffusion, turn_to
+    module.open_diffusion = open_diffusion
     return module
 
 

@@ -20,8 +20,8 @@ from render.kernels.cpu_chunked_attention import (
     attention,
     largest_scores,
     use_chunks,
-    use_whole,
 )
+from render.kernels.patches import Patches
 from render.models.model_source import ModelSource
 from render.plan.frame_plan import Recipe
 
@@ -77,7 +77,7 @@ def test_numbers_that_are_none_stay_none(monkeypatch):
 
 def test_a_unet_predicts_the_same():
     unet = tiny_denoiser()
-    assert_predicts_the_same(unet, use_chunks, (64, 64))
+    assert_predicts_the_same(unet, lambda net: use_chunks(net, Patches()), (64, 64))
     assert {type(each) for each in unet.attn_processors.values()} == {ChunkedAttention}
 
 
@@ -104,7 +104,8 @@ def test_an_autoencoder_answers_the_same(monkeypatch, few, dtype):
     vae = tiny_autoencoder().eval().to(kind)
     exact = copy.deepcopy(vae).double()
     picture = torch.randn(1, 3, 32, 32).to(kind)
-    use_chunks(vae)
+    patches = Patches()
+    use_chunks(vae, patches)
     assert {type(each) for each in vae.attn_processors.values()} == {ChunkedAttention}
     latents = torch.randn(1, 4, 8, 8).to(kind)
     for answer, expected in (
@@ -113,7 +114,7 @@ def test_an_autoencoder_answers_the_same(monkeypatch, few, dtype):
     ):
         error = (answer - expected).std() / expected.std()
         assert error < (1e-5 if dtype == "float32" else 0.03)
-    use_whole(vae)
+    patches.close()
     assert {type(each) for each in vae.attn_processors.values()} == {AttnProcessor2_0}
 
 

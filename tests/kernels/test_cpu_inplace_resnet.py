@@ -11,6 +11,7 @@ from render.config.schema import ComputeConfig
 from render.engines.open_model import open_diffusion
 from render.kernels.cpu_inplace_resnet import is_plain, write_in_place
 from render.kernels.memory_format import put_channels_last
+from render.kernels.patches import Patches
 from render.models.model_source import ModelSource
 from render.plan.frame_plan import Recipe
 
@@ -39,10 +40,10 @@ def block(**options):
 def test_a_block_answers_the_same_and_leaves_what_it_got(kind, dtype):
     stock = block(**PLAIN[kind]).to(getattr(torch, dtype))
     own = copy.deepcopy(stock)
-    write_in_place(own)
+    write_in_place(own, Patches())
     assert "forward" in vars(own)
     for layer in (stock, own):
-        put_channels_last(layer)
+        put_channels_last(layer, Patches())
     picture, time = (torch.randn(shape).to(stock.conv1.weight) for shape in ((2, 8, 6, 5), (2, 12)))
     time = None if stock.time_emb_proj is None else time
     kept = [None if given is None else given.clone() for given in (picture, time)]
@@ -54,7 +55,7 @@ def test_a_block_answers_the_same_and_leaves_what_it_got(kind, dtype):
 @pytest.mark.parametrize("kind", OTHER)
 def test_other_blocks_stay(kind):
     layer = block(**OTHER[kind])
-    write_in_place(layer)
+    write_in_place(layer, Patches())
     assert not is_plain(layer)
     assert "forward" not in vars(layer)
 
@@ -66,10 +67,10 @@ def test_a_unet_and_a_decoder_predict_the_same_and_stay_channels_last(projection
     given = torch.randn(2, 4, 16, 16), 500, torch.randn(2, 16, 32)
     latents = torch.randn(1, 4, 8, 8)
     for net in (unet, vae):
-        put_channels_last(net)
+        put_channels_last(net, Patches())
     stock = unet(*given).sample, vae.decode(latents).sample
     for net in (unet, vae):
-        write_in_place(net)
+        write_in_place(net, Patches())
     seen = []
     unet.mid_block.attentions[0].register_forward_hook(
         lambda layer, given, answer: seen.append(answer[0])

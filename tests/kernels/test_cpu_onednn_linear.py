@@ -18,6 +18,7 @@ from render.kernels.cpu_onednn_linear import (
     is_plain,
     use_onednn,
 )
+from render.kernels.patches import Patches
 from render.models.model_source import ModelSource
 from render.plan.frame_plan import Recipe
 
@@ -45,7 +46,7 @@ def test_layers_answer_the_same(dtype, bias):
     block = Block(**layers).to(kind)
     expected = [layer.double()(states.double()) for layer in layers.values()]
     block.to(kind)
-    use_onednn(block)
+    use_onednn(block, Patches())
     for name, exact in zip(layers, expected, strict=True):
         layer = getattr(block, name)
         assert isinstance(layer, PACKED) == taken[dtype]
@@ -58,7 +59,7 @@ def test_layers_answer_the_same(dtype, bias):
 @torch.no_grad()
 def test_only_layers_of_transformers_change():
     unet = tiny_denoiser(use_linear_projection=True)
-    use_onednn(unet)
+    use_onednn(unet, Patches())
     packed = {name for name, layer in unet.named_modules() if isinstance(layer, PACKED)}
     assert any("transformer_blocks" in name for name in packed)
     assert any(name.endswith("proj_out") for name in packed)
@@ -72,12 +73,12 @@ def test_only_layers_of_transformers_change():
 def test_where_there_is_no_onednn_nothing_changes(monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     unet = tiny_denoiser()
-    use_onednn(unet)
+    use_onednn(unet, Patches())
     assert not any(isinstance(layer, PACKED) for layer in unet.modules())
 
 
 def test_a_unet_predicts_the_same():
-    assert_predicts_the_same(tiny_denoiser(), use_onednn)
+    assert_predicts_the_same(tiny_denoiser(), lambda net: use_onednn(net, Patches()))
 
 
 class Twice(nn.Linear):
@@ -92,7 +93,7 @@ def test_layers_that_are_not_plain_stay():
     block, states = Block(gated=GEGLU(6, 10), linear=Twice(6, 10)), torch.randn(2, 5, 6)
     block.gated.proj.__class__ = Twice
     expected = block.gated(states), block.linear(states)
-    use_onednn(block)
+    use_onednn(block, Patches())
     assert not any(isinstance(layer, PACKED) for layer in block.modules())
     assert torch.equal(block.gated(states), expected[0])
     assert torch.equal(block.linear(states), expected[1])
@@ -103,7 +104,7 @@ def test_a_layer_beneath_a_lora_is_packed():
     layer = lora.Linear(nn.Linear(6, 10), "default", LoraConfig(r=2, init_lora_weights=False), r=2)
     block, states = Block(linear=layer), torch.randn(2, 5, 6)
     expected = layer(states)
-    use_onednn(block)
+    use_onednn(block, Patches())
     assert isinstance(block.linear.base_layer, PackedLinear)
     torch.testing.assert_close(block.linear(states), expected)
 

@@ -12,8 +12,9 @@ from torch import nn
 
 from render.config.schema import ComputeConfig
 from render.diffusion import batch_size
-from render.engines import open_model
+from render.engines import layer_kernels
 from render.engines.open_model import open_diffusion
+from render.engines.protocol import Opened
 from render.kernels import cpu_winograd
 from render.kernels.cpu_winograd import (
     DOUBLING,
@@ -25,6 +26,7 @@ from render.kernels.cpu_winograd import (
     use_tiles,
 )
 from render.kernels.fused_upsampling import keeps_size, merge_layers, transposed
+from render.kernels.patches import Patches
 from render.models.lora_files import Lora
 from render.models.model_source import ModelSource
 from render.plan.frame_plan import Recipe
@@ -146,7 +148,7 @@ def test_thin_layers_after_a_doubling_stay(channels, gains):
 def test_a_layer_that_is_not_merged_with_its_doubling_stays(thin):
     layers = nn.ModuleList([Upsample2D(4, use_conv=True)])
     assert list(cpu_winograd.convolutions(layers)) == []
-    merge_layers(layers, transposed)
+    merge_layers(layers, transposed, Patches())
     assert [name for _, name, _ in cpu_winograd.convolutions(layers)] == ["conv"]
 
 
@@ -170,7 +172,7 @@ def test_a_unet_and_a_decoder_paint_the_same(sides, thin):
     )
     stock, decoded = unet(*given).sample, vae.decode(latents).sample
     before = len(plain(unet)), len(plain(vae.decoder)), len(plain(vae.encoder))
-    use_tiles([unet], vae, latents.shape, PLENTY)
+    use_tiles([unet], vae, latents.shape, PLENTY, Patches())
     assert len(tiled(unet)) > 6
     assert len(tiled(vae.decoder)) > 6
     assert not tiled(vae.encoder)
@@ -189,7 +191,7 @@ def test_a_controlnet_adds_the_same(thin):
     latents, hint = torch.randn(1, 4, 16, 16), torch.randn(1, 3, 128, 128)
     given = latents, 500, torch.randn(1, 16, 32), hint
     down, middle = net(*given, return_dict=False)
-    use_tiles([net], vae, latents.shape, PLENTY)
+    use_tiles([net], vae, latents.shape, PLENTY, Patches())
     assert tiled(net)
     tiled_down, tiled_middle = net(*given, return_dict=False)
     torch.testing.assert_close([*tiled_down, tiled_middle], [*down, middle], rtol=1e-3, atol=1e-4)
@@ -197,16 +199,16 @@ def test_a_controlnet_adds_the_same(thin):
 
 def test_the_largest_pictures_come_first_where_room_is_short(thin):
     vae = AutoencoderKL(block_out_channels=(8, 16), norm_num_groups=4, **KINDS)
-    use_tiles([], vae, (1, 4, 8, 8), 0)
+    use_tiles([], vae, (1, 4, 8, 8), 0, Patches())
     assert not tiled(vae)
     large = vae.decoder.up_blocks[1].resnets
     needed = sum(conv.weight.nbytes * 3 for conv in plain(large))  # 36 points of 9 weights
-    use_tiles([], vae, (1, 4, 8, 8), needed)
+    use_tiles([], vae, (1, 4, 8, 8), needed, Patches())
     assert not plain(large)
     assert tiled(vae) == tiled(large)
 
 
-def opened(folder, loras=(), blend="noise", **compute):
+def open_tiny(folder, loras=(), blend="noise", **compute):
     source = ModelSource(folder, None, None, None, None)
     recipe = Recipe("tiny", "model", {}, 2, SIDE, SIDE, "float32", blend)
     config = ComputeConfig.model_validate(compute)
@@ -225,7 +227,7 @@ def test_where_a_frame_is_a_call_of_its_own(
     tiny_sd1, thin, monkeypatch, alone, compute, unet, decoder
 ):
     monkeypatch.setattr(batch_size, "LATENTS_ON_CPU", 1 if alone else PLENTY)
-    pipeline = opened(tiny_sd1, **compute).pipeline
+    pipeline = open_tiny(tiny_sd1, **compute).pipeline
     assert bool(tiled(pipeline.unet)) == unet
     assert bool(tiled(pipeline.vae.decoder)) == decoder
 
@@ -243,14 +245,14 @@ def test_frames_are_the_same_in_any_batch_and_those_without_tiles(
     tiny_sd1, thin, monkeypatch, blend
 ):
     monkeypatch.setattr(batch_size, "LATENTS_ON_CPU", 1)
-    diffusion = opened(tiny_sd1, blend=blend)
+    diffusion = open_tiny(tiny_sd1, blend=blend)
     together = render(diffusion, *FILM)
     assert tiled(diffusion.pipeline.unet)
     assert tiled(diffusion.pipeline.vae.decoder)
     for frame, picture in zip(FILM, together, strict=True):
         assert np.array_equal(render(diffusion, frame)[0], picture)
     monkeypatch.setattr(cpu_winograd, "CHANNELS", 1 << 20)
-    stock = opened(tiny_sd1, blend=blend)
+    stock = open_tiny(tiny_sd1, blend=blend)
     assert not tiled(stock.pipeline.unet)
     assert max(map(difference, together, render(stock, *FILM))) <= 1
 
@@ -259,7 +261,7 @@ def test_frames_are_the_same_in_any_batch_and_those_without_tiles(
     ("gibibytes", "taken", "room"), [(100, 10, 20), (100, 60, 15), (100, 80, 0)]
 )
 def test_weights_for_tiles_leave_room_for_others(tiny_sd1, monkeypatch, gibibytes, taken, room):
-    diffusion = opened(tiny_sd1)
+    diffusion = open_tiny(tiny_sd1)
     loaded = sum(
         weight.nbytes
         for part in (
@@ -269,8 +271,9 @@ def test_weights_for_tiles_leave_room_for_others(tiny_sd1, monkeypatch, gibibyte
         )
         for weight in part.parameters()
     )
-    monkeypatch.setattr(open_model, "whole_memory", lambda: loaded * gibibytes / taken)
-    assert open_model.room_for_tiles(diffusion) == pytest.approx(loaded * room / taken, abs=2)
+    monkeypatch.setattr(layer_kernels, "whole_memory", lambda: loaded * gibibytes / taken)
+    opened = Opened(diffusion.stock, ComputeConfig(), diffusion.rows_per_call())
+    assert layer_kernels.room_for_tiles(opened) == pytest.approx(loaded * room / taken, abs=2)
 
 
 def test_layers_that_loras_may_change_stay(tiny_sd1, tmp_path, thin, monkeypatch):
@@ -278,6 +281,6 @@ def test_layers_that_loras_may_change_stay(tiny_sd1, tmp_path, thin, monkeypatch
     layers = lora_layers(tiny_denoiser(), ["to_q"], 1)
     file = tmp_path / "paint.safetensors"
     StableDiffusionPipeline.save_lora_weights(tmp_path, layers, weight_name=file.name)
-    pipeline = opened(tiny_sd1, [Lora("paint", "model.loras.0", "sha256:1", file)]).pipeline
+    pipeline = open_tiny(tiny_sd1, [Lora("paint", "model.loras.0", "sha256:1", file)]).pipeline
     assert not tiled(pipeline.unet)
     assert tiled(pipeline.vae.decoder)

@@ -6,7 +6,8 @@ import diffusers
 import pytest
 import torch
 
-from render.kernels.cuda_async import instant_on, run_ahead, sent
+from render.kernels.cuda_async import instant_on, keep_sizes_there, keep_steps_here, sent
+from render.kernels.patches import Patches
 
 META = torch.device("meta")
 SCHEDULERS = ["PNDM", "LMSDiscrete", "DDIM", "DPMSolverMultistep", "EulerDiscrete", "LCM"]
@@ -27,18 +28,21 @@ class Pipeline:
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_time_steps_stay_in_main_memory(scheduler):
     stock, pipeline = Pipeline(scheduler).scheduler, Pipeline(scheduler)
-    run_ahead(pipeline, META)
+    patches = Patches()
+    keep_steps_here(pipeline.scheduler, patches)
     pipeline.scheduler.set_timesteps(10, device=META)
     stock.set_timesteps(10)
     assert pipeline.scheduler.timesteps.device.type == "cpu"
     assert pipeline.scheduler.timesteps.tolist() == stock.timesteps.tolist()
     taken = [inspect.signature(each.set_timesteps) for each in (pipeline.scheduler, stock)]
     assert taken[0] == taken[1]
+    patches.close()
+    assert "set_timesteps" not in vars(pipeline.scheduler)
 
 
 def test_sizes_go_to_the_device_once():
     pipeline = Pipeline()
-    run_ahead(pipeline, META)
+    keep_sizes_there(pipeline, META, Patches())
     sizes = [pipeline._get_add_time_ids((8, 8), (0, 0), (8, 8), dtype=torch.float16) for _ in "ab"]
     assert sizes[0] is sizes[1]
     assert (sizes[0].device, sizes[0].dtype) == (META, torch.float16)

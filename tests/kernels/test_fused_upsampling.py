@@ -10,6 +10,7 @@ from tiny_models import SIDE, assert_predicts_the_same, tiny_denoiser
 from render.config.schema import ComputeConfig
 from render.engines.open_model import open_diffusion
 from render.kernels.fused_upsampling import Phases, doubles_everywhere, merge_layers, transposed
+from render.kernels.patches import Patches
 from render.models.lora_files import Lora
 from render.models.model_source import ModelSource
 from render.plan.frame_plan import Recipe
@@ -38,7 +39,7 @@ def test_one_convolution_is_the_doubling_and_the_other(merge, size, bias):
 @pytest.mark.parametrize("merge", WAYS)
 def test_a_unet_predicts_the_same(merge):
     unet = tiny_denoiser()
-    assert_predicts_the_same(unet, lambda net: merge_layers(net, merge), (16, 24))
+    assert_predicts_the_same(unet, lambda net: merge_layers(net, merge, Patches()), (16, 24))
     assert all(layer.use_conv_transpose for layer in upsamplers(unet))
 
 
@@ -50,7 +51,7 @@ def test_a_decoder_decodes_the_same(merge):
     vae = AutoencoderKL(block_out_channels=(8, 8, 16), norm_num_groups=4, **kinds)
     latents = torch.randn(1, 4, 7, 5)
     stock = vae.decode(latents).sample
-    merge_layers(vae.decoder, merge)
+    merge_layers(vae.decoder, merge, Patches())
     assert len(upsamplers(vae.decoder)) == 2
     torch.testing.assert_close(vae.decode(latents).sample, stock, rtol=1e-4, atol=1e-5)
 
@@ -64,7 +65,7 @@ def test_a_decoder_decodes_the_same(merge):
 def test_layers_of_another_kind_stay(given):
     layer, picture = Upsample2D(4, **given), torch.randn(1, 4, 3, 3)
     stock = layer(picture)
-    merge_layers(layer, transposed)
+    merge_layers(layer, transposed, Patches())
     torch.testing.assert_close(layer(picture), stock, rtol=0, atol=0)
     assert not layer.use_conv_transpose
 
@@ -88,9 +89,9 @@ def opened(folder, loras=(), **compute):
 
 
 @pytest.mark.parametrize("offload", ["none", "model", "sequential"])
-def test_a_cpu_computes_so(tiny_sd1, offload):
+def test_a_cpu_computes_so_where_no_part_waits_elsewhere(tiny_sd1, offload):
     pipeline = opened(tiny_sd1, offload=offload).pipeline
-    assert merged_in(pipeline.vae.decoder, pipeline.unet) == [{True}, {True}]
+    assert merged_in(pipeline.vae.decoder, pipeline.unet) == [{offload == "none"}] * 2
 
 
 @pytest.mark.parametrize(("wanted", "merged"), [("to_q", True), ("upsamplers.0.conv", False)])

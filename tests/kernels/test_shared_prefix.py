@@ -5,6 +5,7 @@ import torch
 from tiny_models import tiny_denoiser
 
 from render.kernels.cuda_graphs import Graphed
+from render.kernels.patches import Patches
 from render.kernels.shared_prefix import (
     CapturedPrefix,
     SharedPrefix,
@@ -36,7 +37,7 @@ def of_frames(owners):
 def test_rows_come_out_the_same(kind, size):
     unet, given = tiny_denoiser(**KINDS[kind]), of_frames(OWNERS)
     stock = unet(*given).sample
-    with SharedPrefix(unet, size).among(tuple(OWNERS)):
+    with SharedPrefix(unet, Patches()).among(tuple(OWNERS), size):
         torch.testing.assert_close(unet(*given).sample, stock, rtol=1e-4, atol=1e-5)
 
 
@@ -47,12 +48,12 @@ def test_layers_before_the_texts_compute_a_row_a_frame(kind):
     layers = list(layers_before_texts(unet))
     for layer in layers:
         layer.forward = counted(layer.forward, seen)
-    prefix = SharedPrefix(unet, 3)
+    prefix = SharedPrefix(unet, Patches())
     given = of_frames(OWNERS)
     unet(*given)
     assert seen == [len(OWNERS)] * len(layers)
     seen.clear()
-    with prefix.among(tuple(OWNERS)):
+    with prefix.among(tuple(OWNERS), 3):
         unet(*given)
     assert seen == [3] * len(layers)
 
@@ -79,13 +80,16 @@ def test_a_captured_call_computes_a_row_a_frame_whoever_they_are(kind):
         layer.forward = counted(layer.forward, seen)
     stock, captured = unet.forward, []
     prefix = CapturedPrefix(
-        unet, 3, lambda call: captured.append(Graphed(call, again)) or captured[-1], unet.forward
+        unet,
+        lambda call: captured.append(Graphed(call, again)) or captured[-1],
+        unet.forward,
+        Patches(),
     )
     for owners in (OWNERS, [0, 0, 0, 0, 1, 1], [2] * 6):
         given = of_frames(owners)
         expected = stock(*given).sample
         seen.clear()
-        with prefix.among(tuple(owners)):
+        with prefix.among(tuple(owners), 3):
             answer = prefix(*given).sample
         assert seen == [3] * len(layers)
         torch.testing.assert_close(answer, expected, rtol=1e-4, atol=1e-5)
@@ -96,11 +100,11 @@ def test_a_captured_call_computes_a_row_a_frame_whoever_they_are(kind):
 @pytest.mark.parametrize("owners", [(), (0, 1, 2, 2), (0, 1)])
 def test_a_captured_call_computes_every_row_where_more_frames_share_it(owners):
     unet, seen = tiny_denoiser(), []
-    prefix = CapturedPrefix(unet, 2, again, unet.forward)
+    prefix = CapturedPrefix(unet, again, unet.forward, Patches())
     stock = unet.down_blocks[0].resnets[0].forward
     unet.down_blocks[0].resnets[0].forward = counted(stock, seen)
     given = of_frames(owners or (0, 0))
-    with prefix.among(owners):
+    with prefix.among(owners, 2):
         prefix(*given)
     assert seen == [len(owners) or 2]
 
@@ -108,11 +112,11 @@ def test_a_captured_call_computes_every_row_where_more_frames_share_it(owners):
 @torch.no_grad()
 def test_a_frame_does_not_depend_on_how_many_share_the_call():
     unet, (latents, time, texts) = tiny_denoiser(**FIRST_LEVEL), of_frames([0, 0, 1, 1, 2, 2])
-    prefix = SharedPrefix(unet, 3)
-    with prefix.among((0, 0, 1, 1, 2, 2)):
+    prefix = SharedPrefix(unet, Patches())
+    with prefix.among((0, 0, 1, 1, 2, 2), 3):
         together = unet(latents, time, texts).sample[:2]
     alone = [0, 1, 1, 1, 1, 1]  # rows, the last one repeated to fill the call
-    with prefix.among((0,) * 6):
+    with prefix.among((0,) * 6, 3):
         assert torch.equal(unet(latents[alone], time, texts[alone]).sample[:2], together)
 
 
@@ -137,5 +141,5 @@ def test_the_prefix_ends_at_a_transformer_of_another_kind():
 def test_the_first_row_serves_all_of_a_frame(kind, rows):
     unet, given = tiny_denoiser(**KINDS[kind]), of_frames([1] * rows)
     stock = unet(*given).sample
-    compute_first_row(unet)
+    compute_first_row(unet, Patches())
     torch.testing.assert_close(unet(*given).sample, stock, rtol=1e-4, atol=1e-5)

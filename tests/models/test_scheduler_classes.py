@@ -16,7 +16,7 @@ from tiny_families import SIDES
 from tiny_models import BETAS, SIDE
 
 from render.config.model_group import ModelConfig
-from render.diffusion.pipeline import make_scheduler
+from render.diffusion.schedules import make_scheduler
 from render.engines.open_model import open_diffusion
 from render.errors import ConfigError
 from render.models.families import FAMILIES
@@ -80,7 +80,6 @@ def opened(tiny_sd1, family_folder):
             recipe = Recipe("tiny", "model", {}, 3, side, side, "float32", "noise")
             source = ModelSource(folder, None, None, None, None)
             kept[name] = open_diffusion(source, recipe, "cpu", 2)
-            kept[name].own = kept[name].pipeline.scheduler
         return kept[name]
 
     return get
@@ -88,8 +87,8 @@ def opened(tiny_sd1, family_folder):
 
 def with_scheduler(diffusion, class_name, options):
     """The model with another scheduler, as a new process makes it."""
-    diffusion.recipe = replace(diffusion.recipe, scheduler=class_name, scheduler_options=options)
-    diffusion.pipeline.scheduler = make_scheduler(diffusion.own, diffusion.recipe)
+    recipe = replace(diffusion.recipe, scheduler=class_name, scheduler_options=options)
+    diffusion.turn_to(recipe)
     return diffusion
 
 

@@ -431,15 +431,14 @@ def test_steps_of_an_evaluation_are_reported(folder):
 def test_deep_features_of_this_very_evaluation_change_nothing(folder):
     """The shallow layers are given the features of the same latents, timestep and text."""
     diffusion = opened(folder, deep_cache=2)
-    cache, denoise = diffusion.denoiser.deep, diffusion.denoiser.stock_forward
+    plan = diffusion.denoiser.plan
     given = torch.randn(2, 4, 8, 8), 500, torch.randn(2, 16, 32)
-    cache.rows = ["one", "other"]
-    with torch.no_grad():
-        whole = denoise(*given).sample
-        cache.shallow = True
-        assert torch.equal(denoise(*given).sample, whole)
-        cache.rows = ["other", "one"]
-        assert not torch.equal(denoise(*given).sample, whole)
+    rows = ["one", "other"]
+    with torch.no_grad(), plan.deep.computing(rows, shallow=False):
+        whole = plan.compute(*given).sample
+    for order in (rows, rows[::-1]):
+        with torch.no_grad(), plan.deep.computing(order, shallow=True):
+            assert torch.equal(plan.compute(*given).sample, whole) == (order == rows)
     diffusion.close()
 
 

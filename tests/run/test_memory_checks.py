@@ -69,7 +69,7 @@ def to_the_cpu(monkeypatch):
 def test_offloading_changes_no_pixel(
     tiny_sd1, family_folder, to_the_cpu, monkeypatch, name, offload
 ):
-    monkeypatch.setattr("render.engines.open_model.use_onednn", lambda net: None)  # a GPU has none
+    monkeypatch.setattr("render.engines.layer_kernels.Opened.on_cpu", False)  # as with a GPU
     folder, side = (tiny_sd1, SIDE) if name == "sd1" else (family_folder(name), 16)
     assert np.array_equal(pictures(folder, side, offload=offload), pictures(folder, side))
 

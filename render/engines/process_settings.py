@@ -1,0 +1,35 @@
+"""Settings of the whole process, which a command makes for itself and a library never does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from render.config.schema import ComputeConfig
+from render.engines.requirements import keep_compiled
+from render.engines.threads import threads_for
+
+
+@contextmanager
+def applied(compute: ComputeConfig, device: str) -> Iterator[None]:
+    """Settle the process for rendering on a device; around the loading of a model.
+
+    Threads and the place of compiled code are set before torch is asked for anything; the heap
+    keeps what is freed only from the end of the block on, so that the memory that loading takes is
+    given back.
+
+    Args:
+        compute: has the engine and the threads.
+        device: `cpu`, `cuda`, `cuda:1` or `mps`.
+    """
+    if compute.engine == "compiled":
+        keep_compiled()
+    import torch
+
+    from render.kernels.cpu_malloc import keep_freed
+
+    if threads := threads_for(compute.threads):
+        torch.set_num_threads(threads)
+    yield
+    if device == "cpu":
+        keep_freed()

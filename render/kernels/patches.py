@@ -1,0 +1,90 @@
+"""The one place where attributes of a library's objects are replaced, with the way back for each.
+
+Kernels, caches and the blend work inside of stock pipelines by standing in the place of single
+attributes: a layer's `forward`, an attention processor, a scheduler's `step`. All of that goes
+through `Patches`, whose `close` puts everything back in reverse order.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+ABSENT = object()
+
+
+class Patches:
+    """Attributes that stand replaced; also a context manager, that closes itself.
+
+    It patches instances. A class of a library is patched nowhere but while a model is loaded
+    (components.py), and `torch.nn.Module` never.
+    """
+
+    def __init__(self) -> None:
+        self.ways_back: list[Callable[[], object]] = []
+
+    def __enter__(self) -> Patches:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def replace(self, owner: Any, name: str, value: Any) -> None:
+        """Set an attribute until `close`; one that was not there before is removed then.
+
+        Args:
+            owner: a module (whose layers are attributes, too), a pipeline, a scheduler or a class.
+        """
+        self.ways_back.append(way_back(owner, name))
+        both = isinstance(owner, nn.Module) and isinstance(value, nn.Module)
+        if both and name not in owner._modules:
+            vars(owner)[name] = value  # a second name of a layer, and no layer of its own
+        else:
+            setattr(owner, name, value)
+
+    def remove(self, owner: Any, name: str) -> None:
+        """Take an attribute away until `close`."""
+        self.ways_back.append(way_back(owner, name))
+        delattr(owner, name)
+
+    def exchange(self, owner: Any, name: str, value: Any) -> None:
+        """Set an attribute for good: a layer whose weights were laid out anew.
+
+        The stock layer is let go, since both would take twice the memory; the network computes the
+        same to within rounding, and has to be loaded again to be the stock one.
+        """
+        setattr(owner, name, value)
+
+    def add(self, way_back: Callable[[], object]) -> None:
+        """Remember how to undo something that a library's own method did."""
+        self.ways_back.append(way_back)
+
+    def close(self) -> None:
+        """Put everything back, the latest first."""
+        while self.ways_back:
+            self.ways_back.pop()()
+
+
+def way_back(owner: Any, name: str) -> Callable[[], None]:
+    """The function that gives an attribute its present value again, or removes it. It keeps no
+    owner alive: a text encoder can be freed before."""
+    there = weakref.ref(owner)
+    layers = owner._modules if isinstance(owner, nn.Module) else {}
+    before = layers.get(name, vars(owner).get(name, ABSENT))
+    aside = isinstance(before, nn.Module) and name not in layers
+
+    def put_back() -> None:
+        owner = there()
+        if owner is None:
+            return
+        if before is ABSENT:
+            delattr(owner, name)
+        elif aside:
+            vars(owner)[name] = before
+        else:
+            setattr(owner, name, before)
+
+    return put_back
