@@ -73,7 +73,6 @@ def test_after_a_kill_only_the_missing_frames_are_rendered(place, uninterrupted,
     "stage", ["render.run.frame_writer.FrameWriter.keep", "render.run.video_step.contact_sheet"]
 )
 def test_a_signal_ends_a_run_in_good_order(place, monkeypatch, stage, number, code):
-    stage = f"render.run.{stage}"
     real = pkgutil.resolve_name(stage)
 
     def interrupted(*arguments):
