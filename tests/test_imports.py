@@ -16,7 +16,7 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 HEAVY = {"torch", "diffusers", "transformers"}
 ROOMS_WITH_TORCH = {"kernels", "diffusion", "engines"}
 ALONE = {
-    "hydra": {"cli/compose", "cli/main"},
+    "hydra": {"cli/compose", "cli/main", "cli/sweep_size"},
     "omegaconf": {"cli/compose", "cli/main"},
     "subprocess": {"video/ffmpeg"},
     "pydantic": {
@@ -26,7 +26,7 @@ ALONE = {
         "config/schema",
         "config/parse",
     },
-    "rich": {"report/progress", "report/reporter"},
+    "rich": {"report/terminal"},
     "tokenizers": {"models/token_limits"},
     "compel": {"models/prompt_weights"},
     "openvino": {"engines/openvino"},

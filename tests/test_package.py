@@ -1,6 +1,7 @@
 """The package: configs travel in the wheel, and the user's own come before them."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -51,6 +52,40 @@ def test_the_wheel_works_from_any_folder(unpacked, tmp_path):
     assert composed["timeline"]["keyframes"][0]["prompt"] == "A fantasy landscape"
     assert composed["model"]["path"] == str(unpacked / "render" / "storybook" / "weights")
     assert not list(tmp_path.iterdir())
+
+
+FIVE_LINES = re.search(
+    r"```python\n(.*?)```", (CHECKOUT / "docs" / "python.md").read_text(encoding="utf-8"), re.DOTALL
+)[1]
+AROUND = """
+shown = []
+show = shown.append
+{lines}
+import sys
+assert render.__file__.startswith({installed!r})
+print(len(shown), *{{image.size for image in shown}})
+"""
+
+
+def test_the_five_lines_of_python_run_from_the_wheel_as_they_stand(unpacked, tmp_path):
+    timeline = tmp_path / "configs" / "timeline" / "city.yaml"
+    timeline.parent.mkdir(parents=True)
+    timeline.write_text("keyframes: [{at: 0, prompt: a castle}, {at: 2f, prompt: a town}]\n")
+    program = AROUND.format(lines=FIVE_LINES, installed=str(unpacked))
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(unpacked)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    summary, last = done.stdout.splitlines()[0], done.stdout.splitlines()[-1]
+    assert summary.split() == ["city", "3", "frames"]
+    assert last == "3 (128, 128)"
+    assert done.stderr == ""
+    assert (tmp_path / "city.mp4").stat().st_size > 1000
+    assert (unpacked / "render" / "py.typed").is_file()
 
 
 def composed(place, *arguments):

@@ -8,27 +8,41 @@ from __future__ import annotations
 
 import os
 import re
-import sys
+import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import yaml
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import DictConfig, OmegaConf
+from hydra.types import RunMode
+from hydra.version import VersionBase, setbase
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
 
 from render.cli.chosen_timeline import plain_name
-from render.cli.config_folders import bundled_configs, config_folders, known_choices, reworded
+from render.cli.config_folders import (
+    PACKAGE,
+    bundled_configs,
+    config_folders,
+    known_choices,
+    reworded,
+)
+from render.cli.overrides import forgiving
 from render.config.timeline_file import Document, in_our_words, read_document
 from render.errors import (
     TOO_LITTLE_MEMORY,
@@ -51,6 +65,8 @@ class TimelineSource(FileConfigSource):
 
     documents: ClassVar[dict[str, Document]] = {}
     """Timelines that were read, by name."""
+    arguments: ClassVar[Sequence[str]] = ()
+    """The overrides and options that this composing is asked for."""
 
     def load_config(self, config_path: str) -> ConfigResult:
         group, _, name = os.path.normpath(config_path).partition(os.sep)
@@ -71,6 +87,8 @@ class TimelineFile(ConfigSource):
         return "timeline"
 
     def load_config(self, config_path: str) -> ConfigResult:
+        if (given := OwnSearchPath.given.get(self.provider)) is not None:
+            return composed_as(self, self.provider, given)
         return timeline_config(self, self.provider, Path(self.path), Path(self.path).stem)
 
     def available(self) -> bool:
@@ -101,19 +119,26 @@ def timeline_config(source: ConfigSource, choice: str, path: Path, own: str) -> 
     Args:
         own: the name of a timeline that gives itself none.
     """
-    document = TimelineSource.documents[choice] = read_document(shown(path))
-    content = literal({"name": plain_name(own)} | document.content, "${", DOLLAR + "{")
+    document = read_document(shown(path))
+    named = {"name": plain_name(own)} | document.content
+    return composed_as(source, choice, Document(document.path, named, document.lines))
+
+
+def composed_as(source: ConfigSource, choice: str, document: Document) -> ConfigResult:
+    """A timeline as Hydra composes it, under the name of its choice."""
+    TimelineSource.documents[choice] = document
+    content = literal(document.content, "${", DOLLAR + "{")
     config = OmegaConf.create(without_many(content, choice), flags={"allow_objects": False})
     return ConfigResult(source.provider, source.full_path(), config, {"package": None})
 
 
 def without_many(content: dict[str, Any], name: str) -> dict[str, Any]:
-    """A timeline with a sign in place of its keyframes, if they are many and nobody changes or
-    prints them on the command line: OmegaConf takes a millisecond for each, and copies them often.
-    """
+    """A timeline with a sign in place of its keyframes, if they are many and no argument changes or
+    prints them: OmegaConf takes a millisecond for each, and copies them often."""
     keyframes = content.get("keyframes")
     few = not isinstance(keyframes, list | dict) or len(keyframes) <= MANY_KEYFRAMES
-    if few or any(re.search(r"keyframes|^--cfg|^-c$", argument) for argument in sys.argv[1:]):
+    asked = r"keyframes|^--cfg|^-c$"
+    if few or any(re.search(asked, argument) for argument in TimelineSource.arguments):
         return content
     return {**content, "keyframes": KEPT_OUT + name}
 
@@ -133,6 +158,8 @@ class OwnSearchPath(SearchPathPlugin):
 
     files: ClassVar[dict[str, Path]] = {}
     """Timeline files by the choice that stands for each."""
+    given: ClassVar[dict[str, Document]] = {}
+    """Timelines that a program gave as data, by the choice that stands for each."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         shipped = [folder.resolve() for folder in shipped_configs()]
@@ -143,12 +170,94 @@ class OwnSearchPath(SearchPathPlugin):
             search_path.append(provider="package", path=f"file://{folder}")
         for choice, file in self.files.items():
             search_path.prepend(provider=choice, path=f"timeline://{file.absolute()}")
+        for choice in self.given:
+            search_path.prepend(provider=choice, path=f"timeline://{choice}")
 
 
 def read_as_data() -> None:
     """Let Hydra read timelines by the sources above."""
     SourcesRegistry.instance().types["file"] = TimelineSource  # Hydra has no other way to say so
     SourcesRegistry.instance().types["timeline"] = TimelineFile
+    OmegaConf.register_new_resolver("package", lambda part: str(PACKAGE / part), replace=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A config as plain data, and what turns a dotted path of it into file:line."""
+
+    config: dict[str, Any]
+    locate: Callable[[str], str]
+
+
+COMPOSING = threading.Lock()  # one at a time: Hydra's registries are the process's
+
+
+def compose(timeline: str | Document, overrides: Sequence[str]) -> Composed:
+    """The config of one run, composed as the command line does it, for a program.
+
+    Hydra's and OmegaConf's own settings are afterwards what they were.
+
+    Args:
+        timeline: its name or its file; or the timeline itself.
+        overrides: `output.fps=24`, as on the command line.
+
+    Raises:
+        ConfigError: an override or a choice is wrong; the same lines as on the command line.
+    """
+    with COMPOSING, own_hydra():
+        try:
+            return composed_by_hydra(timeline, overrides)
+        except Exception as error:
+            raise foreseen(error) from error
+
+
+def composed_by_hydra(timeline: str | Document, overrides: Sequence[str]) -> Composed:
+    """What `compose` returns."""
+    options = [Mistake(one, "is no override") for one in overrides if one.startswith("-")]
+    if options:
+        raise ConfigError(options)
+    if isinstance(timeline, Document):
+        OwnSearchPath.given["given"] = timeline
+        made = ["+timeline=given", *forgiving(overrides, parses, OwnSearchPath.files)]
+    else:
+        made = forgiving([timeline, *overrides], parses, OwnSearchPath.files)
+    TimelineSource.arguments = made
+    whole = loader().load_configuration("render", made, RunMode.RUN)
+    locate = locator(whole.hydra)
+    with open_dict(whole):
+        del whole["hydra"]
+    return Composed(plain_config(whole), locate)
+
+
+def loader() -> ConfigLoaderImpl:
+    """Hydra's loader of configs in the folders that the command line has them from."""
+    search_path = ConfigSearchPathImpl()
+    search_path.append("hydra", "pkg://hydra.conf")
+    search_path.append("main", f"file://{bundled_configs()}")
+    OwnSearchPath().manipulate_search_path(search_path)
+    search_path.append("schema", "structured://")
+    return ConfigLoaderImpl(search_path)
+
+
+@contextmanager
+def own_hydra() -> Iterator[None]:
+    """Our sources, resolvers and version of Hydra's rules, inside of the block alone."""
+    Plugins.instance()  # registers Hydra's own sources
+    types, resolvers = SourcesRegistry.instance().types, BaseContainer._resolvers
+    before = dict(types), dict(resolvers), VersionBase.instance().getbase()
+    OwnSearchPath.files.clear()
+    read_as_data()
+    setbase("1.3")
+    try:
+        yield
+    finally:
+        for registry, entries in zip((types, resolvers), before[:2], strict=True):
+            registry.clear()
+            registry.update(entries)
+        VersionBase.instance().version_base = before[2]
+        OwnSearchPath.files.clear()
+        OwnSearchPath.given.clear()
+        TimelineSource.arguments = ()
 
 
 def literal(value: Any, old: str, new: str) -> Any:
@@ -187,17 +296,27 @@ def shown(file: Path) -> Path:
     return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
 
 
-def typed_overrides() -> list[str]:
-    """The overrides as they were typed; a `${…}` in them stays as it is."""
-    task = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+def typed_overrides(hydra: Any) -> list[str]:
+    """The overrides as they were typed; a `${…}` in them stays as it is.
+
+    Args:
+        hydra: Hydra's own part of a composed config.
+    """
+    task = OmegaConf.to_container(hydra.overrides.task, resolve=False)
     return [str(override) for override in task] if isinstance(task, list) else []
 
 
-def locator() -> Callable[[str], str]:
-    """Turns a dotted path into file:line if a timeline file says it, else leaves it as it is."""
-    chosen = str(HydraConfig.get().runtime.choices.get("timeline"))
-    typed = [o.lstrip("+~").split("=")[0] for o in typed_overrides()]
+def locator(hydra: Any) -> Callable[[str], str]:
+    """A function that turns a dotted path into file:line if a timeline file says it, else leaves it
+    as it is.
+
+    Args:
+        hydra: Hydra's own part of a composed config.
+    """
+    chosen = str(hydra.runtime.choices.get("timeline"))
+    typed = [o.lstrip("+~").split("=")[0] for o in typed_overrides(hydra)]
     document = TimelineSource.documents.get(chosen.removesuffix(".yaml").removesuffix(".yml"))
+    document = document if document and document.lines else None  # data of a program has none
 
     def locate(dotted: str) -> str:
         on_command_line = any(f"{dotted}.".startswith(f"{key}.") for key in typed if "." in key)

@@ -88,7 +88,7 @@ def job_folder(overrides: Sequence[str], name: str | None = None) -> str:
         name: the run's; None: its timeline's.
     """
     task = [override.lstrip("+") for override in overrides]
-    left_out = ("root", "name", "mode", *(() if name else ("timeline",)))
+    left_out = ("root", "name", "mode", "report", *(() if name else ("timeline",)))
     told = sorted(o for o in task if o.split("=")[0] not in left_out and o != f"timeline={name}")
     full = ",".join(told or [o for o in task if o.startswith("timeline=")])
     safe = re.sub(r"[^\w.,=+-]", "-", full, flags=re.ASCII).lstrip("-.")

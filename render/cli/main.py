@@ -26,6 +26,7 @@ with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of
     import render
     from render.cli.compose import (
         OwnSearchPath,
+        TimelineSource,
         foreseen,
         locator,
         parses,
@@ -33,7 +34,7 @@ with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of
         read_as_data,
         typed_overrides,
     )
-    from render.cli.config_folders import PACKAGE, bundled_configs, help_text, job_folder
+    from render.cli.config_folders import bundled_configs, help_text, job_folder
     from render.cli.overrides import forgiving
     from render.cli.sweep import SweepJob, by_model, check_folders, labels, model_of, values_of
     from render.cli.sweep_size import count_first
@@ -82,7 +83,7 @@ WORKED: list[str] = []
 def job(composed: DictConfig) -> None:
     """One run: composed config in. A sweep's jobs are only collected, to begin when all are known;
     where another launcher gives each a process of its own, each begins at once."""
-    overrides = typed_overrides()
+    overrides, locate = typed_overrides(HydraConfig.get()), locator(HydraConfig.get())
     sweep = HydraConfig.get().mode is RunMode.MULTIRUN
     try:
         plain = plain_config(composed)
@@ -90,13 +91,13 @@ def job(composed: DictConfig) -> None:
         OUTCOMES.append((job_folder(overrides) if sweep else "", foreseen(error)))
         return
     if not sweep:
-        attempt("", plain, "", locator())
+        attempt("", plain, "", locate)
         return
     folder = job_folder(overrides, str(plain.get("name")))
     if HydraConfig.get().launcher["_target_"] == IN_PROCESS:
-        JOBS.append(SweepJob(values_of(overrides), plain, folder, locator()))
+        JOBS.append(SweepJob(values_of(overrides), plain, folder, locate))
     else:
-        attempt(folder, plain, folder, locator())
+        attempt(folder, plain, folder, locate)
 
 
 def run_sweep(collected: Sequence[SweepJob]) -> None:
@@ -167,8 +168,8 @@ def compose_and_run(arguments: Sequence[str]) -> None:
     """Let Hydra compose and call `job`, once or for a sweep, whose jobs are then run."""
     os.environ["HYDRA_FULL_ERROR"] = "1"
     OwnSearchPath.files.clear()
-    sys.argv = ["render", *forgiving(arguments, parses, OwnSearchPath.files)]
-    OmegaConf.register_new_resolver("package", lambda part: str(PACKAGE / part), replace=True)
+    TimelineSource.arguments = forgiving(arguments, parses, OwnSearchPath.files)
+    sys.argv = ["render", *TimelineSource.arguments]
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
     Plugins.instance().register(OwnSearchPath)
     read_as_data()

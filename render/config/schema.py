@@ -174,6 +174,7 @@ class RunConfig(Frozen):
     name: StrictStr
     mode: Mode = "render"
     prune: Literal["ask", "yes", "no"] = "ask"
+    report: Literal["auto", "rich", "plain", "json", "none"] = "auto"
     shard: Annotated[tuple[int, int] | None, Field(default=None)]
     model: ModelConfig
     scheduler: SchedulerConfig

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import platform
 import time
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import render
+from render.files.atomic import write_whole
 from render.files.received_json import read_data
 
 Content = list[int | str]  # size in bytes and sha256
@@ -35,10 +37,32 @@ class Phases:
             spent = self.seconds.get(name, 0.0) + time.monotonic() - began
             self.seconds[name] = round(spent, 3)
 
+    @contextmanager
+    def paused(self, name: str) -> Iterator[None]:
+        """Leave the block's time out of a phase that is being measured around it."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = self.seconds.get(name, 0.0) - (time.monotonic() - began)
+            self.seconds[name] = round(spent, 3)
+
     @property
     def total(self) -> float:
         """Seconds since the run began."""
         return time.monotonic() - self.began
+
+
+def write_run_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write run.json whole, with sorted keys; paths and fractions become text.
+
+    Raises:
+        DiskFull: no room for it.
+    """
+    text = json.dumps(
+        data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False, default=str
+    )
+    write_whole(path, f"{text}\n".encode("utf-8", "backslashreplace"))
 
 
 def read_run_json(path: Path) -> dict[str, Any]:

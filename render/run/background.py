@@ -125,7 +125,7 @@ def behind(
     try:
         try:
             yield thread
-        except Exception:
+        except (Exception, GeneratorExit):  # a generator's block may be broken off at its yield
             thread.finish()
             thread.check()
             raise

@@ -84,8 +84,8 @@ def render_frames(
     done: Callable[[Sequence[tuple[PlannedFrame, Awaited]]], None],
     failed: Callable[[Failure], None],
     on_notice: Callable[[str], None],
-) -> None:
-    """Render frames in order, a batch at a time.
+) -> Iterator[Sequence[PlannedFrame]]:
+    """Render frames in order, a batch at a time, and yield each batch that was handed on.
 
     Args:
         begin: told which frames are in work now.
@@ -118,6 +118,7 @@ def render_frames(
         if all(one.ready() for one in tried):
             account.settle(underway)
             underway = ()
+        yield part
         place += len(part)
     account.settle(underway)
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from render.files.atomic import make_folder, sync_folder
 from render.plan.frame_plan import PlannedFrame
-from render.report.progress import Progress
-from render.report.reporter import Reporter
+from render.report.events import FrameRendered
+from render.report.progress import Phase
+from render.report.run_events import RunEvents
 from render.run.film import Film
 from render.run.frame_loop import Awaited
 from render.store import frame_png, store
@@ -24,14 +25,15 @@ class FrameWriter:
         places: the frames that show each picture, by its digest.
     """
 
-    def __init__(self, film: Film, reporter: Reporter, verdicts: Sequence[Verdict]) -> None:
-        self.film, self.reporter = film, reporter
+    def __init__(self, film: Film, events: RunEvents, verdicts: Sequence[Verdict]) -> None:
+        self.film, self.events = film, events
         self.foreign = foreign_places(verdicts)
         self.places: dict[str, list[PlannedFrame]] = defaultdict(list)
         for verdict in verdicts:
             self.places[verdict.frame.digest].append(verdict.frame)
         self.rendered: set[str] = set()
         self.unsaid: deque[str] = deque()
+        self.uncounted: deque[str] = deque()
 
     def show(self, verdicts: Sequence[Verdict]) -> None:
         """Link what the store has, after it took back what only the folder had."""
@@ -39,13 +41,13 @@ class FrameWriter:
         touched: set[Path] = set()
         for verdict in verdicts:
             if verdict.in_place and not verdict.stored:
-                say = self.reporter.warn
+                say = self.events.warn
                 kept = store.adopt(self.film.store, verdict.frame, self.film.frames, say)
                 touched.add(kept.parent)
         there = {v.frame.digest for v in verdicts if v.stored or v.in_place}
         for verdict in verdicts:
             if verdict.frame.digest in there and not verdict.in_place:
-                self.show_one(verdict.frame, self.reporter.warn)
+                self.show_one(verdict.frame, self.events.warn)
                 touched.add(self.film.frames)
         self.make_lasting(touched)
         store.drop_beyond(self.film.store, self.film.frames, len(self.film.plan.frames))
@@ -74,13 +76,19 @@ class FrameWriter:
         for same in self.places[frame.digest]:
             self.show_one(same, self.unsaid.append)
         self.make_lasting({self.film.frames})
+        self.uncounted.append(frame.digest)
 
-    def catch_up(self, bar: Progress) -> None:
-        """Say and count what was kept meanwhile."""
+    def catch_up(self, phase: Phase) -> None:
+        """Send and count what was kept meanwhile; for the thread that runs it all."""
         while self.unsaid:
-            self.reporter.warn(self.unsaid.popleft())
-        if news := len(self.rendered) - bar.done:
-            bar.finish(news)
+            self.events.warn(self.unsaid.popleft())
+        stored = [self.uncounted.popleft() for _ in range(len(self.uncounted))]
+        for digest in stored:
+            for frame in self.places[digest]:
+                path = store.stored_path(self.film.store, digest)
+                self.events.emit(FrameRendered(frame.index, float(frame.time), digest, path))
+        if stored:
+            phase.finish(len(stored))
 
     def make_lasting(self, folders: set[Path]) -> None:
         """See to it that new names in these folders outlast a power cut."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import render
@@ -13,14 +12,14 @@ from render.engines.threads import compressed_at_once
 from render.errors import FramesFailed, RenderError
 from render.plan import cost
 from render.plan.frame_plan import PlannedFrame
-from render.report.reporter import Outcome, Reporter, show_outcome, write_run_json
-from render.report.run_record import Phases, versions
+from render.report.events import Finished, FrameFailed
+from render.report.progress import Phase
+from render.report.run_record import versions, write_run_json
 from render.run.background import behind
-from render.run.film import Film
 from render.run.frame_loop import Failure, render_frames
 from render.run.frame_writer import FrameWriter
-from render.run.kept_model import Models
 from render.run.resolve import check_unchanged
+from render.run.session import Session
 from render.run.survey import missing_frames, survey_to_show
 from render.run.video_step import VideoStep
 from render.store import store
@@ -37,145 +36,153 @@ class Job:
 
     Attributes:
         verdicts: this run's frames (its shard's) with their states before work started.
+        missing: the frames to render, each picture once.
     """
 
-    def __init__(
-        self,
-        film: Film,
-        reporter: Reporter,
-        phases: Phases,
-        verdicts: Sequence[Verdict],
-        models: Models | None = None,
-    ) -> None:
-        self.models = models or Models()
-        self.film, self.reporter, self.phases, self.verdicts = film, reporter, phases, verdicts
+    def __init__(self, run: Session, verdicts: Sequence[Verdict]) -> None:
+        self.run, self.film, self.verdicts = run, run.film, verdicts
         self.missing = missing_frames(verdicts)
-        self.writer = FrameWriter(film, reporter, verdicts)
-        self.video = VideoStep(film, reporter, phases, self.record)
+        self.writer = FrameWriter(run.film, run.events, verdicts)
+        self.video = VideoStep(run, self.record)
         self.failures: list[Failure] = []
         self.rows = self.padded_rows = 0
 
     def show(self, verdicts: Sequence[Verdict]) -> None:
         """Show what the store has of these frames."""
-        with self.phases.measured("link"):
+        with self.run.phases.measured("link"):
             self.writer.show(verdicts)
 
-    def render(self) -> None:
-        """Render the missing frames; each is stored and shown while the next ones are rendered.
+    def frames(self) -> Iterator[PlannedFrame]:
+        """Every frame in order, as soon as it is stored; missing ones are rendered meanwhile, each
+        stored and shown while the next ones are rendered. Frames that failed are left out.
+
+        Breaking off ends the rendering in good order: what was begun is stored.
 
         Raises:
-            FramesFailed: so many that the rest was not tried.
+            FramesFailed: some could not be rendered; where many failed, the rest was not tried.
         """
+        wanted, rendered = {frame.digest for frame in self.missing}, self.writer.rendered
+        batches = self.batches()
+        try:
+            for frame in (verdict.frame for verdict in self.verdicts):
+                while frame.digest in wanted and frame.digest not in rendered:
+                    if next(batches, None) is None:
+                        break
+                if frame.digest not in wanted or frame.digest in rendered:
+                    yield frame
+            for _ in batches:
+                pass
+            self.check_failures()
+        except FramesFailed:
+            self.report()
+            raise
+        finally:
+            batches.close()
+
+    def batches(self) -> Generator[Sequence[PlannedFrame], None, None]:
+        """Render the missing frames, and yield each batch when it is on its way to the store."""
         if not self.missing:
             return
-        diffusion = self.load()
+        models, diffusion = self.run.models, self.load()
         rows, padded = diffusion.rows, diffusion.padded_rows  # of an earlier job, if it was kept
         try:
-            with self.phases.measured("render"):
-                self.render_with(diffusion)
-        except BaseException as error:
-            self.models.more = False  # whatever happened may have left its marks
-            if isinstance(error, FramesFailed):
-                self.tell(None, None)
+            with self.run.phases.measured("render"):
+                yield from self.render_with(diffusion)
+        except BaseException:
+            models.more = False  # whatever happened may have left its marks
             raise
         finally:
             self.rows, self.padded_rows = diffusion.rows - rows, diffusion.padded_rows - padded
-            self.models.release()
+            models.release()
         self.remember_timing()
 
     def load(self) -> Diffusion:
         """The model, opened on the run's device or kept from the job before."""
-        film = self.film
+        film, models = self.film, self.run.models
         at_work = {name for frame in self.missing for name, _ in frame.spec.loras}
-        with self.phases.measured("load"):
+        with self.run.phases.measured("load"):
             loras = [lora for lora in film.loras if lora.name in at_work]
-            diffusion = self.models.open(film, loras, self.reporter.say)
+            diffusion = models.open(film, loras, self.run.events.say)
             try:
                 check_unchanged(film)
             except RenderError:
-                self.models.drop()
+                models.drop()
                 raise
             return diffusion
 
-    def render_with(self, diffusion: Diffusion) -> None:
-        """All missing frames through the model, with progress."""
-        with self.reporter.progress("render", len(self.missing)) as bar:
-            words = ""
-
-            def begin(part: Sequence[PlannedFrame]) -> None:
-                nonlocal words
-                words = in_words(part[0].spec)
-                self.writer.catch_up(bar)
-                bar.now(len(part), words)
-
-            def read(done: int, total: int) -> None:
-                told = f"{done} of {total} texts encoded"
-                bar.now(bar.in_work, words if done == total else told)
-                bar.tell_if_due()
-
-            def step(done: int, total: int) -> None:
-                self.writer.catch_up(bar)
-                bar.step(done, total)
-
+    def render_with(self, diffusion: Diffusion) -> Iterator[Sequence[PlannedFrame]]:
+        """All missing frames through the model, with progress, a batch at a time."""
+        writer, phases = self.writer, self.run.phases
+        with self.run.events.progress("render", len(self.missing)) as phase:
+            watch = Watch(phase, writer)
             specs = [frame.spec for frame in self.missing]
-            diffusion.expect(specs, on_text=read, last=not self.models.more)
+            diffusion.expect(specs, on_text=watch.encoded, last=not self.run.models.more)
             try:
-                wait = partial(self.phases.measured, "write")
+                wait = partial(phases.measured, "write")
                 at_once = compressed_at_once(self.film.device)
-                with behind(
-                    self.writer.compress, self.writer.keep, wait, at_once=at_once
-                ) as keeper:
-                    render_frames(
+                with behind(writer.compress, writer.keep, wait, at_once=at_once) as keeper:
+                    for batch in render_frames(
                         diffusion,
                         self.missing,
-                        begin,
-                        step,
+                        watch.begin,
+                        watch.step,
                         keeper.put,
-                        self.failures.append,
-                        self.reporter.warn,
-                    )
+                        self.fail,
+                        self.run.events.warn,
+                    ):
+                        with phases.paused("render"):
+                            yield batch
             finally:
-                self.writer.catch_up(bar)
+                writer.catch_up(phase)
+
+    def fail(self, failure: Failure) -> None:
+        """Note a frame that could not be rendered."""
+        self.failures.append(failure)
+        for frame in self.writer.places[failure.frame.digest]:
+            self.run.events.emit(FrameFailed(frame.index, failure.cause))
 
     def remember_timing(self) -> None:
         """Keep what a row and a frame took, for the next plan's estimate."""
-        if not self.writer.rendered or not self.rows:
+        rendered = self.writer.rendered
+        if not rendered or not self.rows:
             return
-        recipe, seconds = self.film.plan.recipe, self.phases.seconds["render"]
-        files = [store.stored_path(self.film.store, digest) for digest in self.writer.rendered]
+        recipe, seconds = self.film.plan.recipe, self.run.phases.seconds["render"]
+        files = [store.stored_path(self.film.store, digest) for digest in rendered]
         size = sum(file.stat().st_size for file in files) / len(files)
         timing = cost.Timing(seconds / self.rows, size)
         cost.remember_timing(self.film.store, recipe, self.film.device, timing)
 
-    def finish(self) -> None:
-        """The video and the contact sheet, if every frame of the film is there.
-
-        Raises:
-            FramesFailed: some are not.
-        """
+    def check_failures(self) -> None:
+        """Raise FramesFailed if a frame could not be rendered."""
         if self.failures:
-            self.tell(None, None)
             failed = self.failed()
             index, cause = failed[0]
             raise FramesFailed(
                 f"{plural(len(failed), 'frame')} failed, the first: frame {index}: {cause}; "
                 "the same command tries again"
             )
+
+    def has_all_frames(self) -> bool:
+        """Whether the frames of other shards are there, too; then they are shown."""
         others = self.other_shards()
         if elsewhere := sum(not verdict.stored for verdict in others):
-            self.reporter.say(
+            self.run.events.say(
                 f"{elsewhere} frames of other shards are missing; the last one stitches"
             )
-            self.tell(None, None)
-            return
+            return False
         self.show(others)
-        self.tell(self.video.make_video(), self.video.make_sheet())
+        return True
 
     def other_shards(self) -> list[Verdict]:
         """The film's frames that are not this run's to render."""
         mine = {v.frame.index for v in self.verdicts}
         others = [frame for frame in self.film.plan.frames if frame.index not in mine]
-        return survey_to_show(self.film, others, self.reporter.warn) if others else []
+        return survey_to_show(self.film, others, self.run.events.warn) if others else []
+
+    def make_video(self) -> None:
+        """Make the video and the contact sheet, from frames that are all there."""
+        self.video.make_video()
+        self.video.make_sheet()
 
     def counts(self) -> dict[str, int]:
         """Frames by what became of them; a held picture counts as often as it is shown."""
@@ -193,20 +200,23 @@ class Job:
             for frame in self.writer.places[failure.frame.digest]
         )
 
-    def tell(self, video: Path | None, sheet: Path | None) -> None:
-        """The last lines."""
-        counts = self.counts()
-        outcome = Outcome(
+    def report(self) -> None:
+        """Send what came of it all."""
+        self.run.events.emit(self.finished())
+
+    def finished(self) -> Finished:
+        """The event of the run's end."""
+        counts, video = self.counts(), self.video
+        return Finished(
             planned=counts["planned"],
             kept=counts["kept"],
             rendered=counts["rendered"],
             failed=self.failed(),
-            seconds=self.phases.total,
-            video=video,
-            sheet=sheet,
-            video_kept=self.video.video_kept,
+            seconds=self.run.phases.total,
+            video=video.made,
+            sheet=video.sheet,
+            video_kept=video.video_kept,
         )
-        show_outcome(self.reporter, outcome)
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
@@ -220,8 +230,8 @@ class Job:
         self.record()
 
     def record(self) -> None:
-        """What run.json says."""
-        film = self.film
+        """Write run.json."""
+        film, phases = self.film, self.run.phases
         data = {
             "by": f"render {render.__version__}",
             "name": film.config.name,
@@ -229,7 +239,7 @@ class Job:
             "failures": self.failed(),
             "rows": self.rows,
             "padded_rows": self.padded_rows,
-            "seconds": {**self.phases.seconds, "total": round(self.phases.total, 3)},
+            "seconds": {**phases.seconds, "total": round(phases.total, 3)},
             "device": film.device,
             "shard": film.config.shard,
             "plan": film.plan.digest,
@@ -239,8 +249,30 @@ class Job:
         write_run_json(film.folder / "run.json", data)
 
 
+class Watch:
+    """Sees the frames in work, and moves the phase."""
+
+    def __init__(self, phase: Phase, writer: FrameWriter) -> None:
+        self.phase, self.writer, self.words = phase, writer, ""
+
+    def begin(self, batch: Sequence[PlannedFrame]) -> None:
+        """These frames are in work now."""
+        self.words = in_words(batch[0].spec)
+        self.writer.catch_up(self.phase)
+        self.phase.now(len(batch), self.words)
+
+    def encoded(self, done: int, total: int) -> None:
+        """So many texts of those frames are encoded."""
+        self.phase.note(self.words if done == total else f"{done} of {total} texts encoded")
+
+    def step(self, done: int, total: int) -> None:
+        """So many evaluations of those frames are done."""
+        self.writer.catch_up(self.phase)
+        self.phase.step(done, total)
+
+
 def in_words(spec: FrameSpec) -> str:
-    """What a frame shows, the heaviest text first."""
+    """A frame's prompts, the heaviest first."""
     by_weight = sorted(spec.prompts, key=lambda pair: -pair[1])
     if len(by_weight) == 1:
         return by_weight[0][0]

@@ -13,7 +13,7 @@ from render.models.resolve import Model
 from render.models.token_limits import CutPrompt, cut_prompts
 from render.plan import cost
 from render.plan.frame_plan import PlannedFrame
-from render.report.reporter import PlanSummary
+from render.report.events import PlanSummary
 from render.run.film import Film
 from render.run.frame_loop import distinct
 from render.store import judge, store

@@ -10,19 +10,19 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import render
+from render.config.output_group import OutputConfig
 from render.errors import DamagedFrame
 from render.files.atomic import sync_folder
 from render.files.ownership import make_way, set_aside
-from render.report.reporter import Reporter
+from render.report.events import SheetMade, VideoMade
 from render.report.run_record import (
     Content,
-    Phases,
     known_content,
     read_run_json,
     video_record,
     videos_made,
 )
-from render.run.film import Film
+from render.run.session import Session
 from render.store import store
 from render.video.codecs import Size, video_digest
 from render.video.contact_sheet import contact_sheet, shows_plan
@@ -39,22 +39,24 @@ class VideoStep:
         record: writes run.json, which has to know a video before it takes its name.
 
     Attributes:
+        made, sheet: the video and the contact sheet, once they are there.
         videos: records of the videos that this run made or moved, by file name.
         video_kept: whether the video was right before, so that nothing was encoded.
     """
 
-    def __init__(
-        self, film: Film, reporter: Reporter, phases: Phases, record: Callable[[], None]
-    ) -> None:
-        self.film, self.reporter, self.phases, self.record = film, reporter, phases, record
+    def __init__(self, run: Session, record: Callable[[], None]) -> None:
+        self.film, self.events, self.phases, self.record = run.film, run.events, run.phases, record
+        self.made: Path | None = None
+        self.sheet: Path | None = None
         self.videos: dict[str, Any] = {}
         self.video_kept = False
 
-    def make_video(self) -> Path | None:
-        """Encode, unless the video that is there was made of the same frames in the same way."""
+    def make_video(self) -> None:
+        """Encode, unless the video that is there was made of the same frames in the same way, or
+        none is wanted."""
         film, output = self.film, self.film.output
         if output.format == "frames":
-            return None
+            return
         target, old_size = self.video_place()
         digests = [frame.digest for frame in film.plan.frames]
         with opened_sound(output.audio) as sound:
@@ -66,7 +68,8 @@ class VideoStep:
             self.video_kept = content is not None and same
             if not self.video_kept:
                 self.encode(target, digest, content, sound, old_size)
-        return target
+        self.made = target
+        self.events.emit(VideoMade(target, self.video_kept))
 
     def video_place(self) -> tuple[Path, Size | None]:
         """Where the video goes, and the size of the one that has to make way for it, if any."""
@@ -107,12 +110,12 @@ class VideoStep:
             self.videos[target.name] = video_record(fresh, digest, film.size, before)
             self.record()
             if before is None and os.path.lexists(target):
-                self.reporter.warn(f"{target} is not ours; it is now {set_aside(target).name}")
+                self.events.warn(f"{target} is not ours; it is now {set_aside(target).name}")
 
         with (
             self.phases.measured("encode"),
             self.discarding(),
-            self.reporter.progress("encode", len(pngs)) as bar,
+            self.events.progress("encode", len(pngs)) as bar,
         ):
             about = self.metadata()
             encode(
@@ -126,16 +129,28 @@ class VideoStep:
                 sound=sound,
             )
 
+    def encode_file(self, path: Path, output: OutputConfig) -> None:
+        """The video in a file that is nobody's but the caller's."""
+        film = self.film
+        pngs = [store.stored_path(film.store, frame.digest) for frame in film.plan.frames]
+        with (
+            opened_sound(output.audio) as sound,
+            self.discarding(),
+            self.events.progress("encode", len(pngs)) as phase,
+        ):
+            about = self.metadata()
+            encode(pngs, path, output, film.size, about, phase.reach, sound=sound)
+
     def move_aside(self, video: Path, size: Size) -> None:
         """Give a video of ours of another size a name with its size."""
         aside, record = sized(video, size), self.recorded_videos()[video.name]
         self.videos[aside.name] = record
         self.record()
         if os.path.lexists(aside):
-            self.reporter.warn(f"{aside} is not ours; it is now {set_aside(aside).name}")
+            self.events.warn(f"{aside} is not ours; it is now {set_aside(aside).name}")
         video.rename(aside)
         sync_folder(aside.parent)
-        self.reporter.say(f"{video.name} of {size[0]}×{size[1]} is now {aside.name}")
+        self.events.say(f"{video.name} of {size[0]}×{size[1]} is now {aside.name}")
 
     @contextmanager
     def discarding(self) -> Iterator[None]:
@@ -158,23 +173,24 @@ class VideoStep:
 
     def metadata(self) -> dict[str, str]:
         """What the video file says of itself, which everyone may read who gets it."""
-        config = self.film.config.model_dump(exclude_none=True, exclude={"root"})
+        config = self.film.config.model_dump(exclude_none=True, exclude={"root", "report"})
         about = {"plan": self.film.plan.digest, "config": without_folders(config)}
         made = f"render {render.__version__}"
         text = json.dumps(about, ensure_ascii=False, default=str)
         return {"title": self.film.config.name, "comment": text, "encoded_by": made}
 
-    def make_sheet(self) -> Path:
-        """The contact sheet, unless it already shows this plan."""
+    def make_sheet(self) -> None:
+        """Draw the contact sheet, unless it already shows this plan."""
         target = self.film.folder / "sheet.png"
         plan = self.film.plan
         if not shows_plan(target, plan.digest):
             pairs = [(f, store.stored_path(self.film.store, f.digest)) for f in plan.frames]
             with self.phases.measured("sheet"), self.discarding():
-                make_way(target, self.reporter.warn)
+                make_way(target, self.events.warn)
                 title = self.film.config.name
                 contact_sheet(pairs, target, title, plan.digest, plan.keyframes)
-        return target
+        self.sheet = target
+        self.events.emit(SheetMade(target))
 
 
 def without_folders(value: Any) -> Any:

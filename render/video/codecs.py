@@ -11,9 +11,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 
 from render.config.output_group import OutputConfig
-from render.errors import Mistake
+from render.errors import ConfigError, Mistake
 from render.extensions import FORMATS, Registry
 
 ENCODER_VERSION = 2  # raised by hand when the same frames and settings give another video
@@ -203,6 +204,24 @@ def resolved(output: OutputConfig, loop: bool) -> OutputConfig:
     if output.repeat is not None or not repeats(output.format):
         return output
     return output.model_copy(update={"repeat": "forever" if loop else 1})
+
+
+def for_file(output: OutputConfig, path: Path, loop: bool) -> OutputConfig:
+    """The output for a file: in the film's own format, unless the suffix is another one's.
+
+    Raises:
+        ConfigError: no format has this suffix, or its format can't do what the output asks for.
+    """
+    wanted = path.suffix.lower()
+    fitting = [name for name, codec in CODECS.items() if codec.suffix == wanted]
+    fitting.sort(key=lambda name: (name != output.format, wanted != f".{name}"))
+    if not fitting:
+        known = ", ".join(dict.fromkeys(codec.suffix for codec in CODECS.values()))
+        raise ConfigError([Mistake(str(path), f"no format has this suffix; known: {known}")])
+    fitted = output.model_copy(update={"format": fitting[0]})
+    if mistakes := output_flaws(fitted):
+        raise ConfigError(mistakes)
+    return resolved(fitted, loop)
 
 
 def quality_flaw(output: OutputConfig) -> str | None:

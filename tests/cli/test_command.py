@@ -273,7 +273,7 @@ def test_an_unforeseen_error_is_one_line_and_its_traceback_is_in_the_log(place, 
 
     for target, mode in (
         ("render.run.modes.summarise", "render"),
-        ("render.run.modes.show_plan", "plan"),
+        ("render.run.modes.planned", "plan"),
     ):
         monkeypatch.setattr(target, stumble)
         ended = place.render("+timeline=t", f"mode={mode}", f"name={mode}")

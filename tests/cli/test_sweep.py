@@ -235,7 +235,7 @@ def test_after_an_error_the_model_is_loaded_anew(films, monkeypatch):
         tried.append(diffusion)
         if len(tried) == 2:
             raise FramesFailed("wrong")
-        real(work, diffusion)
+        return real(work, diffusion)
 
     monkeypatch.setattr(Job, "render_with", once_wrong)
     guidance = "sampling.guidance=3,4,5,6"

@@ -79,6 +79,7 @@ COMPUTED = {
     "mode": "plan",
     "model.multiple": 4,
     "prune": "yes",
+    "report": "json",
     "shard": "0/2",
 }
 """Keys that change what is done at a time, where, or whether it may be."""

@@ -64,7 +64,7 @@ def test_batches_overlap_and_every_picture_is_its_frames(tiny_sd1):
     planned = [PlannedFrame(k, Fraction(k), spec, f"d{k}") for k, spec in enumerate(FILM)]
     taken, failed = [], []
     handlers = (lambda _: None, lambda *_: None, taken.extend, failed.append, lambda _: None)
-    render_frames(diffusion, planned, *handlers)
+    assert list(render_frames(diffusion, planned, *handlers))
     assert [frame.index for frame, _ in taken] == list(range(len(FILM)))
     assert difference([picture() for _, picture in taken], alone) == 0
     assert not failed

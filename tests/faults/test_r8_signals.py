@@ -125,10 +125,10 @@ def test_a_signal_ends_a_run_soon_and_in_good_order(film, phase, number, group):
 @pytest.mark.parametrize(("phase", "number", "group"), TWICE)
 def test_a_second_signal_ends_a_run_that_is_slow_to_end(film, phase, number, group):
     there = PHASES[phase][1]
-    running = until_in(film, phase, *CALL, waits=["render.report.reporter.Reporter.close"])
+    running = until_in(film, phase, *CALL, waits=["render.report.run_log.RunLog.close"])
     running.signal(number, group)
     running.until(
-        lambda: "waiting before render.report.reporter.Reporter.close" in running.said("err")
+        lambda: "waiting before render.report.run_log.RunLog.close" in running.said("err")
     )
     assert running.running
     ended, took = end(running, number, group)

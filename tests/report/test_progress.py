@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from render.report.progress import BRIEFEST_S, LONGEST_S, Progress
+from render.report.events import Progress
+from render.report.lines import numbers, progress_line
+from render.report.progress import BRIEFEST_S, LONGEST_S, Phase
 
 
 class Watch:
@@ -15,9 +17,14 @@ class Watch:
         return self.time_s
 
 
-def begin(total: int) -> tuple[Progress, Watch, list[str]]:
+def begin(total: int) -> tuple[Phase, Watch, list[str]]:
     watch, lines = Watch(), list[str]()
-    return Progress("render", total, lines.append, watch), watch, lines
+
+    def take(event: Progress) -> None:
+        if event.due:
+            lines.append(progress_line(event))
+
+    return Phase("render", total, take, watch), watch, lines
 
 
 def test_lines_tell_frames_speed_time_left_and_prompt() -> None:
@@ -61,9 +68,9 @@ def test_steps_of_the_batch_count_for_the_speed() -> None:
     progress.now(4, "A castle")
     watch.time_s += 5
     progress.step(5, 10)
-    assert progress.numbers() == "0/8, 2.5 s/frame, 15 s left"
+    assert numbers(progress.state(due=False)) == "0/8, 2.5 s/frame, 15 s left"
     progress.finish(4)
-    assert progress.numbers() == "4/8, 1.2 s/frame, 5.0 s left"
+    assert numbers(progress.state(due=False)) == "4/8, 1.2 s/frame, 5.0 s left"
 
 
 def test_a_phase_that_counts_by_itself() -> None:
@@ -83,5 +90,5 @@ def test_the_last_line_comes_once() -> None:
 
 def test_nothing_to_do() -> None:
     progress, _, lines = begin(0)
-    assert progress.numbers() == "0/0"
+    assert numbers(progress.state(due=False)) == "0/0"
     assert lines == []

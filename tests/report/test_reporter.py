@@ -14,17 +14,12 @@ from pathlib import Path
 import pytest
 
 from render.errors import DiskFull, RenderError
-from render.report import reporter as report
-from render.report.reporter import (
-    Outcome,
-    PlanSummary,
-    Reporter,
-    reason_lines,
-    show_outcome,
-    show_plan,
-    state_line,
-    write_run_json,
-)
+from render.report import run_log
+from render.report.events import Finished, PlanShown, PlanSummary, Warned
+from render.report.lines import reason_lines, state_line
+from render.report.run_events import RunEvents
+from render.report.run_record import write_run_json
+from render.report.terminal import TextReporter
 
 SUMMARY = PlanSummary(
     frames=1037,
@@ -45,7 +40,7 @@ SUMMARY = PlanSummary(
     cut_prompts=[("a [red] castle\x1b[31m " + "and more " * 40, 90, 77, "and\nmore ")],
     warnings=["keyframe 2 at 1.3 s is off the frame grid"],
 )
-DONE = Outcome(37, 12, 25, [], 63.2, Path("outputs/city/city.mp4"), Path("outputs/city/sheet.png"))
+DONE = Finished(37, 12, 25, [], 63.2, Path("outputs/city/city.mp4"), Path("outputs/city/sheet.png"))
 
 
 class Terminal(io.StringIO):
@@ -55,10 +50,10 @@ class Terminal(io.StringIO):
         return True
 
 
-def reporter(terminal: bool = False) -> tuple[Reporter, io.StringIO, io.StringIO]:
+def reporter(terminal: bool = False) -> tuple[RunEvents, io.StringIO, io.StringIO]:
     kind = Terminal if terminal else io.StringIO
     out, err = kind(), kind()
-    return Reporter(out, err), out, err
+    return RunEvents(TextReporter(out, err)), out, err
 
 
 def unstyled(text: str) -> str:
@@ -79,7 +74,7 @@ def wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_plan_in_a_pipe_is_plain_and_one_line_a_fact() -> None:
     said, out, err = reporter()
-    show_plan(said, "city", SUMMARY)
+    said.emit(PlanShown("city", SUMMARY))
     printed = out.getvalue()
     assert err.getvalue() == ""
     assert "\x1b" not in printed
@@ -107,7 +102,7 @@ def test_the_plan_in_a_pipe_is_plain_and_one_line_a_fact() -> None:
 @pytest.mark.usefixtures("wide")
 def test_the_plan_on_a_terminal_has_colours_and_fits() -> None:
     said, out, _ = reporter(terminal=True)
-    show_plan(said, "city", SUMMARY)
+    said.emit(PlanShown("city", SUMMARY))
     assert "\x1b[36m1,000" in out.getvalue()
     assert "\x1b[31m and" not in out.getvalue()
     printed = unstyled(out.getvalue())
@@ -118,7 +113,7 @@ def test_the_plan_on_a_terminal_has_colours_and_fits() -> None:
 
 def test_an_unknown_duration_is_said() -> None:
     said, out, _ = reporter()
-    show_plan(said, "city", replace(SUMMARY, seconds_estimate=None, estimate_source=""))
+    said.emit(PlanShown("city", replace(SUMMARY, seconds_estimate=None, estimate_source="")))
     assert "unknown before the first run" in out.getvalue()
 
 
@@ -139,7 +134,7 @@ def test_the_line_before_work_starts() -> None:
 
 def test_the_outcome_names_the_files() -> None:
     said, out, err = reporter()
-    show_outcome(said, DONE)
+    said.emit(DONE)
     assert [line.strip() for line in out.getvalue().splitlines()] == [
         "frames  25 rendered, 12 kept, in 1 min 3 s",
         "video  outputs/city/city.mp4",
@@ -151,7 +146,7 @@ def test_the_outcome_names_the_files() -> None:
 def test_the_outcome_names_failed_frames_with_their_causes() -> None:
     said, out, _ = reporter()
     failed = [(index, "not finite\n[x]") for index in range(13)]
-    show_outcome(said, replace(DONE, failed=failed, video=None, sheet=None))
+    said.emit(replace(DONE, failed=failed, video=None, sheet=None))
     lines = [line.strip() for line in out.getvalue().splitlines()]
     assert lines[1] == "failed  frame 0: not finite [x]"
     assert lines[-1] == "failed  and 3 more"
@@ -160,23 +155,23 @@ def test_the_outcome_names_failed_frames_with_their_causes() -> None:
 
 def test_a_video_that_was_right_is_said() -> None:
     said, out, _ = reporter()
-    show_outcome(said, replace(DONE, video_kept=True))
+    said.emit(replace(DONE, video_kept=True))
     assert "city.mp4 (as it was)" in out.getvalue()
 
 
 def test_a_long_path_in_a_pipe_stays_on_one_line() -> None:
     said, out, _ = reporter()
     path = Path("/".join(["a folder"] * 100)) / "city.mp4"
-    show_outcome(said, replace(DONE, video=path))
+    said.emit(replace(DONE, video=path))
     assert f"video  {path}\n" in out.getvalue()
 
 
 def test_a_stream_that_lacks_characters_does_not_stop_a_run() -> None:
     raw = io.BytesIO()
-    said = Reporter(io.TextIOWrapper(raw, "ascii"), io.StringIO())
-    said.result([("prompt", "中 é \ud800")])
-    said.out.file.flush()
-    assert raw.getvalue() == b"prompt  \\u4e2d \\xe9 \\ufffd\n"
+    said = TextReporter(io.StringIO(), io.TextIOWrapper(raw, "ascii"))
+    said.on_event(Warned("中 é \ud800"))
+    said.err.file.flush()
+    assert raw.getvalue() == b"warning: \\u4e2d \\xe9 \\ufffd\n"
 
 
 # --- progress --------------------------------------------------------------------------------
@@ -247,13 +242,13 @@ def test_the_log_has_every_line_also_those_before_it_was_opened(tmp_path: Path) 
     log.write_text("2026-01-01T00:00:00Z an earlier run\n")
     said, _, _ = reporter()
     said.say("before\nit is [open]")
-    said.attach(log)
+    said.log.open(log)
     said.warn("later \udc80")
     with said.progress("render", 1) as progress:
         progress.finish(1)
-    show_outcome(said, DONE)
-    said.close()
-    said.close()
+    said.emit(DONE)
+    said.log.close()
+    said.log.close()
     lines = logged(log)
     assert lines[:3] == ["an earlier run", "before it is [open]", "warning: later \ufffd"]
     assert lines[3].startswith("render 1/1")
@@ -263,10 +258,10 @@ def test_the_log_has_every_line_also_those_before_it_was_opened(tmp_path: Path) 
 @pytest.mark.usefixtures("wide")
 def test_the_log_of_a_bar_is_lines(tmp_path: Path) -> None:
     said, _, _ = reporter(terminal=True)
-    said.attach(tmp_path / "render.log")
+    said.log.open(tmp_path / "render.log")
     with said.progress("render", 2) as progress:
         progress.finish(2)
-    said.close()
+    said.log.close()
     assert [line[:10] for line in logged(tmp_path / "render.log")] == ["render 2/2"]
 
 
@@ -277,8 +272,8 @@ def test_a_full_disk_under_the_log_ends_the_run_once(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     said, _, err = reporter()
-    said.attach(tmp_path / "render.log")
-    monkeypatch.setattr(report.os, "write", full)
+    said.log.open(tmp_path / "render.log")
+    monkeypatch.setattr(run_log.os, "write", full)
     with pytest.raises(DiskFull, match=re.escape("render.log")):
         said.say("one")
     said.say("two")
@@ -298,7 +293,7 @@ def test_a_log_that_is_no_file_is_left_alone(kind: str, tmp_path: Path) -> None:
     said, _, _ = reporter()
     said.say("something")
     with pytest.raises(RenderError, match=re.escape("render.log")):
-        said.attach(log)
+        said.log.open(log)
     assert victim.read_text() == "precious"
 
 

@@ -48,7 +48,7 @@ class Watch:
         self.begun, self.steps, self.done, self.failed, self.notices = [], [], [], [], []
 
     def run(self, diffusion, planned):
-        render_frames(
+        batches = render_frames(
             diffusion,
             planned,
             lambda part: self.begun.append(len(part)),
@@ -57,6 +57,7 @@ class Watch:
             lambda failure: self.failed.append((failure.frame.index, failure.cause)),
             self.notices.append,
         )
+        assert all(list(batches))
         return self
 
     def take(self, finished):

@@ -7,7 +7,8 @@ import pytest
 from command_line import Place
 
 from render.models.hub_errors import of_a_loader, of_the_hub
-from render.report.progress import Progress
+from render.report.lines import progress_line
+from render.report.progress import Phase
 
 
 @pytest.fixture
@@ -84,14 +85,16 @@ def test_a_loaders_errors_are_reported_in_our_words(error, message):
 
 
 def test_no_time_is_left_is_not_said_before_the_end():
-    lines, now = [], [0.0]
-    progress = Progress("render", 3, lines.append, lambda: now[0])
+    events, now = [], [0.0]
+    progress = Phase("render", 3, events.append, lambda: now[0])
     progress.now(3, "a castle")
     now[0] = 40.0
     progress.step(12, 12)
-    assert lines == ["render 0/3, 13.3 s/frame: a castle"]
+    assert [progress_line(event) for event in events if event.due] == [
+        "render 0/3, 13.3 s/frame: a castle"
+    ]
     now[0] = 80.0
     progress.finish(1)
     progress.now(2, "a castle")
     progress.step(1, 4)
-    assert "left" in progress.line()
+    assert "left" in progress_line(events[-1])

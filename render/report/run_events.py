@@ -1,0 +1,60 @@
+"""The events of one run on their way: to its reporter, and into its log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from render.report.events import Event, PhaseEnded, Said, Warned
+from render.report.lines import logged
+from render.report.progress import Phase
+from render.report.reporter import Reporter
+from render.report.run_log import RunLog
+
+
+class RunEvents:
+    """Sends each event of a run to its reporter, then to the log.
+
+    Args:
+        job: the label of a sweep's job, `1/4 guidance=3`, or "".
+        clock: seconds from anywhere, never backwards.
+    """
+
+    def __init__(
+        self,
+        reporter: Reporter,
+        job: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.reporter, self.job, self.clock = reporter, job, clock
+        self.log = RunLog()
+
+    def emit(self, event: Event) -> None:
+        """Send one event on."""
+        self.reporter.on_event(event)
+        for line in logged(event, self.job):
+            self.log.write(line)
+
+    def say(self, line: str) -> None:
+        """Send a line."""
+        self.emit(Said(line))
+
+    def warn(self, line: str) -> None:
+        """Send a line that stands out."""
+        self.emit(Warned(line))
+
+    def ask(self, question: str) -> str | None:
+        """The answer of whoever watches; None where there is none to ask."""
+        return self.reporter.ask(question)
+
+    @contextmanager
+    def progress(self, name: str, total: int) -> Iterator[Phase]:
+        """A phase that goes through so many frames."""
+        phase, whole = Phase(name, total, self.emit, self.clock), False
+        self.emit(phase.state(due=False))
+        try:
+            yield phase
+            whole = True
+        finally:
+            self.emit(PhaseEnded(phase.state(due=False), whole))

@@ -1,0 +1,65 @@
+"""The run's folder while a run is at work in it: held, with the plan frozen, the log open and the
+config as it was resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import yaml
+
+from render.errors import ConfigError
+from render.files.atomic import syncs, write_if_changed
+from render.files.lock import holding, sharing
+from render.files.ownership import CONFIG_MARK, make_way
+from render.plan.plan_json import freeze, plan_files
+from render.run.session import Session
+
+
+@contextmanager
+def held(run: Session) -> Iterator[None]:
+    """Hold the run's folder with the plan frozen in it, and its log open.
+
+    Raises:
+        FolderBusy: another run holds it.
+        ConfigError: shards of another plan are at work in it.
+    """
+    film, events = run.film, run.events
+
+    def write_plan() -> None:
+        freeze(film.folder, film.plan, run.name, events.warn)
+
+    def agree() -> None:
+        if (film.folder / "plan.json").read_bytes() != plan_files(film.plan, run.name)["plan.json"]:
+            raise ConfigError(
+                f"{film.folder}: shards of another plan are at work here; wait for them, or give "
+                "this one another name="
+            )
+
+    with (
+        sharing(film.store, events.say),
+        holding(film.folder, film.config.shard, write_plan, agree),
+    ):
+        if not syncs(film.folder):
+            events.warn(
+                f"{film.folder}: this disk can't be asked to keep what is written (fsync); a power "
+                "cut may lose what is newest"
+            )
+        for name in ("render.log", "run.json"):
+            make_way(film.folder / name, events.warn)
+        events.log.open(film.folder / "render.log")
+        yield
+
+
+def write_config(run: Session) -> None:
+    """Write the config as resolved, for whoever wants to know it or to give it again."""
+    path = run.film.folder / "config.yaml"
+    make_way(path, run.events.warn)
+    write_if_changed(path, as_yaml(run.composed))
+
+
+def as_yaml(composed: Mapping[str, Any]) -> bytes:
+    """The content of config.yaml."""
+    text: str = yaml.safe_dump(dict(composed), allow_unicode=True, sort_keys=False)
+    return f"{CONFIG_MARK}{text}".encode()
