@@ -10,24 +10,19 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from importlib.metadata import version
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 from PIL import Image
 
-from render.cli.compose import parses, plain_config
-from render.cli.config_folders import PACKAGE, bundled_configs
-from render.cli.overrides import forgiving
+import render
+from render.cli.compose import compose
+from render.config.timeline_file import Document
 from render.run.film import Film
 from render.run.modes import run
-from render.run.resolve import open_film
 from render.store.store import frame_path
 
 Picture = npt.NDArray[np.uint8]
@@ -40,24 +35,21 @@ def composed(
     """The config that the command line composes of these overrides, with a timeline of one's own.
 
     Raises:
-        HydraException: no such choice.
+        ConfigError: no such choice.
     """
-    OmegaConf.register_new_resolver("package", lambda part: str(PACKAGE / part), replace=True)
-    typed = ["timeline=city", "output=frames", f"root={root}", f"name={name}", *overrides]
-    with initialize_config_dir(config_dir=str(bundled_configs()), version_base="1.3"):
-        content = plain_config(compose("render", overrides=forgiving(typed, parses, {})))
-    return content | {"timeline": {"name": name, "keyframes": list(keyframes)}}
+    given = ["output=frames", f"root={root}", f"name={name}", *overrides]
+    timeline = Document(Path(name), {"name": name, "keyframes": list(keyframes)}, {})
+    return compose(timeline, given).config
 
 
 def declared(content: Composed) -> Film:
     """The film, resolved but not rendered; raises ConfigError with everything that is wrong."""
-    return open_film(content, "", str)
+    return render.load(content).resolved
 
 
 def rendered(content: Composed) -> dict[str, Any]:
     """Render what is missing, as the command does, and return its run.json; silent."""
-    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-        run(content)
+    run({**content, "report": "none"})
     run_json: dict[str, Any] = json.loads((folder_of(content) / "run.json").read_text())
     return run_json
 

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.errors import HydraException
 from likeness import (
     DIP,
     Picture,
@@ -185,7 +184,7 @@ def usable(
         try:
             declared(config(0, name, overrides, keyframes, asked))
             found[name] = overrides
-        except (ConfigError, HydraException) as error:
+        except ConfigError as error:
             print(f"left out: {name}: {str(error).partition(chr(10))[0]}")
     return found
 

@@ -31,7 +31,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from hydra.errors import HydraException
 from likeness import psnr, resized
 from product import declared, machine
 from segment import Asked, Turn, Way, content
@@ -241,7 +240,7 @@ def chosen(options: argparse.Namespace, asked: Asked) -> Iterator[Way]:
                 film = declared(content(Way(name, "ours", given), asked))
                 used = film.plan.recipe
                 yield Way(f"{name}, {used.dtype}", "ours", given, used.dtype, used.blend)
-            except (ConfigError, HydraException) as error:
+            except ConfigError as error:
                 print(f"left out: {name}: {str(error).partition(chr(10))[0]}", flush=True)
 
 

@@ -86,7 +86,7 @@ class Film:
         self.folder = self.resolved.folder
 
     def plan(self) -> Plan:
-        """What `render` would do now: the frames, and which of them are there already. Nothing is
+        """Plan a render: its frames, and which of them are there already. Nothing is
         written, and torch is not imported."""
         run = self.session(None)
         with ending(run):
@@ -142,7 +142,7 @@ class Film:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a render would do.
+    """The plan of a render.
 
     Attributes:
         facts: counts, reasons and costs.

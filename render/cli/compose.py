@@ -212,7 +212,7 @@ def compose(timeline: str | Document, overrides: Sequence[str]) -> Composed:
 
 
 def composed_by_hydra(timeline: str | Document, overrides: Sequence[str]) -> Composed:
-    """What `compose` returns."""
+    """The config and its places, with Hydra's own exceptions."""
     options = [Mistake(one, "is no override") for one in overrides if one.startswith("-")]
     if options:
         raise ConfigError(options)
@@ -338,7 +338,7 @@ def parses(argument: str) -> bool:
 
 
 def foreseen(error: Exception) -> RenderError:
-    """What composing a config raised, as an error of the tree."""
+    """An exception of composing a config as an error of the tree."""
     if isinstance(error, RenderError):
         return error
     if short_of_memory(error):

@@ -53,7 +53,7 @@ SAID = (
     (r"LexerNo|no viable alternative|(mismatched|extraneous) input|token recog|missing .* at",
      f"an argument can't be read as it stands; {QUOTING}"),
 )  # fmt: skip
-"""What Hydra and OmegaConf say of common slips, and what helps, at the key that they name."""
+"""Patterns of Hydra's and OmegaConf's words for common slips, each with the way out."""
 
 
 def bundled_configs() -> Path:
@@ -89,8 +89,8 @@ def job_folder(overrides: Sequence[str], name: str | None = None) -> str:
     """
     task = [override.lstrip("+") for override in overrides]
     left_out = ("root", "name", "mode", "report", *(() if name else ("timeline",)))
-    told = sorted(o for o in task if o.split("=")[0] not in left_out and o != f"timeline={name}")
-    full = ",".join(told or [o for o in task if o.startswith("timeline=")])
+    named = sorted(o for o in task if o.split("=")[0] not in left_out and o != f"timeline={name}")
+    full = ",".join(named or [o for o in task if o.startswith("timeline=")])
     safe = re.sub(r"[^\w.,=+-]", "-", full, flags=re.ASCII).lstrip("-.")
     if safe == full == full.lower() and len(safe) <= MAX_VARIANT:
         return safe
@@ -99,7 +99,7 @@ def job_folder(overrides: Sequence[str], name: str | None = None) -> str:
 
 
 def reworded(message: str) -> Mistake:
-    """What Hydra or OmegaConf said, in a person's words."""
+    """A mistake that Hydra or OmegaConf found, in a person's words."""
     first = message.strip().partition("\n")[0]
     if found := re.search(r"Could not find '(\w+)/([^']*)'", message):
         return unknown_choice(found[1], found[2])
@@ -165,6 +165,6 @@ nobody read the answer."""
 
 
 def help_text() -> str:
-    """What `--help` prints; the choices are the files that are there."""
+    """The page of `--help`; the choices are the files that are there."""
     lines = [f"  {group:<10} {', '.join(known_choices(group))}" for group in GROUPS]
     return HELP.format(groups="\n".join(lines), file=bundled_configs() / "render.yaml")

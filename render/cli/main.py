@@ -141,10 +141,10 @@ def attempt(
             WORKED.append(str(composed.get("mode")))
         run(composed, folder, locate, label, models or models_of_a_command())
     except Exception as error:
-        told = foreseen(error)
-        OUTCOMES.append((label, told))
+        known = foreseen(error)
+        OUTCOMES.append((label, known))
         if label:
-            say(told, f"{label}: ")
+            say(known, f"{label}: ")
 
 
 def say(error: RenderError, prefix: str = "") -> None:
@@ -228,11 +228,11 @@ def command(arguments: Sequence[str]) -> int:
         say(error)
         return error.exit_code
     except Exception as error:
-        told = foreseen(error)
-        say(told)
-        if isinstance(told, ConfigError):
+        known = foreseen(error)
+        say(known)
+        if isinstance(known, ConfigError):
             take_notes_back()
-        return told.exit_code
+        return known.exit_code
     return ending()
 
 

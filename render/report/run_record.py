@@ -79,7 +79,7 @@ def read_run_json(path: Path) -> dict[str, Any]:
 
 
 def videos_made(earlier: dict[str, Any]) -> dict[str, Any]:
-    """The videos that an earlier run.json tells of, by file name: what has a record's shape."""
+    """The videos that an earlier run.json has records of, by file name."""
     videos = earlier.get("videos")
     if not isinstance(videos, dict):
         return {}
@@ -106,7 +106,7 @@ def is_content(value: object) -> bool:
 def video_record(
     video: Path, digest: str, size: tuple[int, int], before: Content | None = None
 ) -> dict[str, Any]:
-    """What run.json keeps of a video, to know it again.
+    """The record that run.json keeps of a video, to know it again.
 
     Args:
         size: width and height in pixels.
@@ -133,9 +133,11 @@ def known_content(video: Path, record: Mapping[str, Any]) -> Content | None:
     if video.is_symlink() or not video.is_file():
         return None
     status = video.stat()
-    told = (record.get("content"), record.get("before"))
+    recorded = (record.get("content"), record.get("before"))
     known = [
-        content for content in told if isinstance(content, list) and content[:1] == [status.st_size]
+        content
+        for content in recorded
+        if isinstance(content, list) and content[:1] == [status.st_size]
     ]
     if known[:1] == [record.get("content")] and status.st_mtime_ns == record.get("mtime_ns"):
         return list(known[0])

@@ -1,6 +1,6 @@
 """The loop that renders what is missing: batches through the model, each handed on at once.
 
-A GPU may still be at a batch when the next one is begun; what became of it is told then.
+A GPU may still be at a batch when the next one is begun; its failures show up then.
 
 What goes wrong with one frame stays with that frame: a picture that is not finite is not tried
 again, nor is a mistake that would come again (shapes, types), a passing error is tried twice more,
@@ -29,7 +29,7 @@ LASTING = re.compile(
     r"|not implemented|not supported|out of (?:range|bounds)|non-?singular",
     re.IGNORECASE,
 )
-"""What torch says of arguments that don't fit, which they will not the next time either."""
+"""Torch's words for arguments that don't fit, which they will not the next time either."""
 FAILURES_IN_A_ROW = 8  # frames; then something is wrong with all of them
 
 Awaited = Callable[[], "Picture | None"]
@@ -58,13 +58,13 @@ class Tried:
         return self.outcome()[1]
 
     def outcome(self) -> tuple[Picture | None, str]:
-        """Both; a GPU tells its own errors only when it is waited for."""
+        """The picture and the cause; a GPU raises its errors only when it is waited for."""
         if self.pictures is None:
             return None, self.error
         try:
             picture = self.pictures.picture(self.place)
         except PASSING as error:
-            return None, told_as(error)
+            return None, as_cause(error)
         return picture, NOT_FINITE if picture is None else ""
 
 
@@ -88,12 +88,12 @@ def render_frames(
     """Render frames in order, a batch at a time, and yield each batch that was handed on.
 
     Args:
-        begin: told which frames are in work now.
-        on_step: told (evaluations done, of how many) for the frames in work.
+        begin: called with the frames that are in work now.
+        on_step: called with (evaluations done, of how many) for the frames in work.
         done: takes the pictures of a batch before anything else is said or begun, each as what
             waits for it. No batch before the last one is kept here.
-        failed: told of each frame that could not be rendered.
-        on_notice: told of tries again and of halved batches, a line each.
+        failed: called with each frame that could not be rendered.
+        on_notice: called with a line for each new try and each halved batch.
 
     Raises:
         FramesFailed: so many failures in a row that the rest was not tried, or no memory for one.
@@ -124,13 +124,13 @@ def render_frames(
 
 
 class Account:
-    """What became of the frames, in order."""
+    """Counts failures in a row, and reports each of them, in order."""
 
     def __init__(self, failed: Callable[[Failure], None]) -> None:
         self.failed, self.in_a_row = failed, 0
 
     def settle(self, tried: Sequence[Tried]) -> None:
-        """Wait for a batch, and tell its failures.
+        """Wait for a batch, and report its failures.
 
         Raises:
             FramesFailed: so many in a row that the rest is not worth trying.
@@ -177,16 +177,16 @@ def attempt(
         except PASSING as error:
             if lasts(error):
                 if len(part) == 1:
-                    return [Tried(part[0], None, error=told_as(error))]
+                    return [Tried(part[0], None, error=as_cause(error))]
                 break
-            told = f"{told_as(error)}; trying again ({trial} of {TRIES - 1})"
-            on_notice(f"frame {part[0].index}: {told}")
+            again = f"{as_cause(error)}; trying again ({trial} of {TRIES - 1})"
+            on_notice(f"frame {part[0].index}: {again}")
     tried: list[Tried] = []
     for frame in part:
         try:
             tried += once(diffusion, [frame], on_step)
         except PASSING as error:
-            tried.append(Tried(frame, None, error=told_as(error)))
+            tried.append(Tried(frame, None, error=as_cause(error)))
     return tried
 
 
@@ -203,7 +203,7 @@ def lasts(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and bool(LASTING.search(str(error)))
 
 
-def told_as(error: Exception) -> str:
+def as_cause(error: Exception) -> str:
     """Another's error as a cause, on one line."""
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
 

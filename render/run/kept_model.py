@@ -6,6 +6,7 @@ in a frame.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -50,7 +51,7 @@ class Models:
 
         Args:
             loras: those that frames to render name.
-            say: is given a line when it is loaded, and on how that goes on.
+            say: called with a line when loading begins, and while it takes long.
         """
         key = what_is_loaded(film, loras)
         if self.loaded is not None and self.key == key:
@@ -60,7 +61,8 @@ class Models:
         check_within_reach(film.model.source, planned=film.model.scheduler is not None)
         say(f"loading {film.config.model.name} on {film.device}")
         check_memory()
-        with self.settings(film.config.compute, film.device):
+        # Libraries that are imported here add filters of their own to the process's warnings.
+        with warnings.catch_warnings(), self.settings(film.config.compute, film.device):
             loaded = load(film, loras, say)
         self.loaded, self.key = loaded, key
         return loaded

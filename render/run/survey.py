@@ -24,7 +24,7 @@ NAMED = 4  # frames that a reason names
 
 
 def survey(film: Film, frames: Sequence[PlannedFrame]) -> list[Verdict]:
-    """What becomes of each frame; nothing is changed but leftovers of killed runs."""
+    """The state of each frame; nothing is changed but leftovers of killed runs."""
     store.sweep_store(film.store)
     for folder in (film.folder, film.frames):
         if folder.is_dir():

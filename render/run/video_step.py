@@ -172,7 +172,7 @@ class VideoStep:
         return videos_made(read_run_json(self.film.folder / "run.json")) | self.videos
 
     def metadata(self) -> dict[str, str]:
-        """What the video file says of itself, which everyone may read who gets it."""
+        """The tags of the video file, which everyone may read who gets it."""
         config = self.film.config.model_dump(exclude_none=True, exclude={"root", "report"})
         about = {"plan": self.film.plan.digest, "config": without_folders(config)}
         made = f"render {render.__version__}"

@@ -35,7 +35,7 @@ class Codec:
     pixels: str | None = None
     """The pixel format of a video in BT.709; moving pictures (gif, webp, apng) have none."""
     bytes_per_pixel: float = 0.2
-    """What a frame of a detailed film takes, about: is there room for the video?"""
+    """About what a frame of a detailed film takes, to know whether there is room for the video."""
     called: str = ""
     """Its part of a video's name, where another format has the same suffix."""
     times: Callable[[int], tuple[str, ...]] | None = None
@@ -146,7 +146,7 @@ def video_bytes(output: OutputConfig, size: Size, frames: int) -> int:
 
 
 def audio_flaw(output: OutputConfig) -> str | None:
-    """What is wrong with `output.audio`, before any frame is rendered; None if nothing is."""
+    """The flaw of `output.audio`, found before any frame is rendered, or None."""
     if output.audio is None:
         return None
     if output.format not in CODECS or not CODECS[output.format].audio:
@@ -170,7 +170,7 @@ def output_flaws(output: OutputConfig) -> list[Mistake]:
 
 
 def repeat_flaw(output: OutputConfig) -> str | None:
-    """What is wrong with `output.repeat`: players, not videos, decide how often they are shown."""
+    """The flaw of `output.repeat`: of most formats the player decides how often they are shown."""
     if output.repeat is None or repeats(output.format):
         return None
     kinds = ", ".join(name for name in CODECS if repeats(name))
@@ -178,7 +178,7 @@ def repeat_flaw(output: OutputConfig) -> str | None:
 
 
 def chroma_flaw(output: OutputConfig) -> str | None:
-    """What is wrong with `output.chroma`."""
+    """The flaw of `output.chroma`, or None."""
     if output.chroma is None or has_full_chroma(output.format):
         return None
     kinds = " or ".join(f"output={name}" for name in CODECS if has_full_chroma(name))
@@ -233,7 +233,7 @@ def quality_flaw(output: OutputConfig) -> str | None:
 
 
 def rate_flaw(output: OutputConfig) -> str | None:
-    """What is wrong with `output.fps` for the format, before any frame is rendered."""
+    """The flaw of `output.fps` in this format, found before any frame is rendered, or None."""
     fastest = CODECS[output.format].fastest if output.format in CODECS else None
     if fastest is None or output.fps <= fastest:
         return None
