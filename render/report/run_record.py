@@ -133,11 +133,9 @@ def known_content(video: Path, record: Mapping[str, Any]) -> Content | None:
     if video.is_symlink() or not video.is_file():
         return None
     status = video.stat()
-    recorded = (record.get("content"), record.get("before"))
+    kept = (record.get("content"), record.get("before"))
     known = [
-        content
-        for content in recorded
-        if isinstance(content, list) and content[:1] == [status.st_size]
+        content for content in kept if isinstance(content, list) and content[:1] == [status.st_size]
     ]
     if known[:1] == [record.get("content")] and status.st_mtime_ns == record.get("mtime_ns"):
         return list(known[0])
