@@ -1,8 +1,8 @@
 """How many frames are rendered at a time: by the kind of device, and on a GPU by its memory.
 
-A frame's last bits hang on the rows of a call, so the number must be the same in every run on such
-a device: it comes from the GPU's whole memory and what the model was measured to need, and not from
-what happens to be free.
+A frame's last bits depend on the rows of a call, so the number must be the same in every run on
+such a device: it comes from the GPU's whole memory and what the model was measured to need, and not
+from what happens to be free.
 """
 
 from __future__ import annotations

@@ -186,8 +186,8 @@ class BlendedDenoiser:
     ) -> dict[Row, torch.Tensor]:
         """First evaluations: one row for all frames that begin alike, however they are rendered.
 
-        So that a row's call never hangs on what is known already, rows that don't fill up calls
-        together are calls of their own.
+        So that a row's call never depends on the rows that are known already, rows that don't fill
+        up calls together are calls of their own.
         """
         begins = self.evaluations.begins
         keys: dict[Row, Hashable] = {row: (begins[row[0]], row[1]) for row in rows}

@@ -1,4 +1,5 @@
-"""How rows are put into calls of the denoiser, so that a frame's pixels hang on the frame alone."""
+"""How rows are put into calls of the denoiser, so that a frame's pixels depend on the frame
+alone."""
 
 from __future__ import annotations
 

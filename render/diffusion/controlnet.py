@@ -81,7 +81,7 @@ class Residuals:
 
 def without(rows: Sequence[bool], added: torch.Tensor) -> torch.Tensor:
     """The additions (rows, C, …), with nothing for some rows. They are computed all the same, as a
-    row's last bits hang on how many others are in the call."""
+    row's last bits depend on how many others are in the call."""
     left_out = index_on(added.device, tuple(map(int, rows))).bool()
     return added.masked_fill(left_out.view(-1, *[1] * (added.ndim - 1)), 0)
 

@@ -1,6 +1,6 @@
 """Loading a model as its stock diffusers pipeline, safely: data only, never code.
 
-What the folder may hold is checked in checkpoint.py before anything is imported on its behalf. The
+The folder's files are checked in models/safety.py before anything is imported on its behalf. The
 pipeline's class comes from our table of families, not from the model.
 """
 

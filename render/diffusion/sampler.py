@@ -76,7 +76,7 @@ class Diffusion:
 
     @property
     def recipe(self) -> Recipe:
-        """What all frames share."""
+        """The recipe of all frames."""
         return self.stock.recipe
 
     def turn_to(self, recipe: Recipe, images: Mapping[str, Path] | None = None) -> None:
@@ -91,7 +91,7 @@ class Diffusion:
             self.begin(recipe, images)
 
     def begin(self, recipe: Recipe, images: Mapping[str, Path] | None) -> None:
-        """Start anew with everything that hangs on the schedule."""
+        """Start anew with everything that depends on the schedule."""
         self.denoiser.forget_first_rows()
         early = recipe.shortcuts.evaluations(self.stock.evaluations(recipe.steps))
         own = recipe.shortcuts.own_early

@@ -81,7 +81,7 @@ def raised(scores: torch.Tensor, powers: torch.Tensor, small: torch.Tensor) -> t
         powers: what to write them to.
         small: (…), whether the powers, and their sums, are among the numbers that the dtype has;
             others are made to sum up to 1, at the cost of three ways through memory. So a row's
-            last bits hang on its own scores alone.
+            last bits depend on its own scores alone.
     """
     if small.all():
         return torch.exp2(scores, out=powers)
@@ -92,7 +92,7 @@ def raised(scores: torch.Tensor, powers: torch.Tensor, small: torch.Tensor) -> t
 
 
 def largest_scores(q: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
-    """What no q k^T of a row's head is beyond, (rows, heads): the product of the largest norms."""
+    """A bound for every q k^T of a row's head, (rows, heads): the product of the largest norms."""
     longest, other = (
         torch.linalg.vector_norm(each, dim=-1, dtype=torch.float32).amax(-1) for each in (q, k)
     )

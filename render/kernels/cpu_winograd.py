@@ -2,10 +2,10 @@
 
 Winograd's minimal filtering: F(2 x 2, 3 x 3) makes 4 pixels with 16 products a channel instead of
 36, F(4 x 4, 3 x 3) makes 16 with 36 instead of 144 (Lavin and Gray 2016, arXiv:1509.09308). A
-convolution after a doubling (upsampling.py) has 9 products for 4 pixels instead of 16 likewise: of
-three neighbours it multiplies the middle one and how far the others are from it. The products are
-plain matrix products, so it gains wherever these are fast. In float32 the error is that of another
-order of summation; 16 bits take F(4 x 2, 3 x 3), whose sums grow less.
+convolution after a doubling (fused_upsampling.py) has 9 products for 4 pixels instead of 16
+likewise: of three neighbours it multiplies the middle one and how far the others are from it. The
+products are plain matrix products, so it gains wherever these are fast. In float32 the error is
+that of another order of summation; 16 bits take F(4 x 2, 3 x 3), whose sums grow less.
 """
 
 from __future__ import annotations
@@ -258,7 +258,7 @@ class TiledConv2d(nn.Module):
 
 
 def sums(picture: torch.Tensor, axis: int, tiling: Tiling, out: Sequence[torch.Tensor]) -> None:
-    """What the tiles along an axis multiply: the sums of their neighbours, one into each `out`."""
+    """The factors of the tiles along an axis: the sums of their neighbours, one into each `out`."""
     neighbours = picture.unfold(axis, tiling.given, tiling.step).unbind(-1)
     for ((first, _), *others), into in zip(tiling.inside, out, strict=True):
         if not others:

@@ -1,4 +1,4 @@
-"""What lets the host prepare a GPU's next frames while it is still at the last ones.
+"""Let the host prepare a GPU's next frames while the GPU is still at the last ones.
 
 A copy from usual memory to a GPU, or a number read from it, waits for all that it was given. Stock
 pipelines do both when a call begins; with U-Nets, whose calls are short, the GPU would be idle
