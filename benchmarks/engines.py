@@ -39,7 +39,7 @@ from render.engines.protocol import Computation, Opened
 from render.errors import Mistake
 from render.models.model_source import ModelSource
 from render.models.resolve import Model
-from render.plan.conditioning import Text
+from render.plan.conditioning import RowText
 from render.plan.frame_plan import Recipe
 from render.timeline.spec import FrameSpec
 
@@ -188,7 +188,7 @@ def denoiser_work(rows: int) -> Work:
 @functools.cache
 def recorded(diffusion: Diffusion, rows: int) -> dict[str, Any]:
     """The denoiser's arguments with that many rows of noise."""
-    given = diffusion.stock.record(Text(PROMPTS[0]), rows)
+    given = diffusion.stock.record(RowText(PROMPTS[0]), rows)
     noise = torch.randn(given["sample"].shape, generator=torch.Generator().manual_seed(0))
     return given | {"sample": noise.to(given["sample"])}
 

@@ -1,7 +1,7 @@
 """Where prompts meet: the denoiser's `forward`, replaced inside the family's stock pipeline.
 
 The pipeline runs with its guidance off and one row a frame. Every call of the denoiser is turned
-into the rows that the frames need (conditioning.Branches), computed in calls of a constant number
+into the rows that the frames need (conditioning.FrameRows), computed in calls of a constant number
 of rows (call_layout.py), and combined to one prediction a frame (evaluations.combined).
 
 What need not be computed is not: frames that begin with the same latents share the rows of their
@@ -30,7 +30,7 @@ from render.kernels.deep_cache import DeepCache
 from render.kernels.patches import Patches
 from render.kernels.shared_prefix import Prefix
 from render.models.guidance import classifier_free
-from render.plan.conditioning import Branches, Weights, unguided
+from render.plan.conditioning import FrameRows, Weights, unguided
 
 Residual = Callable[[Mapping[str, Any], Sequence[Row]], Mapping[str, Any]]
 PLAIN = Evaluations()
@@ -116,7 +116,7 @@ class BlendedDenoiser:
 
     def prepare(
         self,
-        frames: Sequence[Branches],
+        frames: Sequence[FrameRows],
         rows: RowsPerCall | None = None,
         own: Mapping[str, torch.Tensor] | None = None,
         evaluations: Evaluations = PLAIN,
@@ -180,7 +180,7 @@ class BlendedDenoiser:
     def begun(
         self,
         arguments: Mapping[str, Any],
-        frames: Sequence[Branches],
+        frames: Sequence[FrameRows],
         rows: Sequence[Row],
         size: int | None,
     ) -> dict[Row, torch.Tensor]:
@@ -243,7 +243,7 @@ class BlendedDenoiser:
             self.padded_rows += len(call.owners) - len(call.rows)
 
     def combine(
-        self, frames: Sequence[Branches], predictions: Mapping[Row, torch.Tensor]
+        self, frames: Sequence[FrameRows], predictions: Mapping[Row, torch.Tensor]
     ) -> torch.Tensor:
         """Predictions of all rows to one a frame (frames, …)."""
         return torch.stack(

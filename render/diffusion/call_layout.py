@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from render.diffusion.text_conditionings import TextConditionings
 from render.kernels.call_arguments import Leaves, joined, shapes
-from render.plan.conditioning import Branches, Mix, Weights
+from render.plan.conditioning import FrameRows, RowTexts, Weights
 
-Row = tuple[int, Mix]
+Row = tuple[int, RowTexts]
 """A row by the frame whose state it takes and by its texts."""
 
 
@@ -47,7 +47,7 @@ class Call:
 
 
 def laid_out(
-    frames: Sequence[Branches],
+    frames: Sequence[FrameRows],
     rows: Sequence[Row],
     texts: TextConditionings,
     size: int | None,

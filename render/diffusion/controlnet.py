@@ -20,7 +20,7 @@ from render.kernels.call_arguments import index_on
 from render.models.images import known_picture
 from render.models.model_source import ModelSource
 from render.models.weight_files import lone_variant
-from render.plan.conditioning import Mix
+from render.plan.conditioning import RowTexts
 from render.plan.frame_plan import Recipe
 
 
@@ -53,7 +53,9 @@ class Residuals:
         picture = known_picture(self.images, digest, width, height)
         return torch.as_tensor(self.processor.preprocess(picture, height, width))
 
-    def __call__(self, given: Mapping[str, Any], rows: Sequence[tuple[int, Mix]]) -> dict[str, Any]:
+    def __call__(
+        self, given: Mapping[str, Any], rows: Sequence[tuple[int, RowTexts]]
+    ) -> dict[str, Any]:
         """Arguments to add to a call of the denoiser with these ones.
 
         Args:

@@ -9,7 +9,7 @@ import torch
 
 from render.kernels.call_arguments import weighted_sum
 from render.models.guidance import classifier_free
-from render.plan.conditioning import Branches
+from render.plan.conditioning import FrameRows
 
 Combine = Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]
 """(unconditional prediction u, c - u, guidance scale) to the guided prediction."""
@@ -47,7 +47,7 @@ class Evaluations:
 
 
 def combined(
-    frame: Branches, predictions: Sequence[torch.Tensor], combine: Combine = classifier_free
+    frame: FrameRows, predictions: Sequence[torch.Tensor], combine: Combine = classifier_free
 ) -> torch.Tensor:
     """One frame's prediction from its rows' float32 predictions: u + g sum w_i (e_i - u).
 
@@ -67,7 +67,7 @@ def combined(
 
 
 def side(
-    frame: Branches, predictions: Sequence[torch.Tensor], weights: Sequence[float]
+    frame: FrameRows, predictions: Sequence[torch.Tensor], weights: Sequence[float]
 ) -> torch.Tensor:
     """The prediction of the prompts or of the negatives, whose rows have these weights."""
     if frame.combine is None:

@@ -13,7 +13,7 @@ from render.diffusion.recording import recorded
 from render.diffusion.schedules import give_scheduler
 from render.kernels.cuda_async import sent
 from render.models.prompt_weights import has_weights
-from render.plan.conditioning import Branches, Text
+from render.plan.conditioning import FrameRows, RowText
 from render.plan.frame_plan import Recipe
 
 
@@ -64,7 +64,7 @@ class FamilyPipeline:
         left_out: int = scheduler.order * (self.recipe.steps - max(steps, 1))
         return len(scheduler.timesteps) - left_out
 
-    def scales(self, frames: Sequence[Branches]) -> dict[str, torch.Tensor]:
+    def scales(self, frames: Sequence[FrameRows]) -> dict[str, torch.Tensor]:
         """The guidance scales (B,) as an argument of the denoiser, where it takes them itself."""
         guidance = self.family.guidance
         if guidance.argument is None:
@@ -96,21 +96,21 @@ class FamilyPipeline:
             **{**self.family.call, **given},
         ).images
 
-    def record(self, text: Text, pictures: int) -> dict[str, Any]:
+    def record(self, text: RowText, pictures: int) -> dict[str, Any]:
         """The arguments that reach the denoiser when so many pictures of a text are asked for."""
         self.adapters.apply(text.loras)
         noise = torch.zeros(pictures, *self.noise_shape[1:])
         return recorded(self.denoiser, lambda: self.call(self.prompt(text), noise, None))
 
-    def prompt(self, text: Text) -> dict[str, Any]:
+    def prompt(self, text: RowText) -> dict[str, Any]:
         """A text as arguments of the pipeline's call."""
         family = self.family
-        whole = family.whole_texts and bool(text.words)
-        if family.weighted and (whole or has_weights(text.words)):
-            return family.weighted(self.pipeline, text.words)
+        whole = family.whole_texts and bool(text.text)
+        if family.weighted and (whole or has_weights(text.text)):
+            return family.weighted(self.pipeline, text.text)
         if text.negative and family.negative:
-            return family.negative(self.pipeline, text.words)
-        return {"prompt": text.words}
+            return family.negative(self.pipeline, text.text)
+        return {"prompt": text.text}
 
     def close(self) -> None:
         """Make the pipeline the stock one again."""

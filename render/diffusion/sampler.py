@@ -26,10 +26,10 @@ from render.diffusion.pipeline import quiet_libraries
 from render.diffusion.schedules import own_generators
 from render.diffusion.shared_predictions import Anchors
 from render.diffusion.start_images import Starts
-from render.diffusion.text_encoding import PLACEHOLDER, OnText, TextReader, free_memory, texts_of
+from render.diffusion.text_encoding import PLACEHOLDER, OnText, TextReader, release_memory, texts_of
 from render.kernels.memory_format import multiplied_as_declared
 from render.models.family import Family
-from render.plan.conditioning import Branches, beginning, branches, steps_done
+from render.plan.conditioning import FrameRows, beginning, frame_rows, steps_done
 from render.plan.frame_plan import Recipe
 from render.timeline.spec import FrameSpec
 
@@ -112,7 +112,7 @@ class Diffusion:
         """
         self.anchors.expect(specs)
         anchors = [anchor for spec in specs for anchor, _ in spec.early]
-        self.reader.expect(texts_of([*specs, *anchors], self.branches), on_text, last)
+        self.reader.expect(texts_of([*specs, *anchors], self.frame_rows), on_text, last)
 
     def set_batch(self, frames: int) -> None:
         """Render so many frames at a time from now on; on a GPU with fewer rows a call."""
@@ -182,10 +182,10 @@ class Diffusion:
             groups.setdefault((bool(spec.start), steps, early), []).append(place)
         return groups
 
-    def branches(self, spec: FrameSpec) -> Branches:
+    def frame_rows(self, spec: FrameSpec) -> FrameRows:
         """The rows of one frame."""
         stock = self.stock
-        return branches(spec, self.recipe.blend, stock.family, stock.adapters.reading)
+        return frame_rows(spec, self.recipe.blend, stock.family, stock.adapters.reading)
 
     def begin_anchors(self, anchors: Sequence[FrameSpec], on_call: Callable[[], None]) -> None:
         """Do the early evaluations of frames that others take theirs from."""
@@ -208,7 +208,7 @@ class Diffusion:
             on_call: called after each evaluation.
             last: evaluations after which it ends, by raising Enough; None: as many as it takes.
         """
-        frames = [self.branches(spec) for spec in specs]
+        frames = [self.frame_rows(spec) for spec in specs]
         self.reader.read(frames, [self.starts.pipeline] if self.starts else [])
         self.denoiser.prepare(
             *(frames, self.rows_per_call(), self.stock.scales(frames)),
@@ -264,7 +264,7 @@ class Diffusion:
         self.denoiser.close()
         self.stock.close()
         del self.stock, self.denoiser, self.reader, self.residuals, self.starts
-        free_memory()
+        release_memory()
 
 
 def step_counter(on_step: OnStep, total: int) -> Callable[[], None]:

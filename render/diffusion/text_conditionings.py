@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from render.kernels.call_arguments import Leaves, Path, at, blended, row_axes
-from render.plan.conditioning import Mix, Text
+from render.plan.conditioning import RowText, RowTexts
 
 REMEMBERED_TEXTS = 512  # so that memory stays flat on timelines with thousands of texts
 
@@ -27,7 +27,7 @@ class TextConditionings:
     def __init__(self, state: frozenset[str]) -> None:
         self.state = state
         self.axes: dict[Path, int] = {}
-        self.known: OrderedDict[Text, Leaves] = OrderedDict()
+        self.known: OrderedDict[RowText, Leaves] = OrderedDict()
 
     def learn_axes(self, one: Mapping[str, Any], two: Mapping[str, Any]) -> None:
         """Learn from recordings with one and two rows what follows the rows, and on which axis."""
@@ -38,23 +38,23 @@ class TextConditionings:
         """The axes of those arguments that belong to the frame."""
         return {path: axis for path, axis in self.axes.items() if is_state(path, self.state)}
 
-    def learn(self, text: Text, arguments: Mapping[str, Any]) -> None:
+    def learn(self, text: RowText, arguments: Mapping[str, Any]) -> None:
         """Keep the conditioning of a text from a recording with one row."""
         self.known[text] = {
             path: at(arguments, path) for path in self.axes if not is_state(path, self.state)
         }
 
-    def __contains__(self, text: Text) -> bool:
+    def __contains__(self, text: RowText) -> bool:
         """Whether the text's conditioning is there; asking keeps it among the latest used."""
         if text in self.known:
             self.known.move_to_end(text)
         return text in self.known
 
-    def of(self, row: Mix) -> Leaves:
+    def of(self, row: RowTexts) -> Leaves:
         """The conditioning of one row: that of its text, or the weighted sum of its texts'."""
         return blended([self.known[text] for text, _ in row], [weight for _, weight in row])
 
-    def forget_all_but(self, needed: Collection[Text]) -> None:
+    def forget_all_but(self, needed: Collection[RowText]) -> None:
         """Let go of the texts that were not used for longest, beyond those that are remembered.
 
         Args:

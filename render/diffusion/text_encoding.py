@@ -19,7 +19,7 @@ from render.diffusion.text_conditionings import REMEMBERED_TEXTS, TextConditioni
 from render.kernels.call_arguments import at, joined, row_axes, with_leaves
 from render.kernels.cpu_malloc import give_back
 from render.kernels.patches import Patches
-from render.plan.conditioning import Branches, Text
+from render.plan.conditioning import FrameRows, RowText
 from render.timeline.spec import FrameSpec
 
 PLACEHOLDER = ""  # the frames' call needs a prompt; every row of it is replaced
@@ -88,11 +88,11 @@ class TextReader:
     def __init__(self, stock: FamilyPipeline, texts: TextConditionings, may_free: bool) -> None:
         self.stock, self.texts = stock, texts
         self.may_free = may_free and not stock.adapters.reading
-        self.expected: frozenset[Text] = frozenset()
+        self.expected: frozenset[RowText] = frozenset()
         self.on_text: OnText | None = None
         self.frees = False
 
-    def expect(self, texts: frozenset[Text], on_text: OnText | None, last: bool) -> None:
+    def expect(self, texts: frozenset[RowText], on_text: OnText | None, last: bool) -> None:
         """Encode these texts before the next frame.
 
         Args:
@@ -101,7 +101,7 @@ class TextReader:
         """
         self.expected, self.on_text, self.frees = texts, on_text, last and self.may_free
 
-    def read(self, frames: Sequence[Branches], others: Sequence[Any] = ()) -> None:
+    def read(self, frames: Sequence[FrameRows], others: Sequence[Any] = ()) -> None:
         """Let the pipeline encode each new text alone, and record what reaches the denoiser.
 
         Args:
@@ -122,14 +122,16 @@ class TextReader:
     def learn_rows(self) -> None:
         """Learn from the placeholder, for one picture and for two, what follows the rows."""
         with overheard(self.stock.pipeline) as answers:
-            one, two = (self.stock.record(Text(PLACEHOLDER), pictures) for pictures in (1, 2))
+            one, two = (self.stock.record(RowText(PLACEHOLDER), pictures) for pictures in (1, 2))
         self.texts.learn_axes(one, two)
         self.placeholder = Placeholder(*answers)
 
 
-def texts_of(specs: Iterable[FrameSpec], read: Callable[[FrameSpec], Branches]) -> frozenset[Text]:
+def texts_of(
+    specs: Iterable[FrameSpec], read: Callable[[FrameSpec], FrameRows]
+) -> frozenset[RowText]:
     """All texts of these frames and their anchors; none if they are too many to be kept."""
-    found: set[Text] = set()
+    found: set[RowText] = set()
     for spec in specs:
         for frame in (spec, *(anchor for anchor, _ in spec.early)):
             found.update(text for row in read(frame).rows for text, _ in row)
@@ -144,10 +146,10 @@ def free_encoders(pipelines: Sequence[Any]) -> None:
         for name, part in pipeline.components.items():
             if name.startswith("text_encoder") and part is not None:
                 setattr(pipeline, name, None)
-    free_memory()
+    release_memory()
 
 
-def free_memory() -> None:
+def release_memory() -> None:
     """Give back what nothing holds any more, of main memory and of the GPU's."""
     gc.collect()
     give_back()

@@ -20,7 +20,7 @@ from render.engines.layer_kernels import lay_out, unet_of
 from render.engines.protocol import Computation, Opened
 from render.engines.requirements import COMPILED_CACHE
 from render.kernels.cuda_graphs import Graphed
-from render.kernels.fused_upsampling import Phases, merge_upsampling
+from render.kernels.fused_upsampling import FourPhases, merge_upsampling
 from render.kernels.memory_format import put_channels_last
 from render.kernels.shared_prefix import CapturedPrefix, layers_before_texts
 
@@ -50,7 +50,7 @@ def compile_networks(
     decoder = opened.pipeline.vae.decoder
     if kind == "cuda":
         unet = unet_of(opened)
-        merge_upsampling(decoder, unet, opened.stock.noise_shape, Phases, opened.patches)
+        merge_upsampling(decoder, unet, opened.stock.noise_shape, FourPhases, opened.patches)
         put_channels_last(opened.denoiser, opened.patches)
         put_channels_last(decoder, opened.patches)
     elif opened.on_cpu:

@@ -31,7 +31,7 @@ from render.kernels.memory_format import multiplied_as_declared
 from render.models.lora_files import Lora
 from render.models.model_source import ModelSource
 from render.plan.blends import BLENDS
-from render.plan.conditioning import Text
+from render.plan.conditioning import RowText
 from render.plan.frame_plan import Recipe
 
 
@@ -126,7 +126,7 @@ def frames_a_batch(stock: FamilyPipeline, in_place: bool) -> int:
 
 def frames_filling_gpu(stock: FamilyPipeline) -> int:
     """Frames that the GPU's memory has room for, by two calls of the denoiser."""
-    recorded = [stock.record(Text(PLACEHOLDER), rows) for rows in (1, 2)]
+    recorded = [stock.record(RowText(PLACEHOLDER), rows) for rows in (1, 2)]
     calls = [partial(stock.denoiser.forward, **given) for given in recorded]
     rows = BLENDS[stock.recipe.blend].usual_rows
     with torch.inference_mode():

@@ -19,7 +19,7 @@ from render.kernels.call_arguments import at, row_axes
 from render.kernels.cpu_inplace_resnet import write_in_place
 from render.kernels.cpu_winograd import has_tiles, use_tiles
 from render.kernels.shared_prefix import compute_first_row
-from render.plan.conditioning import Text
+from render.plan.conditioning import RowText
 from render.plan.frame_plan import Recipe
 
 PRECISION = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
@@ -36,7 +36,7 @@ def convert_networks(opened: Opened) -> Computation:
     """
     lay_out(opened)
     vae, recipe = opened.pipeline.vae, opened.stock.recipe
-    one, two = (opened.stock.record(Text(PLACEHOLDER), rows) for rows in (1, 2))
+    one, two = (opened.stock.record(RowText(PLACEHOLDER), rows) for rows in (1, 2))
     quantised = opened.compute.quantised != "none"
 
     @cache

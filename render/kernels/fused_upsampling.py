@@ -29,7 +29,7 @@ def merge_upsampling(
     Args:
         unet: whose layers nothing will change from now on; None: there is no such network.
         latents: shape (…, h, w).
-        merged: makes a convolution after a doubling one layer: `transposed` or `Phases`.
+        merged: makes a convolution after a doubling one layer: `transposed` or `FourPhases`.
     """
     merge_layers(decoder, merged, patches)
     if unet is not None and doubles_everywhere(unet, latents):
@@ -87,7 +87,7 @@ def transposed(conv: nn.Conv2d) -> Doubling:
     return merged
 
 
-class Phases(nn.Module):
+class FourPhases(nn.Module):
     """The same as one convolution, 2 x 2, that makes the four pixels around each corner, and then
     puts them in their places. Compiled, it is a GPU's fastest way: what cuDNN has for transposed
     convolutions was slower, and some of it adds in no fixed order.

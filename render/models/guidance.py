@@ -57,6 +57,6 @@ class Guidance:
         """Whether the model has any place for a scale."""
         return self.negatives or self.argument is not None
 
-    def leads_away(self, scale: float) -> bool:
+    def uses_negatives(self, scale: float) -> bool:
         """Whether a frame of that scale needs its negatives' rows."""
         return self.negatives and scale > self.off

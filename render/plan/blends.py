@@ -14,7 +14,7 @@ from render import extensions
 from render.extensions import Registry
 
 if TYPE_CHECKING:
-    from render.plan.conditioning import Mix
+    from render.plan.conditioning import RowTexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Blend:
     """How texts with weights become one prediction on each side of the guidance: of the prompts,
     and of the negatives."""
 
-    rows: Callable[[Mix], Mapping[Mix, float]]
+    rows: Callable[[RowTexts], Mapping[RowTexts, float]]
     """Texts with weights that sum to 1, perhaps none, to the rows and each one's weight. A row is
     itself texts with weights: their embeddings are blended, and the denoiser is computed once."""
     usual_rows: int
@@ -40,12 +40,12 @@ class Blend:
         return name if self.version == 1 else f"{name} {self.version}"
 
 
-def a_row_for_each(texts: Mix) -> Mapping[Mix, float]:
+def a_row_for_each(texts: RowTexts) -> Mapping[RowTexts, float]:
     """Every text in a row of its own."""
     return {((text, 1.0),): weight for text, weight in texts}
 
 
-def one_row_for_all(texts: Mix) -> Mapping[Mix, float]:
+def one_row_for_all(texts: RowTexts) -> Mapping[RowTexts, float]:
     """All texts in one row."""
     return {texts: 1.0} if texts else {}
 

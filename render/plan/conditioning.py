@@ -21,17 +21,18 @@ Weights = tuple[tuple[str, float], ...]
 """Weights of LoRAs by name, none of them 0."""
 
 
-class Text(NamedTuple):
-    """A text as the model reads it; `negative` where its family reads negatives otherwise."""
+class RowText(NamedTuple):
+    """One text of a row, as the text encoders read it; `negative` where its family reads negatives
+    otherwise."""
 
-    words: str
+    text: str
     negative: bool = False
     loras: Weights = ()
     """Weights of the LoRAs that change how it is read."""
 
 
-Mix = tuple[tuple[Text, float], ...]
-"""Texts with weights, sorted by text: what one denoiser row is conditioned on."""
+RowTexts = tuple[tuple[RowText, float], ...]
+"""The texts of one denoiser row with their weights, sorted by text."""
 
 TWO_STAGE = frozenset(
     {
@@ -79,7 +80,7 @@ def calls_of(
 
 
 @dataclass(frozen=True, slots=True)
-class Branches:
+class FrameRows:
     """The denoiser rows of one frame and how their predictions are combined.
 
     The prompts' prediction is c = sum w_i e_i over `conditional`, the unconditional one is u = sum
@@ -88,18 +89,18 @@ class Branches:
     order of their texts, so a spec's order of prompts does not matter.
     """
 
-    rows: tuple[Mix, ...]
+    rows: tuple[RowTexts, ...]
     conditional: tuple[float, ...]
     unconditional: tuple[float, ...]
     guidance: float
     loras: Weights = ()
     combine: Callable[[Sequence[Any], Sequence[float]], Any] | None = None
-    """The blend's own way in place of the two sums."""
+    """The blend's own function in place of the two sums."""
 
 
-def branches(
+def frame_rows(
     spec: FrameSpec, blend: str, family: Family, reading: frozenset[str] = frozenset()
-) -> Branches:
+) -> FrameRows:
     """The rows a frame needs: equal ones once, and none whose coefficient is zero.
 
     Args:
@@ -107,13 +108,13 @@ def branches(
         reading: names of the LoRAs that change the text encoders.
     """
     read = tuple(pair for pair in spec.loras if pair[0] in reading)
-    guided = family.guidance.leads_away(spec.guidance)
-    negatives = mix(spec.negatives, family.negative is not None, read) if guided else ()
-    prompts = mix(spec.prompts, loras=read)
+    guided = family.guidance.uses_negatives(spec.guidance)
+    negatives = row_texts(spec.negatives, family.negative is not None, read) if guided else ()
+    prompts = row_texts(spec.prompts, loras=read)
     kind = BLENDS[blend]
     wanted, unwanted = kind.rows(prompts), kind.rows(negatives)
     rows = tuple(sorted({*wanted, *unwanted}))
-    return Branches(
+    return FrameRows(
         rows=rows,
         conditional=tuple(wanted.get(row, 0.0) for row in rows),
         unconditional=tuple(unwanted.get(row, 0.0) for row in rows),
@@ -123,8 +124,8 @@ def branches(
     )
 
 
-def unguided(frame: Branches) -> Branches:
-    """The frame where nothing is led away from: its prompts' rows alone."""
+def unguided(frame: FrameRows) -> FrameRows:
+    """The frame without guidance: its prompts' rows alone."""
     if not any(frame.unconditional):
         return frame
     pairs = zip(frame.rows, frame.conditional, strict=True)
@@ -142,15 +143,17 @@ def beginning(spec: FrameSpec, family: Family) -> Hashable:
     return tuple(sorted(spec.seeds)), spec.loras, spec.control, scale
 
 
-def mix(texts: tuple[tuple[str, float], ...], negative: bool = False, loras: Weights = ()) -> Mix:
-    """Texts with weights as a canonical mix: equal texts merged, zeros dropped, sorted."""
-    merged: dict[Text, float] = {}
-    for words, weight in texts:
-        text = Text(words, negative, loras)
+def row_texts(
+    texts: tuple[tuple[str, float], ...], negative: bool = False, loras: Weights = ()
+) -> RowTexts:
+    """Texts with weights in their canonical form: equal texts merged, zeros dropped, sorted."""
+    merged: dict[RowText, float] = {}
+    for given, weight in texts:
+        text = RowText(given, negative, loras)
         merged[text] = merged.get(text, 0.0) + weight
     return tuple(sorted((text, weight) for text, weight in merged.items() if weight != 0))
 
 
 def rows(spec: FrameSpec, blend: str, family: Family) -> int:
     """Denoiser rows of one frame at one evaluation."""
-    return len(branches(spec, blend, family).rows)
+    return len(frame_rows(spec, blend, family).rows)

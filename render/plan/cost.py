@@ -13,7 +13,7 @@ from render.files.atomic import HOST, write_whole
 from render.files.ownership import make_way, unsaid
 from render.files.received_json import read_memory
 from render.models.family import Family
-from render.plan.conditioning import beginning, branches, calls_of, unguided
+from render.plan.conditioning import beginning, calls_of, frame_rows, unguided
 from render.plan.frame_plan import PlannedFrame, Recipe
 from render.timeline.spec import FrameSpec
 
@@ -67,7 +67,7 @@ def evaluated(
     Args:
         known: first rows that were counted before; this frame's are added.
     """
-    frame = branches(spec, recipe.blend, family)
+    frame = frame_rows(spec, recipe.blend, family)
     guided = recipe.shortcuts.guided(total, total - own.stop if spec.start else 0)
     rows, fewer = frame.rows, unguided(frame).rows
     begin = beginning(spec, family)

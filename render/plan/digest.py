@@ -45,7 +45,7 @@ def frame_digest(
 
 def identity(spec: FrameSpec, guidance: Guidance, loras: Mapping[str, str]) -> dict[str, Any]:
     """The entries of a spec that have an effect on the picture."""
-    negatives = sorted(spec.negatives) if guidance.leads_away(spec.guidance) else []
+    negatives = sorted(spec.negatives) if guidance.uses_negatives(spec.guidance) else []
     mine = {
         "prompts": sorted(spec.prompts),
         "negatives": negatives,

@@ -116,7 +116,7 @@ def negative_warnings(timeline: Timeline, guidance: Guidance) -> Iterator[str]:
         for keyframe in timeline.keyframes
         if guidance.negatives
         and any(text for text, _ in keyframe.values.negatives)
-        and not guidance.leads_away(keyframe.values.guidance)
+        and not guidance.uses_negatives(keyframe.values.guidance)
     ]
     if without:
         times = ", ".join(without[:NAMED]) + (" …" if len(without) > NAMED else "")

@@ -31,7 +31,7 @@ def unused_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     if sampling.early_steps is not None and not shortcuts(sampling).anchors:
         what = "changes nothing without anchors; leave it out, or add sampling.anchors=6"
         yield Mistake("sampling.early_steps", what)
-    unguided = not any(guidance.leads_away(scale) for scale in scales(config))
+    unguided = not any(guidance.uses_negatives(scale) for scale in scales(config))
     if sampling.guidance_interval and guidance.negatives and unguided:
         what = f"there is no guidance at any keyframe (up to {guidance.off:g} is none)"
         yield Mistake("sampling.guidance_interval", f"{what}; leave it out")

@@ -11,7 +11,7 @@ from render.diffusion.text_conditionings import TextConditionings
 from render.kernels.call_arguments import LISTED, row_axes, with_leaves
 from render.models.families import STABLE_DIFFUSION
 from render.models.guidance import beyond_the_prompt, classifier_free, length_kept
-from render.plan.conditioning import Text, branches
+from render.plan.conditioning import RowText, frame_rows
 from render.timeline.spec import FrameSpec
 
 STATE = frozenset({"sample", "timestep"})
@@ -53,7 +53,7 @@ def learned(toy):
     texts.learn_axes(one, two)
     for text, number in TEXTS.items():
         given = recorded(toy, lambda number=number: run(toy, torch.zeros(1, 4), number))
-        texts.learn(Text(text), given)
+        texts.learn(RowText(text), given)
     return texts
 
 
@@ -67,7 +67,7 @@ def of_size(rows):
 
 def frame(prompts, negatives=(("", 1.0),), guidance=4.0, blend="noise"):
     spec = FrameSpec(tuple(prompts), tuple(negatives), ((0, 1.0),), guidance)
-    return branches(spec, blend, STABLE_DIFFUSION)
+    return frame_rows(spec, blend, STABLE_DIFFUSION)
 
 
 FRAMES = [
@@ -84,7 +84,7 @@ def expected(of, sample):
     """u + g sum w_i (e_i - u) by hand."""
 
     def side(weights):
-        numbers = [sum(w * TEXTS[text.words] for text, w in row) for row in of.rows]
+        numbers = [sum(w * TEXTS[text.text] for text, w in row) for row in of.rows]
         return sum(w * (10 * sample + n) for w, n in zip(weights, numbers, strict=True))
 
     conditional, unconditional = side(of.conditional), side(of.unconditional)
@@ -152,7 +152,7 @@ def test_recording_computes_nothing(toy):
 
 def test_only_conditioning_that_follows_the_rows_is_kept(toy):
     denoiser = patched(toy)
-    kept = set(denoiser.texts.known[Text("a")])
+    kept = set(denoiser.texts.known[RowText("a")])
     assert kept == {("text",), ("extras", "pooled")}
 
 
@@ -187,18 +187,18 @@ def test_one_row_is_returned_bit_for_bit():
 def test_oldest_texts_are_forgotten_beyond_what_is_remembered(toy, monkeypatch):
     monkeypatch.setattr("render.diffusion.text_conditionings.REMEMBERED_TEXTS", 2)
     denoiser = patched(toy)
-    assert Text("") in denoiser.texts
-    assert Text("a") in denoiser.texts
+    assert RowText("") in denoiser.texts
+    assert RowText("a") in denoiser.texts
     denoiser.prepare([frame([("a", 1.0)])])
-    assert set(denoiser.texts.known) == {Text(""), Text("a")}
-    assert Text("b") not in denoiser.texts
+    assert set(denoiser.texts.known) == {RowText(""), RowText("a")}
+    assert RowText("b") not in denoiser.texts
 
 
 def test_texts_of_the_frames_are_kept_however_many(toy, monkeypatch):
     monkeypatch.setattr("render.diffusion.text_conditionings.REMEMBERED_TEXTS", 1)
     denoiser = patched(toy)
     denoiser.prepare(FRAMES)
-    assert set(denoiser.texts.known) == {Text(text) for text in TEXTS}
+    assert set(denoiser.texts.known) == {RowText(text) for text in TEXTS}
 
 
 def test_closing_gives_the_denoiser_its_forward_back(toy):
@@ -249,7 +249,7 @@ def test_texts_of_different_lengths_never_share_a_call_and_lists_stay_lists():
     texts.learn_axes(*of_rows)
     for text in ("", "a", "bbb"):
         given = recorded(toy, lambda text=text: run_ragged(toy, torch.zeros(1, 4), text))
-        texts.learn(Text(text), given)
+        texts.learn(RowText(text), given)
     denoiser = BlendedDenoiser(toy, texts, DenoiserPlan(toy.forward))
     frames = [frame([("a", 0.5), ("bbb", 0.5)], guidance=3.0), frame([("bbb", 1.0)], guidance=2.0)]
     denoiser.prepare(frames, of_size(2), {"scale": torch.tensor([100.0, 200.0])})
@@ -272,5 +272,5 @@ def test_guidance_of_the_families():
 
 def test_the_familys_guidance_is_used(toy):
     of = frame([("b", 1.0)], guidance=4.0)
-    u, c = [torch.tensor([TEXTS[row[0][0].words]]) for row in of.rows]
+    u, c = [torch.tensor([TEXTS[row[0][0].text]]) for row in of.rows]
     assert combined(of, [u, c], beyond_the_prompt).item() == 1 + 5 * (5 - 1)

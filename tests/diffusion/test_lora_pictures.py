@@ -163,7 +163,7 @@ def test_a_frame_alone_is_the_frame_among_others_of_other_weights(opened, name, 
 def test_a_text_is_read_with_the_loras_weight(opened, name):
     diffusion = opened(name)
     render(diffusion, spec(("paint", 1.0)), spec(("paint", 0.5)), spec())
-    texts = [text for text in diffusion.denoiser.texts.known if text.words == CASTLE]
+    texts = [text for text in diffusion.denoiser.texts.known if text.text == CASTLE]
     assert {text.loras for text in texts} >= {(("paint", 1.0),), (("paint", 0.5),), ()}
     read = [diffusion.denoiser.texts.known[text].values() for text in texts]
     assert len({b"".join(t.numpy().tobytes() for t in leaves) for leaves in read}) == len(texts)
@@ -172,7 +172,7 @@ def test_a_text_is_read_with_the_loras_weight(opened, name):
 def test_a_lora_that_changes_no_text_encoder_has_texts_read_once(opened):
     diffusion = opened("sd")
     render(diffusion, *[spec(("ink", weight), prompts=(("snow", 1.0),)) for weight in (0.1, 0.2)])
-    assert len([text for text in diffusion.denoiser.texts.known if text.words == "snow"]) == 1
+    assert len([text for text in diffusion.denoiser.texts.known if text.text == "snow"]) == 1
 
 
 def test_the_order_of_loras_changes_no_bit(folder, files, opened):

@@ -16,7 +16,7 @@ from render.diffusion.text_encoding import Placeholder, texts_of
 from render.engines.open_model import open_diffusion
 from render.models.lora_files import Lora
 from render.models.model_source import ModelSource
-from render.plan.conditioning import Text
+from render.plan.conditioning import RowText
 from render.plan.frame_plan import Recipe
 from render.timeline.spec import FrameSpec
 
@@ -107,7 +107,7 @@ def test_texts_that_are_too_many_to_keep_are_read_as_they_come(tiny_sd1, monkeyp
     monkeypatch.setattr("render.diffusion.text_encoding.REMEMBERED_TEXTS", 3)
     diffusion = opened(tiny_sd1, FILM)
     render(diffusion, FILM[0])
-    assert sorted(text.words for text in diffusion.denoiser.texts.known) == [CASTLE, "blurry"]
+    assert sorted(text.text for text in diffusion.denoiser.texts.known) == [CASTLE, "blurry"]
     assert encoders(diffusion)
 
 
@@ -115,7 +115,7 @@ def test_encoders_stay_where_parts_wait_in_main_memory(tiny_sd1):
     diffusion = opened(tiny_sd1, FILM)
     diffusion.expect(FILM, last=False)
     render(diffusion, FILM[0])
-    known = {text.words for text in diffusion.denoiser.texts.known}
+    known = {text.text for text in diffusion.denoiser.texts.known}
     assert known == {CASTLE, FOREST, SNOW, "blurry"}
     assert encoders(diffusion)
 
@@ -132,8 +132,8 @@ def test_the_placeholders_answer_has_as_many_rows_as_are_asked_for():
 
 
 def test_texts_of_frames_are_those_of_their_rows_and_of_their_anchors(tiny_sd1):
-    read = opened(tiny_sd1, ()).branches
-    assert texts_of(FILM[:2], read) == {Text(CASTLE), Text(FOREST), Text("blurry")}
+    read = opened(tiny_sd1, ()).frame_rows
+    assert texts_of(FILM[:2], read) == {RowText(CASTLE), RowText(FOREST), RowText("blurry")}
     anchored = spec(CASTLE, early=((spec(SNOW), 1.0),))
-    assert texts_of([anchored], read) == {Text(CASTLE), Text(SNOW), Text("blurry")}
+    assert texts_of([anchored], read) == {RowText(CASTLE), RowText(SNOW), RowText("blurry")}
     assert texts_of([], read) == frozenset()

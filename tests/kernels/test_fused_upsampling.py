@@ -9,7 +9,7 @@ from tiny_models import SIDE, assert_predicts_the_same, tiny_denoiser
 
 from render.config.schema import ComputeConfig
 from render.engines.open_model import open_diffusion
-from render.kernels.fused_upsampling import Phases, doubles_everywhere, merge_layers, transposed
+from render.kernels.fused_upsampling import FourPhases, doubles_everywhere, merge_layers, transposed
 from render.kernels.patches import Patches
 from render.models.lora_files import Lora
 from render.models.model_source import ModelSource
@@ -20,7 +20,7 @@ def upsamplers(network):
     return [layer for layer in network.modules() if isinstance(layer, Upsample2D)]
 
 
-WAYS = (transposed, Phases)
+WAYS = (transposed, FourPhases)
 
 
 @torch.no_grad()

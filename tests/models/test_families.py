@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from render.models.families import FAMILIES, STABLE_DIFFUSION
 from render.models.model_source import ModelSource
 from render.models.sister_pipelines import family_flaw
-from render.plan.conditioning import TWO_STAGE, branches, evaluations, rows
+from render.plan.conditioning import TWO_STAGE, evaluations, frame_rows, rows
 from render.timeline.spec import FrameSpec
 
 # diffusers hands tensors to numpy in ways that numpy 2 asks torch to change
@@ -102,15 +102,15 @@ def test_equal_negatives_are_one_row():
 @pytest.mark.parametrize("blend", ["noise", "embedding"])
 def test_guidance_up_to_one_is_none_and_needs_no_unconditional_row(blend):
     for scale in (0.0, 0.5, 1.0):
-        (row,) = branches(spec([("a", 1.0)], guidance=scale), blend, STABLE_DIFFUSION).rows
+        (row,) = frame_rows(spec([("a", 1.0)], guidance=scale), blend, STABLE_DIFFUSION).rows
         assert [(text.words, weight) for text, weight in row] == [("a", 1.0)]
 
 
 @given(MIXES, MIXES, GUIDANCES, st.sampled_from(["noise", "embedding"]), st.randoms())
 def test_order_of_texts_does_not_matter(prompts, negatives, guidance, blend, random):
     shuffled = [random.sample(texts, len(texts)) for texts in (prompts, negatives)]
-    written = branches(spec(prompts, negatives, guidance), blend, STABLE_DIFFUSION)
-    assert branches(spec(*shuffled, guidance), blend, STABLE_DIFFUSION) == written
+    written = frame_rows(spec(prompts, negatives, guidance), blend, STABLE_DIFFUSION)
+    assert frame_rows(spec(*shuffled, guidance), blend, STABLE_DIFFUSION) == written
     assert list(written.rows) == sorted(set(written.rows))
 
 
