@@ -103,7 +103,7 @@ def test_equal_negatives_are_one_row():
 def test_guidance_up_to_one_is_none_and_needs_no_unconditional_row(blend):
     for scale in (0.0, 0.5, 1.0):
         (row,) = frame_rows(spec([("a", 1.0)], guidance=scale), blend, STABLE_DIFFUSION).rows
-        assert [(text.words, weight) for text, weight in row] == [("a", 1.0)]
+        assert [(text.text, weight) for text, weight in row] == [("a", 1.0)]
 
 
 @given(MIXES, MIXES, GUIDANCES, st.sampled_from(["noise", "embedding"]), st.randoms())
