@@ -18,12 +18,12 @@ PAGES = [
     *sorted((CHECKOUT / "configs").rglob("*.yaml")),
     *sorted((CHECKOUT / "benchmarks").glob("*.*")),
     *sorted((CHECKOUT / "training").rglob("*.py")),
+    *sorted((CHECKOUT / "render").rglob("*.py")),
 ]
 SYNONYMS = {
     r"lead(s|ing)?\s+away": "unconditional prediction, or unconditional row",
     r"the\s+origin('s)?\b": "the reference loop",
     r"h[au]ngs?\s+on\b": "depends on",
-    r"\bshortcuts?\b": "approximation",
     r"\bturns?\s+over\b": "changes abruptly",
     r"\bways?\s+between\s+two\s+(keyframes|prompts|seeds)": "segment",
 }

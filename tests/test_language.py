@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parent.parent
-FOLDERS = ["benchmarks", "tests", "training"]
+FOLDERS = ["benchmarks", "render", "tests", "training"]
+ELSEWHERE = {"version.py"}
+"""Files of other packages that docstrings name."""
 FILES = [path for folder in FOLDERS for path in sorted((CHECKOUT / folder).rglob("*.py"))]
 
 
@@ -32,6 +34,17 @@ def found(pattern):
 def test_no_docstring_is_a_riddle(pattern):
     """`What …` names nothing; a program returns, prints, reports or names."""
     assert found(pattern) == []
+
+
+def test_every_file_that_a_docstring_of_render_names_is_there():
+    there = {path.name for path in FILES} | ELSEWHERE
+    named = [
+        (path.relative_to(CHECKOUT), name)
+        for path in (CHECKOUT / "render").rglob("*.py")
+        for _, text in docstrings(path)
+        for name in re.findall(r"\b[a-z_0-9]+\.py\b", text)
+    ]
+    assert [(str(path), name) for path, name in named if name not in there] == []
 
 
 def test_the_docstrings_are_found():

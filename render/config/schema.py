@@ -1,6 +1,7 @@
-"""What a person wrote, as frozen types: the shape of the composed config and its simple rules.
+"""The config that a person wrote, as frozen types: the shape of the composed config and its simple
+rules.
 
-Nothing here knows Hydra, files or torch; parsing.py makes them of a composed config.
+Nothing here knows Hydra, files or torch; parse.py makes them from a composed config.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class ComputeConfig(Frozen):
 
     @property
     def loaded(self) -> Literal["none", "int8"]:
-        """What the denoiser's weights are loaded in; OpenVINO quantises what it converts."""
+        """The quantisation in which weights are loaded; OpenVINO quantises after its conversion."""
         return "none" if self.engine == "openvino" else self.quantised
 
     @field_validator("device")

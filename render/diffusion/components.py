@@ -1,6 +1,6 @@
 """A model's parts made into its stock diffusers pipeline, from a folder or from a single file.
 
-What is loaded was checked before (checkpoint.py): data only, never code.
+The files were checked before (models/safety.py): data only, never code.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class Anchors:
         return spec.early or (((spec, 1.0),) if self.own and spec in self.known else ())
 
     def expect(self, specs: Sequence[FrameSpec]) -> None:
-        """Tell which frames are coming, so that anchors can be done together."""
+        """Name the frames that are coming, so that their anchors can be computed together."""
         wanted = dict.fromkeys(anchor for spec in specs for anchor, _ in spec.early)
         self.coming = {anchor: place for place, anchor in enumerate(wanted)}
         self.order = list(wanted)

@@ -3,7 +3,7 @@
 On a GPU torch's own layers are used, but for those that a frame's rows have in common. On a CPU,
 where all parts are in main memory, layers write over what is no longer needed, linear layers are
 computed by oneDNN, and large pictures in tiles. These only where a frame's rows are a call of their
-own, since a row's last bits hang on its place in a product.
+own, since a row's last bits depend on its place in a product.
 """
 
 from __future__ import annotations

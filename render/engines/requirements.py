@@ -30,7 +30,7 @@ def engine_mistakes(config: RunConfig, device: str, model: Model) -> Iterator[Mi
 
 
 def whole_network_mistakes(engine: str, does: str, config: RunConfig) -> Iterator[Mistake]:
-    """What an engine that computes whole networks in place can't have beside it.
+    """Settings that don't go with an engine that computes whole networks in place.
 
     Args:
         does: to the weights, once: `compiles` or `converts`.

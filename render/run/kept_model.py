@@ -97,7 +97,7 @@ def load(film: Film, loras: Sequence[Lora], say: Callable[[str], None]) -> Diffu
 
 
 def what_is_loaded(film: Film, loras: Sequence[Lora]) -> tuple[Any, ...]:
-    """All that a loaded model hangs on. Another scheduler, other steps and anchors, and other
+    """All that a loaded model depends on. Another scheduler, other steps and anchors, and other
     pictures to start from can be had of the same one, but where an engine or a ControlNet holds
     on to them."""
     compute, recipe = film.config.compute, film.plan.recipe

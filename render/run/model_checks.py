@@ -39,7 +39,7 @@ def blend_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
 def negative_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     """Negatives of a model that has no unconditional prediction."""
     if facts.model and not facts.model.family.guidance.negatives:
-        what = "this model was distilled and leads away from nothing; leave negatives out"
+        what = "this model was distilled and takes no negatives; leave them out"
         yield from (Mistake(path, what) for path in written_at(config, "negative", facts.locate))
 
 
@@ -125,7 +125,7 @@ def shortcut_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
         why = "a ControlNet adds to the layers between" if control else "this model has no U-Net"
         yield Mistake("sampling.deep_cache", f"{why}; leave it out")
     if config.sampling.guidance_interval and not family.guidance.negatives:
-        what = "this model leads away from nothing, so there is no row to save; leave it out"
+        what = "this model has no unconditional row, so there is none to save; leave it out"
         yield Mistake("sampling.guidance_interval", what)
     if taken.anchors and control and control.image.is_dir():
         what = (
