@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,34 @@ def test_a_film_that_is_being_rendered_is_held(here):
         next(load(here).render())
     frames.close()
     assert len(list(load(here).render())) == 5
+
+
+def test_a_loop_that_is_interrupted_ends_in_good_order(here):
+    film = load(here, "t", "compute.batch=1")
+    frames = film.render()
+    next(frames)
+    with pytest.raises(KeyboardInterrupt):
+        frames.throw(KeyboardInterrupt)
+    kept, rendered = here.counts("t")
+    assert (kept, film.plan().facts.kept) == (0, rendered)
+    log = (here.folder / "outputs" / "t" / "render.log").read_text()
+    assert log.splitlines()[-1].endswith(" ended: interrupted")
+    assert len(list(film.render())) == 5
+
+
+def test_a_film_is_rendered_and_encoded_in_a_thread(here):
+    made = []
+
+    def work():
+        film = load(here)
+        made.extend(images(film))
+        made.append(film.encode("thread.mp4"))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert made.pop() == Path("thread.mp4")
+    assert same_pictures(made, here.pictures("t"))
 
 
 def test_two_films_of_two_models_at_the_same_time(here, family_folder):

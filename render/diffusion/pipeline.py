@@ -43,6 +43,7 @@ from render.models.safety import LIBRARIES, check_index, check_model, components
 from render.models.scheduler_signatures import class_flaw
 from render.models.sister_pipelines import BESIDE, family_of
 from render.plan.frame_plan import Recipe
+from render.report.streams import terminal
 
 
 class Loaded(NamedTuple):
@@ -148,7 +149,7 @@ def quiet_libraries() -> Iterator[None]:
     for library in libraries:
         library.set_verbosity(CRITICAL)  # what they call an error is an exception as well
         library.disable_progress_bar()
-    show_downloads(downloads and sys.stderr.isatty())
+    show_downloads(downloads and terminal() is not None)
     try:
         yield
     finally:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
@@ -19,6 +18,7 @@ from diffusers import DDIMScheduler
 from numpy.typing import NDArray
 
 from render.kernels.patches import Patches
+from render.report.streams import terminal
 
 PROMPTS = (
     "a castle on a green hill under a blue sky",
@@ -146,7 +146,7 @@ def quiet(logger: logging.Logger) -> Iterator[None]:
     try:
         with (
             open(os.devnull, "w", encoding="utf-8") as nowhere,
-            redirect_stdout(sys.stderr if sys.stderr.isatty() else nowhere),
+            redirect_stdout(terminal() or nowhere),
         ):
             yield
     finally:

@@ -65,6 +65,11 @@ def open_closed() -> None:
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
+def terminal() -> TextIO | None:
+    """Stderr if it is a terminal, on which other libraries may show how far they are."""
+    return sys.stderr if sys.stderr is not None and sys.stderr.isatty() else None
+
+
 @contextmanager
 def lasting_streams() -> Iterator[Lasting]:
     """Both output streams are lasting inside of the block, and flushed at its end; gives stdout."""
