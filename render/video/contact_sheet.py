@@ -40,9 +40,8 @@ Line = tuple[str, str, Colour]  # percentage, text, the percentage's colour
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """The parts of captions that depend on the whole film: which values are equal and which
-    change."""
+class CommonValues:
+    """The values of a whole film that captions depend on: which are equal and which change."""
 
     differs: Mapping[str, int] = field(default_factory=dict)
     """Where each prompt begins to differ from the one that it resembles longest."""
@@ -51,11 +50,13 @@ class Film:
     guidance: bool = False
 
     @staticmethod
-    def of(specs: Sequence[FrameSpec]) -> Film:
+    def of(specs: Sequence[FrameSpec]) -> CommonValues:
         """The film of these frames."""
         texts = {one_line(text)[:LONGEST] for spec in specs for text, _ in spec.prompts}
         seeds = {tuple(sorted(spec.seeds)) for spec in specs}
-        return Film(differing(texts), len(seeds) > 1, len({spec.guidance for spec in specs}) > 1)
+        return CommonValues(
+            differing(texts), len(seeds) > 1, len({spec.guidance for spec in specs}) > 1
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def contact_sheet(
     of = f"{len(shown)} of " if len(shown) < len(frames) else ""
     title = f"{title}, {of}{plural(len(frames), 'frame')}"
     letters = letters_for([title, *prompts])
-    film = Film.of([frame.spec for frame, _ in frames])
+    film = CommonValues.of([frame.spec for frame, _ in frames])
     proof = PngImagePlugin.PngInfo()
     proof.add_text(SHEET_MARK, LAYOUT + plan)
     for width, few_colours in WAYS:
@@ -147,7 +148,7 @@ def page_of(
     width: int,
     letters: Letters,
     title: str,
-    film: Film,
+    film: CommonValues,
 ) -> Image.Image:
     """The page: a title, then rows of cells as high as the longest caption."""
     first = thumbnails[0][1]
@@ -216,7 +217,7 @@ def caption(
     letters: Letters,
     width: int,
     colours: Mapping[str, Colour],
-    film: Film = Film(),
+    film: CommonValues = CommonValues(),
 ) -> list[Line]:
     """The prompts, heaviest first, in at most four lines; two of them each if there are several.
     Then seeds and guidance, if they change in the film."""
@@ -234,7 +235,7 @@ def caption(
     ]
 
 
-def settings(spec: FrameSpec, film: Film) -> Iterator[str]:
+def settings(spec: FrameSpec, film: CommonValues) -> Iterator[str]:
     """A frame's seeds and guidance, as far as they change in the film."""
     if film.seeds:
         heaviest = sorted(spec.seeds, key=lambda seed: -seed[1])

@@ -128,7 +128,7 @@ def captions(*specs: FrameSpec, width: int = 220) -> list[list[str]]:
     """The captions under each frame of a film."""
     frames = [PlannedFrame(place, Fraction(place), spec, "") for place, spec in enumerate(specs)]
     letters = lettering.letters_for(["abc"])
-    colours, film = sheet.prompt_colours(frames), sheet.Film.of(specs)
+    colours, film = sheet.prompt_colours(frames), sheet.CommonValues.of(specs)
     lines = [sheet.caption(frame, letters, width, colours, film) for frame in frames]
     return [[text for _, text, _ in each] for each in lines]
 
