@@ -15,19 +15,38 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from render.api import Film, Frame, Plan, load
-    from render.errors import ConfigError, RenderError
+    from render.errors import (
+        ConfigError,
+        DiskFull,
+        EncodeError,
+        FolderBusy,
+        FramesFailed,
+        RenderError,
+    )
 
 __version__ = "0.2.0"
-__all__ = ["ConfigError", "Film", "Frame", "Plan", "RenderError", "__version__", "load"]
-
-PLACES = {"ConfigError": "render.errors", "RenderError": "render.errors"}
+__all__ = [
+    "ConfigError",
+    "DiskFull",
+    "EncodeError",
+    "Film",
+    "FolderBusy",
+    "Frame",
+    "FramesFailed",
+    "Plan",
+    "RenderError",
+    "__version__",
+    "load",
+]
+OF_THE_DOOR = {"Film", "Frame", "Plan", "load"}
 
 
 def __getattr__(name: str) -> Any:
     """The public names, each imported when it is first asked for."""
     if name not in __all__:
         raise AttributeError(f"module 'render' has no attribute {name!r}")
-    value = getattr(importlib.import_module(PLACES.get(name, "render.api")), name)
+    place = "render.api" if name in OF_THE_DOOR else "render.errors"
+    value = getattr(importlib.import_module(place), name)
     globals()[name] = value
     return value
 

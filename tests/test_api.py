@@ -3,6 +3,7 @@ line, and without a trace in the process that imports it."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -347,8 +348,14 @@ def test_hydras_own_state_is_left_to_the_program(here):
 
 def test_the_public_names():
     assert sorted(render.__all__) == [
-        "ConfigError", "Film", "Frame", "Plan", "RenderError", "__version__", "load",
+        "ConfigError", "DiskFull", "EncodeError", "Film", "FolderBusy", "Frame", "FramesFailed",
+        "Plan", "RenderError", "__version__", "load",
     ]  # fmt: skip
+    page = (CHECKOUT / "docs" / "python.md").read_text()
+    named = set(re.findall(r"`render\.(\w+)", page)) - {"log"}  # render.log is a file
+    assert named == set(render.__all__) - {
+        "Film", "Frame", "Plan", "__version__",
+    }  # fmt: skip
     assert all(getattr(render, name) is not None for name in render.__all__)
     assert set(render.__all__) <= set(dir(render))
     assert (Path(render.__file__).parent / "py.typed").is_file()
