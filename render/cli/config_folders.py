@@ -1,4 +1,4 @@
-"""The command line as people type it: what they may leave out, what they read back.
+"""Config folders, the page of `--help`, and errors of Hydra in plain words.
 
 Overrides are made forgiving before Hydra sees them, and what Hydra says of a bad one is put in a
 person's words. Also where configs are found, and `--help`. Knows Hydra's rules, imports none of it.

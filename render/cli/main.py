@@ -148,7 +148,7 @@ def attempt(
 
 
 def say(error: RenderError, prefix: str = "") -> None:
-    """An error as the user reads it, a line a problem."""
+    """Print an error, a line for each problem."""
     for line in str(error).splitlines():
         print(f"render: {prefix}{line}", file=sys.stderr)
 
@@ -212,7 +212,7 @@ def as_typed(argument: str) -> str:
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Do what the arguments say, and say what went wrong; returns the exit code."""
+    """Do what the arguments say, and print errors; returns the exit code."""
     try:
         with interruptible():
             check_here()

@@ -1,4 +1,4 @@
-"""The command line made right for Hydra: what people leave out, what they may not set.
+"""The command line made right for Hydra: omissions filled in, dangerous settings refused.
 
 `city` and `my.yaml` become `+timeline=…`, `a.b=c` becomes `++a.b=c`, texts get the quotes that
 Hydra's grammar wants. Hydra's options and keys that open pickles, import code or lead files
@@ -148,7 +148,7 @@ def bare(argument: str, before: Sequence[str], parses: Parses, files: Files) -> 
 
 
 def no_key(key: str) -> str:
-    """Why a key is none."""
+    """The flaw of a key that can't be one."""
     if re.search(r"\[-?\d+\]|\.-\d", key):
         return "places are counted from 0 and stand behind a dot: timeline.keyframes.0.prompt"
     return "is no key of a config; keys are ASCII letters, digits and _, with dots between them"

@@ -68,7 +68,7 @@ def values_in(override: Override) -> float:
 
 
 def endless(override: Override) -> str | None:
-    """Why a key can't be swept so, or None."""
+    """The flaw of a sweep over this key, or None."""
     if override.is_interval_sweep():
         return "an interval holds numbers without end; write some of them, or a range"
     return None
@@ -84,7 +84,7 @@ def steps_in(value: RangeSweep) -> float:
 
 
 def without_values(key: str) -> str:
-    """Why a swept key has no value, with those that a config group has."""
+    """The message for a swept key without a value, with the choices of its group."""
     if known := known_choices(key):
         return f"no choice fits this pattern{nearest('', known)}"
     return "is swept over no value: range(1,4) is 1, 2, 3, and glob(…) is for names of configs"

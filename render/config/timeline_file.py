@@ -49,13 +49,13 @@ Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class PlainLoader(Loader):  # type: ignore[misc]
-    """Scalars as people mean them."""
+    """A YAML loader that reads plain scalars as people mean them."""
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
 
 def plain(tag: str, pattern: str, first: Iterable[str]) -> None:
-    """One kind of plain scalar: its tag, what it looks like, what it begins with."""
+    """Register one kind of plain scalar: its tag, its pattern, its first characters."""
     PlainLoader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), list(first))
 
 

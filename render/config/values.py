@@ -48,7 +48,7 @@ def near_name(name: str, known: Sequence[str], likeness: float = 0.6) -> str | N
 
 
 def mistake(message: str) -> PydanticCustomError:
-    """A mistake with our own words. Braces are pydantic's template syntax, so they are kept out."""
+    """A mistake in our own words. Braces are pydantic's template syntax, so they are kept out."""
     return PydanticCustomError("render", "{text}", {"text": message})
 
 

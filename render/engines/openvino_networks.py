@@ -138,7 +138,7 @@ def the_core() -> Any:
 
 
 def free_weights(module: torch.nn.Module) -> None:
-    """Let a network's weights go. The pipeline still asks where it is and in which dtype, which the
+    """Free a network's weights. The pipeline still asks where it is and in which dtype, which the
     first parameter answers."""
     dtype = next(module.parameters()).dtype
     module.to("meta")

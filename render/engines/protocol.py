@@ -1,4 +1,4 @@
-"""An engine computes a model's networks: what it is given, what it gives, and what it must keep."""
+"""The protocol of engines, which compute a model's networks: input, output and obligations."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Opened:
 
     @property
     def patches(self) -> Patches:
-        """Through which every attribute of a library's object is replaced."""
+        """The owner of every replaced attribute of a library's object."""
         return self.stock.patches
 
     @property
@@ -81,8 +81,8 @@ class Engine(Protocol):
     """
 
     def mistakes(self, config: RunConfig, device: str, model: Model) -> Iterator[Mistake]:
-        """Why it can't render this film on that device, with what is installed; each with a key
-        and the way out. Called before any model is loaded."""
+        """The reasons why it can't render this film on that device, with what is installed; each
+        with a key and the way out. Called before any model is loaded."""
         ...
 
     def start(self, opened: Opened) -> Computation:

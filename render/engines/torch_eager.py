@@ -11,7 +11,7 @@ from render.models.resolve import Model
 
 
 class TorchEager:
-    """Takes every film on every device."""
+    """The engine `torch`, which serves every film on every device."""
 
     def mistakes(self, config: RunConfig, device: str, model: Model) -> Iterator[Mistake]:
         return iter(())

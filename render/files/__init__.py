@@ -1,1 +1,1 @@
-"""Files that are written whole or not at all, whose they are, and the lock of a folder."""
+"""Files that are written whole or not at all, their ownership, and the lock of a folder."""

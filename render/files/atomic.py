@@ -57,7 +57,7 @@ def write_whole(target: Path, content: bytes) -> None:
 
 
 def write_if_changed(target: Path, content: bytes) -> None:
-    """Like `write_whole`, but a file that already says so keeps its time."""
+    """Like `write_whole`, but a file that has this content already keeps its time."""
     if not says(target, content):
         write_whole(target, content)
 
@@ -106,7 +106,7 @@ def is_regular(path: Path) -> bool:
 
 
 def is_there(path: Path) -> bool:
-    """Whether anything has this name; raises OSError if nobody can know."""
+    """Whether anything has this name; raises OSError if that can't be found out."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -136,7 +136,7 @@ def read_regular(path: Path, most: int = MEMORY_BYTES) -> bytes:
 
 
 def sync(path: Path) -> None:
-    """Sees to it that a file or a folder outlasts a power cut, where its disk can do that."""
+    """Sync a file or a folder, so that it outlasts a power cut, where its disk can do that."""
     syncs(path)
 
 
@@ -163,5 +163,5 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sees to it that a folder's names outlast a power cut."""
+    """Sync a folder, so that its names outlast a power cut."""
     sync(folder)

@@ -197,7 +197,7 @@ def share(descriptor: int) -> bool:
 
 
 def sign(descriptor: int, holds: str) -> None:
-    """Say in the lock file who holds it; a full disk keeps nobody from holding it."""
+    """Write the holder into the lock file; a full disk keeps nobody from holding it."""
     since = datetime.now(UTC).isoformat(timespec="seconds")
     who = {"pid": os.getpid(), "host": HOST, "since": since, "holds": holds}
     with suppress(OSError):
@@ -206,7 +206,7 @@ def sign(descriptor: int, holds: str) -> None:
 
 
 def signature(descriptor: int) -> dict[str, str]:
-    """Who held the lock last, as far as the file says."""
+    """The last holder of the lock, as far as the file names it."""
     try:
         value = parsed(os.pread(descriptor, 4096, 0))
     except ValueError:
@@ -216,7 +216,7 @@ def signature(descriptor: int) -> dict[str, str]:
 
 
 def holder(folder: Path, descriptor: int) -> dict[str, str]:
-    """Who holds the folder: the one that signed, or a shard that outlived it."""
+    """The holder of the folder: the run that signed, or a shard that outlived it."""
     signed = signature(descriptor)
     if signed.get("holds") != "shards":
         return signed

@@ -1,7 +1,7 @@
-"""Whose file is it? Everything this project writes carries a mark near its beginning.
+"""The ownership of files. Everything this project writes carries a mark near its beginning.
 
-What carries none was written by someone else: it is set aside under another name, never
-overwritten or deleted. Links, pipes and folders under a name of ours are nobody's of ours either.
+What carries none was written by someone else: it is set aside under another name, never overwritten
+or deleted. Links, pipes and folders under a name of ours are nobody's of ours either.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ def make_way(path: Path, say: Callable[[str], None]) -> None:
 
 
 def unsaid(line: str) -> None:
-    """For what is no more than a memory of earlier runs."""
+    """A `say` that drops its line: for files that only remember earlier runs."""
 
 
 def set_aside(path: Path) -> Path:
-    """Rename what is not ours to a free name beside it."""
+    """Rename a file that is not ours to a free name beside it."""
     for count in range(1, 10_000):
         free = path.with_name(f"{path.name}.set-aside-{count}")
         if not os.path.lexists(free):

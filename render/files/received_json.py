@@ -1,4 +1,4 @@
-"""JSON in files that a run finds. Whoever gave the folder wrote it, so it is data to be checked.
+"""JSON in files that a run finds. They may come from anyone, so they are checked.
 
 What is no JSON, is nested too deeply, or holds numbers that are none is a ValueError that says so;
 what can't be read at all is an OSError, as then nobody knows what it is.
@@ -65,7 +65,7 @@ def read_memory(path: Path) -> dict[str, object]:
 
 
 def flaw_of(path: Path) -> str | None:
-    """Why a file of ours is passed over; None if it is not, or is not there."""
+    """The reason to pass over a file of ours; None if there is none, or no file."""
     try:
         value = read_data(path)
     except OSError:

@@ -24,7 +24,7 @@ Merged = Callable[[nn.Conv2d], nn.Module]
 def merge_upsampling(
     decoder: nn.Module, unet: Any, latents: Sequence[int], merged: Merged, patches: Patches
 ) -> None:
-    """Let the decoder's upsampling layers compute so, and the U-Net's; not those that LoRAs change.
+    """Merge the upsampling layers of the decoder and the U-Net, but not those that LoRAs change.
 
     Args:
         unet: whose layers nothing will change from now on; None: there is no such network.

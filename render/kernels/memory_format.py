@@ -1,4 +1,4 @@
-"""How a network's weights lie in memory, and how a GPU multiplies float32."""
+"""The layout of a network's weights in memory, and float32 products on a GPU."""
 
 from __future__ import annotations
 

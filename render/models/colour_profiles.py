@@ -25,7 +25,7 @@ STEPS = range(0, 256, 51)
 
 
 class UnusableProfile(Exception):
-    """Why colours can't be followed."""
+    """The reason why the colours of a picture can't be converted."""
 
 
 def in_srgb(picture: Image.Image, content: bytes) -> tuple[Image.Image, bool]:

@@ -39,12 +39,12 @@ def first_line(error: BaseException) -> str:
 
 
 def of_the_hub(error: BaseException) -> str:
-    """Why the hub can't give something."""
+    """The reason of an error of the hub's client."""
     return worded(HUB, error)
 
 
 def of_a_loader(error: BaseException) -> str:
-    """Why a model's files can't be loaded."""
+    """The reason why a model's files can't be loaded."""
     return worded(LOADING, error)
 
 

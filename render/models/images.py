@@ -31,7 +31,7 @@ DEPTH = 24
 
 
 class UnusableImage(Exception):
-    """Why a file can't serve as a picture."""
+    """The reason why a file can't serve as a picture."""
 
 
 def read_image(

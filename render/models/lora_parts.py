@@ -136,7 +136,7 @@ def shape(header: Mapping[str, Any], key: str) -> tuple[int, ...]:
 
 
 def is_matrix(entry: Mapping[str, Any]) -> bool:
-    """Whether a tensor has a rank to speak of."""
+    """Whether a tensor is a matrix."""
     return len(entry["shape"]) >= 2 and 0 not in entry["shape"]
 
 
@@ -185,7 +185,7 @@ def kind_of(key: str) -> str:
 
 
 def parts_flaw(parts: Parts) -> str | None:
-    """Why not every part of a file can be applied, or None."""
+    """The reason why a part of a file can't be applied, or None."""
     if parts.halves:
         return f"is not whole: {parts.halves[0]} stands without the other matrix of its layer"
     if not parts.others:

@@ -1,4 +1,4 @@
-"""A session: one film with the config that declares it, and who hears of its run."""
+"""A session: one film with its config, and the reporter of its run."""
 
 from __future__ import annotations
 

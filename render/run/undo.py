@@ -40,7 +40,7 @@ class Before:
                 yield self.folder / name, read_regular(self.folder / name, MOST_BYTES)
 
     def put_back(self) -> None:
-        """Take back what was written since, unless frames were rendered or another run is there."""
+        """Undo what was written since, unless frames were rendered or another run is there."""
         if not self.folder.is_dir():
             return
         with alone(self.folder) as mine:

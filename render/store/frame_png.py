@@ -101,7 +101,7 @@ def spec_json(spec: FrameSpec) -> str:
 
 
 def encoded(frame: PlannedFrame, pixels: np.ndarray[Any, Any]) -> bytes:
-    """A finished picture as the PNG file that proves whose it is.
+    """A finished picture as a PNG file with its digest and spec.
 
     Args:
         pixels: uint8, (height, width, 3), RGB.

@@ -65,7 +65,7 @@ def is_lost(entry: os.DirEntry[str]) -> bool:
 
 
 def unread(path: Path) -> RenderError:
-    """The error for what a prune would have to know."""
+    """The error for a file that a prune has to read and can't."""
     return RenderError(f"{path} can't be read, so nothing is pruned; remove or mend it")
 
 

@@ -72,7 +72,7 @@ def commit(store: Path, frame: PlannedFrame, png: bytes, say: Callable[[str], No
 
 
 def adopt(store: Path, frame: PlannedFrame, frames: Path, say: Callable[[str], None]) -> Path:
-    """Take a proven frame of a run's folder into the store (someone emptied the store)."""
+    """Link a proven frame of a run's folder into the store, from which someone removed it."""
     target = stored_path(store, frame.digest)
     make_folder(target.parent)
     make_way(target, say)
@@ -112,7 +112,8 @@ def is_frame(path: Path, digest: str) -> bool:
 
 
 def show(store: Path, frame: PlannedFrame, frames: Path, say: Callable[[str], None]) -> None:
-    """Let the run's folder show the frame; what is not provably ours is set aside first."""
+    """Link the frame into the run's folder; a file there that is not provably ours is set aside
+    first."""
     shown = frame_path(frames, frame.index)
     make_way(shown, say)
     link(stored_path(store, frame.digest), shown)

@@ -1,4 +1,4 @@
-"""The film's values between keyframes: when there is a frame, and what it shows."""
+"""The times of the frames, and the film's values at any time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formats: what each is made with, and the arguments for ffmpeg that follow from it.
+"""Output formats: the encoder of each, and the arguments for ffmpeg.
 
 A new format is one `Codec` and one file in `configs/output/`. Ours are listed in extensions.py;
 another package names its own under the entry points `render.formats`. Nothing runs here.

@@ -43,7 +43,7 @@ def encode(
     on_checked: Callable[[Path], None] = lambda _: None,
     sound: int | None = None,
 ) -> Path:
-    """The frames as a video under the target's name; until it is right, an older one stays.
+    """Encode the frames as a video; an older one under the target's name stays until it is checked.
 
     Args:
         pngs: verified frames of the plan's size, in order.
@@ -111,7 +111,7 @@ def send(
     patience: float,
     keep: Sequence[int] = (),
 ) -> None:
-    """Sends the frames through ffmpeg into `fresh`; raises what became of it otherwise."""
+    """Send the frames through ffmpeg into `fresh`; raises an error if it fails."""
     done, last = 0, ""
 
     def shows_progress(line: str) -> bool:
@@ -169,7 +169,7 @@ def no_room_for_video(folder: Path, needed: int) -> DiskFull:
 
 
 def failure(child: Child, code: int, done: int, total: int) -> EncodeError:
-    """ffmpeg's bad end in our words, with the last of its own."""
+    """The error for an ffmpeg that failed, with its last lines."""
     how = f"made no progress for {child.patience:g} s" if child.hung else f"ended with code {code}"
     return EncodeError(f"ffmpeg {how} after {done} of {total} frames. It said:\n{child.said()}")
 

@@ -1,4 +1,4 @@
-"""Where a film's video goes: the plain one is `<name>.mp4`, others have names that say which.
+"""The names of videos: the plain one is `<name>.mp4`, others have their codec, speed or size in it.
 
 Codec and speed always show in the name. The size shows only where the plain name is that of another
 size: a film of the model's own size takes it over, and the other one is renamed.

@@ -1,4 +1,4 @@
-"""The sound under a film: opened once, read by what is in it, handed to ffmpeg by its descriptor.
+"""The sound of a film: opened once, recognised by its content, handed to ffmpeg by its descriptor.
 
 ffmpeg takes a playlist for a sound file, too, and would open what it names. Here it gets no name to
 guess from, only formats that hold their own sound, and no way to open another file.
@@ -154,7 +154,7 @@ def is_text(head: bytes) -> bool:
 
 
 def length_warning(audio: Path, sound_s: float, frames: int, fps: Fraction, opens: bool) -> str:
-    """That a sound is shorter or longer than its film; empty where both are alike.
+    """A warning of a sound that is shorter or longer than its film; empty where both are alike.
 
     Args:
         opens: whether the film would be as long as the sound without its last keyframe's frame.
