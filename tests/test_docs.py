@@ -14,7 +14,6 @@ from command_line import Place
 from PIL import Image
 from safetensors.numpy import save_file
 
-from render.models.controlnet_inputs import FOLLOWING
 from render.models.sister_pipelines import family_of
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -89,7 +88,7 @@ def test_the_table_of_families_says_what_the_plan_refuses(model):
         guidance.negatives or guidance.argument is not None,
         family.weighted is not None,
         family.from_image is not None,
-        family.pipeline in FOLLOWING,
+        family.controlnets,
         family.loras,
     ]
 

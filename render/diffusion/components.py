@@ -22,7 +22,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection
 from render.config.schema import ComputeConfig
 from render.errors import ConfigError, Mistake
 from render.kernels.patches import Patches
-from render.models.components import LEARNS_WORDS
+from render.models.families import FAMILIES
 from render.models.family import Family
 from render.models.model_configs import encoder_of, read_json
 from render.models.model_source import ModelSource
@@ -166,7 +166,7 @@ def other_vae(source: ModelSource, folder: Path, options: dict[str, Any]) -> dic
 
 def learn_words(pipeline: Any, words: tuple[tuple[Path, str], ...]) -> None:
     """Textual inversion (Gal et al. 2022): each file's vectors become a token of its own."""
-    encoders = LEARNS_WORDS.get(type(pipeline).__name__, {})
+    encoders = FAMILIES[type(pipeline).__name__].learned_words if words else {}
     for file, token in words:
         with fitting(
             "model.embeddings", f"{file} can't be learned as {token!r}", "mend or omit it"

@@ -16,6 +16,7 @@ from typing import Any
 from render.config.model_group import ControlConfig, ModelConfig
 from render.errors import ConfigError, Mistake
 from render.models.controlnet_inputs import control_flaws, is_pooled, leaving_negatives
+from render.models.families import FAMILIES
 from render.models.family import Family
 from render.models.hub_cache import cached_folder
 from render.models.identity import IDENTITY_SUFFIXES, file_hash
@@ -30,12 +31,6 @@ UNSERVED_VAES = {
     "ConsistencyDecoderVAE": "paints noise of its own into each picture, so no frame comes twice",
 }
 UNET = "UNet2DConditionModel"
-SKIPS_CLIP = {"StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline"}
-LEARNS_WORDS = {
-    "StableDiffusionPipeline": {"": "text_encoder"},
-    "StableDiffusionXLPipeline": {"clip_l": "text_encoder", "clip_g": "text_encoder_2"},
-}
-"""Families whose vocabulary grows: the tensor in a learned word's file ("" is any) by encoder."""
 
 
 def with_parts(model: Model, written: ModelConfig, known: dict[str, Any], here: Path) -> Model:
@@ -157,7 +152,7 @@ def latent_flaws(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Iterato
 
 def skip_flaws(layers: int, family: Family, folder: Path | None) -> Iterator[Mistake]:
     """Why so many of CLIP's last layers can't be skipped."""
-    if family.pipeline not in SKIPS_CLIP:
+    if not family.skips_clip:
         what = f"{family.pipeline} reads no prompts with CLIP's layers; leave it out"
         yield Mistake("model.clip_skip", what)
         return
@@ -210,8 +205,8 @@ def word_flaws(
     words: tuple[tuple[Path, str], ...], family: Family, folder: Path | None
 ) -> Iterator[Mistake]:
     """Why words can't be learned."""
-    if words and family.pipeline not in LEARNS_WORDS:
-        known = ", ".join(LEARNS_WORDS)
+    if words and not family.learned_words:
+        known = ", ".join(other.pipeline for other in FAMILIES.values() if other.learned_words)
         what = f"{family.pipeline} learns no words; these do: {known}"
         yield Mistake("model.embeddings", what)
         return
@@ -219,7 +214,7 @@ def word_flaws(
     for token in sorted({token for token in tokens if tokens.count(token) > 1}):
         yield Mistake("model.embeddings", f"{token!r} is given twice")
     for file, _ in words:
-        yield from file_flaws(file, LEARNS_WORDS[family.pipeline], folder)
+        yield from file_flaws(file, family.learned_words, folder)
 
 
 def file_flaws(file: Path, encoders: Mapping[str, str], folder: Path | None) -> Iterator[Mistake]:

@@ -16,12 +16,12 @@ from typing import Any
 
 from render.config.model_group import ControlConfig
 from render.errors import ConfigError, Mistake
+from render.models.families import FAMILIES
 from render.models.family import Family
 from render.models.images import UnusableImage, read_image
 from render.models.model_configs import config_of
 from render.models.safety import code_flaws, part_flaws
 
-FOLLOWING = {"StableDiffusionPipeline", "StableDiffusionXLPipeline"}
 KEY = "model.controlnet"
 NUMBER = re.compile(r"(\d+)")
 RGB = 3  # channels
@@ -35,8 +35,8 @@ Pictures = tuple[tuple[Path, str], ...]
 
 def control_flaws(path: Path, family: Family, denoiser: Mapping[str, Any]) -> Iterator[Mistake]:
     """Why a folder is no ControlNet for a model whose denoiser has this config."""
-    if family.pipeline not in FOLLOWING:
-        served = ", ".join(sorted(FOLLOWING))
+    if not family.controlnets:
+        served = ", ".join(sorted(f.pipeline for f in FAMILIES.values() if f.controlnets))
         yield Mistake(KEY, f"{family.pipeline} follows no ControlNet; use a model of {served}")
         return
     config = config_of(path, ".")

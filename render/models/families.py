@@ -94,19 +94,30 @@ def klein_by_its_index(
 
 
 flow_transformer = partial(Family, denoiser="transformer", flow=True, half="bfloat16")
+unet = partial(
+    Family,
+    denoiser="unet",
+    state=frozenset({"sample", "timestep", "timestep_cond"}),
+    noise_shape=unet_noise,
+    loras_by_layer=True,
+    cross_attention=True,
+    deep_features=True,
+    controlnets=True,
+    skips_clip=True,
+    areas=(0.5, 1.65),
+    longest=2.0,
+)
 NO_PICTURES_IN = {"feature_extractor": None, "image_encoder": None}
 
 BUILT_IN = {
     family.pipeline: family
     for family in (
-        Family(  # Stable Diffusion 1.x and 2.x, epsilon and v-prediction, SD-Turbo; storybook
+        unet(  # Stable Diffusion 1.x and 2.x, epsilon and v-prediction, SD-Turbo; storybook
             pipeline="StableDiffusionPipeline",
             from_image="StableDiffusionImg2ImgPipeline",
-            denoiser="unet",
             call={"guidance_scale": 1.0},
-            state=frozenset({"sample", "timestep", "timestep_cond"}),
-            noise_shape=unet_noise,
             weighted=sd_texts,
+            learned_words={"": "text_encoder"},
             native_latent=latent_of_old_unets,
             settled=settled_for_latents,
             loading={
@@ -116,21 +127,21 @@ BUILT_IN = {
             },
             adapt=distilled_unet,
         ),
-        Family(  # Stable Diffusion XL, SDXL-Turbo, and the many fine-tunes
+        unet(  # Stable Diffusion XL, SDXL-Turbo, and the many fine-tunes
             pipeline="StableDiffusionXLPipeline",
             from_image="StableDiffusionXLImg2ImgPipeline",
-            denoiser="unet",
             call={"guidance_scale": 1.0},
             state=frozenset({"sample", "timestep", "timestep_cond", "added_cond_kwargs.time_ids"}),
-            noise_shape=unet_noise,
             negative=zeros_for_empty,
             weighted=sdxl_texts,
+            learned_words={"clip_l": "text_encoder", "clip_g": "text_encoder_2"},
             # The watermark would be there or not by what else is installed.
             loading={**NO_PICTURES_IN, "add_watermarker": False},
             adapt=distilled_unet,
         ),
         flow_transformer(  # Stable Diffusion 3 and 3.5
             pipeline="StableDiffusion3Pipeline",
+            skips_clip=True,
             from_image="StableDiffusion3Img2ImgPipeline",
             call={"guidance_scale": 1.0, "max_sequence_length": 256},
             state=frozenset({"hidden_states", "timestep"}),
@@ -161,6 +172,7 @@ BUILT_IN = {
         ),
         Family(  # PixArt-Sigma
             pipeline="PixArtSigmaPipeline",
+            single_files=False,
             denoiser="transformer",
             call={"guidance_scale": 1.0, "use_resolution_binning": False, "clean_caption": False},
             state=frozenset({"hidden_states", "timestep"}),
@@ -216,6 +228,7 @@ BUILT_IN = {
         ),
         flow_transformer(  # Z-Image, Z-Image-Turbo
             pipeline="ZImagePipeline",
+            lokr=True,
             call={"guidance_scale": 0.0},
             state=frozenset({"x", "t"}),
             noise_shape=transformer_noise,
@@ -251,6 +264,7 @@ BUILT_IN = {
         ),
         flow_transformer(  # Flux.2 dev
             pipeline="Flux2Pipeline",
+            lokr=True,
             call={"guidance_scale": 1.0},
             state=frozenset({"hidden_states", "timestep", "guidance", "img_ids"}),
             noise_shape=token_noise,
@@ -265,6 +279,7 @@ BUILT_IN = {
         ),
         flow_transformer(  # Flux.2 Klein
             pipeline="Flux2KleinPipeline",
+            lokr=True,
             call={"guidance_scale": 1.0},
             state=frozenset({"hidden_states", "timestep", "guidance", "img_ids"}),
             noise_shape=token_noise,

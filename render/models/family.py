@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -81,6 +82,29 @@ class Family:
     """Name of the pipeline's class in diffusers that starts from a picture, if that is served."""
     loras: bool = True
     """Whether diffusers loads LoRAs into this pipeline."""
+    lokr: bool = False
+    """Whether it reads LoKr files, too (Kronecker products in place of low ranks)."""
+    loras_by_layer: bool = False
+    """Whether a LoRA's strength is taken layer by layer, as earlier versions did not."""
+    cross_attention: bool = False
+    """Whether the denoiser attends to texts of a width that its config names; else texts and
+    picture are tokens of one width."""
+    deep_features: bool = False
+    """Whether the denoiser has deep blocks whose features change slowly (`deep_cache`)."""
+    controlnets: bool = False
+    """Whether a ControlNet can be followed."""
+    skips_clip: bool = False
+    """Whether CLIP's last layers can be skipped."""
+    learned_words: Mapping[str, str] = field(default_factory=dict)
+    """The text encoders whose vocabulary grows (textual inversion), by the tensor in a learned
+    word's file; "" is any. Empty: the pipeline learns no words."""
+    single_files: bool = True
+    """Whether diffusers reads checkpoints of this family from one file."""
+    areas: tuple[float, float] = (0.24, 4.1)
+    """The smallest and largest picture that it paints well, in parts of the native area; by default
+    those of models that were trained at many sizes."""
+    longest: float = math.inf
+    """The side from which on it repeats what it paints, in parts of the native one."""
     half: str = "float16"
     """The dtype on a GPU, if none is asked for."""
     readers: tuple[Reader, ...] = (Reader(),)

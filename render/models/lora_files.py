@@ -19,6 +19,7 @@ import safetensors
 from render.config.model_group import LoraConfig, ModelConfig
 from render.config.values import shown
 from render.errors import ConfigError, Mistake
+from render.models.families import FAMILIES
 from render.models.family import Family
 from render.models.hub_cache import cached_folder, resolve_commit
 from render.models.identity import file_hash
@@ -40,7 +41,6 @@ CROSS_ATTENTION = re.compile(r"attn2[._](processor\.)?to_k\W?(_lora)?.*(lora_A|l
 LAYER_BY_LAYER = " alpha/rank"
 """Marks identities of LoRAs whose layers once were taken at wrong strengths."""
 KRONECKER = re.compile(r"\.lokr_")
-TAKES_LOKR = {"Flux2Pipeline", "Flux2KleinPipeline", "ZImagePipeline"}
 FROM_HIDDEN = re.compile(r"(to[._]q|attn[._]qkv|attention[._]qkv|single_blocks[._]\d+[._]linear1)$")
 """Layers of transformers that take the hidden states."""
 MADE_FOR = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x", 2048: "Stable Diffusion XL"}
@@ -100,7 +100,7 @@ def resolve_lora(
     if written.repository is not None:
         commit = hub_commit(written.repository, written.revision or "main", where)
         named = f"/{written.weight_name}" if written.weight_name else ""
-        mark = LAYER_BY_LAYER if model.family.denoiser == "unet" else ""  # its file may not be here
+        mark = LAYER_BY_LAYER if model.family.loras_by_layer else ""  # its file may not be here
         identity = f"{written.repository}@{commit}{named}{mark}"
         file = cached_file(written.repository, commit, written.weight_name or USUAL_NAME)
         lora = Lora(
@@ -239,15 +239,15 @@ def misfit(file: Path, family: Family, denoiser: Mapping[str, Any]) -> str | Non
     width = denoiser.get("cross_attention_dim")
     if changed and family.denoiser not in changed:
         return f"is made for {purpose(file)}, and the model is a {family.pipeline}"
-    if family.denoiser == "unet" and widths and isinstance(width, int) and widths != {width}:
+    if family.cross_attention and widths and isinstance(width, int) and widths != {width}:
         own = MADE_FOR.get(width, f"one for texts of {width} channels")
         return f"is made for {purpose(file)}, and the model is {own}"
-    if any(map(KRONECKER.search, keys)) and family.pipeline not in TAKES_LOKR:
-        served = ", ".join(sorted(TAKES_LOKR))
+    if any(map(KRONECKER.search, keys)) and not family.lokr:
+        served = ", ".join(sorted(f.pipeline for f in FAMILIES.values() if f.lokr))
         return (
             f"is a LoKr, which diffusers reads for {served}, and the model is a {family.pipeline}"
         )
-    if family.denoiser == "transformer" and (wide := transformer_width(denoiser)):
+    if not family.cross_attention and (wide := transformer_width(denoiser)):
         asked = {p.shapes[0][1] for p in parts_of(file).pairs if FROM_HIDDEN.search(p.layer)}
         if asked and asked != {wide}:
             its = " and ".join(map(str, sorted(asked)))

@@ -17,6 +17,7 @@ import safetensors
 from render.config.model_group import ModelConfig
 from render.errors import ConfigError, Mistake
 from render.files.atomic import opened_regular
+from render.models.families import FAMILIES
 from render.models.family import Family
 
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
@@ -29,7 +30,6 @@ HELD = {
 }
 """How names of weights begin where a file holds such a component beside its denoiser."""
 MOST_HEADER_BYTES = 1 << 24  # of one file, and of all that a component has; real ones have 1 MB
-FOLDERS_ONLY = {"PixArtSigmaPipeline"}  # diffusers reads none of its checkpoints from one file
 REPOSITORIES = {
     "conditioner.embedders.1.": "stabilityai/stable-diffusion-xl-base-1.0",
     "cond_stage_model.transformer.": "stable-diffusion-v1-5/stable-diffusion-v1-5",
@@ -151,6 +151,6 @@ def any_snapshot(repository: str) -> Path | None:
 
 def check_readable(pipeline: str, file: Path) -> None:
     """Refuse a family whose checkpoints diffusers does not read from one file."""
-    if pipeline in FOLDERS_ONLY:
+    if not FAMILIES[pipeline].single_files:
         what = f"{file}: diffusers reads no single files for {pipeline}; give a diffusers folder"
         raise ConfigError([Mistake("model.path", what)])

@@ -121,7 +121,7 @@ def shortcut_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     if facts.model is None:
         return
     taken, family, control = shortcuts(config.sampling), facts.model.family, config.model.controlnet
-    if taken.deep_cache > 1 and (family.denoiser != "unet" or control):
+    if taken.deep_cache > 1 and (control or not family.deep_features):
         why = "a ControlNet adds to the layers between" if control else "this model has no U-Net"
         yield Mistake("sampling.deep_cache", f"{why}; leave it out")
     if config.sampling.guidance_interval and not family.guidance.negatives:

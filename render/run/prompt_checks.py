@@ -76,10 +76,9 @@ def size_warnings(config: RunConfig, model: Model) -> Iterator[str]:
     width, height = config.output.width or model.width, config.output.height or model.height
     area = width * height / (model.width * model.height)
     side = max(width / model.width, height / model.height)
-    unet = model.family.denoiser == "unet"  # a transformer is trained at sizes of all sorts
-    smallest, largest = (0.5, 1.65) if unet else (0.24, 4.1)
+    smallest, largest = model.family.areas
     own = f"{model.width} × {model.height}"
-    if area > largest or (unet and side >= 2):
+    if area > largest or side >= model.family.longest:
         does, way_out = "repeats what it paints", "enlarge the film afterwards"
     elif area < smallest:
         does, way_out = "paints worse", "make the film smaller afterwards"

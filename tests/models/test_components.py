@@ -15,7 +15,6 @@ from single_files import autoencoder
 from render.config.parse import parse
 from render.engines.open_model import open_diffusion
 from render.errors import ConfigError
-from render.models.components import LEARNS_WORDS, SKIPS_CLIP
 from render.models.families import FAMILIES
 from render.run.resolve import open_film
 from render.run.survey import cut_texts
@@ -217,8 +216,10 @@ def test_the_families_that_skip_and_learn_are_those_of_diffusers():
     skipping = {
         n for n, k in kinds.items() if "clip_skip" in inspect.signature(k.__call__).parameters
     }
-    assert skipping == SKIPS_CLIP
-    assert all(hasattr(kinds[name], "load_textual_inversion") for name in LEARNS_WORDS)
+    assert skipping == {name for name, family in FAMILIES.items() if family.skips_clip}
+    learning = {name for name, family in FAMILIES.items() if family.learned_words}
+    assert learning == {"StableDiffusionPipeline", "StableDiffusionXLPipeline"}
+    assert all(hasattr(kinds[name], "load_textual_inversion") for name in learning)
 
 
 # --- learned words -------------------------------------------------------------------------------
