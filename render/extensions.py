@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
-from render.errors import RenderError
+from render.errors import ConfigError, Mistake
 
 BLENDS, CONFIGS, ENGINES = "render.blends", "render.configs", "render.engines"
 FAMILIES, FORMATS = "render.families", "render.formats"
@@ -40,8 +40,6 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
 }
 """Our own parts by group and name, written as entry points are: a config's names are checked before
 anything is imported."""
-
-WAY_OUT = "mend that package, or uninstall it"
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -87,7 +85,7 @@ class Registry(Mapping[str, T_co]):
 
         Raises:
             KeyError: there is none.
-            RenderError: another package's part can't be imported, or is something else.
+            ConfigError: another package's part can't be imported, or is something else.
         """
         if name not in self.made:
             entry = self.ours[name] if name in self.ours else self.others[name]
@@ -107,21 +105,22 @@ class Registry(Mapping[str, T_co]):
         """The object that an entry point names.
 
         Raises:
-            RenderError: it can't be imported, or is of another kind.
+            ConfigError: it can't be imported, or is of another kind.
         """
         try:
             part = entry.load()
         except Exception as error:  # of a stranger's module
             why = f"{type(error).__name__}: {error}"
-            raise RenderError(f"{self.named(entry)} can't be loaded ({why}); {WAY_OUT}") from error
+            raise self.unusable(entry, f"can't be loaded ({why})") from error
         if not isinstance(part, self.kind):
-            raise RenderError(f"{self.named(entry)} is no {self.kind.__name__}; {WAY_OUT}")
+            raise self.unusable(entry, f"is no {self.kind.__name__}")
         return part
 
-    def named(self, entry: EntryPoint) -> str:
-        """An entry point as an error names it."""
+    def unusable(self, entry: EntryPoint, why: str) -> ConfigError:
+        """The error for a part that can't be used."""
         package = f" of {entry.dist.name}" if entry.dist else ""
-        return f"{entry.name!r} of {self.group} ({entry.value}{package})"
+        what = f"{entry.name!r} ({entry.value}{package}) {why}; mend that package, or uninstall it"
+        return ConfigError([Mistake(self.group, what)])
 
 
 def is_known(group: str, name: str) -> bool:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from render.config.output_group import OutputConfig
-from render.errors import RenderError
+from render.errors import ConfigError
 from render.extensions import Registry, registered
 
 
@@ -62,9 +62,9 @@ def test_a_broken_package_is_named_only_where_its_part_is_chosen(shipped, code, 
     shipped(code, "[render.toys]\ntheirs = shipped:TOY\n")
     toys = Registry("render.toys", int, {"ours": 1})
     assert list(toys) == ["ours", "theirs"]
-    with pytest.raises(RenderError) as refused:
+    with pytest.raises(ConfigError) as refused:
         toys["theirs"]
-    assert str(refused.value).startswith("'theirs' of render.toys (shipped:TOY of shipped) ")
+    assert str(refused.value).startswith("render.toys: 'theirs' (shipped:TOY of shipped) ")
     assert said in str(refused.value)
     assert str(refused.value).endswith("mend that package, or uninstall it")
 

@@ -1,5 +1,5 @@
-"""Another package adds a blend, an output format and a model family, each with one object and one
-config, and the command line renders with them."""
+"""Another package adds a blend, an output format, an engine and a family, each with one object
+and one config, and the command line renders with them."""
 
 import json
 import os
@@ -32,6 +32,22 @@ from dataclasses import replace
 
 MKV = replace(MP4, suffix=".mkv", muxer="matroska", audio=(), full_chroma=None)
 """,
+    "shipped/engine.py": """
+from pathlib import Path
+
+from render.engines.torch_eager import TorchEager
+from render.errors import Mistake
+
+
+class Counting(TorchEager):
+    def mistakes(self, config, device, model):
+        if config.sampling.deep_cache:
+            yield Mistake("sampling.deep_cache", "counting counts whole evaluations; leave it out")
+
+    def start(self, opened):
+        Path("started.txt").write_text(type(opened.denoiser).__name__)
+        return super().start(opened)
+""",
     "shipped/family.py": """
 from dataclasses import replace
 
@@ -44,12 +60,16 @@ ALPHA = replace(
     readers=(Reader("tokenizer", 120, marks=1),),
 )
 """,
+    "shipped/configs/compute/counting.yaml": "engine: counting\n",
     "shipped/configs/output/mkv.yaml": "format: mkv\nfps: 4\n",
     "shipped/configs/model/alpha.yaml": "name: alpha\npath: alpha\nsteps: 2\nguidance: 4.5\n",
     "shipped-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: shipped\nVersion: 1\n",
     "shipped-1.dist-info/entry_points.txt": """
 [render.blends]
 heaviest = shipped.blend:HEAVIEST
+[render.engines]
+counting = shipped.engine:Counting
+broken = shipped.engine:NO_SUCH_CLASS
 [render.formats]
 mkv = shipped.format:MKV
 [render.families]
@@ -100,6 +120,22 @@ def test_a_blend_and_a_format_of_another_package_make_the_film(place, ran):
     pictures = [Image.open(frame).tobytes() for frame in frames]
     assert pictures[0] == pictures[1]
     assert pictures[3] == pictures[4] != pictures[0]
+
+
+def test_an_engine_of_another_package_is_asked_and_started(place, ran):
+    refused = ran("+timeline=t", "compute=counting", "sampling.deep_cache=2", "mode=plan")
+    assert refused.returncode == 2
+    assert "sampling.deep_cache: counting counts whole evaluations; leave it out" in refused.stderr
+    done = ran("+timeline=t", "compute=counting", "output=frames", "output.fps=1")
+    assert done.returncode == 0, done.stderr
+    assert (place.folder / "started.txt").read_text() == "UNet2DConditionModel"
+
+
+def test_a_broken_part_of_another_package_is_a_mistake_where_it_is_chosen(ran):
+    refused = ran("+timeline=t", "compute.engine=broken", "mode=plan")
+    assert refused.returncode == 2
+    assert "render.engines: 'broken' (shipped.engine:NO_SUCH_CLASS of shipped)" in refused.stderr
+    assert "mend that package, or uninstall it" in refused.stderr
 
 
 def test_a_family_of_another_package_is_read_and_rendered(place, ran, family_folder):

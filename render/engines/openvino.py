@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from render.config.schema import RunConfig
 from render.engines.protocol import Computation, Opened
-from render.engines.requirements import int8_mistakes, openvino_mistakes, whole_network_mistakes
+from render.engines.requirements import int8_flaws, openvino_flaws, whole_network_flaws
 from render.errors import Mistake
 from render.models.resolve import Model
 
@@ -16,9 +16,9 @@ class OpenVino:
     `compute.quantised=int8` it computes both networks in 8 bits (openvino_int8.py)."""
 
     def mistakes(self, config: RunConfig, device: str, model: Model) -> Iterator[Mistake]:
-        yield from whole_network_mistakes("openvino", "converts", config)
-        yield from openvino_mistakes(device, model)
-        yield from int8_mistakes(config)
+        yield from whole_network_flaws("openvino", "converts", config)
+        yield from openvino_flaws(device, model)
+        yield from int8_flaws(config)
 
     def start(self, opened: Opened) -> Computation:
         from render.engines.openvino_networks import convert_networks

@@ -17,7 +17,7 @@ def engine_named(name: str) -> Engine:
     """The engine of that name, which a config has checked.
 
     Raises:
-        RenderError: another package's engine can't be imported, or is no class.
+        ConfigError: another package's engine can't be imported, or is no class.
     """
     made: Engine = CLASSES[name]()
     return made

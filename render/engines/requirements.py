@@ -15,7 +15,7 @@ from pathlib import Path
 
 from render.config.model_group import ModelConfig
 from render.config.schema import RunConfig
-from render.engines.registry import KEY, engine_named
+from render.engines.registry import KEY
 from render.errors import Mistake
 from render.models.resolve import Model
 from render.plan.approximations import shortcuts
@@ -24,12 +24,7 @@ OTHERWISE = "use compute.engine=torch"
 COMPILED_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 
-def engine_mistakes(config: RunConfig, device: str, model: Model) -> Iterator[Mistake]:
-    """Why the engine can't render this film on that device, with what is installed."""
-    yield from engine_named(config.compute.engine).mistakes(config, device, model)
-
-
-def whole_network_mistakes(engine: str, does: str, config: RunConfig) -> Iterator[Mistake]:
+def whole_network_flaws(engine: str, does: str, config: RunConfig) -> Iterator[Mistake]:
     """Settings that don't go with an engine that computes whole networks in place.
 
     Args:
@@ -60,7 +55,7 @@ def changed_weights(engine_does: str, written: ModelConfig) -> Iterator[Mistake]
         yield Mistake("model.controlnet", f"{does} and a ControlNet adds to it; {OTHERWISE}")
 
 
-def openvino_mistakes(device: str, model: Model) -> Iterator[Mistake]:
+def openvino_flaws(device: str, model: Model) -> Iterator[Mistake]:
     """OpenVINO here is for CPUs and U-Nets, and an optional package."""
     if find_spec("openvino") is None:
         what = "openvino needs a package that is not here: pip install openvino"
@@ -73,14 +68,14 @@ def openvino_mistakes(device: str, model: Model) -> Iterator[Mistake]:
         yield Mistake(KEY, f"{what}; {OTHERWISE}")
 
 
-def int8_mistakes(config: RunConfig) -> Iterator[Mistake]:
+def int8_flaws(config: RunConfig) -> Iterator[Mistake]:
     """OpenVINO's networks are put in 8 bits by another package."""
     if config.compute.quantised != "none" and find_spec("nncf") is None:
         what = "int8 with openvino needs nncf, which is not here"
         yield Mistake("compute.quantised", f"{what}: pip install nncf")
 
 
-def compiler_mistakes(device: str) -> Iterator[Mistake]:
+def compiler_flaws(device: str) -> Iterator[Mistake]:
     """The compiler that torch.compile calls to make machine code has to be there."""
     kind = device.partition(":")[0]
     if kind == "cuda":

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from render.config.schema import RunConfig
-from render.engines import requirements
+from render.engines.registry import engine_named
 from render.errors import Mistake
 from render.run.facts import Check, Facts, unlearnt
 from render.run.memory_checks import memory_mistakes
@@ -50,7 +50,8 @@ def link_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
 def engine_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     """Why the engine can't render this film on that device, with what is installed."""
     if facts.model:
-        yield from requirements.engine_mistakes(config, facts.place, facts.model)
+        engine = engine_named(config.compute.engine)
+        yield from engine.mistakes(config, facts.place, facts.model)
 
 
 def output_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:

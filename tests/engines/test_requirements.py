@@ -29,8 +29,8 @@ from render.engines.protocol import Computation
 from render.engines.requirements import (
     cache_folder,
     changed_weights,
-    compiler_mistakes,
-    openvino_mistakes,
+    compiler_flaws,
+    openvino_flaws,
 )
 from render.errors import ConfigError
 from render.kernels.cpu_chunked_attention import ChunkedAttention
@@ -95,14 +95,14 @@ def test_8_bits_with_openvino_need_nncf(film, monkeypatch):
 
 @pytest.mark.parametrize("device", ["cuda:1", "mps"])
 def test_openvino_is_for_the_cpu(film, device):
-    (line,) = lines_of(openvino_mistakes(device, film().model))
+    (line,) = lines_of(openvino_flaws(device, film().model))
     expected = f"compute.engine: openvino computes on the CPU, but this run is on {device}"
     assert line == f"{expected}; use compute=openvino or compute.engine=torch"
 
 
 def test_openvino_is_for_u_nets(film):
     model = replace(film().model, family=FAMILIES["FluxPipeline"])
-    (line,) = lines_of(openvino_mistakes("cpu", model))
+    (line,) = lines_of(openvino_flaws("cpu", model))
     expected = "compute.engine: openvino computes U-Nets, but FluxPipeline has a transformer"
     assert line == f"{expected}; use compute.engine=torch"
 
@@ -155,7 +155,7 @@ def test_deep_features_apart_are_refused(tiny_sd1, tmp_path, monkeypatch, engine
 def test_a_compiler_that_is_not_there_is_reported(monkeypatch, device, language):
     monkeypatch.setattr(requirements, "find_spec", lambda name: name)
     monkeypatch.setattr(requirements.shutil, "which", lambda name: None)
-    (line,) = lines_of(compiler_mistakes(device))
+    (line,) = lines_of(compiler_flaws(device))
     assert line.startswith(f"compute.engine: compiled needs a {language} compiler on a ")
     assert line.endswith("or use compute.engine=torch")
 
@@ -163,15 +163,15 @@ def test_a_compiler_that_is_not_there_is_reported(monkeypatch, device, language)
 def test_headers_that_are_not_there_are_reported(monkeypatch, tmp_path):
     monkeypatch.setattr(requirements.shutil, "which", lambda name: name)
     monkeypatch.setattr(requirements.sysconfig, "get_path", lambda name: str(tmp_path))
-    (line,) = lines_of(compiler_mistakes("cpu"))
+    (line,) = lines_of(compiler_flaws("cpu"))
     assert "Python.h is not here; install python3-dev, or use compute.engine=torch" in line
 
 
 def test_compiled_needs_triton_on_a_gpu_and_is_not_for_apples(monkeypatch):
     monkeypatch.setattr(requirements, "find_spec", lambda name: None)
     monkeypatch.setattr(requirements.shutil, "which", lambda name: name)
-    assert "pip install triton" in lines_of(compiler_mistakes("cuda"))[0]
-    assert "but this run is on mps" in lines_of(compiler_mistakes("mps"))[0]
+    assert "pip install triton" in lines_of(compiler_flaws("cuda"))[0]
+    assert "but this run is on mps" in lines_of(compiler_flaws("mps"))[0]
 
 
 @pytest.mark.parametrize(

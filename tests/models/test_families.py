@@ -1,5 +1,6 @@
 """A plan's facts about a model and its cost, compared with diffusers itself."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import render
 from render.models.families import FAMILIES, STABLE_DIFFUSION
 from render.models.model_source import ModelSource
 from render.models.sister_pipelines import family_flaw
@@ -117,3 +119,21 @@ def test_order_of_texts_does_not_matter(prompts, negatives, guidance, blend, ran
 def test_a_plan_reads_it_without_torch():
     code = "import sys, render.plan.conditioning; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+ASKS = re.compile(r"(denoiser|pipeline) (==|!=|in|not in) [\"A-Z{(]")
+
+
+def test_what_a_family_can_do_is_asked_of_it_by_name():
+    package = Path(render.__file__).parent
+    files = [path for path in package.rglob("*.py") if path.stem not in ("families", "family")]
+    asked = [
+        f"{path.name}: {line.strip()}"
+        for path in files
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if ASKS.search(line)
+    ]
+    # Whether a class is known at all is asked of the tables of families and their sisters.
+    assert asked == [
+        "sister_pipelines.py: if pipeline in FAMILIES or pipeline in SISTERS:",
+    ]
