@@ -21,7 +21,9 @@ from PIL import Image
 import render
 from render.cli.compose import compose
 from render.config.timeline_file import Document
+from render.engines.process_settings import applied
 from render.run.film import Film
+from render.run.kept_model import Models
 from render.run.modes import run
 from render.store.store import frame_path
 
@@ -49,7 +51,7 @@ def declared(content: Composed) -> Film:
 
 def rendered(content: Composed) -> dict[str, Any]:
     """Render what is missing, as the command does, and return its run.json; silent."""
-    run({**content, "report": "none"})
+    run({**content, "report": "none"}, models=Models(applied))
     run_json: dict[str, Any] = json.loads((folder_of(content) / "run.json").read_text())
     return run_json
 
