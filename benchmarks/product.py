@@ -22,9 +22,8 @@ import render
 from render.cli.compose import compose
 from render.config.timeline_file import Document
 from render.engines.process_settings import applied
-from render.run.film import Film
+from render.run.film import Film as ResolvedFilm
 from render.run.kept_model import Models
-from render.run.modes import run
 from render.store.store import frame_path
 
 Picture = npt.NDArray[np.uint8]
@@ -44,14 +43,14 @@ def composed(
     return compose(timeline, given).config
 
 
-def declared(content: Composed) -> Film:
+def declared(content: Composed) -> ResolvedFilm:
     """The film, resolved but not rendered; raises ConfigError with everything that is wrong."""
-    return render.load(content).resolved
+    return render.Film(content).resolved
 
 
 def rendered(content: Composed) -> dict[str, Any]:
     """Render what is missing, as the command does, and return its run.json; silent."""
-    run({**content, "report": "none"}, models=Models(applied))
+    render.Film({**content, "report": "none"}).run(models=Models(applied))
     run_json: dict[str, Any] = json.loads((folder_of(content) / "run.json").read_text())
     return run_json
 
@@ -61,7 +60,7 @@ def folder_of(content: Composed) -> Path:
     return Path(content["root"]) / content["name"]
 
 
-def pictures(film: Film) -> dict[float, Picture]:
+def pictures(film: ResolvedFilm) -> dict[float, Picture]:
     """The film's pictures by their time in seconds; one that is shown for longer, by its first."""
     found, before = {}, ""
     for frame in film.plan.frames:

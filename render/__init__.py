@@ -14,7 +14,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from render.api import Film, Frame, Plan, load
+    from render.api import Film, Frame, Plan
+    from render.cli.load import load
     from render.errors import (
         ConfigError,
         DiskFull,
@@ -38,15 +39,20 @@ __all__ = [
     "__version__",
     "load",
 ]
-OF_THE_DOOR = {"Film", "Frame", "Plan", "load"}
+PLACES = {
+    "Film": "render.api",
+    "Frame": "render.api",
+    "Plan": "render.api",
+    "load": "render.cli.load",
+}
+"""Where those that are no errors come from."""
 
 
 def __getattr__(name: str) -> Any:
     """The public names, each imported when it is first asked for."""
     if name not in __all__:
         raise AttributeError(f"module 'render' has no attribute {name!r}")
-    place = "render.api" if name in OF_THE_DOOR else "render.errors"
-    value = getattr(importlib.import_module(place), name)
+    value = getattr(importlib.import_module(PLACES.get(name, "render.errors")), name)
     globals()[name] = value
     return value
 

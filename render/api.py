@@ -1,8 +1,9 @@
-"""The Python door: declare a film, ask what a render would do, render it frame by frame, encode it.
+"""A film as a program has it: planned, rendered frame by frame, encoded; or run as its config says,
+which is all that the command line does with one.
 
-It is silent, and nothing of the process that imports it is changed: no threads, loggers, signal
-handlers, warnings or settings of torch. What a film renders is stored as the command line stores
-it, so that either goes on where the other stopped.
+Nothing of the process is changed: no threads, loggers, signal handlers, warnings or settings of
+torch. All but `run` is silent. What a film renders is stored, so that whoever opens it next goes on
+there. `render.load` (cli/load.py) declares one.
 """
 
 from __future__ import annotations
@@ -16,79 +17,46 @@ from typing import Any
 
 from PIL import Image
 
-from render.cli.compose import compose
-from render.config.timeline_file import Document
-from render.errors import ConfigError, Mistake, unread_frame
+from render.errors import ConfigError, Locate, Mistake, unread_frame
 from render.plan.frame_plan import PlannedFrame
 from render.report.events import PlanSummary
 from render.report.lines import plan_text
-from render.report.reporter import Reporter, SilentReporter
+from render.report.reporter import Reporter, SilentReporter, reporter_for
 from render.report.run_events import RunEvents
 from render.run.ending import ending
 from render.run.film import Film as ResolvedFilm
-from render.run.modes import begun, encode_to, planned, stitch
+from render.run.kept_model import Models
+from render.run.modes import MODES, begun, encode_to, planned, stitch
 from render.run.resolve import open_film
 from render.run.session import Session
 from render.store.store import stored_path
 
-Timeline = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]
-
-
-def load(timeline: Timeline, *overrides: str) -> Film:
-    """Declare a film, as `render TIMELINE OVERRIDES …` does on the command line.
-
-    Args:
-        timeline: a timeline's name (`"city"`), its file, a mapping of what such a file holds, or
-            its keyframes alone, in a list. Or a whole config, as a run's config.yaml holds it.
-        overrides: `"output.fps=24"`, `"model=sdxl"`, as on the command line.
-
-    Raises:
-        ConfigError: everything that is wrong, a line each.
-    """
-    if isinstance(timeline, Mapping) and "timeline" in timeline:
-        if overrides:
-            raise ConfigError([Mistake(overrides[0], "change the config itself, which is whole")])
-        return Film(plain(timeline))
-    named = os.fspath(timeline) if isinstance(timeline, os.PathLike) else timeline
-    composed = compose(named if isinstance(named, str) else written(named), overrides)
-    return Film(composed.config, open_film(composed.config, "", composed.locate))
-
-
-def written(timeline: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Document:
-    """A timeline that a program gives, as if a file held it."""
-    given = timeline if isinstance(timeline, Mapping) else {"keyframes": timeline}
-    content = {"name": "film", **plain(given)}
-    if "defaults" in content:
-        raise ConfigError([Mistake("timeline.defaults", "unknown key")])
-    return Document(Path("timeline"), content, {})
-
-
-def plain(value: Any) -> Any:
-    """Nested data as YAML would give it: lists for tuples, texts for paths."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
-
 
 class Film:
     """One film: a config with everything decided, and nothing rendered yet.
+
+    Args:
+        config: the composed config as plain data (`configs/render.yaml` says what is in it).
+        variant: a sweep job's folder under the run's, or "".
+        locate: turns a dotted path of the config into the place a person should look at.
+
+    Raises:
+        ConfigError: everything that is wrong, a line each.
 
     Attributes:
         config: the composed config as plain data.
         folder: where its plan, frames and videos go.
     """
 
-    def __init__(self, config: Mapping[str, Any], resolved: ResolvedFilm | None = None) -> None:
+    def __init__(self, config: Mapping[str, Any], variant: str = "", locate: Locate = str) -> None:
         self.config = config
-        self.resolved = resolved or open_film(config, "", str)
+        self.resolved: ResolvedFilm = open_film(config, variant, locate)
         self.folder = self.resolved.folder
 
     def plan(self) -> Plan:
         """Plan a render: its frames, and which of them are there already. Nothing is
         written, and torch is not imported."""
-        run = self.session(None)
+        run = self.session()
         with ending(run):
             return Plan(run.name, planned(run), self.resolved.plan.frames)
 
@@ -123,7 +91,7 @@ class Film:
             EncodeError: frames are missing or not whole, or ffmpeg failed.
             ConfigError: no format has this suffix, or the format can't do what the film asks for.
         """
-        run = self.session(None)
+        run = self.session()
         with ending(run):
             made = stitch(run) if path is None else encode_to(run, Path(path))
         if made is None:
@@ -131,10 +99,27 @@ class Film:
             raise ConfigError([Mistake("output", what)])
         return made
 
-    def session(self, reporter: Reporter | None) -> Session:
-        """A run of this film."""
-        events = RunEvents(reporter or SilentReporter())
-        return Session(self.resolved, self.config, events)
+    def run(self, job: str = "", models: Models | None = None) -> None:
+        """Do what the config's `mode` says, and show it in the form of its `report`.
+
+        Args:
+            job: the label of a sweep's job, `1/4 guidance=3`, or "".
+            models: loads the model, and may keep it for the next job of a sweep.
+
+        Raises:
+            RenderError: the run ended badly; what was finished stays.
+        """
+        config = self.resolved.config
+        run = self.session(reporter_for(config.report, job), job, models)
+        with ending(run):
+            MODES[config.mode](run)
+
+    def session(
+        self, reporter: Reporter | None = None, job: str = "", models: Models | None = None
+    ) -> Session:
+        """A run of this film; by default a silent one."""
+        events = RunEvents(reporter or SilentReporter(), job)
+        return Session(self.resolved, self.config, events, models or Models())
 
     def __repr__(self) -> str:
         return f"<Film {self.resolved.config.name}: {len(self.resolved.plan.frames)} frames>"

@@ -134,12 +134,13 @@ def attempt(
     models: Models | None = None,
 ) -> None:
     """One run, its error kept for the end; a sweep's job has a label."""
-    from render.run.modes import run
+    from render.api import Film
 
     try:
         if composed.get("mode") != "plan":
             WORKED.append(str(composed.get("mode")))
-        run(composed, folder, locate, label, models or models_of_a_command())
+        film = Film(composed, folder, locate)
+        film.run(label, models or models_of_a_command())
     except Exception as error:
         known = foreseen(error)
         OUTCOMES.append((label, known))

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from render.errors import DiskFull, EncodeError
 from render.files.lock import make as make_run_folder
@@ -17,13 +16,8 @@ from render.files.lock import pruning, sharing
 from render.plan.frame_plan import shard_of
 from render.plan.plan_json import keep_asked, shown_film
 from render.report.events import PlanShown, PlanSummary, Pruned, UnusedFrames, WorkPlanned
-from render.report.reporter import reporter_for
-from render.report.run_events import RunEvents
-from render.run.ending import ending
 from render.run.folder import held, write_config
 from render.run.job import Job
-from render.run.kept_model import Models
-from render.run.resolve import open_film
 from render.run.session import Session
 from render.run.survey import check_room, summarise, survey, survey_to_show
 from render.store import frame_png, store
@@ -31,36 +25,8 @@ from render.store.judge import State, Verdict
 from render.store.prune import remove, still_unused, unused, used_digests
 from render.video.codecs import for_file
 
-Locate = Callable[[str], str]
 Mode = Callable[[Session], object]
 LISTED = 20  # stored frames that a prune shows
-
-
-def run(
-    composed: Mapping[str, Any],
-    variant: str = "",
-    locate: Locate = str,
-    label: str = "",
-    models: Models | None = None,
-) -> None:
-    """Do what a composed config says.
-
-    Args:
-        composed: the config as plain data (`configs/render.yaml` says what is in it).
-        variant: a sweep job's folder under the run's, or "".
-        locate: turns a dotted path of the config into the place a person should look at.
-        label: the name of a sweep's job, or "".
-        models: loads the model, and keeps it for the next job of a sweep.
-
-    Raises:
-        RenderError: the run ended badly; what was finished stays.
-    """
-    film = open_film(composed, variant, locate)
-    events = RunEvents(reporter_for(film.config.report, label), label)
-    session = Session(film, composed, events, models or Models())
-    modes: Mapping[str, Mode] = {"render": render, "plan": plan, "stitch": stitch, "prune": prune}
-    with ending(session):
-        modes[film.config.mode](session)
 
 
 def render(run: Session) -> None:
@@ -205,3 +171,6 @@ def agreed(run: Session) -> bool:
         run.events.say("nothing was removed; prune=yes removes them")
         return False
     return reply.strip().lower() in ("y", "yes")
+
+
+MODES: Mapping[str, Mode] = {"render": render, "plan": plan, "stitch": stitch, "prune": prune}

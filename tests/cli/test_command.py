@@ -288,7 +288,7 @@ def test_an_unforeseen_error_is_one_line_and_its_traceback_is_in_the_log(place, 
 
 
 def test_an_unforeseen_error_before_there_is_a_run_is_one_line(place, monkeypatch):
-    monkeypatch.setattr("render.run.modes.open_film", lambda *_: {}["gone"])
+    monkeypatch.setattr("render.api.open_film", lambda *_: {}["gone"])
     ended = place.render("+timeline=t")
     assert ended.code == 1
     assert ended.err.startswith("render: this is a bug of ours (KeyError: 'gone'")

@@ -131,11 +131,11 @@ def test_every_line_of_a_job_tells_which(films):
 def test_an_interrupt_ends_the_sweep(films, monkeypatch):
     called = []
 
-    def interrupted(composed, variant, *more):
-        called.append(variant)
+    def interrupted(film, *_):
+        called.append(film.folder)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr("render.run.modes.run", interrupted)
+    monkeypatch.setattr("render.api.Film.run", interrupted)
     ended = sweep(films)
     assert ended.code == 143
     assert len(called) == 1

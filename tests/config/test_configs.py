@@ -29,7 +29,15 @@ def compose(place, monkeypatch):
 
     def compose(*arguments):
         found = []
-        monkeypatch.setattr("render.run.modes.run", lambda composed, *_: found.append(composed))
+
+        class Film:
+            def __init__(self, composed, *_):
+                found.append(composed)
+
+            def run(self, *_):
+                pass
+
+        monkeypatch.setattr("render.api.Film", Film)
         ended = place.call(*arguments)
         assert (ended.code, ended.err) == (0, "")
         return parse(found[0])

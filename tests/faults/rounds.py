@@ -23,28 +23,35 @@ def serve(faults) -> None:
     """Let the run that Hydra composed be as many runs as stdin asks for, a JSON line each."""
     from stand_in import prepare
 
-    import render.run.modes
+    import render.api
 
-    real = render.run.modes.run
+    real = render.api.Film
 
-    def rounds(composed, *more):
+    def rounds(composed, declared, asked_for):
         # What is imported late is imported once, too.
         with tempfile.TemporaryDirectory() as root, contextlib.redirect_stdout(sys.stderr):
             prepare(faults)
-            real(changed(composed, {"root": root}), *more)
+            real(changed(composed, {"root": root}), *declared).run(*asked_for)
         gc.freeze()  # or each fork goes over all of it, and copies it
         for line in sys.stdin:
             asked = json.loads(line)
             child = os.fork()
             if child == 0:
                 begin(asked)
-                return real(changed(composed, asked["changes"]), *more)
+                return real(changed(composed, asked["changes"]), *declared).run(*asked_for)
             kill_after(child, asked["kill_after"])
             _, status, usage = os.wait4(child, 0)
             megabytes = usage.ru_maxrss / 1024
             print(json.dumps([os.waitstatus_to_exitcode(status), megabytes]), flush=True)
 
-    render.run.modes.run = rounds
+    class Repeated:
+        def __init__(self, composed, *declared):
+            self.composed, self.declared = composed, declared
+
+        def run(self, *asked_for):
+            rounds(self.composed, self.declared, asked_for)
+
+    render.api.Film = Repeated
 
 
 def kill_after(child: int, seconds: float | None) -> None:
