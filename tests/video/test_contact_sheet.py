@@ -228,7 +228,7 @@ def test_a_font_of_the_system_is_taken_if_it_has_the_letters(
     def covered(font: object, needed: set[str]) -> set[str]:
         return needed - {"ö"} if font is own else needed
 
-    monkeypatch.setattr(sheet, "covered", covered)
+    monkeypatch.setattr(lettering, "covered", covered)
     monkeypatch.setattr(lettering.ImageFont, "load_default", lambda size: own)
     monkeypatch.setattr(lettering.ImageFont, "truetype", lambda name, size: other)
     assert lettering.letters_for(["Köln"]).spell("Köln") == "Köln"
