@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
+from rich.filesize import decimal
+
 SEEN = 8  # characters after the place where texts part that show how
 
 
@@ -73,8 +75,4 @@ def duration(seconds: float) -> str:
 
 def size(count: float) -> str:
     """Bytes in decimal units, as disks are sold."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:,.1f} TB"
+    return decimal(round(count))

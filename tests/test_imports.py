@@ -26,10 +26,10 @@ ALONE = {
         "config/schema",
         "config/parse",
     },
-    "rich": {"report/terminal"},
+    "rich": {"report/terminal", "text"},
     "tokenizers": {"models/token_limits"},
     "compel": {"models/prompt_weights"},
-    "openvino": {"engines/openvino"},
+    "openvino": {"engines/openvino_conversion"},
     "nncf": {"engines/openvino_int8"},
 }
 

@@ -43,7 +43,7 @@ def test_durations(seconds: float, written: str) -> None:
         (999, "999 bytes"),
         (1500, "1.5 kB"),
         (412_000_000, "412.0 MB"),
-        (2.5e15, "2,500.0 TB"),
+        (2.5e15, "2.5 PB"),
     ],
 )
 def test_sizes(count: float, written: str) -> None:

@@ -385,7 +385,6 @@ def test_what_was_left_of_a_conversion_goes(doubling, tmp_path):
 
 TWO_NETWORKS_THEN_A_SIGNAL = """
 import os, signal, sys, torch
-from render.plan.conditioning import Text
 from render.engines.openvino_conversion import Network
 from render.engines.openvino_networks import computed
 from render.plan.frame_plan import Recipe
