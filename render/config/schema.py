@@ -97,7 +97,7 @@ class SamplingConfig(Frozen):
 
 class ComputeConfig(Frozen):
     """`compute/`: where it runs. Part of a frame's identity is only what changes its pixels: the
-    dtype, a tiled VAE, quantised weights."""
+    dtype, a tiled VAE, quantised weights, and in 16 bits the kernels."""
 
     device: StrictStr = "auto"
     dtype: Dtype = "auto"
@@ -107,6 +107,7 @@ class ComputeConfig(Frozen):
     vae_tiling: StrictBool = False
     quantised: Literal["none", "int8"] = "none"
     engine: Engine = "torch"
+    kernels: Literal["auto", "stock"] = "auto"
 
     @property
     def loaded(self) -> Literal["none", "int8"]:

@@ -1,4 +1,5 @@
-"""Our own ways to compute a network's layers, put into a loaded model.
+"""Our own ways to compute a network's layers, put into a loaded model; `compute.kernels=stock`
+leaves all of them out.
 
 On a GPU torch's own layers are used, but for those that a frame's rows have in common. On a CPU,
 where all parts are in main memory, layers write over what is no longer needed, linear layers are
@@ -27,7 +28,9 @@ FOR_WEIGHTS = 0.75  # of it: all weights with those for tiles; the rest is for p
 
 
 def computed_by_layers(opened: Opened) -> Computation:
-    """The denoiser computed by torch with our layers in it."""
+    """The denoiser computed by torch with our layers in it, or with the stock ones alone."""
+    if opened.compute.kernels == "stock":
+        return Computation(opened.denoiser.forward)
     unet, patches = unet_of(opened), opened.patches
     networks = [net for net in (unet, controlnet_of(opened)) if net is not None]
     vae = opened.pipeline.vae

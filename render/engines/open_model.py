@@ -91,8 +91,8 @@ def open_pipeline(
     """The stock pipeline with its LoRAs; on a GPU so that a call of it waits for nothing."""
     loaded = load_pipeline(source, recipe, device, compute)
     on = torch.device(device)
-    in_place = compute.offload == "none"
-    ahead = on.type == "cuda" and loaded.family.host_runs_ahead and in_place
+    kernels = compute.offload == "none" and compute.kernels == "auto"
+    ahead = on.type == "cuda" and loaded.family.host_runs_ahead and kernels
     if ahead:
         keep_steps_here(loaded.pipeline.scheduler, loaded.schedule)
         keep_sizes_there(loaded.pipeline, on, loaded.patches)

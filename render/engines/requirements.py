@@ -36,6 +36,7 @@ def whole_network_flaws(engine: str, does: str, config: RunConfig) -> Iterator[M
         "offload": compute.offload != "none",
         "quantised": compute.loaded != "none",
         "vae_tiling": compute.vae_tiling,
+        "kernels": compute.kernels != "auto",
     }
     for key, asked in refused.items():
         if asked:

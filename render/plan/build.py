@@ -53,6 +53,7 @@ def make_recipe(config: RunConfig, model: Model, dtype: str) -> Recipe:
         dtype=dtype,
         blend=config.sampling.blend,
         shortcuts=left_out,
+        kernels=config.compute.kernels if dtype != "float32" else "auto",
     )
 
 

@@ -12,7 +12,7 @@ from render.plan.approximations import NONE, Shortcuts
 from render.plan.blends import BLENDS
 from render.timeline.spec import FrameSpec
 
-RECIPE_VERSION = 1  # raised by hand when the same spec would give another picture
+RECIPE_VERSION = 2  # raised by hand when the same spec would give another picture
 
 PICTURE_FIELDS = ("images", "strength", "control")
 
@@ -37,11 +37,16 @@ class Recipe:
     """The name of one of `BLENDS`."""
     version: int = RECIPE_VERSION
     shortcuts: Shortcuts = NONE
+    kernels: str = "auto"
+    """`stock` where that changes pixels: in 16 bits."""
 
     def entry(self) -> dict[str, Any]:
-        """As digests and plan.json have it; shortcuts only where there are any."""
+        """As digests and plan.json have it; shortcuts only where there are any, and kernels where
+        they are not the usual ones."""
         entry = asdict(self)
         del entry["shortcuts"]
+        if self.kernels == "auto":
+            del entry["kernels"]
         entry["blend"] = BLENDS[self.blend].identity(self.blend)
         taken = self.shortcuts.in_recipe()
         return entry | ({"shortcuts": taken} if taken else {})

@@ -75,6 +75,7 @@ COMPUTED = {
     "compute.batch": 2,
     "compute.device": "cpu",
     "compute.engine": "compiled",
+    "compute.kernels": "stock",
     "compute.threads": 1,
     "mode": "plan",
     "model.multiple": 4,
