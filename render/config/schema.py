@@ -82,6 +82,7 @@ class SamplingConfig(Frozen):
     anchors: Annotated[StrictInt, Field(ge=0, le=1000)] | None = None
     early_steps: Part | None = None
     deep_cache: Annotated[StrictInt, Field(ge=1, le=100)] | None = None
+    block_cache: Part | None = None
     every: Annotated[StrictInt, Field(ge=1, le=1000)] | None = None
     fewer_steps: Annotated[Number, Field(gt=0, le=1)] | None = None
     shrink: Annotated[StrictInt, Field(ge=1, le=8)] | None = None

@@ -30,7 +30,12 @@ def frames_at_once(kind: str, noise_shape: Sequence[int]) -> int:
 
 
 def rows_per_call(
-    kind: str, noise_shape: Sequence[int], batch: int, family: Family, blend: str
+    kind: str,
+    noise_shape: Sequence[int],
+    batch: int,
+    family: Family,
+    blend: str,
+    alone: bool = False,
 ) -> RowsPerCall:
     """Rows of every call of the denoiser, on a CPU whatever the batch.
 
@@ -43,10 +48,13 @@ def rows_per_call(
         kind: of device.
         noise_shape: (1, C, h, w) of a frame.
         batch: frames that are rendered together.
+        alone: whether a row is a call on every device.
     """
     frames = frames_at_once(kind, noise_shape) if kind == "cpu" else batch
     guided = BLENDS[blend].usual_rows
     unguided = guided - 1
+    if alone:
+        return RowsPerCall(1, 1, frames)
     if kind != "cpu":
         return RowsPerCall(guided * batch, unguided * batch, frames)
     if not family.rows_share_calls:

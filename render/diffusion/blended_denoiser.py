@@ -24,6 +24,7 @@ from render.diffusion.call_layout import Call, Row, RowsPerCall, laid_out
 from render.diffusion.evaluations import Combine, Enough, Evaluations, combined
 from render.diffusion.shared_predictions import FirstRows
 from render.diffusion.text_conditionings import TextConditionings
+from render.kernels.block_cache import BlockCache
 from render.kernels.call_arguments import at, picked, with_leaves
 from render.kernels.cuda_async import instant_on
 from render.kernels.deep_cache import DeepCache
@@ -54,16 +55,24 @@ class DenoiserPlan:
     """Where deep blocks' features are kept, if they are computed at some evaluations only."""
     deep_every: int = 1
     """They are computed at every n-th evaluation; first rows, which frames share, don't count."""
+    blocks: BlockCache | None = None
+    """Where a transformer's changes of a row are kept, if its blocks are skipped at times."""
 
     def around(
-        self, call: Call, shallow: bool, frames_per_call: int
+        self, call: Call, shallow: bool, first: bool, frames_per_call: int
     ) -> AbstractContextManager[object]:
-        """The context in which a call is computed."""
+        """The context in which a call is computed.
+
+        Args:
+            first: whether its rows are first ones that frames share, and so no frame's own.
+        """
         stack = ExitStack()
         if self.prefix:
             stack.enter_context(self.prefix.among(call.owners, frames_per_call))
         if self.deep:
             stack.enter_context(self.deep.computing(call.filled, shallow))
+        if self.blocks:
+            stack.enter_context(self.blocks.of((first, call.rows)))
         return stack
 
 
@@ -135,8 +144,9 @@ class BlendedDenoiser:
         self.number, self.since_whole = 0, 0
         self.kept: list[torch.Tensor] = []
         self.calls: dict[bool, list[Call]] = {}
-        if self.plan.deep:
-            self.plan.deep.forget()
+        for cache in (self.plan.deep, self.plan.blocks):
+            if cache:
+                cache.forget()
         if frames:
             needed = {text for frame in frames for row in frame.rows for text, _ in row}
             self.texts.forget_all_but(needed)
@@ -193,24 +203,30 @@ class BlendedDenoiser:
         keys: dict[Row, Hashable] = {row: (begins[row[0]], row[1]) for row in rows}
         known = {key: self.first[key] for key in keys.values() if key in self.first}
         new = {key: row for row, key in reversed(keys.items()) if key not in known}
-        computed = self.run(laid_out(frames, list(new.values()), self.texts, size, 1), arguments)
+        calls = laid_out(frames, list(new.values()), self.texts, size, 1)
+        computed = self.run(calls, arguments, first=True)
         found = {key: computed[row] for key, row in new.items()}
         self.first.keep(found)
         known |= found
         return {row: known[key] for row, key in keys.items()}
 
     def run(
-        self, calls: Sequence[Call], arguments: Mapping[str, Any], shallow: bool = False
+        self,
+        calls: Sequence[Call],
+        arguments: Mapping[str, Any],
+        shallow: bool = False,
+        first: bool = False,
     ) -> dict[Row, torch.Tensor]:
         """The rows' predictions in float32.
 
         Args:
             shallow: on the deep features of an evaluation before.
+            first: whether frames share them.
         """
         predictions: dict[Row, torch.Tensor] = {}
         for call in calls:
             given = self.arguments_of(call, arguments)
-            with self.plan.around(call, shallow, self.rows_per_call.frames):
+            with self.plan.around(call, shallow, first, self.rows_per_call.frames):
                 output = self.plan.compute(**given)[0]
             self.listed, self.dtype = isinstance(output, list), output[0].dtype
             for row, prediction in zip(call.rows, output, strict=False):  # the rest is padding

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from render.diffusion.batch_size import rows_per_call
+from render.diffusion.call_layout import RowsPerCall
 from render.diffusion.lora_adapters import Adapters
 from render.diffusion.pipeline import Loaded
 from render.diffusion.recording import recorded
@@ -48,6 +50,12 @@ class FamilyPipeline:
     def denoiser(self) -> Any:
         """The network that denoises."""
         return getattr(self.pipeline, self.family.denoiser)
+
+    def rows_per_call(self, batch: int) -> RowsPerCall:
+        """Rows of every call of the denoiser with so many frames at a time."""
+        recipe = self.recipe
+        given = (self.device.type, self.noise_shape, batch, self.family, recipe.blend)
+        return rows_per_call(*given, alone=recipe.shortcuts.block_cache > 0)
 
     def turn_to(self, recipe: Recipe) -> None:
         """Call it by this recipe from now on, with its scheduler and steps.

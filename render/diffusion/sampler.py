@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from render.diffusion.batch_size import rows_per_call
 from render.diffusion.blended_denoiser import BlendedDenoiser
 from render.diffusion.call_layout import RowsPerCall
 from render.diffusion.controlnet import Residuals
@@ -120,10 +119,7 @@ class Diffusion:
 
     def rows_per_call(self) -> RowsPerCall:
         """Rows of every call of the denoiser."""
-        stock = self.stock
-        return rows_per_call(
-            *(stock.device.type, stock.noise_shape, self.batch, stock.family, self.recipe.blend)
-        )
+        return self.stock.rows_per_call(self.batch)
 
     @property
     def rows(self) -> int:

@@ -12,7 +12,6 @@ from render.config.schema import ComputeConfig
 from render.diffusion.batch_size import (
     frames_at_once,
     frames_for_gpu,
-    rows_per_call,
 )
 from render.diffusion.blended_denoiser import BlendedDenoiser, DenoiserPlan
 from render.diffusion.controlnet import Residuals, load_residuals
@@ -25,6 +24,7 @@ from render.diffusion.text_conditionings import TextConditionings
 from render.diffusion.text_encoding import PLACEHOLDER
 from render.engines.protocol import Computation, Engine, Opened
 from render.engines.registry import engine_named
+from render.kernels.block_cache import BlockCache
 from render.kernels.cuda_async import keep_sizes_there, keep_steps_here
 from render.kernels.deep_cache import DeepCache
 from render.kernels.memory_format import multiplied_as_declared
@@ -70,10 +70,7 @@ def open_diffusion(
         residuals = load_residuals(source, recipe, device, images or {})
         in_place = compute.offload == "none"
         batch = batch or frames_a_batch(stock, in_place)
-        rows = rows_per_call(
-            stock.device.type, stock.noise_shape, batch, stock.family, recipe.blend
-        )
-        opened = Opened(stock, compute, rows, residuals, on_notice)
+        opened = Opened(stock, compute, stock.rows_per_call(batch), residuals, on_notice)
         computation = (engine or engine_named(compute.engine)).start(opened)
         texts = TextConditionings(stock.family.state)
         plan = planned(stock, computation, residuals)
@@ -104,15 +101,17 @@ def planned(
     stock: FamilyPipeline, computation: Computation, residuals: Residuals | None
 ) -> DenoiserPlan:
     """How the denoiser's rows are computed from now on."""
-    every = stock.recipe.shortcuts.deep_cache
+    taken = stock.recipe.shortcuts
+    every, net, patches = taken.deep_cache, stock.denoiser, stock.patches
     return DenoiserPlan(
         compute=computation.compute,
         combine=stock.family.guidance.combine,
         apply_loras=stock.adapters.apply,
         residuals=residuals,
         prefix=computation.prefix,
-        deep=DeepCache(stock.denoiser, stock.patches) if every > 1 else None,
+        deep=DeepCache(net, patches) if every > 1 else None,
         deep_every=every,
+        blocks=BlockCache(net, taken.block_cache, patches) if taken.block_cache else None,
     )
 
 

@@ -42,6 +42,9 @@ def whole_network_flaws(engine: str, does: str, config: RunConfig) -> Iterator[M
         if asked:
             what = f"{engine} computes whole networks in place; {OTHERWISE} with it"
             yield Mistake(f"compute.{key}", what)
+    if shortcuts(config.sampling).block_cache:
+        what = f"{engine} computes whole networks, and so no blocks apart"
+        yield Mistake("sampling.block_cache", f"{what}; leave it out, or {OTHERWISE}")
     if shortcuts(config.sampling).deep_cache > 1:
         what = f"{engine} computes whole networks, and so no deep features apart"
         yield Mistake("sampling.deep_cache", f"{what}; use sampling.deep_cache=1, or {OTHERWISE}")

@@ -58,6 +58,18 @@ class Patches:
         """
         setattr(owner, name, value)
 
+    def watch(self, network: nn.Module) -> None:
+        """Remove at `close` all attributes that a library's own methods add to a network's modules
+        from now on."""
+        before = {module: set(vars(module)) for module in network.modules()}
+
+        def put_back() -> None:
+            for module, names in before.items():
+                for name in set(vars(module)) - names:
+                    del vars(module)[name]
+
+        self.ways_back.append(put_back)
+
     def add(self, way_back: Callable[[], object]) -> None:
         """Remember how to undo something that a library's own method did."""
         self.ways_back.append(way_back)

@@ -155,6 +155,7 @@ BUILT_IN = {
         ),
         flow_transformer(  # Flux.1: dev, Krea and schnell
             pipeline="FluxPipeline",
+            caches_blocks=True,
             from_image="FluxImg2ImgPipeline",
             call={"guidance_scale": 1.0, "max_sequence_length": 512},
             state=frozenset({"hidden_states", "timestep", "guidance"}),
@@ -244,6 +245,7 @@ BUILT_IN = {
         ),
         flow_transformer(  # Qwen-Image
             pipeline="QwenImagePipeline",
+            caches_blocks=True,
             call={"true_cfg_scale": 1.0, "max_sequence_length": 512},
             state=frozenset({"hidden_states", "timestep", "guidance", "img_shapes"}),
             noise_shape=film_noise,

@@ -80,6 +80,8 @@ class Family:
     machine."""
     from_image: str | None = None
     """Name of the pipeline's class in diffusers that starts from a picture, if that is served."""
+    caches_blocks: bool = False
+    """Whether diffusers can skip the transformer's blocks (FirstBlockCache)."""
     loras: bool = True
     """Whether diffusers loads LoRAs into this pipeline."""
     lokr: bool = False

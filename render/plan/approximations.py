@@ -26,6 +26,9 @@ class Shortcuts:
     """Which part of the steps is early."""
     deep_cache: int = 1
     """A U-Net's deep blocks are computed at every n-th evaluation only (Ma et al. 2023)."""
+    block_cache: float = 0.0
+    """A transformer's blocks but the first are computed again where that one's change differs by
+    more than this part from the evaluation before. 0: always."""
     every: int = 1
     """Only every n-th frame is rendered, and shown n times."""
     fewer_steps: float = 1.0
@@ -36,8 +39,9 @@ class Shortcuts:
     @property
     def own_early(self) -> bool:
         """Whether an anchor's own frame takes the early predictions that others take from it. With
-        deep features it would then not compute them at the evaluations at which it does alone."""
-        return self.deep_cache == 1 or self.early_steps == 1
+        deep features, or cached blocks, it would then not compute them at the evaluations at which
+        it does alone."""
+        return (self.deep_cache == 1 and not self.block_cache) or self.early_steps == 1
 
     def evaluations(self, total: int) -> int:
         """How many of a schedule's evaluations are early."""
@@ -58,6 +62,8 @@ class Shortcuts:
             entry["early_steps"] = self.early_steps
         if self.deep_cache > 1:
             entry["deep_cache"] = self.deep_cache
+        if self.block_cache:
+            entry["block_cache"] = self.block_cache
         if self.shrink > 1:
             entry["shrink"] = self.shrink
         return entry

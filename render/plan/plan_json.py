@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from render.files.atomic import write_if_changed
 from render.files.ownership import is_ours, make_way, read_head
@@ -21,14 +21,24 @@ TRACES = (".lock", "frames", "run.json", "render.log")
 """A folder with one of these has seen a run; the first is there before the run's plan is."""
 
 
-def shown_film(folder: Path) -> tuple[str, str] | None:
-    """Rate and digest of the film that a folder shows; None if its plan.json does not say."""
+class ShownFilm(NamedTuple):
+    """The film that a folder shows, as its plan.json has it."""
+
+    rate: str
+    digest: str
+    version: str = ""
+    """Of the recipe; empty if it is not known."""
+
+
+def shown_film(folder: Path) -> ShownFilm | None:
+    """The film that a folder shows; None if its plan.json does not say."""
     try:
         head = read_head(folder / "plan.json").decode(errors="replace")
     except OSError:
         return None
     found = re.search(r'^ "rate": "([^"]*)",\n "count": \d+,\n "digest": "(\w*)",$', head, re.M)
-    return (found[1], found[2]) if found else None
+    version = re.search(r'^  "version": (\d+)', head, re.M)
+    return ShownFilm(found[1], found[2], version[1] if version else "") if found else None
 
 
 def freeze(folder: Path, plan: FramePlan, name: str, warn: Callable[[str], None]) -> None:

@@ -110,5 +110,7 @@ def built_in(recipe: Recipe) -> Recipe:
     """The recipe without what can be changed after a model is loaded; the content of the model's
     files stays in it, as other weights may come under their names between two jobs."""
     taken = recipe.shortcuts
-    layers = Shortcuts(deep_cache=taken.deep_cache, shrink=taken.shrink)
+    layers = Shortcuts(
+        deep_cache=taken.deep_cache, block_cache=taken.block_cache, shrink=taken.shrink
+    )
     return replace(recipe, scheduler="", scheduler_options={}, steps=1, shortcuts=layers)

@@ -124,6 +124,9 @@ def shortcut_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     if taken.deep_cache > 1 and (control or not family.deep_features):
         why = "a ControlNet adds to the layers between" if control else "this model has no U-Net"
         yield Mistake("sampling.deep_cache", f"{why}; leave it out")
+    if taken.block_cache and not family.caches_blocks:
+        what = f"{family.pipeline} has no blocks that diffusers can cache; leave it out"
+        yield Mistake("sampling.block_cache", what)
     if config.sampling.guidance_interval and not family.guidance.negatives:
         what = "this model has no unconditional row, so there is none to save; leave it out"
         yield Mistake("sampling.guidance_interval", what)

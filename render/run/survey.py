@@ -13,11 +13,12 @@ from render.models.resolve import Model
 from render.models.token_limits import CutPrompt, cut_prompts
 from render.plan import cost
 from render.plan.frame_plan import PlannedFrame
+from render.plan.plan_json import ShownFilm
 from render.report.events import PlanSummary
 from render.run.film import Film
 from render.run.frame_loop import distinct
 from render.store import judge, store
-from render.store.judge import FROM_THE_STORE, State, Verdict
+from render.store.judge import ANOTHER_RECIPE, FROM_THE_STORE, State, Verdict
 from render.video.codecs import video_bytes
 
 NAMED = 4  # frames that a reason names
@@ -51,19 +52,19 @@ def missing_frames(verdicts: Sequence[Verdict]) -> list[PlannedFrame]:
 
 
 def as_people_see(
-    verdicts: Sequence[Verdict], film: Film, before: tuple[str, str] | None
+    verdicts: Sequence[Verdict], film: Film, before: ShownFilm | None
 ) -> list[Verdict]:
     """The states without what nobody did. After an edit it is no news that a frame's name shows
     another picture than its own if its own is there, or if that one only moved, as all do at
     another rate.
 
     Args:
-        before: rate and digest of the film that the folder shows; None: not known.
+        before: the film that the folder shows; None: not known.
     """
     # A picture that is shown for longer is still in its place where it began.
     wanted_elsewhere = {verdict.frame.digest for verdict in verdicts if not verdict.in_place}
-    edited = before is not None and before[1] != film.plan.digest
-    moved = before is not None and before[0] != str(film.plan.fps)
+    edited = before is not None and before.digest != film.plan.digest
+    moved = before is not None and before.rate != str(film.plan.fps)
     found = []
     for verdict in verdicts:
         taken = verdict.reason == FROM_THE_STORE or (edited and verdict.before)
@@ -75,17 +76,27 @@ def as_people_see(
             and (moved or verdict.before in wanted_elsewhere)
         ):
             verdict = replace(verdict, state=State.NEW, reason="")
+        elif verdict.reason == ANOTHER_RECIPE:
+            verdict = replace(verdict, reason=recipe_reason(before, film))
         found.append(verdict)
     return found
 
 
+def recipe_reason(before: ShownFilm | None, film: Film) -> str:
+    """Why a frame of the same spec is to be rendered again."""
+    version = str(film.plan.recipe.version)
+    if before is None or before.version in ("", version):
+        return ANOTHER_RECIPE
+    return f"changed: the recipe's version, {before.version} to {version} (render's CHANGELOG)"
+
+
 def summarise(
-    film: Film, verdicts: Sequence[Verdict], before: tuple[str, str] | None = None
+    film: Film, verdicts: Sequence[Verdict], before: ShownFilm | None = None
 ) -> PlanSummary:
     """Counts, reasons and costs of what a run would do.
 
     Args:
-        before: rate and digest of the film that the folder showed before; None: not known.
+        before: the film that the folder showed before; None: not known.
     """
     missing = missing_frames(verdicts)
     verdicts = as_people_see(verdicts, film, before)

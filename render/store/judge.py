@@ -107,6 +107,8 @@ def names_in(folder: Path) -> set[str]:
 
 
 MISSING, FROM_THE_STORE = "missing", "from the store"
+ANOTHER_RECIPE = "changed: model, scheduler, steps or size"
+"""The reason of a frame whose spec is the same, so that something that all frames share is not."""
 
 
 def proof(found: Found | None, digest: str) -> str | None:
@@ -139,5 +141,5 @@ def changed_fields(written: str | None, wanted: FrameSpec) -> str:
         return "rendered from another spec"
     after = json.loads(spec_json(wanted))
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    listed = ", ".join(names) or "model, scheduler, steps or size"
-    return f"changed: {shortened(listed, LONGEST_REASON)}"
+    listed = shortened(", ".join(names), LONGEST_REASON)
+    return f"changed: {listed}" if names else ANOTHER_RECIPE

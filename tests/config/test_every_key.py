@@ -86,6 +86,7 @@ COMPUTED = {
 """Keys that change what is done at a time, where, or whether it may be."""
 ELSEWHERE = {
     "compute.quantised": "run/test_memory_checks",
+    "sampling.block_cache": "diffusion/test_block_cache",
     "model.controlnet": "models/test_controlnet_inputs",
     "model.embeddings": "models/test_components",
     "model.loras": "models/test_lora_files",

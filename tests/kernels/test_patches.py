@@ -84,6 +84,15 @@ def test_a_classs_own_method_comes_back_and_an_inherited_one_is_inherited_again(
     assert "forward" not in vars(Kind)
 
 
+def test_what_a_library_adds_to_modules_goes():
+    net = Net()
+    before = state(net)
+    with Patches() as patches:
+        patches.watch(net)
+        net.layer.hook, net.forward = "a hook", net.layer.forward
+    assert state(net) == before
+
+
 def test_no_owner_is_kept_alive():
     net, patches = Net(), Patches()
     patches.replace(net, "alias", net)

@@ -5,12 +5,14 @@ import pkgutil
 import shutil
 import signal
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 from command_line import Place, same_pictures
 from films import SPELLED_OTHERWISE
 
+from render.plan.frame_plan import RECIPE_VERSION, Recipe
 from render.run.job import Job
 from render.video import contact_sheet
 
@@ -277,3 +279,13 @@ def test_an_edit_says_which_field_and_how_much_is_there(rendered):
     ended = rendered.render("+timeline=film", "output=frames")
     assert "film: 9 frames: 5 are there, 4 to render (4 changed)" in ended.err
     assert "4 changed: prompts (frames 5, 6, 7, 8)" in ended.err
+
+
+def test_frames_of_an_earlier_version_of_the_recipe_say_so(place, monkeypatch):
+    earlier = partial(Recipe, version=RECIPE_VERSION - 1)
+    monkeypatch.setattr("render.plan.build.Recipe", earlier)
+    assert place.render("+timeline=t", "output=frames").code == 0
+    monkeypatch.undo()
+    ended = place.render("+timeline=t", "output=frames", "mode=plan")
+    versions = f"{RECIPE_VERSION - 1} to {RECIPE_VERSION}"
+    assert f"5 changed: the recipe's version, {versions} (render's CHANGELOG)" in ended.out
