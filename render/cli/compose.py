@@ -9,14 +9,12 @@ from __future__ import annotations
 import os
 import re
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
@@ -32,25 +30,21 @@ from hydra.types import RunMode
 from hydra.version import VersionBase, setbase
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.basecontainer import BaseContainer
-from omegaconf.errors import OmegaConfBaseException
 
 from render.cli.chosen_timeline import plain_name
+from render.cli.compose_errors import foreseen, shown
 from render.cli.config_folders import (
     PACKAGE,
     bundled_configs,
     config_folders,
     known_choices,
-    reworded,
 )
 from render.cli.overrides import forgiving
-from render.config.timeline_file import Document, in_our_words, read_document
+from render.config.timeline_file import Document, read_document
 from render.errors import (
-    TOO_LITTLE_MEMORY,
     ConfigError,
     Mistake,
     Place,
-    RenderError,
-    short_of_memory,
 )
 from render.extensions import shipped_configs
 
@@ -291,11 +285,6 @@ def plain_config(composed: DictConfig) -> dict[str, Any]:
     return result
 
 
-def shown(file: Path) -> Path:
-    """A file as a person would name it from here."""
-    return file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file
-
-
 def typed_overrides(hydra: Any) -> list[str]:
     """The overrides as they were typed; a `${…}` in them stays as it is.
 
@@ -335,26 +324,3 @@ def parses(argument: str) -> bool:
     except HydraException:
         return False
     return True
-
-
-def foreseen(error: Exception) -> RenderError:
-    """An exception of composing a config as an error of the tree."""
-    if isinstance(error, RenderError):
-        return error
-    if short_of_memory(error):
-        return RenderError(TOO_LITTLE_MEMORY)
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-        mark = error.problem_mark
-        what = f"broken YAML: {in_our_words(str(error.problem))}"
-        return ConfigError([Mistake(f"{shown(Path(mark.name))}:{mark.line + 1}", what)])
-    if isinstance(error, HydraException | OmegaConfBaseException | yaml.YAMLError):
-        return ConfigError([reworded(str(error) or type(error).__name__)])
-    if isinstance(error, OSError):  # after Hydra's own, of which some are OSErrors, too
-        what = f"{error.strerror or error}; mend that, or give another"
-        return ConfigError([Mistake(str(error.filename or "config"), what)])
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    file, said = Path(place.filename), str(error).partition("\n")[0]
-    if {"hydra", "omegaconf"} & set(file.parts):
-        return ConfigError([reworded(said or type(error).__name__)])
-    what = f"{type(error).__name__}: {said}, {file.name}:{place.lineno}"
-    return RenderError(f"this is a bug of ours ({what})")

@@ -27,13 +27,13 @@ with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of
     from render.cli.compose import (
         OwnSearchPath,
         TimelineSource,
-        foreseen,
         locator,
         parses,
         plain_config,
         read_as_data,
         typed_overrides,
     )
+    from render.cli.compose_errors import foreseen
     from render.cli.config_folders import bundled_configs, help_text, job_folder
     from render.cli.overrides import forgiving
     from render.cli.sweep import SweepJob, by_model, check_folders, labels, model_of, values_of

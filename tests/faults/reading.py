@@ -12,7 +12,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from render.cli.compose import TimelineSource, foreseen, plain_config
+from render.cli.compose import TimelineSource, plain_config
+from render.cli.compose_errors import foreseen
 from render.config.parse import parse
 from render.errors import ConfigError, Mistake
 from render.timeline.interpolation import values_at
