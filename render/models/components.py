@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from render.config.model_group import ControlConfig, ModelConfig
 from render.errors import ConfigError, Mistake
@@ -33,6 +33,15 @@ UNSERVED_VAES = {
 UNET = "UNet2DConditionModel"
 
 
+class Parts(NamedTuple):
+    """A config's parts with their places made whole."""
+
+    vae: Path | None
+    words: tuple[tuple[Path, str], ...]
+    """Files of learned words, each with its token."""
+    control: ControlConfig | None
+
+
 def with_parts(model: Model, written: ModelConfig, known: dict[str, Any], here: Path) -> Model:
     """The model with the parts that its config names.
 
@@ -43,47 +52,67 @@ def with_parts(model: Model, written: ModelConfig, known: dict[str, Any], here: 
     Raises:
         ConfigError: every part that does not fit, a line each.
     """
-    vae = here / written.vae.expanduser() if written.vae else None
-    words = tuple((here / word.path.expanduser(), word.token) for word in written.embeddings)
-    folder = model.source.folder or cached_folder(
-        str(model.source.repository), str(model.source.revision)
-    )
-    control = written.controlnet
-    if control:
-        control = control.model_copy(update={"path": here / control.path.expanduser()})
-    denoiser = config_of(folder, model.family.denoiser)
-    wrong = [
-        *(vae_flaws(vae, config_of(folder, "vae")) if vae else ()),
-        *(skip_flaws(written.clip_skip, model.family, folder) if written.clip_skip else ()),
-        *(long_flaws(written, model.family) if written.long_prompts else ()),
-        *word_flaws(words, model.family, folder),
-        *latent_flaws(denoiser, config_of(vae, ".") if vae else config_of(folder, "vae")),
-        *(control_flaws(control.path, model.family, denoiser) if control else ()),
-    ]
-    if wrong:
+    parts = placed(written, here)
+    if wrong := list(misfits(model, written, parts)):
         raise ConfigError(wrong)
-    marks = [
-        *([f"vae:{content_hash(vae, known)}"] if vae else ()),
-        *([f"clip_skip:{written.clip_skip}"] if written.clip_skip else ()),
-        *([f"long_prompts:{reader_name()}"] if written.long_prompts else ()),
-        *sorted(f"{token}:{content_hash(file, known)}" for file, token in words),
-        *([control_mark(control, known)] if control else ()),
-    ]
+    control = parts.control
     controlnet = (control.path, control.scale) if control else None
     family = reading_whole(skipping(model.family, written.clip_skip), written.long_prompts)
     return replace(
         model,
         source=replace(
             model.source,
-            vae=vae,
+            vae=parts.vae,
             clip_skip=written.clip_skip,
             long_prompts=written.long_prompts,
-            words=words,
+            words=parts.words,
             controlnet=controlnet,
         ),
-        identity=" ".join([model.identity, *marks]),
+        identity=" ".join([model.identity, *marks(written, parts, known)]),
         family=leaving_negatives(family, controlnet),
     )
+
+
+def placed(written: ModelConfig, here: Path) -> Parts:
+    """The parts that a config names."""
+    control = written.controlnet
+    if control:
+        control = control.model_copy(update={"path": here / control.path.expanduser()})
+    return Parts(
+        vae=here / written.vae.expanduser() if written.vae else None,
+        words=tuple((here / word.path.expanduser(), word.token) for word in written.embeddings),
+        control=control,
+    )
+
+
+def misfits(model: Model, written: ModelConfig, parts: Parts) -> Iterator[Mistake]:
+    """Why parts do not fit the model."""
+    source, family, vae = model.source, model.family, parts.vae
+    folder = source.folder or cached_folder(str(source.repository), str(source.revision))
+    denoiser = config_of(folder, family.denoiser)
+    if vae:
+        yield from vae_flaws(vae, config_of(folder, "vae"))
+    if written.clip_skip:
+        yield from skip_flaws(written.clip_skip, family, folder)
+    if written.long_prompts:
+        yield from long_flaws(written, family)
+    yield from word_flaws(parts.words, family, folder)
+    yield from latent_flaws(denoiser, config_of(vae, ".") if vae else config_of(folder, "vae"))
+    if parts.control:
+        yield from control_flaws(parts.control.path, family, denoiser)
+
+
+def marks(written: ModelConfig, parts: Parts, known: dict[str, Any]) -> Iterator[str]:
+    """The part of the model's identity that each of its parts is."""
+    if parts.vae:
+        yield f"vae:{content_hash(parts.vae, known)}"
+    if written.clip_skip:
+        yield f"clip_skip:{written.clip_skip}"
+    if written.long_prompts:
+        yield f"long_prompts:{reader_name()}"
+    yield from sorted(f"{token}:{content_hash(file, known)}" for file, token in parts.words)
+    if parts.control:
+        yield control_mark(parts.control, known)
 
 
 def control_mark(written: ControlConfig, known: dict[str, Any]) -> str:

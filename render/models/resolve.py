@@ -157,18 +157,9 @@ def with_facts(
     denoiser = config_of(folder, family.denoiser)
     if denoiser:
         family = family_of(index, denoiser)
-    if wrong := sister_flaw(index, denoiser):
-        raise ConfigError([Mistake(f"{folder}/model_index.json", f"a {wrong}")])
-    for key, why in family.unserved.items():
-        if denoiser.get(key):
-            raise ConfigError([Mistake(f"{folder}/{family.denoiser}/config.json", f"{key}: {why}")])
+    check_served(family, index, denoiser, folder)
     factor = vae_factor(config_of(folder, "vae"))
-    own_width, own_height = native_size(family, denoiser, factor)
-    width, height = written.width or own_width, written.height or own_height
-    if width is None or height is None:
-        missing = [side for side in ("width", "height") if getattr(written, side) is None]
-        what = "the folder does not say the model's native size; give it"
-        raise ConfigError([Mistake(f"model.{side}", what) for side in missing])
+    width, height = size_of(written, native_size(family, denoiser, factor))
     scheduler = config_of(folder, "scheduler", "scheduler_config.json")
     reader = reader_of(family, folder)
     encoder = config_of(folder, encoder_of(reader.folder))
@@ -185,3 +176,32 @@ def with_facts(
         scheduler_config=scheduler,
         positions=encoder.get("max_position_embeddings"),
     )
+
+
+def check_served(
+    family: Family, index: Mapping[str, Any], denoiser: Mapping[str, Any], folder: Path | None
+) -> None:
+    """Refuse a model whose pictures would not be its own family's.
+
+    Raises:
+        ConfigError: it was made to change given pictures, or its denoiser is of an unserved kind.
+    """
+    if wrong := sister_flaw(index, denoiser):
+        raise ConfigError([Mistake(f"{folder}/model_index.json", f"a {wrong}")])
+    for key, why in family.unserved.items():
+        if denoiser.get(key):
+            raise ConfigError([Mistake(f"{folder}/{family.denoiser}/config.json", f"{key}: {why}")])
+
+
+def size_of(written: ModelConfig, own: tuple[int, int] | tuple[None, None]) -> tuple[int, int]:
+    """Width and height in pixels: those of the config, else the model's own.
+
+    Raises:
+        ConfigError: neither says them.
+    """
+    width, height = written.width or own[0], written.height or own[1]
+    if width is None or height is None:
+        missing = [side for side in ("width", "height") if getattr(written, side) is None]
+        what = "the folder does not say the model's native size; give it"
+        raise ConfigError([Mistake(f"model.{side}", what) for side in missing])
+    return width, height

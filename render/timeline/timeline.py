@@ -48,24 +48,35 @@ def resolve(
     times = {key: seconds(frame.at, fps) for key, frame in written.keyframes.items()}
     listed = list(written.keyframes) == [str(place) for place in range(len(times))]
     order = list(times) if listed else sorted(times, key=lambda key: times[key])
-    length = seconds(written.duration, fps) if written.duration else None
-    mistakes = order_flaws(order, times) + length_flaws(written, times, length, fps)
-    mistakes += lora_flaws(written, loras or {})
-    if written.keyframes[order[0]].prompt is None:
-        mistakes.append((f"keyframes.{order[0]}", "the first keyframe needs a prompt"))
-    mistakes += strength_flaws(written, order)
-    if mistakes:
-        raise ConfigError([Mistake(locate(f"timeline.{path}"), what) for path, what in mistakes])
+    wrong = [*time_flaws(written, times, order, fps), *value_flaws(written, order, loras or {})]
+    if wrong:
+        raise ConfigError([Mistake(locate(f"timeline.{path}"), what) for path, what in wrong])
     given = [written.keyframes[key] for key in order]
-    frames = fill(given, sampling, guidance, images or {}, loras or {})
+    values = fill(given, sampling, guidance, images or {}, loras or {})
     keyframes = tuple(
-        Keyframe(times[key], values, frame.ease)
-        for key, values, frame in zip(
-            order, frames, (written.keyframes[key] for key in order), strict=True
-        )
+        Keyframe(times[key], spec, frame.ease)
+        for key, spec, frame in zip(order, values, given, strict=True)
     )
-    opens = written.end == "open"
-    return Timeline(keyframes, length or keyframes[-1].time, written.loop, opens)
+    length = seconds(written.duration, fps) if written.duration else keyframes[-1].time
+    return Timeline(keyframes, length, written.loop, written.end == "open")
+
+
+def time_flaws(
+    written: TimelineConfig, times: Mapping[str, Fraction], order: Sequence[str], fps: Fraction
+) -> list[tuple[str, str]]:
+    """Times of keyframes, or a length, that make no film."""
+    length = seconds(written.duration, fps) if written.duration else None
+    return order_flaws(order, times) + length_flaws(written, times, length, fps)
+
+
+def value_flaws(
+    written: TimelineConfig, order: Sequence[str], loras: Mapping[str, float]
+) -> list[tuple[str, str]]:
+    """Values that keyframes lack, or that mean nothing where they stand."""
+    found = lora_flaws(written, loras)
+    if written.keyframes[order[0]].prompt is None:
+        found.append((f"keyframes.{order[0]}", "the first keyframe needs a prompt"))
+    return found + strength_flaws(written, order)
 
 
 def seconds(moment: Moment, fps: Fraction) -> Fraction:
