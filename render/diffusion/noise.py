@@ -17,6 +17,7 @@ from render.errors import RenderError
 PARALLEL = 1e-6  # below this sine of the angle slerp is a lerp
 STD_TOLERANCE = 0.03
 MOST_ENTROPY = 2**62
+TREE_DIGITS = 6  # that torchsde rounds times to, by the tolerance that diffusers asks for
 STD_ERRORS = 6.0  # standard errors of a std that small latents may be off by
 
 Seeds = Sequence[tuple[int, float]]
@@ -141,8 +142,17 @@ def brownian(generators: Sequence[torch.Generator], sigmas: torch.Tensor) -> Bro
     def between(latents: torch.Tensor, sigma: torch.Tensor, later: torch.Tensor) -> torch.Tensor:
         if not trees:
             alike = torch.zeros(1, *latents.shape[1:])
-            trees.extend(BrownianTreeNoiseSampler(alike, *ends, seed=seed) for seed in seeds)
-        ways = [tree(sigma.cpu(), later.cpu()) for tree in trees]
-        return torch.cat(ways).to(latents)
+            samplers = [BrownianTreeNoiseSampler(alike, *ends, seed=seed) for seed in seeds]
+            trees.extend(sampler.tree for sampler in samplers)
+        times = [inside(end, *ends) for end in (sigma, later)]
+        root = (later.cpu() - sigma.cpu()).abs().sqrt()
+        return torch.cat([tree(*times) / root for tree in trees]).to(latents)
 
     return between
+
+
+def inside(sigma: torch.Tensor, least: torch.Tensor, greatest: torch.Tensor) -> float:
+    """A sigma as a time within those of a Brownian tree, whose ends torchsde rounds: the greatest
+    sigma itself may lie a little behind its end, of which torchsde would warn."""
+    first, last = (round(float(end), TREE_DIGITS) for end in (least, greatest))
+    return min(max(float(sigma), first), last)

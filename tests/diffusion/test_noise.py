@@ -7,7 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from render.diffusion.noise import check_std, draw, merged, slerp, starting_noise, step_generator
+from render.diffusion.noise import (
+    brownian,
+    check_std,
+    draw,
+    merged,
+    slerp,
+    starting_noise,
+    step_generator,
+)
 from render.errors import RenderError
 
 SHAPE = (4, 64, 64)
@@ -120,3 +128,15 @@ def test_step_generator_is_the_heaviest_seeds_behind_its_first_draw():
 def test_step_generator_of_a_tie_is_the_smallest_seeds():
     tie, smallest = step_generator([(9, 0.5), (1, 0.5)], SHAPE), step_generator([(1, 1.0)], SHAPE)
     assert torch.equal(tie.get_state(), smallest.get_state())
+
+
+@pytest.mark.parametrize("greatest", [2.92955017, 14.6146])
+def test_a_motion_begins_at_a_greatest_sigma_that_is_rounded_down(greatest):
+    """Warnings are errors here, and torchsde warns of a time behind its end."""
+    pytest.importorskip("torchsde")
+    sigmas = torch.tensor([greatest, 1.5, 0.03, 0.0])
+    between = brownian([torch.Generator().manual_seed(1)], sigmas)
+    first, second = (between(torch.zeros(1, 4, 16, 16), *sigmas[k : k + 2]) for k in (0, 1))
+    for noise in (first, second):
+        assert noise.std().item() == pytest.approx(1, abs=0.1)
+    assert not torch.equal(first, second)
