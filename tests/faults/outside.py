@@ -1,5 +1,6 @@
 """A place to call `render` from outside: every process capped, counted and measured."""
 
+import functools
 import hashlib
 import json
 import os
@@ -15,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 from PIL import Image
+from warm import MARK, MARK_BYTES, STAND_IN, fork_of
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
-STAND_IN = Path(__file__).with_name("stand_in.py")
-MARK = "RENDER_SITE"  # in the environment of every process that a site started
+ITSELF = [sys.executable, str(STAND_IN)]
 DEADLINE_S = 120.0
 LARGEST_READ = 64 << 20  # bytes of a file that are compared, and its size
 ADDRESS_SPACE = 12 << 30  # bytes; torch maps much more than it uses
@@ -35,32 +36,64 @@ class Ended:
     megabytes: float
 
 
+def executed(
+    command: list[str],
+    folder: str,
+    environment: dict[str, str],
+    logs: tuple[str, str],
+    limits: dict[str, int],
+) -> int:
+    """The number of a process that begins with the command's own program."""
+    with open(logs[0], "wb") as out, open(logs[1], "wb") as err:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+    for name, most in limits.items():
+        resource.prlimit(process.pid, getattr(resource, name), (most, most))
+    process.returncode = 0  # it is waited for by its number
+    return process.pid
+
+
+def forked(command, folder, environment, logs, limits) -> int:
+    """The same, quickly (warm.py), unless something needs a process that begins by itself."""
+    number = fork_of(
+        environment,
+        arguments=command[len(ITSELF) :],
+        folder=folder,
+        out=logs[0],
+        err=logs[1],
+        limits=limits,
+    )
+    return number or executed(command, folder, environment, logs, limits)
+
+
 class Running:
     """A command at work."""
 
     def __init__(
-        self, site: "Site", command: list[str], environment: dict[str, str], file_bytes: int | None
+        self,
+        site: "Site",
+        command: list[str],
+        environment: dict[str, str],
+        file_bytes: int | None,
+        begin=executed,
     ) -> None:
         self.logs = site.logs / secrets.token_hex(4)
         self.logs.mkdir()
         self.began = time.monotonic()
-        with (self.logs / "out").open("wb") as out, (self.logs / "err").open("wb") as err:
-            self.process = subprocess.Popen(
-                command,
-                cwd=site.here,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-            )
-        resource.prlimit(self.pid, resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+        out, err = self.logs / "out", self.logs / "err"
+        out.touch()
+        err.touch()
+        limits = {"RLIMIT_AS": ADDRESS_SPACE}
         if file_bytes is not None:
-            resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
+            limits["RLIMIT_FSIZE"] = file_bytes
+        self.pid = begin(command, str(site.here), environment, (str(out), str(err)), limits)
 
     @property
     def running(self) -> bool:
@@ -89,7 +122,6 @@ class Running:
         took = time.monotonic() - self.began
         _, status, usage = os.wait4(self.pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        self.process.returncode = code
         return Ended(code, self.said("out"), self.said("err"), took, usage.ru_maxrss / 1024)
 
     def said(self, name: str) -> str:
@@ -101,7 +133,7 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.token = secrets.token_hex(8)
+        self.token = secrets.token_hex(MARK_BYTES)
         self.here, self.logs = folder / "here", folder / "logs"
         self.canary = folder / "outside" / "canary"
         for made in (self.here, self.logs, self.canary.parent, folder / "home", folder / "tmp"):
@@ -137,8 +169,10 @@ class Site:
         `file_bytes` is the most that a file may hold (`ulimit -f`, but in bytes).
         """
         asked = {"STAND_IN": json.dumps(faults)}
-        command = [*self.prefix, sys.executable, str(STAND_IN), *arguments]
-        return Running(self, command, self.environment(**asked, **(env or {})), file_bytes)
+        command = [*self.prefix, *ITSELF, *arguments]
+        environment = self.environment(**asked, **(env or {}))
+        quick = not self.prefix and faults.get("model") != "real"  # torch looks around as it starts
+        return Running(self, command, environment, file_bytes, forked if quick else executed)
 
     def render(self, *arguments: str, seconds: float = DEADLINE_S, **options) -> Ended:
         """The same, waited for."""
@@ -193,9 +227,9 @@ class Site:
                 continue
         return found
 
-    def close(self) -> None:
+    def close(self, patience: float = 5.0) -> None:
         """Nothing runs any more, and nothing outside of `here` has changed."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + patience
         while (left := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.02)
         for pid in left:
@@ -219,7 +253,19 @@ def content_hash(path: Path) -> str:
         return f"link to {os.readlink(path)}"
     if not path.is_file():
         return "folder"
-    size = path.stat().st_size
+    now = path.stat()
+    if not path.is_relative_to(CHECKOUT):
+        return hash_of(path, now.st_size)
+    return hash_once(path, now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino)
+
+
+@functools.cache
+def hash_once(path: Path, size: int, *stamps: int) -> str:
+    """Of a file of the package, that every site looks at and hardly ever changes."""
+    return hash_of(path, size)
+
+
+def hash_of(path: Path, size: int) -> str:
     with path.open("rb") as stream:  # a bomb's sparse gigabytes are not read
         return f"{size} {hashlib.sha256(stream.read(LARGEST_READ)).hexdigest()}"
 

@@ -64,6 +64,8 @@ class Faults:
     """`folders`, `files`, or both: those that the disk can't sync."""
     rounds: bool = False
     """Compose the config once, then render many times over (rounds.py)."""
+    warm: bool = False
+    """Be forked for each command (warm.py)."""
 
 
 def texts_of(spec) -> set[str]:
@@ -190,10 +192,19 @@ def prepare(faults: Faults) -> None:
         ).watch()
 
 
+def asked() -> Faults:
+    return Faults(**json.loads(os.environ.get("STAND_IN", "{}")))
+
+
 if __name__ == "__main__":
     from render.cli.main import main
 
-    faults = Faults(**json.loads(os.environ.get("STAND_IN", "{}")))
+    faults = asked()
+    if faults.warm:
+        import warm
+
+        warm.serve()
+        faults = asked()
     if faults.rounds:
         from rounds import serve
 
