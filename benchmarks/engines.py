@@ -188,7 +188,7 @@ def denoiser_work(rows: int) -> Work:
 @functools.cache
 def recorded(diffusion: Diffusion, rows: int) -> dict[str, Any]:
     """The denoiser's arguments with that many rows of noise."""
-    given = diffusion.stock.record(RowText(PROMPTS[0]), rows)
+    given = diffusion.stock.recorded_call(RowText(PROMPTS[0]), rows)
     noise = torch.randn(given["sample"].shape, generator=torch.Generator().manual_seed(0))
     return given | {"sample": noise.to(given["sample"])}
 

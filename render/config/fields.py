@@ -22,7 +22,7 @@ Text = Annotated[str, BeforeValidator(text)]
 Number = Annotated[float, BeforeValidator(number), Field(allow_inf_nan=False)]
 Steps = Annotated[StrictInt, Field(ge=1, le=1000)]
 Side = Annotated[StrictInt, Field(ge=8, le=MAX_SIDE)]
-Guidance = Annotated[Number, Field(ge=0, le=100)]
+GuidanceScale = Annotated[Number, Field(ge=0, le=100)]
 Part = Annotated[Number, Field(ge=0, le=1)]
 Strength = Part
 FilePath = Annotated[Path, BeforeValidator(file_path)]

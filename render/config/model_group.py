@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from render.config.fields import Dtype, FilePath, Frozen, Guidance, Number, Side, Steps
+from render.config.fields import Dtype, FilePath, Frozen, GuidanceScale, Number, Side, Steps
 from render.config.values import lora_weight, mistake, shown
 
 
@@ -96,7 +96,7 @@ class ModelConfig(Frozen):
     height: Side | None = None
     multiple: Annotated[StrictInt, Field(ge=1)] = 8
     steps: Steps
-    guidance: Guidance | None = None
+    guidance: GuidanceScale | None = None
     dtype: Dtype = "auto"
     loras: tuple[LoraConfig, ...] = ()
 

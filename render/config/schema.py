@@ -26,7 +26,7 @@ from render.config.fields import (
     Dtype,
     FilePath,
     Frozen,
-    Guidance,
+    GuidanceScale,
     Number,
     Part,
     Steps,
@@ -73,7 +73,7 @@ class SchedulerConfig(BaseModel):
 class SamplingConfig(Frozen):
     """`sampling`: how prompts meet in the denoiser, and what keyframes fall back to."""
 
-    guidance: Guidance | None = None
+    guidance: GuidanceScale | None = None
     blend: Blend = "noise"
     negative: Text = ""
     seed: Annotated[StrictInt, Field(ge=0, le=MAX_SEED)] = 0
@@ -143,7 +143,7 @@ class KeyframeConfig(Frozen):
     prompt: Annotated[dict[str, float], BeforeValidator(texts)] | None = None
     seed: Annotated[dict[int, float], BeforeValidator(seeds)] | None = None
     negative: Text | None = None
-    guidance: Guidance | None = None
+    guidance: GuidanceScale | None = None
     image: FilePath | None = None
     strength: Strength | None = None
     lora: Annotated[dict[str, float], BeforeValidator(lora_weights)] | None = None

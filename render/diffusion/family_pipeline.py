@@ -55,7 +55,7 @@ class FamilyPipeline:
         """Rows of every call of the denoiser with so many frames at a time."""
         recipe = self.recipe
         given = (self.device.type, self.noise_shape, batch, self.family, recipe.blend)
-        return rows_per_call(*given, alone=recipe.shortcuts.block_cache > 0)
+        return rows_per_call(*given, alone=recipe.approximations.block_cache > 0)
 
     def turn_to(self, recipe: Recipe) -> None:
         """Call it by this recipe from now on, with its scheduler and steps.
@@ -104,7 +104,7 @@ class FamilyPipeline:
             **{**self.family.call, **given},
         ).images
 
-    def record(self, text: RowText, pictures: int) -> dict[str, Any]:
+    def recorded_call(self, text: RowText, pictures: int) -> dict[str, Any]:
         """The arguments that reach the denoiser when so many pictures of a text are asked for."""
         self.adapters.apply(text.loras)
         noise = torch.zeros(pictures, *self.noise_shape[1:])

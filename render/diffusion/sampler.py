@@ -92,8 +92,8 @@ class Diffusion:
     def begin(self, recipe: Recipe, images: Mapping[str, Path] | None) -> None:
         """Start anew with everything that depends on the schedule."""
         self.denoiser.forget_first_rows()
-        early = recipe.shortcuts.evaluations(self.stock.evaluations(recipe.steps))
-        own = recipe.shortcuts.own_early
+        early = recipe.approximations.evaluations(self.stock.evaluations(recipe.steps))
+        own = recipe.approximations.own_early
         self.anchors = Anchors(early, ANCHORS_PER_FRAME * self.batch, own)
         stock = self.stock
         self.starts = Starts(stock.pipeline, stock.family, recipe, images) if images else None
@@ -240,7 +240,7 @@ class Diffusion:
         whole, own = self.stock.evaluations(self.recipe.steps), self.stock.evaluations(steps)
         family = self.stock.family
         return Evaluations(
-            guided=self.recipe.shortcuts.guided(whole, whole - own),
+            guided=self.recipe.approximations.guided(whole, whole - own),
             begins=() if specs[0].start else [beginning(spec, family) for spec in specs],
             given=[self.anchors.given(spec) for spec in specs if self.anchors.of(spec)],
             last=last,
@@ -249,7 +249,7 @@ class Diffusion:
 
     def noise(self, spec: FrameSpec) -> torch.Tensor:
         """A frame's noise (1, C, h, w), float32."""
-        return starting_noise(spec.seeds, self.stock.noise_shape, self.recipe.shortcuts.shrink)
+        return starting_noise(spec.seeds, self.stock.noise_shape, self.recipe.approximations.shrink)
 
     def close(self) -> None:
         """Undo all patches and let the model go; the object is of no use afterwards.

@@ -112,7 +112,7 @@ class TextReader:
         needed = {text for frame in frames for row in frame.rows for text, _ in row}
         new = sorted(text for text in needed | self.expected if text not in self.texts)
         for done, text in enumerate(new, start=1):
-            self.texts.learn(text, self.stock.record(text, 1))
+            self.texts.learn(text, self.stock.recorded_call(text, 1))
             if self.on_text:
                 self.on_text(done, len(new))
         if self.expected and self.frees:
@@ -122,7 +122,9 @@ class TextReader:
     def learn_rows(self) -> None:
         """Learn from the placeholder, for one picture and for two, what follows the rows."""
         with overheard(self.stock.pipeline) as answers:
-            one, two = (self.stock.record(RowText(PLACEHOLDER), pictures) for pictures in (1, 2))
+            one, two = (
+                self.stock.recorded_call(RowText(PLACEHOLDER), pictures) for pictures in (1, 2)
+            )
         self.texts.learn_axes(one, two)
         self.placeholder = Placeholder(*answers)
 

@@ -101,7 +101,7 @@ def planned(
     stock: FamilyPipeline, computation: Computation, residuals: Residuals | None
 ) -> DenoiserPlan:
     """How the denoiser's rows are computed from now on."""
-    taken = stock.recipe.shortcuts
+    taken = stock.recipe.approximations
     every, net, patches = taken.deep_cache, stock.denoiser, stock.patches
     return DenoiserPlan(
         compute=computation.compute,
@@ -125,7 +125,7 @@ def frames_a_batch(stock: FamilyPipeline, in_place: bool) -> int:
 
 def frames_filling_gpu(stock: FamilyPipeline) -> int:
     """Frames that the GPU's memory has room for, by two calls of the denoiser."""
-    recorded = [stock.record(RowText(PLACEHOLDER), rows) for rows in (1, 2)]
+    recorded = [stock.recorded_call(RowText(PLACEHOLDER), rows) for rows in (1, 2)]
     calls = [partial(stock.denoiser.forward, **given) for given in recorded]
     rows = BLENDS[stock.recipe.blend].usual_rows
     with torch.inference_mode():

@@ -36,7 +36,7 @@ def convert_networks(opened: Opened) -> Computation:
     """
     lay_out(opened)
     vae, recipe = opened.pipeline.vae, opened.stock.recipe
-    one, two = (opened.stock.record(RowText(PLACEHOLDER), rows) for rows in (1, 2))
+    one, two = (opened.stock.recorded_call(RowText(PLACEHOLDER), rows) for rows in (1, 2))
     quantised = opened.compute.quantised != "none"
 
     @cache

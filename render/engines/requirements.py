@@ -18,7 +18,7 @@ from render.config.schema import RunConfig
 from render.engines.registry import KEY
 from render.errors import Mistake
 from render.models.resolve import Model
-from render.plan.approximations import shortcuts
+from render.plan.approximations import approximations_of
 
 OTHERWISE = "use compute.engine=torch"
 COMPILED_CACHE = "TORCHINDUCTOR_CACHE_DIR"
@@ -42,10 +42,10 @@ def whole_network_flaws(engine: str, does: str, config: RunConfig) -> Iterator[M
         if asked:
             what = f"{engine} computes whole networks in place; {OTHERWISE} with it"
             yield Mistake(f"compute.{key}", what)
-    if shortcuts(config.sampling).block_cache:
+    if approximations_of(config.sampling).block_cache:
         what = f"{engine} computes whole networks, and so no blocks apart"
         yield Mistake("sampling.block_cache", f"{what}; leave it out, or {OTHERWISE}")
-    if shortcuts(config.sampling).deep_cache > 1:
+    if approximations_of(config.sampling).deep_cache > 1:
         what = f"{engine} computes whole networks, and so no deep features apart"
         yield Mistake("sampling.deep_cache", f"{what}; use sampling.deep_cache=1, or {OTHERWISE}")
 

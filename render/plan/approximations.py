@@ -14,7 +14,7 @@ from render.config.schema import SamplingConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Shortcuts:
+class Approximations:
     """The single keys, resolved; by default nothing is left out."""
 
     guidance_interval: tuple[float, float] = (0.0, 1.0)
@@ -69,17 +69,18 @@ class Shortcuts:
         return entry
 
 
-NONE = Shortcuts()
+NONE = Approximations()
 
-PRESETS: Mapping[str, Shortcuts] = {
+PRESETS: Mapping[str, Approximations] = {
     "exact": NONE,
-    "balanced": Shortcuts(anchors=6, early_steps=1.0),
-    "draft": Shortcuts(anchors=2, early_steps=1.0, every=4),
+    "balanced": Approximations(anchors=6, early_steps=1.0),
+    "draft": Approximations(anchors=2, early_steps=1.0, every=4),
 }
 
 
-def shortcuts(sampling: SamplingConfig) -> Shortcuts:
-    """The preset's, with the single keys that a person set. Anchors for no step are none."""
-    keys = {field.name: getattr(sampling, field.name) for field in fields(Shortcuts)}
+def approximations_of(sampling: SamplingConfig) -> Approximations:
+    """The approximations of a preset, with the single keys that a person set. Anchors for no step
+    are none."""
+    keys = {field.name: getattr(sampling, field.name) for field in fields(Approximations)}
     taken = replace(PRESETS[sampling.speed], **{k: v for k, v in keys.items() if v is not None})
     return taken if taken.early_steps else replace(taken, anchors=0)

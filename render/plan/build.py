@@ -14,7 +14,7 @@ from render.models.families import STABLE_DIFFUSION
 from render.models.guidance import Guidance
 from render.models.resolve import Model
 from render.models.scheduler_signatures import filled_in, is_stochastic, option_flaws
-from render.plan.approximations import shortcuts
+from render.plan.approximations import approximations_of
 from render.plan.digest import frame_digest, recipe_bytes
 from render.plan.frame_plan import FramePlan, PlannedFrame, Recipe
 from render.plan.plan_warnings import grid_warnings, keyframe_places, noise_warnings
@@ -30,7 +30,7 @@ def make_recipe(config: RunConfig, model: Model, dtype: str) -> Recipe:
         ConfigError: a size that is no multiple of the model's factor, a scheduler option that the
             diffusers class does not take; all of them at once.
     """
-    left_out = shortcuts(config.sampling)
+    left_out = approximations_of(config.sampling)
     width, height = config.output.width or model.width, config.output.height or model.height
     multiple = model.multiple * left_out.shrink
     mistakes = [
@@ -52,7 +52,7 @@ def make_recipe(config: RunConfig, model: Model, dtype: str) -> Recipe:
         height=height // left_out.shrink,
         dtype=dtype,
         blend=config.sampling.blend,
-        shortcuts=left_out,
+        approximations=left_out,
         kernels=config.compute.kernels if dtype != "float32" else "auto",
     )
 
@@ -103,7 +103,7 @@ def make_plan(
     shared, whole = recipe_bytes(recipe), recipe_bytes(without_anchors(recipe))
     frames = []
     times = list(frame_times(timeline, fps))
-    taken = recipe.shortcuts
+    taken = recipe.approximations
     noisy = is_stochastic(scheduler, recipe.scheduler_options if settings is None else settings)
     for index, time in enumerate(times):
         rendered = rendered_time(timeline, time, fps, taken.every)
@@ -135,4 +135,4 @@ def following(spec: FrameSpec, control: str) -> FrameSpec:
 def without_anchors(recipe: Recipe) -> Recipe:
     """The recipe of frames that take nothing from anchors, as keyframes and the anchors themselves:
     they are, bit for bit, those of a film without anchors, and so are their digests."""
-    return replace(recipe, shortcuts=replace(recipe.shortcuts, anchors=0))
+    return replace(recipe, approximations=replace(recipe.approximations, anchors=0))

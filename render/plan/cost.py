@@ -41,14 +41,14 @@ def planned_rows(
     First evaluations are counted once for all frames that begin alike, early ones once an anchor.
     """
     total = calls_of(PLAIN, scheduler, recipe.steps, recipe.scheduler_options, family)
-    early = recipe.shortcuts.evaluations(total)
+    early = recipe.approximations.evaluations(total)
     anchors = dict.fromkeys(anchor for frame in frames for anchor, _ in frame.spec.early)
     known: set[Hashable] = set()
     count = sum(evaluated(anchor, range(early), total, recipe, family, known) for anchor in anchors)
     for frame in frames:
         spec = frame.spec
         calls = calls_of(spec, scheduler, recipe.steps, recipe.scheduler_options, family)
-        given = spec.early or (spec in anchors and recipe.shortcuts.own_early)
+        given = spec.early or (spec in anchors and recipe.approximations.own_early)
         own = range(early if given else 0, calls)
         count += evaluated(spec, own, total, recipe, family, known)
     return count
@@ -68,7 +68,7 @@ def evaluated(
         known: first rows that were counted before; this frame's are added.
     """
     frame = frame_rows(spec, recipe.blend, family)
-    guided = recipe.shortcuts.guided(total, total - own.stop if spec.start else 0)
+    guided = recipe.approximations.guided(total, total - own.stop if spec.start else 0)
     rows, fewer = frame.rows, unguided(frame).rows
     begin = beginning(spec, family)
     count = 0
@@ -77,7 +77,7 @@ def evaluated(
         count = len(first - known)
         known |= first
         own = own[1:]
-    with_guidance, without = whole_evaluations(own, guided, recipe.shortcuts.deep_cache)
+    with_guidance, without = whole_evaluations(own, guided, recipe.approximations.deep_cache)
     return count + with_guidance * len(rows) + without * len(fewer)
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from render.plan.approximations import NONE, Shortcuts
+from render.plan.approximations import NONE, Approximations
 from render.plan.blends import BLENDS
 from render.timeline.spec import FrameSpec
 
@@ -36,19 +36,20 @@ class Recipe:
     blend: str
     """The name of one of `BLENDS`."""
     version: int = RECIPE_VERSION
-    shortcuts: Shortcuts = NONE
+    approximations: Approximations = NONE
     kernels: str = "auto"
     """`stock` where that changes pixels: in 16 bits."""
 
     def entry(self) -> dict[str, Any]:
-        """As digests and plan.json have it; shortcuts only where there are any, and kernels where
-        they are not the usual ones."""
+        """As digests and plan.json have it; approximations only where there are any (as
+        `shortcuts`, the name that they had in the first version), and kernels where they are not
+        the usual ones."""
         entry = asdict(self)
-        del entry["shortcuts"]
+        del entry["approximations"]
         if self.kernels == "auto":
             del entry["kernels"]
         entry["blend"] = BLENDS[self.blend].identity(self.blend)
-        taken = self.shortcuts.in_recipe()
+        taken = self.approximations.in_recipe()
         return entry | ({"shortcuts": taken} if taken else {})
 
 

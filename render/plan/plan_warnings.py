@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import ceil, floor
 
-from render.plan.approximations import Shortcuts
+from render.plan.approximations import Approximations
 from render.timeline.spec import Timeline
 
 NEARLY = 0.05  # of a frame: so near to a keyframe no one sees that it is not met
@@ -55,7 +55,7 @@ def meeting_rate(times_s: Sequence[float], fps: float) -> Fraction | None:
 
 
 def noise_warnings(
-    timeline: Timeline, noisy: bool, scheduler: str, taken: Shortcuts
+    timeline: Timeline, noisy: bool, scheduler: str, taken: Approximations
 ) -> Iterator[str]:
     """A scheduler with noise of its own can't follow seeds that are slerped."""
     walks = len({frame.values.seeds for frame in timeline.keyframes}) > 1

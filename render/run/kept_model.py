@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from render.config.schema import ComputeConfig
 from render.models.hub_configs import check_within_reach
 from render.models.lora_files import Lora
-from render.plan.approximations import Shortcuts
+from render.plan.approximations import Approximations
 from render.plan.frame_plan import Recipe
 from render.run.film import Film
 from render.run.memory_checks import check_memory
@@ -109,8 +109,8 @@ def what_is_loaded(film: Film, loras: Sequence[Lora]) -> tuple[Any, ...]:
 def built_in(recipe: Recipe) -> Recipe:
     """The recipe without what can be changed after a model is loaded; the content of the model's
     files stays in it, as other weights may come under their names between two jobs."""
-    taken = recipe.shortcuts
-    layers = Shortcuts(
+    taken = recipe.approximations
+    layers = Approximations(
         deep_cache=taken.deep_cache, block_cache=taken.block_cache, shrink=taken.shrink
     )
-    return replace(recipe, scheduler="", scheduler_options={}, steps=1, shortcuts=layers)
+    return replace(recipe, scheduler="", scheduler_options={}, steps=1, approximations=layers)

@@ -17,12 +17,12 @@ from render.errors import Mistake
 from render.run.facts import Check, Facts, unlearnt
 from render.run.memory_checks import memory_mistakes
 from render.run.model_checks import (
+    approximation_mistakes,
     blend_mistakes,
     guidance_mistakes,
     image_mistakes,
     negative_mistakes,
     scheduler_mistakes,
-    shortcut_mistakes,
 )
 from render.run.prompt_checks import weight_mistakes
 from render.run.unused_keys import unused_mistakes
@@ -74,7 +74,7 @@ CHECKS: tuple[Check, ...] = (
     guidance_mistakes,
     unused_mistakes,
     scheduler_mistakes,
-    shortcut_mistakes,
+    approximation_mistakes,
     image_mistakes,
     weight_mistakes,
     memory_mistakes,

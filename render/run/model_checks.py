@@ -18,7 +18,7 @@ from render.models.scheduler_signatures import (
     settings,
 )
 from render.models.scheduler_values import Made, idle_flaws, value_flaws
-from render.plan.approximations import shortcuts
+from render.plan.approximations import approximations_of
 from render.plan.blends import BLENDS
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def anchors_of_unknown(config: RunConfig, model: Model) -> Iterator[Mistake]:
     frames = config.timeline.keyframes.values()
     seeds = {tuple(frame.seed.items()) for frame in frames if frame.seed}
     walks = len(seeds) > 1 or any(len(seed) > 1 for seed in seeds)
-    if shortcuts(config.sampling).anchors and walks:
+    if approximations_of(config.sampling).anchors and walks:
         what = (
             f"{model.source} is not on this machine, and ways between seeds take anchors only with "
             "some schedulers; name one (scheduler=dpmpp_2m), use sampling.anchors=0, or get the "
@@ -116,11 +116,15 @@ def anchors_of_unknown(config: RunConfig, model: Model) -> Iterator[Mistake]:
         yield Mistake("sampling.anchors", what)
 
 
-def shortcut_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
+def approximation_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     """Keys of `sampling` that would save nothing, or can't be followed."""
     if facts.model is None:
         return
-    taken, family, control = shortcuts(config.sampling), facts.model.family, config.model.controlnet
+    taken, family, control = (
+        approximations_of(config.sampling),
+        facts.model.family,
+        config.model.controlnet,
+    )
     if taken.deep_cache > 1 and (control or not family.deep_features):
         why = "a ControlNet adds to the layers between" if control else "this model has no U-Net"
         yield Mistake("sampling.deep_cache", f"{why}; leave it out")

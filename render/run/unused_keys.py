@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from render.config.schema import KeyframeConfig, RunConfig
 from render.errors import Mistake
-from render.plan.approximations import shortcuts
+from render.plan.approximations import approximations_of
 
 if TYPE_CHECKING:
     from render.run.facts import Facts
@@ -28,7 +28,7 @@ def unused_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     if written.family not in (None, model.family.pipeline):
         what = f"the model's own index says {model.family.pipeline}, which counts; leave it out"
         yield Mistake("model.family", what)
-    if sampling.early_steps is not None and not shortcuts(sampling).anchors:
+    if sampling.early_steps is not None and not approximations_of(sampling).anchors:
         what = "changes nothing without anchors; leave it out, or add sampling.anchors=6"
         yield Mistake("sampling.early_steps", what)
     unguided = not any(guidance.uses_negatives(scale) for scale in scales(config))

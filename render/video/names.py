@@ -10,7 +10,7 @@ from pathlib import Path
 
 from render.config.output_group import OutputConfig
 from render.config.schema import SamplingConfig
-from render.plan.approximations import PRESETS, Shortcuts
+from render.plan.approximations import PRESETS, Approximations
 from render.video.codecs import CODECS, Size, suffix
 
 
@@ -25,7 +25,7 @@ def speed_labels(sampling: SamplingConfig) -> list[str]:
     """The speed, unless it is exact, and the keys that a person set beside it."""
     preset = PRESETS[sampling.speed]
     labels: list[str] = [] if sampling.speed == "exact" else [sampling.speed]
-    for key in Shortcuts.__dataclass_fields__:
+    for key in Approximations.__dataclass_fields__:
         value = getattr(sampling, key)
         if value is not None and value != getattr(preset, key):
             parts = value if isinstance(value, tuple) else (value,)

@@ -10,7 +10,7 @@ from render.engines.open_model import open_diffusion
 from render.errors import ConfigError
 from render.models.families import FAMILIES
 from render.models.model_source import ModelSource
-from render.plan.approximations import Shortcuts
+from render.plan.approximations import Approximations
 from render.plan.frame_plan import Recipe
 from render.run.resolve import open_film
 from render.timeline.spec import FrameSpec
@@ -28,8 +28,10 @@ FILM = [spec("a castle"), spec("a castle", "a lake"), spec("a lake", seed=2)]
 
 def opened(folder, name, threshold):
     side = SIDES.get(name, SIDE)
-    shortcuts = Shortcuts(block_cache=threshold)
-    recipe = Recipe("t", "model", {}, STEPS, side, side, "float32", "noise", shortcuts=shortcuts)
+    approximations = Approximations(block_cache=threshold)
+    recipe = Recipe(
+        "t", "model", {}, STEPS, side, side, "float32", "noise", approximations=approximations
+    )
     return open_diffusion(ModelSource(folder, None, None, None, None), recipe, "cpu")
 
 
@@ -78,6 +80,6 @@ def test_models_whose_blocks_cant_be_cached_are_refused_in_the_plan(tiny_sd1, tm
 
 
 def test_it_is_part_of_the_identity():
-    assert Shortcuts(block_cache=0.1).in_recipe() == {"block_cache": 0.1}
+    assert Approximations(block_cache=0.1).in_recipe() == {"block_cache": 0.1}
     caching = {family.pipeline for family in FAMILIES.values() if family.caches_blocks}
     assert caching == {"FluxPipeline", "QwenImagePipeline"}

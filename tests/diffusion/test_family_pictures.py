@@ -14,7 +14,7 @@ from tiny_families import BUILDERS, SIDE, SIDES
 from render.engines.open_model import open_diffusion
 from render.models.families import FAMILIES
 from render.models.model_source import ModelSource
-from render.plan.approximations import Shortcuts
+from render.plan.approximations import Approximations
 from render.plan.conditioning import evaluations, rows
 from render.plan.cost import planned_rows
 from render.plan.frame_plan import PlannedFrame, Recipe
@@ -224,8 +224,10 @@ def test_rows_computed_are_rows_planned(opened, name):
 def test_frames_between_anchors_are_the_same_alone_and_together(family_folder, opened, name):
     """And keyframes and anchors are those of a film without anchors, whose digests they have."""
     side, source = SIDES.get(name, SIDE), ModelSource(family_folder(name), None, None, None, None)
-    left_out = Shortcuts(anchors=1, early_steps=0.6)
-    recipe = Recipe("tiny", "model", {}, STEPS, side, side, "float32", "noise", shortcuts=left_out)
+    left_out = Approximations(anchors=1, early_steps=0.6)
+    recipe = Recipe(
+        "tiny", "model", {}, STEPS, side, side, "float32", "noise", approximations=left_out
+    )
     start, end = spec(CASTLE), spec(FOREST)
     anchors = ((start, 0.25), (end, 0.75))
     frames = [start, replace(spec(*between(0.75)), early=anchors), spec(*between(0.75)), end]

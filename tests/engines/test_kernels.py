@@ -14,7 +14,7 @@ from render.diffusion import batch_size
 from render.engines.open_model import open_diffusion
 from render.errors import ConfigError
 from render.models.model_source import ModelSource
-from render.plan.approximations import Shortcuts
+from render.plan.approximations import Approximations
 from render.plan.frame_plan import Recipe
 from render.run.resolve import open_film
 from render.timeline.spec import FrameSpec
@@ -26,9 +26,17 @@ SPECS = [
 
 
 def opened(folder, kernels, dtype="float32", deep_cache=1):
-    shortcuts = Shortcuts(deep_cache=deep_cache)
+    approximations = Approximations(deep_cache=deep_cache)
     recipe = Recipe(
-        "tiny", "LMSDiscreteScheduler", {}, 4, SIDE, SIDE, dtype, "noise", shortcuts=shortcuts
+        "tiny",
+        "LMSDiscreteScheduler",
+        {},
+        4,
+        SIDE,
+        SIDE,
+        dtype,
+        "noise",
+        approximations=approximations,
     )
     source = ModelSource(folder, None, None, None, None)
     return open_diffusion(source, recipe, "cpu", compute=ComputeConfig(kernels=kernels))

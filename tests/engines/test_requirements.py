@@ -249,7 +249,7 @@ def test_openvino_computes_what_large_frames_rows_share_once(tiny_sd1, kept_here
     diffusion = opened(tiny_sd1, said=said, engine="openvino")
     assert [line.partition(" for ")[0] for line in said][-1:] == CONVERTING[1:]  # another is kept
     compute = diffusion.denoiser.plan.compute
-    given = diffusion.stock.record(RowText("a castle"), 2)
+    given = diffusion.stock.recorded_call(RowText("a castle"), 2)
     unlike = torch.randn_like(given["sample"])  # of two rows, as no frame has them
     one, other = compute(**given | {"sample": unlike})[0]
     assert torch.equal(one, other)  # by the first row's latents

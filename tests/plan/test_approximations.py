@@ -19,7 +19,7 @@ from render.engines.open_model import open_diffusion
 from render.errors import ConfigError
 from render.models.families import STABLE_DIFFUSION
 from render.models.model_source import ModelSource
-from render.plan.approximations import NONE, PRESETS, Shortcuts, shortcuts
+from render.plan.approximations import NONE, PRESETS, Approximations, approximations_of
 from render.plan.build import make_plan
 from render.plan.cost import planned_rows
 from render.plan.frame_plan import PlannedFrame, Recipe
@@ -49,12 +49,12 @@ def film(*values, seconds=1, ease="linear", loop=False):
 
 
 def test_exact_is_the_default_and_leaves_nothing_out():
-    assert shortcuts(SamplingConfig()) == NONE == PRESETS["exact"]
+    assert approximations_of(SamplingConfig()) == NONE == PRESETS["exact"]
 
 
 @pytest.mark.parametrize("speed", PRESETS)
 def test_a_single_key_wins_over_the_preset(speed):
-    taken = shortcuts(SamplingConfig(speed=speed, every=7))
+    taken = approximations_of(SamplingConfig(speed=speed, every=7))
     assert taken == replace(PRESETS[speed], every=7)
 
 
@@ -76,7 +76,9 @@ def test_anchors_divide_each_way_between_keyframes_and_are_themselves_exact():
 
 def test_frames_of_twelve_a_second_are_among_those_of_twenty_four():
     timeline = film(A, B)
-    recipe = Recipe("m", DDIM, {}, 4, 64, 64, "float32", "noise", shortcuts=Shortcuts(anchors=5))
+    recipe = Recipe(
+        "m", DDIM, {}, 4, 64, 64, "float32", "noise", approximations=Approximations(anchors=5)
+    )
     slow, fast = (make_plan(timeline, recipe, Fraction(fps), DDIM).frames for fps in (12, 24))
     assert [frame.digest for frame in slow] == [frame.digest for frame in fast[::2]]
 
@@ -113,35 +115,35 @@ RECIPE = Recipe("m", DDIM, {}, 4, 64, 64, "float32", "noise")
 
 
 def digests(taken):
-    plan = make_plan(film(A, B), replace(RECIPE, shortcuts=taken), Fraction(6), DDIM)
+    plan = make_plan(film(A, B), replace(RECIPE, approximations=taken), Fraction(6), DDIM)
     return [frame.digest for frame in plan.frames]
 
 
 @pytest.mark.parametrize(
     "taken",
     [
-        Shortcuts(guidance_interval=(0.0, 0.5)),
-        Shortcuts(deep_cache=2),
-        Shortcuts(shrink=2),
-        Shortcuts(anchors=2),
-        Shortcuts(anchors=2, early_steps=0.75),
-        Shortcuts(anchors=3),
+        Approximations(guidance_interval=(0.0, 0.5)),
+        Approximations(deep_cache=2),
+        Approximations(shrink=2),
+        Approximations(anchors=2),
+        Approximations(anchors=2, early_steps=0.75),
+        Approximations(anchors=3),
     ],
 )
 def test_what_changes_a_picture_changes_its_digest(taken):
-    others = [NONE, Shortcuts(guidance_interval=(0.1, 0.5)), Shortcuts(deep_cache=3)]
-    for other in [*others, Shortcuts(anchors=2, early_steps=0.7), Shortcuts(anchors=4)]:
+    others = [NONE, Approximations(guidance_interval=(0.1, 0.5)), Approximations(deep_cache=3)]
+    for other in [*others, Approximations(anchors=2, early_steps=0.7), Approximations(anchors=4)]:
         assert digests(taken)[1] != digests(other)[1]
 
 
 def test_what_is_not_used_is_in_no_digest():
-    assert digests(Shortcuts(early_steps=0.9)) == digests(NONE)
+    assert digests(Approximations(early_steps=0.9)) == digests(NONE)
     assert "shortcuts" not in RECIPE.entry()
 
 
 def test_held_frames_are_one_picture():
-    assert digests(Shortcuts(every=2))[::2] == digests(NONE)[::2]
-    assert digests(Shortcuts(every=2))[1] == digests(NONE)[0]
+    assert digests(Approximations(every=2))[::2] == digests(NONE)[::2]
+    assert digests(Approximations(every=2))[1] == digests(NONE)[0]
 
 
 BETWEEN = [1, 2, 4, 5, 7, 8]  # of films with a keyframe at every third frame and one anchor there
@@ -159,7 +161,12 @@ BETWEEN = [1, 2, 4, 5, 7, 8]  # of films with a keyframe at every third frame an
 )
 def test_keyframes_between_anchors_are_those_of_a_film_without(taken, same):
     plans = [
-        make_plan(film(A, B, C, A), replace(RECIPE, shortcuts=Shortcuts(**keys)), Fraction(3), DDIM)
+        make_plan(
+            film(A, B, C, A),
+            replace(RECIPE, approximations=Approximations(**keys)),
+            Fraction(3),
+            DDIM,
+        )
         for keys in (taken, same)
     ]
     pairs = zip(*([frame.digest for frame in plan.frames] for plan in plans), strict=True)
@@ -178,7 +185,7 @@ def test_keyframes_between_anchors_are_those_of_a_film_without(taken, same):
 )
 def test_frames_that_are_in_the_world_are_known_again(taken, wanted):
     """Digests of films that were rendered long ago; between anchors they are as they were."""
-    recipe = replace(RECIPE, shortcuts=Shortcuts(**taken))
+    recipe = replace(RECIPE, approximations=Approximations(**taken))
     frames = make_plan(film(A, B), recipe, Fraction(3), DDIM).frames
     first = 1 if "anchors" in taken else 0
     assert [frame.digest[:16] for frame in frames[first:]][: len(wanted)] == wanted
@@ -186,10 +193,10 @@ def test_frames_that_are_in_the_world_are_known_again(taken, wanted):
 
 @pytest.mark.parametrize("speed", ["balanced", "draft"])
 def test_anchors_for_no_step_are_none(speed):
-    taken = shortcuts(SamplingConfig(speed=speed, early_steps=0))
+    taken = approximations_of(SamplingConfig(speed=speed, early_steps=0))
     assert taken == replace(PRESETS[speed], early_steps=0, anchors=0)
     every = {"every": taken.every}
-    assert digests(taken) == digests(Shortcuts(**every))
+    assert digests(taken) == digests(Approximations(**every))
 
 
 # --- pictures -------------------------------------------------------------------------------------
@@ -202,13 +209,15 @@ def folder(tmp_path_factory):
 
 def opened(folder, scheduler=DDIM, side=SIDE, blend="noise", **taken):
     source = ModelSource(folder, None, None, None, None)
-    left_out = Shortcuts(**taken)
-    recipe = Recipe("t", scheduler, {}, STEPS, side, side, "float32", blend, shortcuts=left_out)
+    left_out = Approximations(**taken)
+    recipe = Recipe(
+        "t", scheduler, {}, STEPS, side, side, "float32", blend, approximations=left_out
+    )
     return open_diffusion(source, recipe, "cpu")
 
 
 def specs(timeline, fps, **taken):
-    recipe = replace(RECIPE, shortcuts=Shortcuts(**taken))
+    recipe = replace(RECIPE, approximations=Approximations(**taken))
     return [frame.spec for frame in make_plan(timeline, recipe, Fraction(fps), DDIM).frames]
 
 
@@ -308,7 +317,7 @@ def test_frames_of_one_digest_are_one_picture_with_anchors_and_without(folder, t
     whose digests a film without anchors has, alone."""
     alone = {key: value for key, value in taken.items() if key not in ("anchors", "early_steps")}
     plans = [
-        make_plan(WALK, replace(RECIPE, shortcuts=Shortcuts(**keys)), Fraction(6), DDIM)
+        make_plan(WALK, replace(RECIPE, approximations=Approximations(**keys)), Fraction(6), DDIM)
         for keys in (taken, alone)
     ]
     film_of = [{frame.digest: frame.spec for frame in plan.frames} for plan in plans]
@@ -385,7 +394,7 @@ def test_rows_computed_are_rows_planned(folder, taken, blend):
         render(diffusion, *frames[first : first + 4])
     planned = [PlannedFrame(0, Fraction(0), spec, "") for spec in frames]
     assert diffusion.rows == planned_rows(planned, diffusion.recipe, DDIM, STABLE_DIFFUSION)
-    exact = replace(diffusion.recipe, shortcuts=NONE)
+    exact = replace(diffusion.recipe, approximations=NONE)
     assert diffusion.rows < planned_rows(planned, exact, DDIM, STABLE_DIFFUSION)
     diffusion.close()
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from render.models.families import STABLE_DIFFUSION
-from render.plan.approximations import Shortcuts
+from render.plan.approximations import Approximations
 from render.plan.cost import (
     TIMINGS_NAME,
     Timing,
@@ -50,7 +50,7 @@ def test_rows_of_first_evaluations_are_counted_once_for_a_text_and_a_seed():
 
 
 def test_early_rows_are_the_anchors_and_are_counted_once():
-    recipe = replace(RECIPE, shortcuts=Shortcuts(anchors=2, early_steps=0.4))
+    recipe = replace(RECIPE, approximations=Approximations(anchors=2, early_steps=0.4))
     start, end = frame("a"), frame("b")
     early = ((start.spec, 0.5), (end.spec, 0.5))
     between = [frame("a", "b", early=early) for _ in range(5)]
@@ -60,7 +60,7 @@ def test_early_rows_are_the_anchors_and_are_counted_once():
 
 
 def test_rows_without_guidance_are_the_prompts():
-    recipe = replace(RECIPE, shortcuts=Shortcuts(guidance_interval=(0.2, 0.7)))
+    recipe = replace(RECIPE, approximations=Approximations(guidance_interval=(0.2, 0.7)))
     count = planned_rows([frame("a", "b")], recipe, "DDIMScheduler", STABLE_DIFFUSION)
     assert count == 5 * 3 + 5 * 2
 
