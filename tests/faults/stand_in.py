@@ -5,6 +5,7 @@ paints a picture out of the digest of a frame's spec, quickly, without torch, an
 asked to. File calls can be written down, and the k-th of them can fail.
 """
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -159,6 +160,13 @@ def without_a_model(faults: Faults) -> types.ModuleType:
     return module
 
 
+def without_settings() -> types.ModuleType:
+    """A module in place of `render.engines.process_settings`, which would import torch."""
+    module = types.ModuleType("render.engines.process_settings")
+    module.applied = lambda compute, device: contextlib.nullcontext()
+    return module
+
+
 def without_sync(kinds: list[str]) -> None:
     """Let fsync of such things be an invalid argument, as on some disks of a network."""
     real = os.fsync
@@ -182,6 +190,7 @@ def prepare(faults: Faults) -> None:
         be_impatient(faults.patience)
     if faults.model != "real":
         sys.modules["render.engines.open_model"] = without_a_model(faults)
+        sys.modules["render.engines.process_settings"] = without_settings()
     if faults.calls or faults.fail_call or faults.call_seconds:
         FileCalls(
             faults.under,
