@@ -22,7 +22,7 @@ import render
 from render.cli.compose import compose
 from render.config.timeline_file import Document
 from render.engines.process_settings import applied
-from render.run.film import Film as ResolvedFilm
+from render.run.film import ResolvedFilm
 from render.run.kept_model import Models
 from render.store.store import frame_path
 

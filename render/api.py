@@ -24,7 +24,7 @@ from render.report.lines import plan_text
 from render.report.reporter import Reporter, SilentReporter, reporter_for
 from render.report.run_events import RunEvents
 from render.run.ending import ending
-from render.run.film import Film as ResolvedFilm
+from render.run.film import ResolvedFilm
 from render.run.kept_model import Models
 from render.run.modes import MODES, begun, encode_to, planned, stitch
 from render.run.resolve import open_film

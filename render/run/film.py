@@ -15,8 +15,8 @@ from render.video import codecs
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """One run: what it renders, with what, and where it goes."""
+class ResolvedFilm:
+    """One film with everything decided: its plan, its model, its device and its folders."""
 
     config: RunConfig
     folder: Path

@@ -11,7 +11,7 @@ from render.plan.frame_plan import PlannedFrame
 from render.report.events import FrameRendered
 from render.report.progress import Phase
 from render.report.run_events import RunEvents
-from render.run.film import Film
+from render.run.film import ResolvedFilm
 from render.run.frame_loop import Awaited
 from render.store import frame_png, store
 from render.store.judge import State, Verdict
@@ -25,7 +25,7 @@ class FrameWriter:
         places: the frames that show each picture, by its digest.
     """
 
-    def __init__(self, film: Film, events: RunEvents, verdicts: Sequence[Verdict]) -> None:
+    def __init__(self, film: ResolvedFilm, events: RunEvents, verdicts: Sequence[Verdict]) -> None:
         self.film, self.events = film, events
         self.foreign = foreign_places(verdicts)
         self.places: dict[str, list[PlannedFrame]] = defaultdict(list)

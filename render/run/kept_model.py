@@ -17,7 +17,7 @@ from render.models.hub_configs import check_within_reach
 from render.models.lora_files import Lora
 from render.plan.approximations import Approximations
 from render.plan.frame_plan import Recipe
-from render.run.film import Film
+from render.run.film import ResolvedFilm
 from render.run.memory_checks import check_memory
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ class Models:
         self.loaded: Diffusion | None = None
         self.key: Any = None
 
-    def open(self, film: Film, loras: Sequence[Lora], say: Callable[[str], None]) -> Diffusion:
+    def open(
+        self, film: ResolvedFilm, loras: Sequence[Lora], say: Callable[[str], None]
+    ) -> Diffusion:
         """The film's model, ready for its recipe: the kept one if it serves.
 
         Args:
@@ -79,7 +81,7 @@ class Models:
             loaded.close()
 
 
-def load(film: Film, loras: Sequence[Lora], say: Callable[[str], None]) -> Diffusion:
+def load(film: ResolvedFilm, loras: Sequence[Lora], say: Callable[[str], None]) -> Diffusion:
     """The film's model, loaded on its device."""
     batch = film.config.compute.batch
     from render.engines.open_model import open_diffusion  # torch, only now
@@ -96,7 +98,7 @@ def load(film: Film, loras: Sequence[Lora], say: Callable[[str], None]) -> Diffu
     )
 
 
-def what_is_loaded(film: Film, loras: Sequence[Lora]) -> tuple[Any, ...]:
+def what_is_loaded(film: ResolvedFilm, loras: Sequence[Lora]) -> tuple[Any, ...]:
     """All that a loaded model depends on. Another scheduler, other steps and anchors, and other
     pictures to start from can be had of the same one, but where an engine or a ControlNet holds
     on to them."""

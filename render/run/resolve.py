@@ -23,7 +23,7 @@ from render.plan.build import make_plan
 from render.plan.cost import TIMINGS_NAME
 from render.plan.frame_plan import Recipe
 from render.run.facts import Facts
-from render.run.film import Film
+from render.run.film import ResolvedFilm
 from render.run.film_model import HASHES_NAME, model_with_parts
 from render.run.memory_checks import with_memory
 from render.run.mistakes import all_mistakes
@@ -39,7 +39,7 @@ from render.store.store import STORE_NAME
 from render.timeline.spec import Timeline
 
 
-def open_film(composed: Mapping[str, Any], variant: str, locate: Locate) -> Film:
+def open_film(composed: Mapping[str, Any], variant: str, locate: Locate) -> ResolvedFilm:
     """The film a composed config declares.
 
     Args:
@@ -70,7 +70,9 @@ def with_another_timeline(composed: Mapping[str, Any]) -> RunConfig | None:
         return error.rest
 
 
-def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mistake]) -> Film:
+def resolved(
+    config: RunConfig, variant: str, locate: Locate, mistakes: list[Mistake]
+) -> ResolvedFilm:
     """The film of a config in which these mistakes of form were found.
 
     Raises:
@@ -89,13 +91,13 @@ def resolved(config: RunConfig, variant: str, locate: Locate, mistakes: list[Mis
     return with_warnings(film, [*remarks, *flaws, *sound_warnings(film, timeline, facts.sound_s)])
 
 
-def with_warnings(film: Film, more: Sequence[str]) -> Film:
+def with_warnings(film: ResolvedFilm, more: Sequence[str]) -> ResolvedFilm:
     """The film with more that its plan warns of, each once."""
     warnings = tuple(dict.fromkeys((*film.plan.warnings, *more)))
     return replace(film, plan=replace(film.plan, warnings=warnings)) if more else film
 
 
-def check_unchanged(film: Film) -> None:
+def check_unchanged(film: ResolvedFilm) -> None:
     """Hold the model's files against those that the film was planned by; for after their loading.
 
     Raises:
@@ -114,7 +116,7 @@ def check_unchanged(film: Film) -> None:
         raise ConfigError([Mistake("model", f"{film.model.source} {what}")])
 
 
-def planned(facts: Facts, timeline: Timeline, model: Model, recipe: Recipe) -> Film:
+def planned(facts: Facts, timeline: Timeline, model: Model, recipe: Recipe) -> ResolvedFilm:
     """The film with its plan."""
     config, scheduler = facts.config, facts.scheduler or "unknown"
     loras, control, images = facts.loras or (), facts.control or (), facts.images or {}
@@ -138,6 +140,6 @@ def planned(facts: Facts, timeline: Timeline, model: Model, recipe: Recipe) -> F
     ]
     plan = replace(plan, warnings=(*plan.warnings, *more))
     places = {digest: path for path, digest in (*images.items(), *control)}
-    return Film(
+    return ResolvedFilm(
         config, facts.folder, facts.store, model, facts.place, scheduler, plan, places, loras
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from render.report.run_events import RunEvents
 from render.report.run_record import Phases
-from render.run.film import Film
+from render.run.film import ResolvedFilm
 from render.run.kept_model import Models
 
 
@@ -22,7 +22,7 @@ class Session:
         phases: seconds by phase, from now on.
     """
 
-    film: Film
+    film: ResolvedFilm
     composed: Mapping[str, Any]
     events: RunEvents
     models: Models = field(default_factory=Models)

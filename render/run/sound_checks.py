@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from render.config.output_group import OutputConfig
 from render.errors import ConfigError, EncodeError, Mistake
-from render.run.film import Film
+from render.run.film import ResolvedFilm
 from render.timeline.spec import Timeline
 from render.video.codecs import audio_flaw
 from render.video.sound import length_warning, measured
@@ -27,7 +27,7 @@ def sound_length(output: OutputConfig) -> float | None:
     return seconds
 
 
-def sound_warnings(film: Film, timeline: Timeline, sound_s: float | None) -> list[str]:
+def sound_warnings(film: ResolvedFilm, timeline: Timeline, sound_s: float | None) -> list[str]:
     """That the sound is shorter or longer than the film, where it is."""
     audio, fps = film.config.output.audio, film.plan.fps
     if audio is None or sound_s is None:

@@ -15,7 +15,7 @@ from render.plan import cost
 from render.plan.frame_plan import PlannedFrame
 from render.plan.plan_json import ShownFilm
 from render.report.events import PlanSummary
-from render.run.film import Film
+from render.run.film import ResolvedFilm
 from render.run.frame_loop import distinct
 from render.store import judge, store
 from render.store.judge import ANOTHER_RECIPE, FROM_THE_STORE, State, Verdict
@@ -24,7 +24,7 @@ from render.video.codecs import video_bytes
 NAMED = 4  # frames that a reason names
 
 
-def survey(film: Film, frames: Sequence[PlannedFrame]) -> list[Verdict]:
+def survey(film: ResolvedFilm, frames: Sequence[PlannedFrame]) -> list[Verdict]:
     """The state of each frame; nothing is changed but leftovers of killed runs."""
     store.sweep_store(film.store)
     for folder in (film.folder, film.frames):
@@ -34,7 +34,7 @@ def survey(film: Film, frames: Sequence[PlannedFrame]) -> list[Verdict]:
 
 
 def survey_to_show(
-    film: Film, frames: Sequence[PlannedFrame], say: Callable[[str], None]
+    film: ResolvedFilm, frames: Sequence[PlannedFrame], say: Callable[[str], None]
 ) -> list[Verdict]:
     """The same for a run that then shows what it finds and renders: whole frames of its folder that
     the store lacks are taken into it first, since others may come over them."""
@@ -52,7 +52,7 @@ def missing_frames(verdicts: Sequence[Verdict]) -> list[PlannedFrame]:
 
 
 def as_people_see(
-    verdicts: Sequence[Verdict], film: Film, before: ShownFilm | None
+    verdicts: Sequence[Verdict], film: ResolvedFilm, before: ShownFilm | None
 ) -> list[Verdict]:
     """The states without what nobody did. After an edit it is no news that a frame's name shows
     another picture than its own if its own is there, or if that one only moved, as all do at
@@ -82,7 +82,7 @@ def as_people_see(
     return found
 
 
-def recipe_reason(before: ShownFilm | None, film: Film) -> str:
+def recipe_reason(before: ShownFilm | None, film: ResolvedFilm) -> str:
     """Why a frame of the same spec is to be rendered again."""
     version = str(film.plan.recipe.version)
     if before is None or before.version in ("", version):
@@ -91,7 +91,7 @@ def recipe_reason(before: ShownFilm | None, film: Film) -> str:
 
 
 def summarise(
-    film: Film, verdicts: Sequence[Verdict], before: ShownFilm | None = None
+    film: ResolvedFilm, verdicts: Sequence[Verdict], before: ShownFilm | None = None
 ) -> PlanSummary:
     """Counts, reasons and costs of what a run would do.
 
@@ -119,14 +119,14 @@ def summarise(
     )
 
 
-def lora_weights(film: Film) -> Iterator[tuple[str, float, float]]:
+def lora_weights(film: ResolvedFilm) -> Iterator[tuple[str, float, float]]:
     """Each LoRA of the film with its least and its greatest weight."""
     for lora in film.loras:
         weights = {dict(frame.spec.loras).get(lora.name, 0.0) for frame in film.plan.frames}
         yield lora.name, min(weights), max(weights)
 
 
-def check_room(film: Film, summary: PlanSummary) -> None:
+def check_room(film: ResolvedFilm, summary: PlanSummary) -> None:
     """Ask before the first frame whether the disk will hold what is to come.
 
     Raises:
