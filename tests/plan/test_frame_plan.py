@@ -15,7 +15,7 @@ from render.errors import ConfigError
 from render.models.resolve import Model, ModelSource
 from render.plan.build import make_recipe
 from render.plan.digest import frame_digest, recipe_bytes
-from render.plan.frame_plan import FramePlan, PlannedFrame, Recipe, shard_of
+from render.plan.frame_plan import RECIPE_VERSION, FramePlan, PlannedFrame, Recipe, shard_of
 from render.plan.plan_json import INLINE_FRAMES, as_number, plan_files
 from render.run.resolve import open_film
 from render.timeline.spec import FrameSpec
@@ -77,7 +77,7 @@ def digest(recipe=RECIPE, **changes):
         {"height": 72},
         {"dtype": "bfloat16"},
         {"blend": "embedding"},
-        {"version": 2},
+        {"version": RECIPE_VERSION + 1},
     ],
 )
 def test_each_field_of_the_recipe_is_part_of_a_frames_identity(change):
