@@ -177,7 +177,7 @@ def test_every_way_is_in_the_table_of_speed(tiny_sd1, tmp_path, monkeypatch, cap
     printed = capsys.readouterr().out
     rows = {one.way.name: one.median("rows") for one in measured}
     assert rows == {
-        speed.ORIGIN: 6,
+        speed.REFERENCE: 6,
         speed.STOCK: 4,
         "noise blend, float32": 6,
         "other, float32": 6,
