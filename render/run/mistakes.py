@@ -17,7 +17,7 @@ from render.errors import Mistake
 from render.run.facts import Check, Facts, unlearnt
 from render.run.memory_checks import memory_mistakes
 from render.run.model_checks import (
-    approximation_flaws,
+    approximation_mistakes,
     blend_mistakes,
     guidance_mistakes,
     image_mistakes,
@@ -74,7 +74,7 @@ CHECKS: tuple[Check, ...] = (
     guidance_mistakes,
     unused_mistakes,
     scheduler_mistakes,
-    approximation_flaws,
+    approximation_mistakes,
     image_mistakes,
     weight_mistakes,
     memory_mistakes,

@@ -116,7 +116,7 @@ def anchors_of_unknown(config: RunConfig, model: Model) -> Iterator[Mistake]:
         yield Mistake("sampling.anchors", what)
 
 
-def approximation_flaws(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
+def approximation_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     """Keys of `sampling` that would save nothing, or can't be followed."""
     if facts.model is None:
         return
