@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from render.errors import (
     TOO_LITTLE_MEMORY,
@@ -34,24 +35,28 @@ def ending(run: Session) -> Iterator[None]:
     try:
         yield
     except (RenderError, KeyboardInterrupt) as error:
-        with suppress(RenderError):
-            run.events.emit(ended(error))
+        announce(error, run)
         if isinstance(error, ConfigError):
             with suppress(RenderError, OSError):
                 before.put_back()
         raise
     except OSError as error:
-        raise as_render_error(error, run) from error
+        raise announce(as_render_error(error, run), run) from error
     except Exception as error:
-        raise unexpected(error, run) from error
+        raise announce(unexpected(error, run), run) from error
     finally:
         run.events.log.close()
 
 
-def ended(error: RenderError | KeyboardInterrupt) -> Ended:
-    """The event of an error or a signal."""
+Error = TypeVar("Error", bound=RenderError | KeyboardInterrupt)
+
+
+def announce(error: Error, run: Session) -> Error:
+    """Send the event of an error or a signal that ends the run."""
     code = error.exit_code if isinstance(error, RenderError) else Interrupted(2).exit_code
-    return Ended(str(error), code)
+    with suppress(RenderError):
+        run.events.emit(Ended(str(error), code))
+    return error
 
 
 def as_render_error(error: OSError, run: Session) -> RenderError:

@@ -82,6 +82,14 @@ def test_a_plan_a_prune_and_an_error_as_json_lines(place):
     assert unused[0]["count"] == 0
 
 
+def test_an_unforeseen_error_is_an_event_like_any_other(place, monkeypatch):
+    monkeypatch.setattr("render.run.modes.summarise", lambda *_: {}["gone"])
+    ended = place.render("t", "report=json")
+    (line,) = lines_of(ended)
+    assert (line["event"], line["exit_code"], ended.code) == ("ended", 1, 1)
+    assert ended.err == f"render: {line['error']}\n"
+
+
 def test_a_sweeps_lines_name_their_job(place):
     sweep = ["-m", "+timeline=t", "report=json", "mode=plan", "sampling.guidance=3,4"]
     said = lines_of(place.render(*sweep))
