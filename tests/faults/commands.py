@@ -36,6 +36,7 @@ class Answer:
 def serve() -> None:
     """A fork for every line of stdin."""
     from stand_in import Faults, prepare
+    from warm import skip_the_mode
 
     from render.cli.main import main
 
@@ -51,6 +52,7 @@ def serve() -> None:
             os.environ.update(asked["env"])
             resource.setrlimit(resource.RLIMIT_CPU, (DEADLINE_S, DEADLINE_S))
             prepare(Faults(**asked["faults"]))
+            skip_the_mode(asked["arguments"])
             sys.argv = ["render", *asked["arguments"]]
             code = main()
             heavy = {"torch", "diffusers", "transformers"} & sys.modules.keys()
