@@ -87,11 +87,13 @@ def videos_made(earlier: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_record(record: object) -> bool:
-    """Whether this is what `video_record` writes; the size, which older ones lack, may be odd."""
+    """Whether this is what `video_record` writes; older ones lack the size, which may be odd, and
+    the timeline's file."""
     return (
         isinstance(record, dict)
-        and record.keys() - {"size"} == {"digest", "mtime_ns", "content", "before"}
+        and record.keys() - {"size", "timeline"} == {"digest", "mtime_ns", "content", "before"}
         and isinstance(record["digest"], str)
+        and isinstance(record.get("timeline", ""), str)
         and isinstance(record["mtime_ns"], int)
         and is_content(record["content"])
         and (record["before"] is None or is_content(record["before"]))
@@ -104,18 +106,24 @@ def is_content(value: object) -> bool:
 
 
 def video_record(
-    video: Path, digest: str, size: tuple[int, int], before: Content | None = None
+    video: Path,
+    digest: str,
+    size: tuple[int, int],
+    before: Content | None = None,
+    timeline: str = "",
 ) -> dict[str, Any]:
     """The record that run.json keeps of a video, to know it again.
 
     Args:
         size: width and height in pixels.
         before: content of the video whose name this one is about to take.
+        timeline: the file of the film's timeline, if there is one.
     """
     time_ns = video.lstat().st_mtime_ns
     content = content_of(video)
     made = {"digest": digest, "mtime_ns": time_ns, "size": list(size)}
-    return {**made, "content": content, "before": before}
+    source = {"timeline": timeline} if timeline else {}
+    return {**made, **source, "content": content, "before": before}
 
 
 def content_of(path: Path) -> Content:

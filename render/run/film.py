@@ -29,6 +29,8 @@ class ResolvedFilm:
     images: Mapping[str, Path]
     """Where the pictures lie that frames start from or follow, by their digests."""
     loras: tuple[Lora, ...] = ()
+    timeline_file: str = ""
+    """The absolute path of the file that the timeline was read from; empty if there is none."""
 
     @property
     def frames(self) -> Path:

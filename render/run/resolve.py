@@ -27,6 +27,7 @@ from render.run.film import ResolvedFilm
 from render.run.film_model import HASHES_NAME, model_with_parts
 from render.run.memory_checks import with_memory
 from render.run.mistakes import all_mistakes
+from render.run.other_film import other_film_warnings, timeline_file
 from render.run.prompt_checks import (
     negative_warnings,
     revision_warnings,
@@ -88,7 +89,9 @@ def resolved(
     remember(facts.store / HASHES_NAME, facts.hashes)
     remarks = [*facts.remarks, *word_warnings(config, model, locate), *size_warnings(config, model)]
     film = planned(facts, timeline, model, recipe)
-    return with_warnings(film, [*remarks, *flaws, *sound_warnings(film, timeline, facts.sound_s)])
+    film = replace(film, timeline_file=timeline_file(locate))
+    remarks += [*flaws, *sound_warnings(film, timeline, facts.sound_s), *other_film_warnings(film)]
+    return with_warnings(film, remarks)
 
 
 def with_warnings(film: ResolvedFilm, more: Sequence[str]) -> ResolvedFilm:

@@ -22,6 +22,7 @@ from render.report.run_record import (
     video_record,
     videos_made,
 )
+from render.run.other_film import as_seen, other_timeline
 from render.run.session import Session
 from render.store import store
 from render.video.codecs import Size, video_digest
@@ -105,9 +106,14 @@ class VideoStep:
         pngs = [store.stored_path(film.store, frame.digest) for frame in film.plan.frames]
 
         def vouch(fresh: Path) -> None:
+            kept = before
             if old_size is not None:
                 self.move_aside(target, old_size)
-            self.videos[target.name] = video_record(fresh, digest, film.size, before)
+            elif before is not None and self.keep_another(target):
+                kept = None
+            self.videos[target.name] = video_record(
+                fresh, digest, film.size, kept, film.timeline_file
+            )
             self.record()
             if before is None and os.path.lexists(target):
                 self.events.warn(f"{target} is not ours; it is now {set_aside(target).name}")
@@ -140,6 +146,14 @@ class VideoStep:
         ):
             about = self.metadata()
             encode(pngs, path, output, film.size, about, phase.reach, sound=sound)
+
+    def keep_another(self, video: Path) -> bool:
+        """Rename the film of another timeline file, if the video is one."""
+        other = other_timeline(self.film, self.recorded_videos().get(video.name, {}))
+        if other:
+            aside = set_aside(video).name
+            self.events.warn(f"{video} is the film of {as_seen(other)}; it is now {aside}")
+        return bool(other)
 
     def move_aside(self, video: Path, size: Size) -> None:
         """Give a video of ours of another size a name with its size."""
