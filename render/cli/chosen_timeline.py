@@ -46,7 +46,7 @@ def chosen_by_word(word: str, files: Files) -> str:
     if word in VERBS:
         what = f"there is no such command yet; a timeline of this name is +timeline={word}"
         raise ConfigError([Mistake(word, what)])
-    if is_file_name(word) or is_named(word) or all(map(is_named, word.split(","))):
+    if all(is_file_name(part) or is_named(part) for part in word.split(",")) or is_named(word):
         return f"+timeline={chosen_by_key(word, files)}"
     if key := key_of(word):
         raise ConfigError([Mistake(word, f"is no timeline; did you mean {key}={word}")])

@@ -120,7 +120,8 @@ def unknown_choice(group: str, name: str) -> Mistake:
     near = file_beside(name) if group == "timeline" else ""
     near = near or nearest(name, known)
     listed = "" if near.startswith("; known") else f"; known: {', '.join(known)}"
-    more = class_hint(name) if group == "scheduler" else ""
+    hints = {"scheduler": class_hint, "model": model_hint}
+    more = hints[group](name) if group in hints else ""
     return Mistake(group, f"no {group} {name!r}{near}{listed}{more}")
 
 
@@ -128,7 +129,18 @@ def file_beside(name: str) -> str:
     """A timeline file here that was meant by its name alone."""
     files = (f"{name}{suffix}" for suffix in (".yaml", ".yml"))
     found = next((file for file in files if os.path.isfile(os.path.expanduser(file))), None)
+    if not found and os.path.isfile(os.path.expanduser(name)):
+        return "; a timeline is a file whose name ends with .yaml or .yml"
     return f"; did you mean {found!r}?" if found else ""
+
+
+def model_hint(name: str) -> str:
+    """How a model is chosen that no config names: a folder, or a repository of the hub."""
+    if name.startswith((".", "/", "~")) or os.path.exists(name):
+        return f"; a folder or file of your own is model=local model.path={name}"
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return f"; one of the hub is model=local model.repository={name}"
+    return ""
 
 
 def class_hint(name: str) -> str:

@@ -35,6 +35,10 @@ OF_HYDRA = re.compile(r"hydra/(launcher|sweeper)|hydra\.(launcher|sweeper|search
 FOLDERS = re.compile(r"hydra\.(run|sweep|output_subdir|job\.chdir)\b|hydra/output")
 BUILDING = re.compile(r"_(target|args|partial|recursive|convert)_")  # Hydra's `instantiate`
 OTHER_SCHEME = re.compile(r"\b(?!file\b)\w+://")
+ONE_WORD = (
+    "a timeline is chosen once, by its name; a value with spaces needs quotes, 'name=A forest', "
+    "and no space stands beside ="
+)
 SPECIAL = frozenset(',(){}[]"')
 
 
@@ -141,7 +145,7 @@ def bare(argument: str, before: Sequence[str], parses: Parses, files: Files) -> 
         return argument
     if not argument.strip() or any(other.lstrip("+").startswith("timeline=") for other in before):
         key = key_of(argument)
-        hint = f"did you mean {key}={argument}" if key else "a timeline is chosen once, by its name"
+        hint = f"did you mean {key}={argument}" if key else ONE_WORD
         what = f"is no name=value; {hint}"
         raise ConfigError([Mistake(one_line(argument) or "''", what)])
     return readable(chosen_by_word(argument, files), parses)
@@ -149,6 +153,8 @@ def bare(argument: str, before: Sequence[str], parses: Parses, files: Files) -> 
 
 def no_key(key: str) -> str:
     """The flaw of a key that can't be one."""
+    if not key.strip():
+        return "has no name; write name=value without spaces beside ="
     if re.search(r"\[-?\d+\]|\.-\d", key):
         return "places are counted from 0 and stand behind a dot: timeline.keyframes.0.prompt"
     return "is no key of a config; keys are ASCII letters, digits and _, with dots between them"

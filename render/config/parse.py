@@ -42,6 +42,27 @@ OTHER_NAMES = {
     "sound": "output.audio",
 }
 """Keys of other tools, each with ours."""
+IN_OUTPUT = {
+    "crf": "output.quality",
+    "file": "root=FOLDER and name=NAME, by which the video is called",
+    "filename": "root=FOLDER and name=NAME, by which the video is called",
+    "loop": "output.repeat for a gif, or timeline.loop",
+    "path": "root=FOLDER and name=NAME, by which the video is called",
+    "resolution": "output.width and output.height",
+    "size": "output.width and output.height",
+}
+"""Keys that other tools have beside the video's, each with ours."""
+IN_KEYFRAMES = {
+    "cfg": "guidance",
+    "easing": "ease",
+    "frame": "at",
+    "negative_prompt": "negative",
+    "t": "at",
+    "text": "prompt",
+    "time": "at",
+    "weight": "prompt, as texts with weights",
+}
+"""Keys of keyframes elsewhere, each with ours."""
 SHORT = 30  # letters of a value that a suggestion repeats
 
 
@@ -95,12 +116,32 @@ def unknown_key(where: tuple[str | int, ...], given: object) -> str:
     """The message for a key that is not known at its place."""
     name, known = str(where[-1]), keys_at(where[:-1])
     top = len(where) == 1
+    if ours := other_name(where, known):
+        return f"unknown key; did you mean {ours}"
+    if where[0] == "timeline" and name in fields_of(RunConfig):
+        return setting_in_timeline(name)
     exactly = dotted_key(name) or (top and name in (*OTHER_NAMES, "frames"))
-    close = near_name(name, [*leaves(), *known]) if top else None
+    close = near_name(name, [*leaves(), *known]) if top and len(name) > 2 else None
     elsewhere = meant(name, given) if exactly or (close and close not in known) else None
     if elsewhere:
         return f"unknown key; did you mean {elsewhere}"
     return f"unknown key{nearest(name, known)}"
+
+
+def other_name(where: tuple[str | int, ...], known: Sequence[str]) -> str | None:
+    """Ours for a key that other tools have at this place."""
+    name = str(where[-1]).lower()
+    if where[:-1] == ("output",):
+        return IN_OUTPUT.get(name)
+    return IN_KEYFRAMES.get(name) if "prompt" in known else None
+
+
+def setting_in_timeline(name: str) -> str:
+    """The message for a setting of the run that stands in a timeline."""
+    if name == "timeline":
+        return "a timeline's file begins with its `keyframes`; they need no key around them"
+    ways = f"{name}.KEY=VALUE" if name in GROUPS else f"{name}=VALUE"
+    return f"is no key of a timeline but a setting of the run; put it on the command line, {ways}"
 
 
 def meant(name: str, given: object) -> str | None:
@@ -108,14 +149,15 @@ def meant(name: str, given: object) -> str | None:
     spelled = name[:60].lower().replace("-", "_")
     if spelled == "frames":
         return "output.fps, or timeline.duration for the length"
-    close = near_name(spelled, [*leaves(), *OTHER_NAMES])
+    close = near_name(spelled, [*leaves(), *OTHER_NAMES]) if len(spelled) > 2 else None
     dotted = dotted_key(spelled) or OTHER_NAMES.get(spelled) or (close and meant_by(close))
     if not dotted:
         return None
     plain = isinstance(given, int | float) or (
         isinstance(given, str) and re.fullmatch(rf"[\w./-]{{1,{SHORT}}}", given, re.ASCII)
     )
-    return f"{dotted}={given}" if plain and "." in dotted else dotted
+    value = str(given).lower() if isinstance(given, bool) else given
+    return f"{dotted}={value}" if plain and "." in dotted else dotted
 
 
 def meant_by(name: str) -> str | None:

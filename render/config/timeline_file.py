@@ -40,7 +40,9 @@ PROBLEMS = (
      "a colon or # in it needs quotes"),
     (r"expected ':'", "a key without its colon, or a text that begins a new line"),
     (r"unexpected end of stream", "quotes are not closed"),
-    (r"block end|block mapping|<block", "the indentation of this line fits no line above"),
+    (r"another document", "a second document begins here (---); a file holds one film"),
+    (r"block end|block mapping|<block|'-' indicator", "the indentation of this line fits no line "
+     "above"),
     (r"control characters|not allowed|unacceptable", "a control character stands in the file"),
 )  # fmt: skip
 """A YAML parser's messages for common slips, each with its way out."""
@@ -102,16 +104,32 @@ def read_document(path: Path) -> Document:
         if not isinstance(root, yaml.MappingNode):
             raise refusal(path, 1, "a timeline is a mapping with `keyframes`")
         join_texts(path, root, text)
+        check_comments(path, root, text)
         lines = dict(walk(path, root, ""))
         loader = PlainLoader("")
         return Document(path, loader.construct_document(root), lines)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise refusal(path, line, f"broken YAML: {in_our_words(str(error.problem))}") from None
+        what = slip(str(error.problem), text, line)
+        raise refusal(path, line, f"broken YAML: {what}") from None
     except yaml.YAMLError as error:
         what = f"broken YAML: {in_our_words(str(error).splitlines()[0])}"
         raise refusal(path, 1, what) from None
+
+
+def slip(problem: str, text: str, line: int) -> str:
+    """The cause of a parser's message, by the line at which it stands."""
+    lines = text.split("\n")
+    here = lines[line - 1] if line <= len(lines) else ""
+    if here.lstrip(" -").startswith("\u00a0"):
+        return "a non-breaking space stands where a plain one belongs"
+    if "mapping values" in problem and here.count(": ") < 2:
+        return (
+            "this line is indented further than the key above it, or a `-` above has no space "
+            "behind it; a text with a colon and a space in it needs quotes"
+        )
+    return in_our_words(problem)
 
 
 def in_our_words(problem: str) -> str:
@@ -174,6 +192,9 @@ def join_texts(path: Path, node: yaml.Node, text: str) -> None:
             if before and follows and key.value not in KNOWN_KEYS:
                 pairs[-1] = (before[0], with_word(before[1], key, text))
                 continue
+            if before and is_number(before[1]) and is_number(key):
+                what = f"a decimal point is a dot: {before[1].value}.{key.value}"
+                raise refusal(path, key.start_mark.line + 1, what)
             if follows or key.value not in KNOWN_KEYS:
                 what = (
                     f"{shown(key.value)} stands here without a value; if it is part of a text, "
@@ -185,9 +206,36 @@ def join_texts(path: Path, node: yaml.Node, text: str) -> None:
     node.value = pairs
 
 
+def check_comments(path: Path, node: yaml.Node, text: str) -> None:
+    """Refuse a text that ends at ` #1`: for YAML the rest is a comment, for a person hardly.
+
+    Raises:
+        ConfigError: a `#` without a space behind it follows a text without quotes.
+    """
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            check_comments(path, item, text)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for key, value in node.value:
+        check_comments(path, value, text)
+        rest = text[value.end_mark.index :].partition("\n")[0]
+        if key.value in TEXTS and is_plain(value) and re.match(r"[ \t]+#[^\s#]", rest):
+            what = (
+                f"YAML takes {shown(rest.strip())} for a comment; put the whole text in quotes, "
+                "or a space behind the #"
+            )
+            raise refusal(path, value.end_mark.line + 1, what)
+
+
 def is_plain(node: yaml.Node) -> bool:
     """Whether a scalar stands without quotes and is not empty."""
     return isinstance(node, yaml.ScalarNode) and node.style in (None, "") and node.value != ""
+
+
+def is_number(node: yaml.Node) -> bool:
+    """Whether a scalar consists of digits, without quotes."""
+    return is_plain(node) and node.value.isdigit()
 
 
 def is_word(key: yaml.Node, value: yaml.Node, text: str) -> bool:

@@ -103,7 +103,16 @@ def test_infinities_are_numbers_so_that_they_are_refused_as_such(read):
         ("a: 1\n\tb: 2\n", 2, "broken YAML"),
         ("a: {b: A castle: red}\n", 1, "a colon or # in it needs quotes"),
         ("a: {b: A town # old}\n", 2, "a colon or # in it needs quotes"),
-        ("a: 1\n---\nb: 2\n", 2, "broken YAML"),
+        ("a: 1\n---\nb: 2\n", 2, "broken YAML: a second document begins here"),
+        ("a:\n  - at: 0\n   b: x\n", 3, "the indentation of this line fits no line above"),
+        ("a:\n  - at: 0\n    b: x\n     c: 3\n", 4, "indented further than the key above it"),
+        ("a:\n-at: 0\n b: x\n", 3, "a `-` above has no space"),
+        ("a:\n  - b: x\n\u00a0 - b: y: z\n", 3, "a non-breaking space"),
+        ("a:\n  - b: x: y\n", 2, "broken YAML: a text with a colon"),
+        ("a: {at: 0, guidance: 7,5}\n", 1, "a decimal point is a dot: 7.5"),
+        ("prompt: A castle #1 by night\n", 1, "takes '#1 by night' for a comment"),
+        ("a:\n  - prompt: é日 {x #2\n    at: 0\n", 2, "takes '#2' for a comment"),
+        ("negative:   fog\t#fog\n", 1, "takes '#fog' for a comment"),
         ("a: 'open\n", 2, "broken YAML"),
         ("a: 1\nb: \x07\n", 1, "broken YAML"),
     ],
@@ -112,6 +121,21 @@ def test_what_is_no_plain_data_is_refused_with_its_line(refused, text, line, sai
     where, _, what = refused(text).partition(": ")
     assert where == str(line)
     assert said in what
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "prompt: x # by night\n",
+        'prompt: "x" #1\n',
+        "prompt: x\n#1\nat: 0 #1\n",
+        "prompt: x#1\n",
+        "prompt: x ## old\n",
+        "keyframes: [{prompt: x}] #1\n",
+    ],
+)
+def test_comments_are_comments(read, text):
+    assert read(text)
 
 
 def test_the_other_groups_keys_are_only_refused_at_the_top(read):
