@@ -14,7 +14,7 @@ from typing import Any
 from render.errors import Locate, Place
 from render.plan.plan_json import shown_film
 from render.report.run_record import known_content, read_run_json, videos_made
-from render.run.film import Film
+from render.run.film import ResolvedFilm
 from render.video.names import usual_name
 
 
@@ -24,7 +24,7 @@ def timeline_file(locate: Locate) -> str:
     return os.path.abspath(place.rpartition(":")[0]) if isinstance(place, Place) else ""
 
 
-def other_timeline(film: Film, record: Mapping[str, Any]) -> str:
+def other_timeline(film: ResolvedFilm, record: Mapping[str, Any]) -> str:
     """The timeline file of a recorded video, if it is another one than the film's and still there;
     else an empty text."""
     written = str(record.get("timeline") or "")
@@ -36,8 +36,8 @@ def other_timeline(film: Film, record: Mapping[str, Any]) -> str:
         return ""
 
 
-def other_film_warnings(film: Film) -> Iterator[str]:
-    """What a plan says of a video that would have to make way."""
+def other_film_warnings(film: ResolvedFilm) -> Iterator[str]:
+    """The warning of a video that would have to make way."""
     if film.output.format == "frames" or film.config.mode == "prune":
         return
     name = usual_name(film.config.name, film.output, film.config.sampling)
