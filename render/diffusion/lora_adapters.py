@@ -97,6 +97,7 @@ def load(pipeline: Any, family: Family, lora: Lora, adapter: str) -> None:
             warnings.simplefilter("ignore")  # peft's, of a second LoRA, which is meant
             pipeline.load_lora_weights(file.parent, adapter_name=adapter, **place)
             strengthen(pipeline, family.denoiser, parts, adapter)
+            check_finite(pipeline, adapter)
         if parts.kronecker:
             state = type(pipeline).lora_state_dict(file.parent, **place)
             check_all_there(pipeline, state[0] if isinstance(state, tuple) else state, adapter)
@@ -127,6 +128,19 @@ def check_all_there(pipeline: Any, state: Mapping[str, Any], adapter: str) -> No
     if loaded < len(wanted):
         missing = len(wanted) - loaded
         raise Misfit(f"{missing} of the {len(wanted)} layers that it changes are not there")
+
+
+def check_finite(pipeline: Any, adapter: str) -> None:
+    """Refuse a LoRA with values that are no finite numbers, as training that diverged leaves: no
+    picture with it would be one."""
+    for part in pipeline.components.values():
+        for layer in layers(part):
+            for kind in ("lora_A", "lora_B"):
+                held = getattr(layer, kind, {})
+                if adapter in held and not all(
+                    p.isfinite().all() for p in held[adapter].parameters()
+                ):
+                    raise Misfit(f"{kind} of a layer holds values that are no finite numbers")
 
 
 def in_short(error: Exception) -> str:

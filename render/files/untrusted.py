@@ -6,6 +6,7 @@ sparse file of gigabytes fill the memory.
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 from pathlib import Path
@@ -15,6 +16,9 @@ from render.files.atomic import read_regular
 
 SMALL_BYTES = 1 << 24  # of a config; the longest list of shards has 200 KB
 VOCABULARY_BYTES = 1 << 26  # of a vocabulary; the largest, of 260,000 tokens, has 35 MB
+
+POINTER = b"version https://git-lfs"  # a clone without Git LFS has such notes in place of files
+MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class UnreadableFile(Exception):
@@ -44,8 +48,14 @@ def read_object(path: Path, most: int = SMALL_BYTES) -> dict[str, Any]:
     Raises:
         UnreadableFile: it can't be read, or is none.
     """
+    content = read_whole(path, most)
+    if content.startswith(POINTER):
+        why = "is only Git LFS's pointer to the file; run `git lfs pull`, or download it again"
+        raise UnreadableFile(path, why)
+    if content.startswith(MARKS):  # libraries read these files as UTF-8 without one
+        raise UnreadableFile(path, "begins with a byte order mark; save it as UTF-8 without one")
     try:
-        value = json.loads(read_whole(path, most))
+        value = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise UnreadableFile(path, f"can't be read as JSON: {error}") from None
     if not isinstance(value, dict):

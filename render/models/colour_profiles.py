@@ -20,6 +20,8 @@ PRIMARIES = (0.3127, 0.329, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)
 """sRGB's white, red, green and blue, as a PNG without a profile says them."""
 PRIMARIES_SLACK = 0.003
 CODED = (1, 13)  # sRGB's primaries and transfer function in a cICP chunk
+HDR = {16, 18}
+"""Transfer functions of HDR pictures, PQ and HLG, in a cICP chunk."""
 PNG = b"\x89PNG"
 STEPS = range(0, 256, 51)
 
@@ -39,6 +41,9 @@ def in_srgb(picture: Image.Image, content: bytes) -> tuple[Image.Image, bool]:
         UnusableProfile: the file says what its colours are, and they can't be converted.
     """
     written = picture.info.get("icc_profile")
+    coded = coded_colours(content)
+    if coded and coded[1] in HDR:  # a browser follows it even beside a profile
+        raise UnusableProfile(f"the HDR colours {coded[0]}/{coded[1]} of a cICP chunk")
     if not written:
         check_undescribed(picture, content)
         return picture, False
@@ -86,14 +91,22 @@ def means_the_same(change: Any) -> bool:
     return all(most <= ROUNDING for _, most in extremes)
 
 
+def coded_colours(content: bytes) -> tuple[int, int] | None:
+    """The primaries and the transfer function of a PNG's cICP chunk, by their numbers."""
+    if not content.startswith(PNG):
+        return None
+    coded = content.partition(b"IDAT")[0].partition(b"cICP")[2][:2]
+    return (coded[0], coded[1]) if len(coded) == 2 else None
+
+
 def check_undescribed(picture: Image.Image, content: bytes) -> None:
     """Refuse colours that are said in other ways than by a profile, and are not sRGB's."""
     if picture.mode == "CMYK":
         raise UnusableProfile("inks (CMYK) without a colour profile")
     if not content.startswith(PNG):
         return
-    coded = content[:4096].partition(b"cICP")[2][:2]
-    if len(coded) == 2 and tuple(coded) != CODED:
+    coded = coded_colours(content)
+    if coded and coded != CODED:
         raise UnusableProfile(f"the colours {coded[0]}/{coded[1]} of a cICP chunk")
     if coded or "srgb" in picture.info:
         return

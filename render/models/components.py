@@ -13,24 +13,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from render.config.model_group import ControlConfig, ModelConfig
 from render.errors import ConfigError, Mistake
 from render.models.controlnet_inputs import control_flaws, is_pooled, leaving_negatives
 from render.models.families import FAMILIES
 from render.models.family import Family
+from render.models.foreign_tensors import tensor_flaws
 from render.models.hub_cache import cached_folder
 from render.models.identity import IDENTITY_SUFFIXES, file_hash
+from render.models.lora_parts import content, raw_header
 from render.models.model_configs import config_of, vae_factor
 from render.models.prompt_weights import reader_name
 from render.models.resolve import Model
 from render.models.safety import code_flaws, part_flaws
-from render.models.single_file import is_single_file, names_in, shapes_in
+from render.models.single_file import is_single_file, names_in, shapes_in, types_in
 
 UNSERVED_VAES = {
     "AsymmetricAutoencoderKL": "can't decode pictures one by one, so frames would depend on others",
     "ConsistencyDecoderVAE": "paints noise of its own into each picture, so no frame comes twice",
 }
 UNET = "UNet2DConditionModel"
+FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+"""Types of learned words as safetensors calls them, with numpy's of the same bytes."""
 
 
 class Parts(NamedTuple):
@@ -139,6 +145,7 @@ def vae_flaws(path: Path, own: Mapping[str, Any]) -> Iterator[Mistake]:
     """Why a VAE can't stand in the place of the model's own, whose config is given."""
     if is_single_file(path):
         names_in(path, "model.vae")
+        yield from tensor_flaws([path], "model.vae")
         return
     config = config_of(path, ".")
     if not config:
@@ -262,3 +269,39 @@ def file_flaws(file: Path, encoders: Mapping[str, str], folder: Path | None) -> 
             its = shape[-1] if shape else 0
             what = f"{file} was learned for an encoder {its} wide, this model's is {width} wide"
             yield Mistake("model.embeddings", what)
+            return
+    if why := vectors_flaw(file, shapes):
+        yield Mistake("model.embeddings", f"{file} {why}; get the file again, or leave it out")
+
+
+def vectors_flaw(file: Path, shapes: Mapping[str, tuple[int, ...]]) -> str | None:
+    """Why the tensors of a learned word's file are no vectors that a text encoder can take."""
+    for name, kind in types_in(file, "model.embeddings").items():
+        shape = shapes[name]
+        if kind not in FLOATS or len(shape) > 2:
+            return f"holds no vectors in {name} ({kind} of shape {shape})"
+        if 0 in shape:
+            return f"holds no vector at all ({name} has the shape {shape})"
+        if not is_finite(file, name, kind):
+            return f"holds values in {name} that are no finite numbers"
+    return None
+
+
+def is_finite(file: Path, name: str, kind: str) -> bool:
+    """Whether all numbers of a tensor of one of FLOATS are finite."""
+    header, begin = raw_header(file)
+    numbers = np.frombuffer(content(file, header[name], begin), dtype=FLOATS[kind])
+    if kind == "BF16":  # numpy has no such type; they are the upper halves of float32
+        numbers = (numbers.astype("<u4") << 16).view("<f4")
+    return bool(np.isfinite(numbers).all())
+
+
+def vectors_of(words: tuple[tuple[Path, str], ...]) -> dict[str, int]:
+    """How many tokens each learned word takes in a text: one for each vector of its file."""
+    return {
+        token: max(
+            (shape[0] for shape in shapes_in(file, "model.embeddings").values() if shape[1:]),
+            default=1,
+        )
+        for file, token in words
+    }

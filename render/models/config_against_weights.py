@@ -45,6 +45,17 @@ SIDES = {
     "latent_channels": (r"decoder\.conv_in\.weight", 1),
 }  # fmt: skip
 """The settings that are a side of a weight, by the weight's whole name."""
+OPTIONAL: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "UNet2DConditionModel": {
+        r"time_embedding\.cond_proj\.weight": ("time_cond_proj_dim",),
+        r"add_embedding\.linear_1\.weight": ("addition_embed_type",),
+        r"class_embedding\..*": ("class_embed_type", "num_class_embeds"),
+        r"encoder_hid_proj\..*": ("encoder_hid_dim", "encoder_hid_dim_type"),
+    },
+    "SD3Transformer2DModel": {r"transformer_blocks\.0\.attn\.norm_q\.weight": ("qk_norm",)},
+}
+"""By class and the weight's whole name: the settings, without all of which a library has no place
+for that weight."""
 WAY = "one of the two is another model's: download both again"
 
 
@@ -64,6 +75,16 @@ def config_flaws(component: Path, library: str) -> Iterator[Mistake]:
         side_given = config.get(key)
         if isinstance(side_given, int) and len(sides) == 1 and side_given not in sides:
             yield Mistake(path, f"{key} is {side_given}, in the weights it is {sides.pop()}; {WAY}")
+    for key, name in placeless(config, shapes):
+        yield Mistake(path, f"{key} is not given, and the weights have {name}; {WAY}")
+
+
+def placeless(config: Mapping[str, Any], shapes: Shapes) -> Iterator[tuple[str, str]]:
+    """Weights that a library leaves out since a setting is not given, each after that setting."""
+    for pattern, keys in OPTIONAL.get(str(config.get("_class_name")), {}).items():
+        name = next((name for name in shapes if re.fullmatch(pattern, name)), None)
+        if name and all(config.get(key) is None for key in keys):
+            yield keys[0], name
 
 
 def held_shapes(component: Path, library: str) -> dict[str, tuple[int, ...]]:

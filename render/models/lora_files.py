@@ -207,6 +207,8 @@ def check_lora(lora: Lora, file: Path, family: Family, denoiser: Mapping[str, An
 
 def file_flaw(file: Path) -> str | None:
     """Why a file is not read as a LoRA, by its name and header alone."""
+    if file.suffix != ".safetensors" and file.suffix.lower() == ".safetensors":
+        return "must end in .safetensors, in small letters, to be read; rename it"
     if file.suffix != ".safetensors":
         return (
             "is no .safetensors file; pickled weights can run code and are not loaded: convert it, "

@@ -13,7 +13,7 @@ import struct
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +188,17 @@ def parts_flaw(parts: Parts) -> str | None:
     """The reason why a part of a file can't be applied, or None."""
     if parts.halves:
         return f"is not whole: {parts.halves[0]} stands without the other matrix of its layer"
+    for pair in parts.pairs:
+        if pair.rank != pair.shapes[1][1]:
+            return (
+                f"is not whole: {pair.down} has {pair.rank} rows and {pair.up} {pair.shapes[1][1]} "
+                "columns, which are its layer's one rank; get the file again"
+            )
+        if pair.alpha and not isfinite(pair.alpha[1]):
+            return (
+                f"has {pair.alpha[1]} as {pair.alpha[0]}, so every picture would be lost; get the "
+                "file again"
+            )
     if not parts.others:
         return None
     kinds = Counter(map(kind_of, parts.others))

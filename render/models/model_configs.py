@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ from render.files.untrusted import UnreadableFile, read_object
 from render.models.family import Family, Reader
 from render.models.sister_pipelines import family_flaw
 
-CONFIG = "config.json"
+CONFIG, INDEX = "config.json", "model_index.json"
+HUB_NAME = re.compile(r"[\w-]+/[\w.-]+", re.ASCII)
+ADAPTERS = {"pytorch_lora_weights.safetensors", "adapter_model.safetensors"}
+"""What training scripts call a LoRA."""
 MOST_COUNTED, MOST_LATENT = 1 << 24, 1 << 12
 
 
@@ -24,13 +28,29 @@ def read_index(folder: Path, key: str = "model.path") -> dict[str, Any]:
     """
     path = folder / "model_index.json"
     if not path.is_file():
-        what = f"{folder} is no diffusers folder (it has no model_index.json)"
-        raise ConfigError([Mistake(key, what)])
+        raise ConfigError([Mistake(key, no_folder(folder))])
     index = read_json(path)
     wrong = family_flaw(str(index.get("_class_name")))
     if wrong:
         raise ConfigError([Mistake(str(path), wrong)])
     return index
+
+
+def no_folder(folder: Path) -> str:
+    """Why a path is no diffusers folder, with what may be meant."""
+    what = f"{folder} is no diffusers folder (it has no model_index.json)"
+    if folder.suffix.lower() == ".gguf":
+        return f"{what}: GGUF is not read; get the model as .safetensors or in diffusers' format"
+    if not folder.exists() and HUB_NAME.fullmatch(str(folder)):
+        return f"{what}; a model of the hub is model.repository={folder}"
+    inside = [*folder.glob(f"*/{INDEX}"), *folder.glob(f"snapshots/*/{INDEX}")]
+    near = [*sorted(inside), folder.parent / INDEX]
+    if meant := next((path.parent for path in near if path.is_file()), None):
+        return f"{what}; did you mean {meant}?"
+    files = sorted(folder.glob("*.safetensors"))
+    if any(file.name in ADAPTERS for file in files):
+        return f"{what} but a LoRA; give it beside a model: model.loras=[{{path: {folder}}}]"
+    return f"{what}; is {files[0]} meant, a model in one file?" if len(files) == 1 else what
 
 
 def read_json(path: Path) -> dict[str, Any]:

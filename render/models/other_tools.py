@@ -7,7 +7,7 @@ ComfyUI, of compel and of Midjourney.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from render.models.prompt_weights import WEIGHT, weights_in
 
@@ -28,9 +28,14 @@ OPTIONS = (
 )
 
 SPELLINGS = (
-    (r"(?i:<(?:lora|lyco):[^<>]*>)", "a LoRA is loaded with model.loras=[{path: FILE}] and "
+    (r"\\\([^()\\]*\\\)|\\[()\[\]{}]", "the backslash is read, too; brackets without a weight are "
+     "words here: (castle)"),
+    (r"(?i:<(?:lora|lyco):[^<>]*>?)", "a LoRA is loaded with model.loras=[{path: FILE}] and "
      "weighted at a keyframe: lora: {NAME: 0.6}"),
-    (r"(?i:<hypernet:[^<>]*>)", "hypernetworks are not loaded here; leave it out"),
+    (r"(?i:<hypernet:[^<>]*>?)", "hypernetworks are not loaded here; leave it out"),
+    (r"(?i:<segment:[^<>]*>?)", "only whole pictures are painted here; leave it out"),
+    (r"<[^\s<>|:/]{1,60}>", "a learned word is loaded with model.embeddings=[{path: FILE, token: "
+     "<cat>}]; without it these are letters"),
     (rf"(?<!\w)(?i:embedding):{WORD}", "a learned word is loaded with model.embeddings=[{path: "
      "FILE, token: WORD}] and written as that word"),
     (rf"\[[^\[\]]*:[^\[\]]*:\s*{NUMBER}\s*\]|\[[^\[\]]*\|[^\[\]]*\]", CHANGED),
@@ -39,14 +44,17 @@ SPELLINGS = (
     (r"\{[^{}]*\|[^{}]*\}|(?<!\w)__[\w/-]+__(?!\w)", "nothing is drawn at random here; sweep over "
      "the prompts with -m"),
     (r"\{\{[^{}]*\}\}", "{{word}} weighs more elsewhere; "),
+    (r"(?<!\$)\{[^{}]+\}", "{word} weighs more elsewhere; "),
+    (r"\([^()]*[^\W\d]:\s*\d?,\d{1,2}\s*\)", "a weight has a point, not a comma; "),
     (r"\bNegative prompt:|\b(?:Steps|CFG scale): *[\d.]+|\bSampler: *\w+", "settings of another "
      "tool; this one's are keys: sampling.negative, scheduler.steps, scheduler, sampling.guidance"),
     (r"\(\([^()]*\)\)", "((word)) weighs more elsewhere; "),
-    (rf"\([^()]*[^\W\d]:\s*{NUMBER}(?![\d.]*\s*\))", "the bracket is not closed; "),
+    (rf"\([^()]*[^\W\d]:\s*{NUMBER}(?![\d.,]*\s*\))", "the bracket is not closed; "),
     (rf"\([^()]*\)(?:{NUMBER}(?!\w)|(?:\+\+?|--?)(?!\w))|[^\W\d_]{{2,}}(?:\+\+|--)(?!\w)", ""),
     (rf"(?<![\w:]){WORD}::?{NUMBER}(?![\w:])", ""),
-    (rf"(?<!\S)--(?:{OPTIONS})(?![\w-])(?:\s+[\w:.]+)?", "options of "
+    (rf"(?<!\S)(?:--|[–—])(?:{OPTIONS})(?![\w-])(?:\s+[\w:.]+)?", "options of "
      "another tool; this one's are keys: output.width, sampling.seed, sampling.negative"),
+    (r"(?<!\S)/imagine\b(?: prompt:)?", "a command of another tool; leave it out"),
     (r"\([^()]*\)\.(?:blend|and)\([^()]*\)", MIXED),
     (r"[^\s,]+\.swap\([^()]*\)", CHANGED),
     (rf"\([^(),]*,\s*{DECIMAL}\s*\)|\"[^\"]*\"(?:\+\+?|--?)(?!\w)|(?<!\S)::{NUMBER}(?!\w)", ""),
@@ -57,20 +65,24 @@ and so is an empty one."""
 SHOUTED = (
     (r"\bBREAK\b", "texts are read in windows only with model.long_prompts=true, as they come; "
      "leave it out"),
+    (r"\bADD(?:BASE|COL|COMM|ROW)\b", "a text is for the whole picture here; leave it out"),
     (r"(?<=\w )AND(?= \w)", MIXED),
 )  # fmt: skip
 """Words that mean something in capitals alone; in a text of capitals they are words."""
 
 
-def misread(text: str, weighted: bool) -> Iterator[tuple[str, str]]:
+def misread(text: str, weighted: bool, learned: Collection[str] = ()) -> Iterator[tuple[str, str]]:
     """Each part of a text that other tools would not read as words, with what to write here.
 
     Args:
         weighted: whether the model is given weights of words.
+        learned: the words of model.embeddings.
     """
     rest = text
     for own in weights_in(text) if WEIGHT.search(text) else ():
         rest = rest.replace(own[0], " ")
+    for word in learned:
+        rest = rest.replace(word, " ")
     weights = WEIGHTED if weighted else BLENDED
     for pattern, advice in (*SPELLINGS, *(SHOUTED if any(map(str.islower, text)) else ())):
         found = re.search(pattern, rest)

@@ -18,7 +18,8 @@ from render.errors import ConfigError, Mistake
 from render.models.config_against_weights import config_flaws
 from render.models.families import FAMILIES
 from render.models.family import Family
-from render.models.model_configs import CONFIG, config_of, encoder_of, read_json
+from render.models.foreign_tensors import tensor_flaws
+from render.models.model_configs import CONFIG, config_of, encoder_of, no_folder, read_json
 from render.models.model_source import ModelSource
 from render.models.single_file import (
     MOST_HEADER_BYTES,
@@ -36,6 +37,7 @@ from render.models.weight_files import (
     chosen_variant,
     file_names,
     held_variants,
+    loaded_files,
     lone_variant,
     single_file,
 )
@@ -49,6 +51,13 @@ SCHEDULER_CONFIG = "scheduler_config.json"
 ATTENTION_KEYS = {"attn_implementation", "_attn_implementation", "experts_implementation"}
 OWN_ATTENTION = (None, "eager", "sdpa")  # of torch and the libraries themselves
 TORCHVISION = {"PixtralProcessor"}  # without it transformers has only their names
+NEEDED = ("scheduler", "text_encoder", "tokenizer", "vae")
+DENOISERS = {"transformer", "unet"}
+SECOND = ("text_encoder_2", "tokenizer_2")
+ALSO_NEEDED = dict.fromkeys(
+    ("FluxPipeline", "StableDiffusion3Pipeline", "StableDiffusionXLPipeline"), SECOND
+)
+"""Components beside the denoiser that a model was not saved without, if it is whole."""
 CONVERT = "convert the model with `save_pretrained(…, safe_serialization=True)`"
 
 
@@ -108,8 +117,7 @@ def check_folder(folder: Path, variant: str | None) -> Family:
     """
     index = folder / "model_index.json"
     if not index.is_file():
-        what = f"{folder} is no diffusers folder (it has no model_index.json)"
-        raise ConfigError([Mistake("model.path", what)])
+        raise ConfigError([Mistake("model.path", no_folder(folder))])
     family = check_index(index)
     wrong = folder_flaws(folder, family, variant)
     if wrong:
@@ -134,7 +142,12 @@ def index_flaws(written: Mapping[str, Any], family: Family) -> Iterator[str]:
     """Requests of a model's index that are refused."""
     if "custom_pipeline" in written:
         yield "names a custom_pipeline, which is code; models are data here"
-    for name, (library, class_name) in components(written).items():
+    named = components(written)
+    denoiser = () if DENOISERS & set(named) else (family.denoiser,)
+    for name in (*NEEDED, *ALSO_NEEDED.get(family.pipeline, ()), *denoiser):
+        if name not in named:
+            yield f"names no {name}, without which nothing is painted; download the model again"
+    for name, (library, class_name) in named.items():
         if library == SAFETY_CHECKER and name in family.loading:
             continue
         if not isinstance(library, str) or library not in LIBRARIES:
@@ -281,6 +294,8 @@ def weight_flaws(
     wrong = [Mistake(str(path), why) for path in weights if (why := broken(path))]
     wrong += shard_flaws(component)
     wrong = wrong or list(choice_flaws(component, library, variant))
+    loaded = loaded_files(component, library, chosen_variant(component, variant))
+    wrong = wrong or list(tensor_flaws(loaded))
     return wrong or list(config_flaws(component, library))
 
 

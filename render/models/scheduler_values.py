@@ -199,9 +199,12 @@ def mistake_of(
         )
         yield Mistake(f"scheduler.{written[0]}", f"{what}; change it or leave it out")
     elif of_steps:
-        yield Mistake("scheduler.steps", f"{made.class_name} does not work with {listed}")
+        what = f"{made.class_name} does not work with {listed}; give another number of steps"
+        yield Mistake("scheduler.steps", what)
     else:
-        what = f"{made.class_name} does not work with {listed}; choose another: scheduler=euler"
+        # A value that is null stands in no list; the names alone say where to look.
+        named = listed or f"the values of {' and '.join(sorted(names & set(values)))}"
+        what = f"{made.class_name} does not work with {named}; choose another: scheduler=euler"
         yield Mistake(made.json, what)
 
 

@@ -17,6 +17,7 @@ import safetensors
 from render.config.model_group import ModelConfig
 from render.errors import ConfigError, Mistake
 from render.files.atomic import opened_regular
+from render.files.untrusted import POINTER
 from render.models.families import FAMILIES
 from render.models.family import Family
 
@@ -47,6 +48,8 @@ def broken(path: Path) -> str | None:
     try:
         if not os.path.isfile(path):
             return "is no regular file; download it again"
+        if pointer_of_lfs(path):
+            return "is only Git LFS's pointer to the file; run `git lfs pull`, or download it again"
         if (length := header_length(path)) > MOST_HEADER_BYTES:
             what = f"its header would have {length:,} bytes"
             return f"is no whole safetensors file ({what}); download it again"
@@ -55,6 +58,12 @@ def broken(path: Path) -> str | None:
     except (safetensors.SafetensorError, OSError) as error:
         said = (str(error).strip().splitlines() or ["unreadable"])[0]
         return f"is no whole safetensors file ({said}); download it again"
+
+
+def pointer_of_lfs(path: Path) -> bool:
+    """Whether a clone without Git LFS left its note in place of the file."""
+    with opened_regular(Path(os.path.realpath(path))) as stream:
+        return stream.read(len(POINTER)) == POINTER
 
 
 def header_length(path: Path) -> int:
@@ -88,17 +97,28 @@ def shapes_in(file: Path, key: str) -> dict[str, tuple[int, ...]]:
         raise ConfigError([Mistake(key, f"{file} is not there")])
     if wrong := broken(file):
         raise ConfigError([Mistake(key, f"{file} {wrong}")])
+    return {name: shape for name, (shape, _) in entries(file).items()}
+
+
+def types_in(file: Path, key: str) -> dict[str, str]:
+    """The names of a file's weights with their types as safetensors calls them (`F16`); see
+    `shapes_in`."""
+    names_in(file, key)
+    return {name: kind for name, (_, kind) in entries(file).items()}
+
+
+def entries(file: Path) -> Mapping[str, tuple[tuple[int, ...], str]]:
+    """The shapes and types of a whole file's weights by name."""
     status = file.stat()
-    stamp = status.st_mtime_ns, status.st_ctime_ns, status.st_size
-    return dict(shapes_of(file.resolve(), stamp))
+    return entries_of(file.resolve(), (status.st_mtime_ns, status.st_ctime_ns, status.st_size))
 
 
 @lru_cache(maxsize=16)
-def shapes_of(file: Path, stamp: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """See `shapes_in`; read once while the file stays as it is, which `stamp` says."""
+def entries_of(file: Path, stamp: tuple[int, ...]) -> Mapping[str, tuple[tuple[int, ...], str]]:
+    """See `entries`; read once while the file stays as it is, which `stamp` says."""
     with safetensors.safe_open(file, framework="numpy") as opened:
-        names = opened.keys()
-        return {name: tuple(opened.get_slice(name).get_shape()) for name in names}
+        slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
+        return {name: (tuple(one.get_shape()), one.get_dtype()) for name, one in slices.items()}
 
 
 def parts_held(names: frozenset[str], index: Mapping[str, Any], family: Family) -> frozenset[str]:

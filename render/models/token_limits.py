@@ -24,6 +24,7 @@ ATOM = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)  # as \s or [^\s
 REFERENCE = re.compile(r"\\[1-9k]")
 ENDLESS = re.compile(r"\)[+*{]|\{\d{4,}")
 """A repeated group, a long count: no tokenizer needs them, nor references to groups."""
+NONE_LEARNED: Mapping[str, int] = {}
 UNLIMITED = 10**20  # transformers writes 10^30 where nobody gave a limit
 
 
@@ -44,6 +45,7 @@ def cut_prompts(
     limit: int | None = None,
     marks: int = len(MARKS),
     most: int | None = None,
+    learned: Mapping[str, int] = NONE_LEARNED,
 ) -> Iterator[CutPrompt]:
     """The texts that the model reads only the beginning of.
 
@@ -53,6 +55,7 @@ def cut_prompts(
         marks: tokens among them that are not the text's.
         most: tokens that the text encoder has places for, which is the limit where the tokenizer's
             config names none or a greater one.
+        learned: how many tokens each learned word takes (textual inversion).
 
     Raises:
         ConfigError: the folder's files can't be read.
@@ -70,13 +73,29 @@ def cut_prompts(
     if tokenizer is None:
         return
     limit = limit or read_limit(written, most)
-    for text in texts:
+    if learned:
+        tokenizer = Tokenizer.from_str(tokenizer.to_str())  # the one above is kept for other films
+        tokenizer.add_tokens([name for word, n in learned.items() for name in names_of(word, n)])
+    for written_text in texts:
+        text = spelled_out(written_text, learned)
         read = tokenizer.encode(text, add_special_tokens=False)
         tokens = len(read.ids) + marks
         if limit and tokens > limit:
             first = max(limit - marks, 0)
             start = next((begin for begin, _ in read.offsets[first:]), len(text))
-            yield CutPrompt(text, tokens, limit, text[start:])
+            yield CutPrompt(written_text, tokens, limit, text[start:])
+
+
+def names_of(word: str, count: int) -> list[str]:
+    """The tokens of a learned word of so many vectors, as diffusers names them."""
+    return [word, *(f"{word}_{place}" for place in range(1, count))]
+
+
+def spelled_out(text: str, learned: Mapping[str, int]) -> str:
+    """A text with every token of its learned words."""
+    for word, count in learned.items():
+        text = text.replace(word, " ".join(names_of(word, count)))
+    return text
 
 
 def read_limit(written: Mapping[str, Any], most: int | None) -> int | None:

@@ -25,6 +25,17 @@ def held_variants(component: Path, library: str) -> set[str | None]:
     return {match["variant"] or match["older"] for match in found}
 
 
+def loaded_files(component: Path, library: str, variant: str | None) -> list[Path]:
+    """The safetensors of one variant that the library loads, shards among them; None is plain."""
+    pattern = re.compile(FILE.format(stem=STEMS[library]))
+    found = [(name, pattern.fullmatch(name)) for name in file_names(component)]
+    return [
+        component / name
+        for name, match in found
+        if match and (match["variant"] or match["older"]) == variant
+    ]
+
+
 def chosen_variant(component: Path, variant: str | None) -> str | None:
     """The variant that diffusers takes for this component when the whole model is asked for one.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
@@ -39,21 +39,24 @@ def word_warnings(config: RunConfig, model: Model, locate: Locate) -> Iterator[s
     place."""
     weighted = model.family.weighted is not None and not model.source.clip_skip
     known = known_words(model.source.folder)
+    learned = [word for _, word in model.source.words]
     places: dict[str, str] = {}
     for place, text in texts_of(config, locate):
         places.setdefault(text, place)
     names = (config.model.name, f"{model.source.folder}/{LIST_NAME}")
-    odd = chain(misread_texts(places, weighted), strange_texts(places, known, *names))
+    odd = chain(misread_texts(places, weighted, learned), strange_texts(places, known, *names))
     found = list(islice(odd, MOST_WARNINGS + 1))  # a film may have tens of thousands
     yield from found[:MOST_WARNINGS]
     if len(found) > MOST_WARNINGS:
         yield "and more texts like these"
 
 
-def misread_texts(places: Mapping[str, str], weighted: bool) -> Iterator[str]:
+def misread_texts(
+    places: Mapping[str, str], weighted: bool, learned: Collection[str]
+) -> Iterator[str]:
     """Spellings of other tools, by the places of texts."""
     for text, place in places.items():
-        for part, advice in misread(text, weighted):
+        for part, advice in misread(text, weighted, learned):
             yield f"{place}: {shown(part)} is read as words; {advice}"
 
 

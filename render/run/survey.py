@@ -8,6 +8,7 @@ from dataclasses import astuple, replace
 
 from render.files.atomic import free_bytes, no_room
 from render.files.temporary import sweep
+from render.models.components import vectors_of
 from render.models.prompt_weights import plain
 from render.models.resolve import Model
 from render.models.token_limits import CutPrompt, cut_prompts
@@ -144,7 +145,9 @@ def cut_texts(model: Model, texts: Iterable[str]) -> Iterator[CutPrompt]:
         return iter(())
     texts = {plain(text) for text in texts} if model.family.weighted else texts
     most = model.positions
-    return cut_prompts(sorted(texts), model.tokenizer, reader.tokens, reader.marks, most)
+    learned = vectors_of(model.source.words)
+    folder = model.tokenizer
+    return cut_prompts(sorted(texts), folder, reader.tokens, reader.marks, most, learned)
 
 
 def reasons(verdicts: Sequence[Verdict]) -> list[tuple[str, int, str]]:

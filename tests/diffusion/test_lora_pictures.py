@@ -352,6 +352,7 @@ def test_a_file_that_a_loader_can_not_take_apart_is_refused_by_name(folder, tmp_
     [
         (lambda key, tensor: (key.replace("up_blocks.0", "up_blocks.9"), tensor), "layers that it"),
         (lambda key, tensor: (key, tensor.repeat(2, 1) if "lora_B" in key else tensor), "mismatch"),
+        (lambda key, tensor: (key, tensor / ("lora_B" not in key)), "are no finite numbers"),
         (lambda key, tensor: (key.replace("unet.", "vae."), tensor), "layers that it changes"),
     ],
 )

@@ -292,6 +292,53 @@ def test_words_that_can_not_be_learned(film, tmp_path):
     assert "is a pickle" in refused(film, embeddings=as_written(tmp_path / "cat.pt"))
 
 
+@pytest.mark.parametrize(
+    ("vectors", "said"),
+    [
+        (torch.zeros(0, 32), "no vector at all (emb_params has the shape (0, 32))"),
+        (torch.ones(2, 1, 32), "no vectors in emb_params (F32 of shape (2, 1, 32))"),
+        (torch.ones(1, 32, dtype=torch.int64), "no vectors in emb_params (I64 of shape (1, 32))"),
+        (torch.tensor([[0.0] * 31 + [float("nan")]]), "are no finite numbers"),
+        (torch.tensor([[float("-inf")] * 32], dtype=torch.float16), "are no finite numbers"),
+        (torch.tensor([[float("nan")] * 32], dtype=torch.bfloat16), "are no finite numbers"),
+        (torch.ones(32, dtype=torch.bfloat16), None),
+        (torch.ones(2, 32, dtype=torch.float16), None),
+    ],
+)
+def test_what_is_no_vector_is_refused_in_the_plan(film, tmp_path, vectors, said):
+    save_file({"emb_params": vectors}, tmp_path / "odd.safetensors")
+    written = as_written(tmp_path / "odd.safetensors")
+    if said is None:
+        assert film(embeddings=written)
+    else:
+        line = refused(film, embeddings=written)
+        assert line.startswith(f"model.embeddings: {tmp_path / 'odd.safetensors'} holds ")
+        assert line.endswith(f"{said}; get the file again, or leave it out")
+
+
+@pytest.mark.parametrize(("count", "read"), [(13, True), (14, False)])
+def test_the_plan_counts_every_vector_of_a_learned_word(place, tmp_path, count, read):
+    """The tiny model reads 14 tokens of a text, and `a` is one."""
+    save_file({"emb_params": torch.ones(count, 32)}, tmp_path / "cat.safetensors")
+    place.timeline("cat", [{"at": 0, "prompt": "a <cat>", "seed": 1}])
+    chosen = f'model.embeddings=[{{path: {tmp_path}/cat.safetensors, token: "<cat>"}}]'
+    ended = place.render("cat", "mode=plan", chosen)
+    assert ended.code == 0, ended.err
+    cut = "17 tokens, the model reads 16, not '<cat>_13' at the end of: a <cat>"
+    assert (cut not in ended.out) == read
+    assert ("tokens" not in ended.out) == read
+
+
+def test_a_learned_word_is_one_token_whatever_its_letters(place, tmp_path):
+    save_file({"emb_params": torch.ones(1, 32)}, tmp_path / "cat.safetensors")
+    place.timeline("cat", [{"at": 0, "prompt": "a <verylongword>", "seed": 1}])
+    assert "17 tokens" in place.render("cat", "mode=plan").out
+    chosen = f'model.embeddings=[{{path: {tmp_path}/cat.safetensors, token: "<verylongword>"}}]'
+    ended = place.render("cat", "mode=plan", chosen)
+    assert ended.code == 0
+    assert "tokens" not in ended.out
+
+
 def test_a_token_that_the_model_knows_is_reported(film, tmp_path):
     known = film(embeddings=as_written(word(tmp_path / "a.safetensors"), "a</w>"))
     with pytest.raises(ConfigError, match=r"^model.embeddings: .*already in tokenizer vocabulary"):

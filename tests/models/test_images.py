@@ -455,6 +455,19 @@ def test_what_a_png_says_of_its_colours_without_a_profile_is_reported(folder, ch
     assert [said in line for line in remarks] == ([True] if said else [])
 
 
+@pytest.mark.parametrize(("coded", "said"), [((9, 16), True), ((9, 18), True), ((12, 13), False)])
+def test_hdr_colours_count_before_a_profile_beside_them(folder, coded, said):
+    """As in a browser; a profile that says the same as a cICP chunk that is none of HDR's is
+    followed."""
+    written = PngImagePlugin.PngInfo()
+    written.add(b"cICP", bytes([*coded, 0, 1]))
+    paint("hdr.png", RED, pnginfo=written, icc_profile=rgb_profile(P3))
+    remarks = []
+    shown = read_image(folder / "hdr.png", remarks.append)[1]
+    assert ["the HDR colours" in line for line in remarks] == ([True] if said else [])
+    assert (shown.getpixel((0, 0)) == RED) == said
+
+
 def chunk(name, content):
     length, check = struct.pack(">I", len(content)), struct.pack(">I", zlib.crc32(name + content))
     return length + name + content + check

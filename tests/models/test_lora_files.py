@@ -295,6 +295,35 @@ def test_magnitudes_that_would_be_left_out_end_a_command_before_anything_is_writ
 
 
 @pytest.mark.parametrize(
+    ("alpha", "ranks", "said"),
+    [
+        (float("nan"), (2, 2), "has nan as "),
+        (float("inf"), (2, 2), "has inf as "),
+        (1, (2, 3), " has 2 rows and "),
+    ],
+)
+def test_a_layer_without_one_rank_and_strength_is_refused_in_the_plan(
+    film, tmp_path, alpha, ranks, said
+):
+    down, up = np.ones((ranks[0], 32), np.float32), np.ones((32, ranks[1]), np.float32)
+    layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    tensors = {f"{layer}.lora_down.weight": down, f"{layer}.lora_up.weight": up}
+    tensors[f"{layer}.alpha"] = np.array(alpha, np.float32)
+    save_file(tensors, tmp_path / "odd.safetensors")
+    written = [{"path": str(tmp_path / "odd.safetensors"), "name": "paint"}]
+    line = refusal(film, written, PLAIN)
+    assert said in line
+    assert "get the file again" in line
+
+
+def test_a_suffix_in_capitals_is_named(film, tmp_path):
+    write_lora(tmp_path / "A.SAFETENSORS")
+    line = refusal(film, [{"path": str(tmp_path / "A.SAFETENSORS"), "name": "paint"}], PLAIN)
+    assert "in small letters" in line
+    assert "pickle" not in line
+
+
+@pytest.mark.parametrize(
     ("config", "said"),
     [
         ({"lora_alpha": 4, "r": 2}, "adapter_config.json (alpha 4 for rank 2), which diffusers"),

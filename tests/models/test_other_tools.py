@@ -57,12 +57,25 @@ ODD = {
     "a castle --negative-prompt fog": ("--negative-prompt fog", "sampling.negative"),
     "a castle --aspect 3:2": ("--aspect 3:2", "output.width"),
     "a castle, CFG scale: 7": ("CFG scale: 7", "sampling.guidance"),
+    r"saber \(fate\), a castle": (r"\(fate\)", "backslash"),
+    r"a \(castle:1.2\) by night": (r"\(castle:1.2\)", "backslash"),
+    r"a lone \( here": (r"\(", "backslash"),
+    "a {castle} by a lake": ("{castle}", "(castle:1.3)"),
+    "(castle:1,3) by a lake": ("(castle:1,3)", "a point"),
+    "a castle —ar 16:9": ("—ar 16:9", "output.width"),
+    "a castle <lora:paint:0.6": ("<lora:paint:0.6", "model.loras"),
+    "a <cat> by a castle": ("<cat>", "model.embeddings"),
+    "<segment:face> a castle": ("<segment:face>", "leave it out"),
+    "/imagine prompt: a castle": ("/imagine prompt:", "leave it out"),
+    "a castle ADDCOL a town": ("ADDCOL", "whole picture"),
 }
 PLAIN = [
     "(castle:1.3) fine", "a town, by night (old)", "at 10:30", "John 3:16", "16:9", "a -- b", "C++",
     "A CASTLE AND A TOWN", "it's (at 10:30", "a well-known castle", "snow & ice; 50 %", "R&B: 4k",
     "Hand in hand", "a < b > c", "castle: old", "Steps: old and worn", "", "🏰",
     "(a town, 1999)", "(a castle, 3 towers)", "a castle --old and worn", 'a "red" castle', "no. 1",
+    "a castle — old and worn", "5 < 6 > 4", "I <3 you", "a castle <- here -> there", "{}",
+    "at 1,000 (a crowd: 1,000)", "and/or imagine", "a \\ b",
 ]  # fmt: skip
 
 
@@ -77,6 +90,12 @@ def test_a_spelling_of_another_tool_is_named_with_what_stands_for_it(text):
 @pytest.mark.parametrize("text", PLAIN)
 def test_plain_english_is_no_spelling_of_another_tool(text):
     assert list(misread(text, weighted=True)) == []
+
+
+def test_a_word_that_was_learned_is_a_word():
+    assert list(misread("a <cat> by a castle", weighted=True, learned=["<cat>"])) == []
+    found = list(misread("a <cat> by a <dog>", weighted=True, learned=["<cat>"]))
+    assert [said for said, _ in found] == ["<dog>"]
 
 
 def test_a_model_without_weights_is_not_offered_any():

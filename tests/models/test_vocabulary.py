@@ -6,6 +6,8 @@ import shutil
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
 from command_line import same_pictures
 from films import write_model
 from safetensors.numpy import save_file
@@ -132,6 +134,11 @@ def test_words_that_were_added_count(place, model):
     edit(config, added_tokens_decoder={"514": {"content": "<cat>"}})
     assert "has 515 tokens and the text encoder knows 514" in refused(place)
     edit(model / "text_encoder" / "config.json", vocab_size=515)
+    weights = model / "text_encoder" / "model.safetensors"
+    tensors = safetensors.torch.load_file(weights)
+    name = next(name for name in tensors if name.endswith("token_embedding.weight"))
+    more = torch.cat([tensors[name], torch.ones(1, 32)])
+    safetensors.torch.save_file(tensors | {name: more}, weights, {"format": "pt"})
     assert place.render("+timeline=t", "mode=plan").code == 0
 
 
