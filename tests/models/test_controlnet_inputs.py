@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from tiny_families import SIDE as FAMILY_SIDE
 from tiny_models import SIDE
 
-from render.diffusion.controlnet import load_residuals
 from render.engines.open_model import open_diffusion
 from render.errors import ConfigError
 from render.kernels.cpu_chunked_attention import ChunkedAttention
@@ -144,10 +143,11 @@ def stock_picture(folder, net, family, picture, side, scale=SCALE, negative="fog
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_it_is_laid_out_as_the_denoiser_is(net_of, dtype):
-    source = ModelSource(None, None, None, None, None, controlnet=(net_of("sd1"), STRENGTH))
+def test_it_is_laid_out_as_the_denoiser_is(folder_of, net_of, dtype):
+    control = (net_of("sd1"), STRENGTH)
+    source = ModelSource(folder_of("sd1"), None, None, None, None, controlnet=control)
     recipe = Recipe("tiny", "model", {}, 2, SIDE, SIDE, dtype, "noise")
-    net = load_residuals(source, recipe, "cpu", {}).net
+    net = open_diffusion(source, recipe, "cpu").residuals.net
     chunked = {type(processor) is ChunkedAttention for processor in net.attn_processors.values()}
     assert chunked == {dtype == "bfloat16"}
     convolution = net.down_blocks[0].resnets[0].conv1.weight
