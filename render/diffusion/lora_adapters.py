@@ -48,6 +48,8 @@ class Adapters:
             load(pipeline, family, lora, self.adapters[lora.name])
         parts = {name: layers(part) for name, part in pipeline.components.items()}
         self.layers = [layer for part in parts.values() for layer in part]
+        for layer in self.layers:
+            layer.eval()  # peft makes new layers for training, where dropout leaves gaps at random
         encoders = [part for name, part in parts.items() if name != family.denoiser]
         self.reading = frozenset(
             name

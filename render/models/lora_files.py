@@ -24,6 +24,7 @@ from render.models.family import Family
 from render.models.hub_cache import cached_folder, resolve_commit
 from render.models.identity import file_hash
 from render.models.lora_parts import Parts, parts_flaw, parts_of
+from render.models.lora_settings import has_dropout, settings_flaw
 from render.models.model_configs import config_of
 from render.models.resolve import Model
 from render.models.single_file import PICKLES, broken
@@ -40,6 +41,8 @@ TRANSFORMER = re.compile(
 CROSS_ATTENTION = re.compile(r"attn2[._](processor\.)?to_k\W?(_lora)?.*(lora_A|lora_down|\bdown)\b")
 LAYER_BY_LAYER = " alpha/rank"
 """Marks identities of LoRAs whose layers once were taken at wrong strengths."""
+NO_DROPOUT = " no dropout"
+"""Marks identities of LoRAs that once were added with the random gaps of their training."""
 KRONECKER = re.compile(r"\.lokr_")
 FROM_HIDDEN = re.compile(r"(to[._]q|attn[._]qkv|attention[._]qkv|single_blocks[._]\d+[._]linear1)$")
 """Layers of transformers that take the hidden states."""
@@ -124,6 +127,7 @@ def hashed(lora: Lora, file: Path, known: dict[str, Any]) -> Lora:
     """The LoRA with its file's hash as its identity."""
     try:
         mark = LAYER_BY_LAYER if parts_of(file).uneven else ""
+        mark += NO_DROPOUT if has_dropout(header(file)[1]) else ""
         return Lora(lora.name, lora.where, f"sha256:{file_hash(file, known)}{mark}", file)
     except OSError as error:
         raise ConfigError(
@@ -200,7 +204,8 @@ def check_lora(lora: Lora, file: Path, family: Family, denoiser: Mapping[str, An
     what = file_flaw(file) or misfit(file, family, denoiser)
     if what is None:
         parts = parts_of(file)
-        what = parts_flaw(parts) or config_flaw(file, parts)
+        what = parts_flaw(parts) or settings_flaw(header(file)[1], parts)
+        what = what or config_flaw(file, parts)
     if what:
         raise ConfigError([Mistake(lora.where, f"{lora} {what}")])
 

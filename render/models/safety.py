@@ -49,6 +49,14 @@ SAFETY_CHECKER = "stable_diffusion"  # named as a library in old folders; never 
 PROCESSORS = ("Processor", "FeatureExtractor")
 SCHEDULER_CONFIG = "scheduler_config.json"
 ATTENTION_KEYS = {"attn_implementation", "_attn_implementation", "experts_implementation"}
+ELSEWHERE = {
+    "configuration_files": "another config in place of this one; leave it out",
+    "fast_tokenizer_files": "another file in place of tokenizer.json; leave it out",
+    "transformers_weights": "another file of weights, or a pickle; call the weights "
+    "model.safetensors and leave it out",
+    "attribute_map": "other names for settings, by which any can be hidden; leave it out",
+}
+"""Settings that lead transformers past the files that are looked through here."""
 OWN_ATTENTION = (None, "eager", "sdpa")  # of torch and the libraries themselves
 TORCHVISION = {"PixtralProcessor"}  # without it transformers has only their names
 NEEDED = ("scheduler", "text_encoder", "tokenizer", "vae")
@@ -237,6 +245,8 @@ def code_settings(settings: Mapping[str, Any]) -> Iterator[str]:
     """Those of one object of a config."""
     if "auto_map" in settings:
         yield "has an auto_map, which names code of the model's own"
+    for key in sorted(ELSEWHERE.keys() & settings.keys()):
+        yield f"has {key}, which names {ELSEWHERE[key]}"
     for key in sorted(ATTENTION_KEYS & settings.keys()):
         if (kind := settings[key]) not in OWN_ATTENTION:
             yield f"{key}: {shown(kind)} may be fetched from the hub as code; leave the key out"

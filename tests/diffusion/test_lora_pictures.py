@@ -1,5 +1,6 @@
 """LoRAs in the picture: the stock pipeline's own at the same weights, in any batch, at weight 0."""
 
+import json
 from dataclasses import replace
 
 import diffusers
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from test_family_pictures import difference, final_latents, render
 from tiny_families import SIDE
 from tiny_loras import (
+    ATTENTION,
     add_by_hand,
     as_kohya_writes,
     linear_layers,
@@ -190,6 +192,17 @@ def test_other_tools_spelling_and_alpha_are_understood(folder, files, tmp_path):
     one, half = render(diffusion, spec(("ink", 1.0)), spec(("kohya", 2.0)))
     assert difference(one, half) <= 1
     assert difference(one, render(diffusion, spec(("ink", 2.0)))[0]) >= VISIBLE
+
+
+def test_dropout_that_a_lora_was_trained_with_leaves_no_gaps(folder, files, opened, tmp_path):
+    """peft makes layers for training, where each call would leave out others of the file."""
+    settings = {"r": 2, "lora_alpha": 2, "target_modules": ATTENTION, "lora_dropout": 0.5}
+    header = json.dumps({f"unet.{name}": value for name, value in settings.items()})
+    file = tmp_path / "drops.safetensors"
+    save_file(load_file(files("sd")[1]), file, {"lora_adapter_metadata": header})
+    diffusion = opened_with(folder, "sd", lora("ink", file))
+    whole = final_latents(opened("sd"), spec(("ink", 1.0)))
+    assert torch.equal(final_latents(diffusion, spec(("ink", 1.0))), whole)
 
 
 HALVES = [(rank, rank / 2) for rank in (2, 3, 5, 8)]  # 60 of 80 layers came at other strengths

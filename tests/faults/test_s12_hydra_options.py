@@ -1,5 +1,8 @@
 """S12: options and keys of Hydra that open pickles or run code, from the command line."""
 
+import subprocess
+import sys
+
 import pytest
 import yaml
 from outside import tree
@@ -139,3 +142,23 @@ def test_a_pickle_of_hydras_own_is_not_opened_either(received):
     assert answer.code == 2
     assert "pickle, which can run code" in answer.err
     assert not (received.site.here / "pwned").exists()
+
+
+def test_what_lies_in_the_current_folder_is_not_imported(site):
+    """`python -m` puts it first; Hydra imports every plugin that it finds."""
+    site.timeline("t", FILM)
+    (site.here / "hydra_plugins").mkdir()
+    for name in ("yaml.py", "hydra_plugins/evil.py", "omegaconf.py"):
+        code = f"open({str(site.logs / 'ran')!r}, 'w')\n"
+        (site.here / name).write_text(code)
+
+    def python(*arguments):
+        command = [sys.executable, *arguments]
+        given = {"cwd": site.here, "env": site.environment(), "capture_output": True, "text": True}
+        return subprocess.run(command, **given)
+
+    done = python("-m", "render", "+timeline=t", "mode=plan")
+    assert done.returncode == 0, done.stderr
+    assert not (site.logs / "ran").exists()
+    python("-c", "import yaml")
+    assert (site.logs / "ran").exists()

@@ -166,6 +166,34 @@ def test_settings_that_fetch_code_from_the_hub_are_refused(guarded, model, place
     assert "from the hub" in said
 
 
+@pytest.mark.parametrize(
+    ("place", "settings"),
+    [
+        ("text_encoder/config.json", {"configuration_files": ["config.1.0.0.json"]}),
+        ("text_encoder/config.json", {"transformers_weights": "adapter_model.bin"}),
+        ("text_encoder/config.json", {"transformers_weights": "deep/model.safetensors"}),
+        ("text_encoder/config.json", {"text_config": {"transformers_weights": "x.safetensors"}}),
+        (
+            "text_encoder/config.json",
+            {"attribute_map": {"x": "_attn_implementation_internal"}, "x": "someone/evil"},
+        ),
+        ("tokenizer/tokenizer_config.json", {"fast_tokenizer_files": ["tokenizer.1.json"]}),
+    ],
+    ids=str,
+)
+def test_settings_that_lead_past_the_files_that_were_looked_through_are_refused(
+    guarded, model, place, settings
+):
+    """transformers would take a config, a vocabulary or weights that nobody looked at or hashed:
+    with code of the hub's in them, or pickles; or others tomorrow, of which no frame would know."""
+    other = {"auto_map": {"AutoModel": "net.Net"}, "attn_implementation": "someone/evil"}
+    (model / "text_encoder" / "config.1.0.0.json").write_text(json.dumps(other))
+    edit(model / place, **settings)
+    said = refused(guarded)
+    name = next(iter(settings.get("text_config", settings)))
+    assert f"model/{place}: has {name}, which names" in said
+
+
 @pytest.mark.parametrize("value", [None, "eager", "sdpa"])
 def test_settings_that_fetch_nothing_are_no_obstacle(guarded, model, value):
     edit(model / "text_encoder" / "config.json", attn_implementation=value)
