@@ -1,7 +1,7 @@
 """`python -m render`: the command line.
 
 Python puts the current folder first among those that it imports from. Films may lie there that come
-from anyone, with a `yaml.py` or plugins of Hydra's beside them, so it is taken off again.
+from anyone, beside modules and plugins of Hydra of any name, so it is taken off again.
 """
 
 import os

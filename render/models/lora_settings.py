@@ -21,7 +21,7 @@ from render.models.token_limits import ATOM, is_endless
 MOST_RANK = 64  # unless a layer of the file has a higher one
 MOST_PATTERN, MOST_STEPS = 4000, 3
 STEP = re.compile(r"(?<!\()(?:[*+?]|\{[^}]*\})[?+]?")
-"""What is repeated or left out in a regular expression: `.*`, `[0-9]+`, `(?:_x)?`."""
+"""The parts of a regular expression that repeat or may be absent: `.*`, `[0-9]+`, `(?:_x)?`."""
 LOOK = re.compile(r"\(\?<?[!=][^()*+?{]*\)")
 NAME = re.compile(r"\^?(?:\w|-|\\?\.)+\$?")
 OFF: tuple[object, ...] = (None, False, 0, "", [], {})
