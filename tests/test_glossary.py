@@ -24,6 +24,7 @@ SYNONYMS = {
     r"lead(s|ing)?\s+away": "unconditional prediction, or unconditional row",
     r"the\s+origin('s)?\b": "the reference loop",
     r"h[au]ngs?\s+on\b": "depends on",
+    r"(?<![`\"])\bshortcuts?\b(?![`\"])": "approximation",
     r"\bturns?\s+over\b": "changes abruptly",
     r"\bways?\s+between\s+two\s+(keyframes|prompts|seeds)": "segment",
 }
