@@ -405,7 +405,7 @@ def test_anchors_that_come_next_fill_the_batch_and_change_nothing(folder):
     foresighted.expect(frames)
     begun = []
     begin = foresighted.begin_anchors
-    foresighted.begin_anchors = lambda part: (begun.append(len(part)), begin(part))[1]
+    foresighted.begin_anchors = lambda part, *more: (begun.append(len(part)), begin(part, *more))[1]
     pairs = [[render(one, frame)[0] for frame in frames] for one in (foresighted, plain)]
     assert begun == [4, 3]
     assert all(np.array_equal(one, other) for one, other in zip(*pairs, strict=True))
