@@ -80,7 +80,7 @@ class Payload:
 
 
 def test_a_folder_is_loaded_as_its_family(folder):
-    pipeline, family = load(folder)
+    pipeline, family, *_ = load(folder)
     assert type(pipeline) is diffusers.StableDiffusionPipeline
     assert family.pipeline == "StableDiffusionPipeline"
     assert pipeline.safety_checker is None
@@ -88,11 +88,11 @@ def test_a_folder_is_loaded_as_its_family(folder):
 
 
 def test_weights_take_the_recipes_dtype(folder):
-    half, _ = load(folder, dtype="bfloat16")
+    half, *_ = load(folder, dtype="bfloat16")
     for component in (half.unet, half.vae, half.text_encoder):
         assert {weight.dtype for weight in component.parameters()} == {torch.bfloat16}
     stock(folder).to(torch.float16).save_pretrained(folder)
-    single, _ = load(folder)
+    single, *_ = load(folder)
     assert single.unet.dtype == single.vae.dtype == single.text_encoder.dtype == torch.float32
 
 
@@ -110,7 +110,7 @@ def test_a_safety_checker_is_neither_loaded_nor_missed(folder):
     checker = ["stable_diffusion", "StableDiffusionSafetyChecker"]
     extractor = ["transformers", "CLIPImageProcessor"]
     edit(folder / "model_index.json", safety_checker=checker, feature_extractor=extractor)
-    pipeline, _ = load(folder)
+    pipeline, *_ = load(folder)
     assert pipeline.safety_checker is None
     assert pipeline.feature_extractor is None
 
