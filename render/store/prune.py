@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from render.errors import RenderError
-from render.files.atomic import read_regular, sync_folder
+from render.files.atomic import is_there, read_regular, sync_folder
 from render.files.ownership import is_ours
 from render.files.received_json import parsed
 from render.plan.plan_json import NEXT
@@ -94,6 +94,7 @@ def still_unused(files: Iterable[Path], used: set[str]) -> list[Path]:
         file
         for file in files
         if file.stem not in used
+        and is_there(file)  # another prune may have come while the question stood
         and stat.S_ISREG((status := file.lstat()).st_mode)
         and status.st_nlink == 1
     ]

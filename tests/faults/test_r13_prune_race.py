@@ -10,6 +10,8 @@ import pytest
 from outside import same_pictures
 from powers import WITHOUT_POWERS, reason_for_none
 
+from render.store.prune import still_unused
+
 FILM = [{"at": 0, "prompt": "one", "seed": 1}, {"at": 1, "prompt": "two", "seed": 2}]
 FRAMES = 5
 SMALL = ["output.fps=4", "output.width=32", "output.height=32"]
@@ -128,3 +130,9 @@ def test_a_shorter_film_keeps_a_frame_whose_copy_in_the_store_is_damaged(film):
     assert ended.code == 0, ended.err
     assert last.read_bytes() == content
     assert len(film.frames("film")) == 2
+
+
+def test_a_frame_that_another_prune_took_while_the_question_stood_is_passed_over(tmp_path):
+    there, gone = tmp_path / "a.png", tmp_path / "b.png"
+    there.write_bytes(b"")
+    assert still_unused([there, gone], set()) == [there]
