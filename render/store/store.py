@@ -23,6 +23,7 @@ from render.files.atomic import (
     write_whole,
 )
 from render.files.ownership import is_ours, make_way, read_head
+from render.files.received_json import parsed
 from render.files.temporary import kept_from_sweeps, sweep, temp_beside
 from render.plan.frame_plan import PlannedFrame
 from render.store.frame_png import DIGEST_KEY, inspect, inspect_png
@@ -31,6 +32,7 @@ STORE_NAME = ".store"
 NAMED_DIGEST = re.compile(DIGEST_KEY.encode() + rb"\0([0-9a-f]{64})")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 MOST_BYTES = 1 << 31  # of the largest frame, and of a plan of a million
+SPEC_FIELDS = {"prompts", "seeds", "guidance"}  # that every version has written
 LARGEST_BYTES = 1 << 28  # of a frame of 8,192 × 8,192 pixels
 
 
@@ -96,11 +98,23 @@ def taken_in(store: Path, shown: Path, say: Callable[[str], None]) -> bool:
     target = stored_path(store, digest)
     if same_file(target, shown) or not is_frame(shown, digest) or is_frame(target, digest):
         return False
+    if not carries_spec(shown):
+        return False
     make_folder(target.parent)
     make_way(target, say)
     link(shown, target)
     sync_folder(target.parent)
     return True
+
+
+def carries_spec(shown: Path) -> bool:
+    """Whether a whole frame carries a spec as a run writes it: what only claims a digest is none
+    that other films should find in the store."""
+    try:
+        spec = parsed(inspect_png(read_regular(shown, LARGEST_BYTES)).spec or "")
+    except ValueError:
+        return False
+    return isinstance(spec, dict) and SPEC_FIELDS <= spec.keys()
 
 
 def is_frame(path: Path, digest: str) -> bool:
