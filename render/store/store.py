@@ -114,7 +114,7 @@ def carries_spec(shown: Path) -> bool:
         spec = parsed(inspect_png(read_regular(shown, LARGEST_BYTES)).spec or "")
     except ValueError:
         return False
-    return isinstance(spec, dict) and SPEC_FIELDS <= spec.keys()
+    return isinstance(spec, dict) and spec.keys() >= SPEC_FIELDS
 
 
 def is_frame(path: Path, digest: str) -> bool:
