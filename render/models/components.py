@@ -17,6 +17,7 @@ import numpy as np
 
 from render.config.model_group import ControlConfig, ModelConfig
 from render.errors import ConfigError, Mistake
+from render.models.code_in_folders import code_flaws
 from render.models.controlnet_inputs import control_flaws, is_pooled, leaving_negatives
 from render.models.families import FAMILIES
 from render.models.family import Family
@@ -27,7 +28,7 @@ from render.models.lora_parts import content, raw_header
 from render.models.model_configs import config_of, vae_factor
 from render.models.prompt_weights import reader_name
 from render.models.resolve import Model
-from render.models.safety import code_flaws, part_flaws
+from render.models.safety import part_flaws
 from render.models.single_file import is_single_file, names_in, shapes_in, types_in
 
 UNSERVED_VAES = {

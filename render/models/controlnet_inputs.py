@@ -16,11 +16,12 @@ from typing import Any
 
 from render.config.model_group import ControlConfig
 from render.errors import ConfigError, Mistake
+from render.models.code_in_folders import code_flaws
 from render.models.families import FAMILIES
 from render.models.family import Family
 from render.models.images import UnusableImage, read_image
 from render.models.model_configs import config_of
-from render.models.safety import code_flaws, part_flaws
+from render.models.safety import part_flaws
 
 KEY = "model.controlnet"
 NUMBER = re.compile(r"(\d+)")

@@ -16,7 +16,7 @@ from render.models.sister_pipelines import family_flaw
 CONFIG, INDEX = "config.json", "model_index.json"
 HUB_NAME = re.compile(r"[\w-]+/[\w.-]+", re.ASCII)
 ADAPTERS = {"pytorch_lora_weights.safetensors", "adapter_model.safetensors"}
-"""What training scripts call a LoRA."""
+"""File names that training scripts give to LoRAs."""
 MOST_COUNTED, MOST_LATENT = 1 << 24, 1 << 12
 
 

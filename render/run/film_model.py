@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from render.config.model_group import ModelConfig
+from render.models.code_in_folders import code_notes
 from render.models.components import with_parts
 from render.models.resolve import Model, resolve_model
-from render.models.safety import check_index, check_model, code_notes
+from render.models.safety import check_index, check_model
 
 HASHES_NAME = "models.json"
 
