@@ -45,6 +45,15 @@ def test_the_map_has_every_package():
     assert mapped >= layers - {"__main__"}
 
 
+def test_every_part_that_the_pyproject_names_is_made_by_an_example():
+    project = tomllib.loads(re.search(r"^```toml\n(.*?)^```", PAGE, re.M | re.S)[1])
+    groups = project["project"]["entry-points"].values()
+    parts = {value.partition(":")[2] for group in groups for value in group.values()} - {""}
+    made = [compile(example, "example", "exec").co_names for example in FENCED.findall(PAGE)]
+    assert parts <= {name for names in made for name in names}
+    assert "*.yaml" in project["tool"]["setuptools"]["package-data"]["*"]
+
+
 @pytest.mark.parametrize("example", FENCED.findall(PAGE), ids=lambda text: text.splitlines()[0])
 def test_every_example_runs(example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
