@@ -162,5 +162,7 @@ def test_an_unknown_name_is_answered_with_those_of_other_packages(ran):
     done = ran("+timeline=t", "sampling.blend=zzz", "output=zzz", "mode=plan")
     assert done.returncode == 2
     assert "known: apng, av1, frames, gif, mkv, mp4, prores, webm, webp" in done.stderr
+    done = ran("+timeline=t", "output=mk", "mode=plan")
+    assert "output: no output 'mk'; did you mean 'mkv'? Known: apng, av1," in done.stderr
     done = ran("+timeline=t", "sampling.blend=zzz", "mode=plan")
     assert "sampling.blend: 'zzz' is not known; known: noise, embedding, heaviest" in done.stderr

@@ -119,7 +119,8 @@ def unknown_choice(group: str, name: str) -> Mistake:
         return Mistake(group, f"no {name!r} here; see render --help for what there is")
     near = file_beside(name) if group == "timeline" else ""
     near = near or nearest(name, known)
-    listed = "" if near.startswith("; known") else f"; known: {', '.join(known)}"
+    begun = " Known" if near.endswith("?") else "; known"
+    listed = "" if near.startswith("; known") else f"{begun}: {', '.join(known)}"
     hints = {"scheduler": class_hint, "model": model_hint}
     more = hints[group](name) if group in hints else ""
     return Mistake(group, f"no {group} {name!r}{near}{listed}{more}")

@@ -141,7 +141,7 @@ def unknown_texts(made: Made) -> Iterator[Mistake]:
         if not known or value in known:
             continue
         near = nearest(value, known)
-        listed = "" if near.startswith("; known") else f"; known: {', '.join(known)}"
+        listed = "" if near.startswith("; known") else f" Known: {', '.join(known)}"
         what = f"{shown(value)} is not known to {made.class_name}{near}{listed}"
         if key in made.options:
             yield Mistake(f"scheduler.{key}", what)
