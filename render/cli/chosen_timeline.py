@@ -14,8 +14,9 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from render.cli.config_folders import config_folders, known_choices, unknown_choice
+from render.config.parse import done_anyway
 from render.config.schema import NAME_PATTERN
-from render.config.values import nearest
+from render.config.values import ADDRESS, address_flaw, nearest
 from render.errors import ConfigError, Mistake
 from render.files.names import on_disk
 from render.text import shortened
@@ -46,8 +47,11 @@ def chosen_by_word(word: str, files: Files) -> str:
     if word in VERBS:
         what = f"there is no such command yet; a timeline of this name is +timeline={word}"
         raise ConfigError([Mistake(word, what)])
-    if all(is_file_name(part) or is_named(part) for part in word.split(",")) or is_named(word):
+    known = all(is_file_name(part) or is_named(part) for part in word.split(","))
+    if known or is_file_name(word) or is_named(word):
         return f"+timeline={chosen_by_key(word, files)}"
+    if way := done_anyway(word):
+        raise ConfigError([Mistake(word, f"is no timeline; {way}")])
     if key := key_of(word):
         raise ConfigError([Mistake(word, f"is no timeline; did you mean {key}={word}")])
     raise ConfigError([unknown_choice("timeline", word)])
@@ -97,6 +101,8 @@ def choice_for(written: str, files: Files) -> str:
         raise ConfigError([unknown_choice("timeline", written)])
     if not is_file_name(written):
         return quoted(written) if is_named(written) else written
+    if ADDRESS.match(written):
+        raise ConfigError([Mistake("timeline", address_flaw(written))])
     file = home(written)
     configs = named_files(written)
     if not os.path.exists(file):
