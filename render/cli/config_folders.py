@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from render.config.parse import keys_at
-from render.config.values import nearest
+from render.config.values import OF_THE_HUB, nearest
 from render.errors import Mistake
 from render.extensions import shipped_configs
 from render.models.scheduler_signatures import class_flaw, nearest_class
@@ -80,7 +80,8 @@ def known_choices(group: str) -> list[str]:
 def job_folder(overrides: Sequence[str], name: str | None = None) -> str:
     """A sweep job's folder: its overrides, sorted; with a hash when they had to be changed.
 
-    Which timeline it is stands there too, unless the run's name is the timeline's own. Capital
+    Which timeline it is stands there too, unless the run's name is the timeline's own; which shard
+    does not, as all shards of a film are at work in one folder. Capital
     letters bring a hash, since not every disk can keep `Fog` and `fog` apart.
 
     Args:
@@ -88,7 +89,7 @@ def job_folder(overrides: Sequence[str], name: str | None = None) -> str:
         name: the run's; None: its timeline's.
     """
     task = [override.lstrip("+") for override in overrides]
-    left_out = ("root", "name", "mode", "report", *(() if name else ("timeline",)))
+    left_out = ("root", "name", "mode", "report", "shard", *(() if name else ("timeline",)))
     named = sorted(o for o in task if o.split("=")[0] not in left_out and o != f"timeline={name}")
     full = ",".join(named or [o for o in task if o.startswith("timeline=")])
     safe = re.sub(r"[^\w.,=+-]", "-", full, flags=re.ASCII).lstrip("-.")
@@ -137,6 +138,8 @@ def file_beside(name: str) -> str:
 
 def model_hint(name: str) -> str:
     """How a model is chosen that no config names: a folder, or a repository of the hub."""
+    if found := OF_THE_HUB.fullmatch(name):
+        return f"; one of the hub is model=local model.repository={found[1]}"
     if name.startswith((".", "/", "~")) or os.path.exists(name):
         return f"; a folder or file of your own is model=local model.path={name}"
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name):

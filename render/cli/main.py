@@ -36,11 +36,20 @@ with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of
     from render.cli.compose_errors import foreseen
     from render.cli.config_folders import bundled_configs, help_text, job_folder
     from render.cli.overrides import forgiving
-    from render.cli.sweep import SweepJob, by_model, check_folders, labels, model_of, values_of
+    from render.cli.sweep import (
+        SweepJob,
+        at_their_frames,
+        by_model,
+        check_folders,
+        labels,
+        model_of,
+        values_of,
+    )
     from render.cli.sweep_size import count_first
     from render.engines.threads import wait_patiently
     from render.errors import ConfigError, Interrupted, Mistake, RenderError
     from render.files.ownership import make_way
+    from render.text import plural
 
 if TYPE_CHECKING:
     from render.run.kept_model import Models
@@ -76,6 +85,8 @@ OUTCOMES: list[tuple[str, RenderError]] = []
 JOBS: list[SweepJob] = []
 NOTES: dict[Path, bytes | None] = {}
 """Hydra's notes of sweeps, with what stood there before."""
+SAID: set[str] = set()
+"""Errors of jobs that were said when they arose; the next job of the same one says nothing."""
 WORKED: list[str] = []
 """Modes of the jobs that did more than say something."""
 
@@ -108,9 +119,11 @@ def run_sweep(collected: Sequence[SweepJob]) -> None:
     """
     if not collected:
         return
-    jobs, models = by_model(collected), models_of_a_command()
+    jobs, models = by_model(at_their_frames(collected)), models_of_a_command()
     check_folders(jobs)
-    for label, each, following in zip(labels(jobs), jobs, [*jobs[1:], None], strict=True):
+    for label, each, following in zip(
+        labels(jobs, OwnSearchPath.files), jobs, [*jobs[1:], None], strict=True
+    ):
         models.more = following is not None and model_of(following) == model_of(each)
         attempt(label, each.composed, each.variant, each.locate, models)
         models.release()
@@ -144,7 +157,8 @@ def attempt(
     except Exception as error:
         known = foreseen(error)
         OUTCOMES.append((label, known))
-        if label:
+        if label and str(known) not in SAID:
+            SAID.add(str(known))
             say(known, f"{label}: ")
 
 
@@ -156,12 +170,17 @@ def say(error: RenderError, prefix: str = "") -> None:
 
 def ending() -> int:
     """The exit code of everything that was run; failed jobs of a sweep are named once more."""
-    if len(OUTCOMES) == 1 and not OUTCOMES[0][0]:
+    alike: dict[tuple[str, int], list[str]] = {}
+    for label, error in OUTCOMES:
+        alike.setdefault((str(error), error.exit_code), []).append(label)
+    if len(alike) == 1 and not JOBS and not SAID:  # one run, or a sweep of which no job is one
         say(OUTCOMES[0][1])
     elif OUTCOMES:
-        print(f"render: {len(OUTCOMES)} jobs of the sweep failed:", file=sys.stderr)
-        for label, error in OUTCOMES:
-            say(error, f"  {label} (exit code {error.exit_code}): ")
+        print(f"render: {plural(len(OUTCOMES), 'job')} of the sweep failed:", file=sys.stderr)
+        for (text, code), failed in alike.items():
+            more = f" and {len(failed) - 1:,} more" if len(failed) > 1 else ""
+            for line in text.splitlines():
+                print(f"render:   {failed[0]}{more} (exit code {code}): {line}", file=sys.stderr)
     return OUTCOMES[0][1].exit_code if OUTCOMES else 0
 
 
@@ -195,7 +214,7 @@ def main() -> int:
     A film is rendered whether anyone reads what is said of it or not; who asked only for an answer
     and did not wait for it gets the code that the signal for a broken pipe would have given.
     """
-    for kept in (OUTCOMES, JOBS, NOTES, WORKED):
+    for kept in (OUTCOMES, JOBS, NOTES, SAID, WORKED):
         kept.clear()
     wait_patiently(os.environ)
     with lasting_streams() as out:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from render.cli.chosen_timeline import Files, chosen_by_key, chosen_by_word, is_file_name, key_of
 from render.cli.config_folders import QUOTING, config_folders, unknown_choice
-from render.config.parse import meant
+from render.config.parse import done_anyway, meant
 from render.errors import ConfigError, Mistake
 from render.text import one_line, shortened
 
@@ -25,6 +25,16 @@ OPTIONS = ("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-
            "-m", "--shell-completion", "-sc")  # fmt: skip
 OPTIONS_WITH_VALUE = ("--config-name", "-cn", "--config-dir", "-cd", "--cfg", "-c", "--package",
                       "-p", "--info", "-i")  # fmt: skip
+SHORT_OPTIONS = {
+    "-f": "force",
+    "-n": "dry-run",
+    "-o": "out",
+    "-q": "quiet",
+    "-V": "version",
+    "-v": "version",
+    "-y": "overwrite",
+}
+"""Short options of other tools, each with its long form."""
 REFUSED_OPTIONS = {
     "--experimental-rerun": "it opens a pickle, which can run code; the same command continues",
     "--config-path": "render's own configs stay; add a folder with --config-dir",
@@ -94,8 +104,10 @@ def checked_option(argument: str) -> str:
     if option in REFUSED_OPTIONS:
         raise ConfigError([Mistake(option, f"is refused: {REFUSED_OPTIONS[option]}")])
     if option not in OPTIONS and option not in OPTIONS_WITH_VALUE:
-        close = meant(option.lstrip("-").replace("-", "_"), value or "…")
-        hint = f"; did you mean {close}" if close else ""
+        name = SHORT_OPTIONS.get(option, option.lstrip("-"))
+        close = meant(name.replace("-", "_"), value or "…")
+        way = done_anyway(name) or (f"did you mean {close}" if close else "")
+        hint = f"; {way}" if way else ""
         raise ConfigError([Mistake(one_line(option), f"no such option{hint}; see render --help")])
     return f"{option}={option_value(option, value)}" if equals else argument
 

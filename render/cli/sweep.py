@@ -7,18 +7,21 @@ jobs of one model come one after the other.
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from render.cli.config_folders import job_folder, known_choices
 from render.errors import ConfigError, Mistake
 from render.text import cut_where_alike, differing, one_line
 
 Locate = Callable[[str], str]
 
+OF_FRAMES = ("output.fps", "output.width", "output.height")
 LONGEST_VALUE = 60  # characters of a swept value in a label
 
 
@@ -36,6 +39,27 @@ class SweepJob:
     def folder(self) -> Path:
         """Where its run goes."""
         return Path(str(self.composed.get("root")), str(self.composed.get("name")), self.variant)
+
+
+def as_read(value: str) -> str:
+    """A value without the backslashes that Hydra's grammar wants in a text without quotes."""
+    return value if value[:1] in ("'", '"') else re.sub(r"\\(.)", r"\1", value)
+
+
+def file_labels(files: Mapping[str, Path]) -> dict[str, str]:
+    """Timeline files by their choices: a name that is the file's own stays, and of others the
+    shortest end of the path that no other file has."""
+    paths = {choice: Path(os.path.abspath(file)) for choice, file in files.items()}
+    stems = Counter(path.stem for path in paths.values())
+    called = {}
+    for choice, path in paths.items():
+        if choice == path.stem and stems[path.stem] == 1:
+            continue
+        others = [other.parts for other in paths.values() if other != path]
+        ends = (path.parts[-length:] for length in range(1, len(path.parts)))
+        unique = (end for end in ends if all(part[-len(end) :] != end for part in others))
+        called[choice] = str(Path(*next(unique, path.parts)))
+    return called
 
 
 def values_of(overrides: Sequence[str]) -> dict[str, str]:
@@ -58,26 +82,66 @@ def model_of(job: SweepJob) -> str:
     return repr((job.composed.get("model"), job.composed.get("compute")))
 
 
-def labels(jobs: Sequence[SweepJob]) -> list[str]:
-    """Each job by its number and the values that not all jobs share: `1/4 guidance=3`."""
+def labels(jobs: Sequence[SweepJob], files: Mapping[str, Path] | None = None) -> list[str]:
+    """Each job by its number and the values that not all jobs share: `1/4 guidance=3`.
+
+    Args:
+        files: timeline files by the choices that stand for them.
+    """
     keys = dict.fromkeys(key for job in jobs for key in job.overrides)
     values = {key: [job.overrides.get(key) for job in jobs] for key in keys}
     swept = [key for key in keys if len(set(values[key])) > 1]
+    if "timeline" in swept:
+        called = file_labels(files or {})
+        values["timeline"] = [each and called.get(each, each) for each in values["timeline"]]
     columns = [short_values(values[key]) for key in swept]
     names = [key.rpartition(".")[2] for key in swept]
-    called = [n if names.count(n) == 1 else k for k, n in zip(swept, names, strict=True)]
+    short = [n if names.count(n) == 1 else k for k, n in zip(swept, names, strict=True)]
     found = []
     for number, row in enumerate(zip(*columns, strict=True) if columns else [()] * len(jobs), 1):
-        pairs = [f"{name}={v}" for name, v in zip(called, row, strict=True) if v is not None]
+        pairs = [f"{name}={v}" for name, v in zip(short, row, strict=True) if v is not None]
         found.append(f"{number}/{len(jobs)} {', '.join(pairs)}".rstrip())
     return found
 
 
 def short_values(values: Sequence[str | None]) -> list[str | None]:
     """Swept values, long ones cut where they are alike; None where a job has none."""
-    lines = [None if value is None else one_line(value) for value in values]
+    lines = [None if value is None else one_line(as_read(value)) for value in values]
     differs = differing(line for line in lines if line is not None)
     return [line and cut_where_alike(line, differs[line], LONGEST_VALUE) for line in lines]
+
+
+def at_their_frames(jobs: Sequence[SweepJob]) -> list[SweepJob]:
+    """The jobs, those that only stitch in the folders where their frames were rendered, whatever
+    the video that all of them are to make."""
+    shared = [
+        key
+        for key in dict.fromkeys(key for job in jobs for key in job.overrides)
+        if of_the_video(key) and len({job.overrides.get(key) for job in jobs}) == 1
+    ]
+    return [
+        replace(job, variant=rendered_variant(job, shared))
+        if job.composed.get("mode") == "stitch"
+        else job
+        for job in jobs
+    ]
+
+
+def of_the_video(key: str) -> bool:
+    """Whether a key changes the video alone, and none of its frames."""
+    return key == "output" or (key.startswith("output.") and key not in OF_FRAMES)
+
+
+def rendered_variant(job: SweepJob, left_out: Sequence[str]) -> str:
+    """The folder of a job's frames under the run's: the one that is there, with the video that is
+    asked for or with another, else that of the frames alone."""
+    kept = [f"{key}={value}" for key, value in job.overrides.items() if key not in left_out]
+    name = str(job.composed.get("name"))
+    made = [*kept, *(f"{key}={job.overrides[key]}" for key in left_out)]
+    others = ([*kept, f"output={other}"] for other in known_choices("output"))
+    run = job.folder.parent
+    folders = [job_folder(each, name) for each in (kept, made, *others)]
+    return next((each for each in folders if (run / each / "frames").is_dir()), folders[0])
 
 
 def check_folders(jobs: Sequence[SweepJob]) -> None:

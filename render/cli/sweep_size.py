@@ -16,6 +16,10 @@ from render.config.values import nearest
 from render.errors import ConfigError, Mistake
 
 MOST_JOBS = 10_000
+SHARDS = (
+    "is for several processes or machines at one film, and a sweep's jobs come one after the "
+    "other; leave it out, or give each process a command of its own: shard=0/2, shard=1/2"
+)
 Split = Callable[[list[Override], int | None], list[list[list[str]]]]
 listed_by_hydra: Split = BasicSweeper.split_arguments
 
@@ -38,12 +42,14 @@ def counted(overrides: list[Override], batch: int | None) -> list[list[list[str]
 
 
 def check_jobs(overrides: Sequence[Override]) -> None:
-    """Refuse a sweep without a job and one without an end."""
+    """Refuse a sweep without a job, one without an end, and one over shards of a film."""
     swept = [each for each in overrides if each.is_sweep_override()]
     by_key = {each.get_key_element().lstrip("+"): each for each in swept}
     counts = {key: values_in(each) for key, each in by_key.items()}
     wrong = [Mistake(key, why) for key, each in by_key.items() if (why := endless(each))]
     wrong += [Mistake(key, without_values(key)) for key, count in counts.items() if count == 0]
+    if counts.get("shard", 0) > 1:
+        wrong.append(Mistake("shard", SHARDS))
     if wrong:
         raise ConfigError(wrong)
     jobs = math.prod(counts.values())

@@ -25,9 +25,12 @@ OTHER_NAMES = {
     "cfg": "sampling.guidance",
     "cfg_scale": "sampling.guidance",
     "codec": "output",
+    "denoising_strength": "timeline.keyframes.0.strength",
     "frame_rate": "output.fps",
     "framerate": "output.fps",
     "guidance_scale": "sampling.guidance",
+    "image": "timeline.keyframes.0.image",
+    "init_image": "timeline.keyframes.0.image",
     "length": "timeline.duration",
     "lora": "model.loras",
     "music": "output.audio",
@@ -40,8 +43,24 @@ OTHER_NAMES = {
     "seconds": "timeline.duration",
     "size": "output.width",
     "sound": "output.audio",
+    "strength": "timeline.keyframes.0.strength",
 }
 """Keys of other tools, each with ours."""
+CONTINUES = "the same command continues where it stopped, so leave it out"
+RENDERS_AGAIN = "what changed is rendered again, and the rest is kept, so leave it out"
+DONE_ANYWAY = {
+    "continue": CONTINUES,
+    "resume": CONTINUES,
+    "clobber": RENDERS_AGAIN,
+    "force": RENDERS_AGAIN,
+    "overwrite": RENDERS_AGAIN,
+    "dry_run": "did you mean mode=plan",
+    "help": "did you mean --help",
+    "quiet": "did you mean report=none",
+    "verbose": "did you mean report=plain",
+    "version": "did you mean --version",
+}
+"""Keys and options of other tools for what has another way here, or needs none."""
 IN_OUTPUT = {
     "crf": "output.quality",
     "file": "root=FOLDER and name=NAME, by which the video is called",
@@ -63,6 +82,14 @@ IN_KEYFRAMES = {
     "weight": "prompt, as texts with weights",
 }
 """Keys of keyframes elsewhere, each with ours."""
+KEYFRAMES = ("timeline", "keyframes")
+IDLE_WITHOUT = {
+    "image": "strength",
+    "loras": "lora",
+    "anchors": "early_steps",
+    "guidance": "guidance_interval",
+}
+"""Values without which others, in keyframes or in `sampling`, change nothing."""
 SHORT = 30  # letters of a value that a suggestion repeats
 
 
@@ -116,6 +143,8 @@ def unknown_key(where: tuple[str | int, ...], given: object) -> str:
     """The message for a key that is not known at its place."""
     name, known = str(where[-1]), keys_at(where[:-1])
     top = len(where) == 1
+    if top and (way := done_anyway(name)):
+        return f"unknown key; {way}"
     if ours := other_name(where, known):
         return f"unknown key; did you mean {ours}"
     if where[0] == "timeline" and name in fields_of(RunConfig):
@@ -134,6 +163,11 @@ def other_name(where: tuple[str | int, ...], known: Sequence[str]) -> str | None
     if where[:-1] == ("output",):
         return IN_OUTPUT.get(name)
     return IN_KEYFRAMES.get(name) if "prompt" in known else None
+
+
+def done_anyway(name: str) -> str | None:
+    """The way to what a key or an option of another tool does."""
+    return DONE_ANYWAY.get(name.lower().replace("-", "_"))
 
 
 def setting_in_timeline(name: str) -> str:
@@ -228,9 +262,14 @@ class InvalidConfig(ConfigError):
 def without(
     composed: Mapping[str, Any], paths: Sequence[tuple[str | int, ...]]
 ) -> RunConfig | None:
-    """The config with these values taken out, or None if it is none without them."""
+    """The config with these values taken out, or None if it is none without them.
+
+    What would seem to lack one of them is taken out too: a value that is there is not missing.
+    """
     rest = copy.deepcopy(dict(composed))
     for path in paths:
+        if len(path) == 3 and path[:2] == KEYFRAMES:
+            return None  # without a whole keyframe it is another film
         holder: Any = rest
         for part in path[:-1]:
             inner = holder.get(str(part)) if isinstance(holder, dict) else holder
@@ -239,7 +278,30 @@ def without(
             )
         if isinstance(holder, dict):
             holder.pop(path[-1] if path else "", None)
+            settle(rest, path, holder)
     try:
         return RunConfig.model_validate(rest)
     except ValidationError:
         return None
+
+
+def settle(rest: dict[str, Any], path: tuple[str | int, ...], holder: dict[str, Any]) -> None:
+    """Take out what has no meaning without the value at a path, which was taken out."""
+    key = str(path[-1])
+    misspelled = key not in keys_at(path[:-1])
+    timeline, sampling = rest.get("timeline"), rest.get("sampling")
+    if path[:2] == KEYFRAMES and (key == "prompt" or misspelled):
+        holder.setdefault("prompt", "")
+    elif path[:1] == KEYFRAMES[:1] and (key == "duration" or misspelled):
+        holder.pop("loop", None)
+    for wrong, idle in IDLE_WITHOUT.items():
+        if key == wrong or (path[:2] == ("model", "loras") and wrong == "loras"):
+            for each in (sampling, *keyframes_of(timeline)):
+                if isinstance(each, dict):
+                    each.pop(idle, None)
+
+
+def keyframes_of(timeline: object) -> Sequence[object]:
+    """The keyframes of a timeline as written, if it has any."""
+    found = timeline.get("keyframes") if isinstance(timeline, dict) else None
+    return list(found.values()) if isinstance(found, dict) else found or ()

@@ -198,6 +198,17 @@ def moment(value: object) -> Moment:
     return Moment(frames=amount) if frames else Moment(seconds=amount)
 
 
+ADDRESS = re.compile(r"[a-z][a-z0-9+-]*://", re.I)
+OF_THE_HUB = re.compile(r"https://huggingface\.co/([\w.-]+/[\w.-]+)/?", re.ASCII)
+
+
+def address_flaw(written: str) -> str:
+    """The message for an address of the web where a path belongs."""
+    if found := OF_THE_HUB.fullmatch(written):
+        return f"{shown(written)} is no path; a model of the hub is model.repository={found[1]}"
+    return f"{shown(written)} is no path; download the file and give its own"
+
+
 def file_path(value: object) -> Path:
     """A path as written, with `~` for the home folder, in every key that holds one.
 
@@ -206,6 +217,8 @@ def file_path(value: object) -> Path:
     written = str(value) if isinstance(value, Path) else text(value)
     if not written.strip() or "\0" in written:
         raise mistake(f"{shown(written)} is no path")
+    if ADDRESS.match(written):
+        raise mistake(address_flaw(written))
     try:
         return Path(on_disk(written)).expanduser()
     except RuntimeError:

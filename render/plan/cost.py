@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -109,6 +111,23 @@ def kind(recipe: Recipe, device: str) -> str:
 def earlier_timing(store: Path, recipe: Recipe, device: str) -> Timing | None:
     """The timing of such frames in the last run, or None if there was none."""
     return as_timing(read_memory(store / TIMINGS_NAME).get(kind(recipe, device)))
+
+
+def scaled_timing(store: Path, recipe: Recipe, device: str) -> Timing | None:
+    """The timing of frames of the nearest other size, scaled by their pixels; None if there was
+    no run of this model here."""
+    before, after = kind(recipe, device).split(f"{recipe.width}x{recipe.height}", 1)
+    sized = re.compile(rf"{re.escape(before)}(\d{{1,6}})x(\d{{1,6}}){re.escape(after)}")
+    pixels = recipe.width * recipe.height
+    found = []
+    for name, entry in read_memory(store / TIMINGS_NAME).items():
+        if (timing := as_timing(entry)) and (size := sized.fullmatch(name)):
+            scale = pixels / max(int(size[1]) * int(size[2]), 1)
+            found.append((abs(math.log(scale)), scale, timing))
+    if not found:
+        return None
+    _, scale, timing = min(found, key=lambda each: each[0])
+    return Timing(timing.seconds_per_row * scale, timing.bytes_per_frame * scale)
 
 
 def as_timing(entry: object) -> Timing | None:

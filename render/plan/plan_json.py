@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from render.files.atomic import write_if_changed
 from render.files.ownership import is_ours, make_way, read_head
+from render.files.received_json import parsed
 from render.plan.frame_plan import FramePlan, PlannedFrame, early_entry, picture_entry
 
 TRACES = (".lock", "frames", "run.json", "render.log")
@@ -26,8 +27,8 @@ class ShownFilm(NamedTuple):
 
     rate: str
     digest: str
-    version: str = ""
-    """Of the recipe; empty if it is not known."""
+    shared: Mapping[str, object] = {}
+    """What all frames share, the recipe's entry and the LoRAs; empty if it is not known."""
 
 
 def shown_film(folder: Path) -> ShownFilm | None:
@@ -37,8 +38,27 @@ def shown_film(folder: Path) -> ShownFilm | None:
     except OSError:
         return None
     found = re.search(r'^ "rate": "([^"]*)",\n "count": \d+,\n "digest": "(\w*)",$', head, re.M)
-    version = re.search(r'^  "version": (\d+)', head, re.M)
-    return ShownFilm(found[1], found[2], version[1] if version else "") if found else None
+    return ShownFilm(found[1], found[2], shared_by_frames(head)) if found else None
+
+
+def shared_by_frames(head: str) -> Mapping[str, object]:
+    """The recipe's entry and the LoRAs of a plan.json, by the beginning of its text."""
+    opened, end, _ = head.partition(',\n "frames": ')
+    try:
+        content = parsed(opened + "}") if end else None
+    except ValueError:
+        content = None
+    recipe = content.get("recipe") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or not isinstance(recipe, dict):
+        return {}
+    return shared_entry(recipe, content.get("loras", {}))
+
+
+def shared_entry(recipe: Mapping[str, object], loras: object) -> dict[str, object]:
+    """All that frames of a film share, by key; the keys of a speed one by one."""
+    speed = recipe.get("shortcuts", {})
+    plain = {key: value for key, value in recipe.items() if key != "shortcuts"}
+    return {**plain, **(speed if isinstance(speed, dict) else {}), "loras": loras}
 
 
 def freeze(folder: Path, plan: FramePlan, name: str, warn: Callable[[str], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, replace
@@ -14,14 +15,24 @@ from render.models.resolve import Model
 from render.models.token_limits import CutPrompt, cut_prompts
 from render.plan import cost
 from render.plan.frame_plan import PlannedFrame
-from render.plan.plan_json import ShownFilm
+from render.plan.plan_json import ShownFilm, shared_entry
 from render.report.events import PlanSummary
 from render.run.film import ResolvedFilm
 from render.run.frame_loop import distinct
 from render.store import judge, store
 from render.store.judge import ANOTHER_RECIPE, FROM_THE_STORE, State, Verdict
+from render.text import shortened
 from render.video.codecs import video_bytes
 
+SHARED_NAMES = {
+    "scheduler_options": "the scheduler's settings",
+    "width": "size",
+    "height": "size",
+    "loras": "a LoRA's file",
+}
+"""Entries that all frames share, where a person has other words for them."""
+OF_THIS_KIND = "earlier frames of this kind on this machine"
+OF_ANOTHER_SIZE = "earlier frames of another size on this machine, by their pixels"
 NAMED = 4  # frames that a reason names
 
 
@@ -85,10 +96,15 @@ def as_people_see(
 
 def recipe_reason(before: ShownFilm | None, film: ResolvedFilm) -> str:
     """Why a frame of the same spec is to be rendered again."""
-    version = str(film.plan.recipe.version)
-    if before is None or before.version in ("", version):
-        return ANOTHER_RECIPE
-    return f"changed: the recipe's version, {before.version} to {version} (render's CHANGELOG)"
+    recipe = film.plan.recipe
+    after = shared_entry(json.loads(json.dumps(recipe.entry())), dict(film.plan.loras))
+    was = before.shared if before else {}
+    names = [key for key in {**was, **after} if was.get(key) != after.get(key)] if was else []
+    if "version" in names:
+        change = f"{was.get('version')} to {recipe.version}"
+        return shortened(f"changed: the recipe's version, {change} (render's CHANGELOG)", 200)
+    called = dict.fromkeys(SHARED_NAMES.get(name, name) for name in names)
+    return shortened(f"changed: {', '.join(called)}", 200) if called else ANOTHER_RECIPE
 
 
 def summarise(
@@ -103,6 +119,7 @@ def summarise(
     verdicts = as_people_see(verdicts, film, before)
     rows = cost.planned_rows(missing, film.plan.recipe, film.scheduler, film.model.family)
     timing = cost.earlier_timing(film.store, film.plan.recipe, film.device)
+    scaled = None if timing else cost.scaled_timing(film.store, film.plan.recipe, film.device)
     counts = Counter(v.state.value for v in verdicts)
     texts = {text for v in verdicts for text, _ in (*v.frame.spec.prompts, *v.frame.spec.negatives)}
     return PlanSummary(
@@ -110,8 +127,8 @@ def summarise(
         **{state.value: counts[state.value] for state in State},
         reasons=reasons(verdicts),
         rows=rows,
-        seconds_estimate=cost.seconds_for(rows, timing),
-        estimate_source="earlier frames of this kind on this machine" if timing else "",
+        seconds_estimate=cost.seconds_for(rows, timing or scaled),
+        estimate_source=OF_THIS_KIND if timing else OF_ANOTHER_SIZE if scaled else "",
         disk_bytes=cost.bytes_for(len(missing), film.plan.recipe, timing),
         cut_prompts=[astuple(cut) for cut in cut_texts(film.model, texts)],
         warnings=film.plan.warnings,

@@ -107,7 +107,7 @@ def names_in(folder: Path) -> set[str]:
 
 
 MISSING, FROM_THE_STORE = "missing", "from the store"
-ANOTHER_RECIPE = "changed: model, scheduler, steps or size"
+ANOTHER_RECIPE = "changed: model, scheduler, steps, blend, speed or a LoRA"
 """The reason of a frame whose spec is the same, so that something that all frames share is not."""
 
 
@@ -125,7 +125,8 @@ def misfit(
     if here is None:
         return State.NEW, ""
     if here.whole and here.digest:
-        return State.STALE, here.flaw or changed_fields(here.spec, frame.spec)
+        flaw = here.flaw and f"changed: the picture {here.flaw}"
+        return State.STALE, flaw or changed_fields(here.spec, frame.spec)
     if here.whole or not shown.is_file() or shown.is_symlink():
         return State.FOREIGN, "is a picture without our proof" if here.whole else str(flaw)
     return State.CORRUPT, str(flaw)
@@ -138,7 +139,7 @@ def changed_fields(written: str | None, wanted: FrameSpec) -> str:
     except ValueError:
         before = None
     if not isinstance(before, dict):
-        return "rendered from another spec"
+        return "changed: rendered from another spec"
     after = json.loads(spec_json(wanted))
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     listed = shortened(", ".join(names), LONGEST_REASON)

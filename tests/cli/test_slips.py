@@ -60,3 +60,66 @@ def test_a_sweep_over_files_needs_no_key(place):
     assert "1/2 timeline=a" in ended.out
     assert "2/2 timeline=b" in ended.out
     assert place.render("a.yaml,b.yaml", "mode=plan").code == 2
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["help"], "help: is no timeline; did you mean --help"),
+        (["-v"], "-v: no such option; did you mean --version"),
+        (["-n"], "-n: no such option; did you mean mode=plan"),
+        (["--force"], "--force: no such option; what changed is rendered again"),
+        (["t", "resume=true"], "resume: unknown key; the same command continues where it stopped"),
+        (["t", "overwrite=true"], "overwrite: unknown key; what changed is rendered again"),
+        (["t", "strength=.5"], "did you mean timeline.keyframes.0.strength=0.5"),
+        (["https://x.org/a.yaml"], "'https://x.org/a.yaml' is no path; download the file"),
+        (["t", "output.audio=https://x.org/a.mp3"], "'https://x.org/a.mp3' is no path; download"),
+        (["t", "model=https://huggingface.co/a/b"], "model=local model.repository=a/b"),
+        (["t", "model=local", "model.path=https://huggingface.co/a/b"], "model.repository=a/b"),
+    ],
+)
+def test_a_habit_of_other_programs(place, typed, said):
+    place.timeline("t", "keyframes:\n" + FILM)
+    ended = place.call(*typed)
+    assert ended.code == 2
+    assert said in ended.err
+
+
+def test_two_files_of_one_name_are_told_apart_by_their_folders(place):
+    for name in ("one/main", "two/main", "castle"):
+        file = place.folder / f"{name}.yaml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("keyframes:\n" + FILM)
+    ended = place.render("-m", "one/main.yaml,two/main.yaml,castle.yaml", "mode=plan")
+    assert ended.code == 0
+    jobs = [line.split()[-1] for line in ended.out.splitlines() if line.lstrip().startswith("job ")]
+    assert jobs == ["timeline=one/main.yaml", "timeline=two/main.yaml", "timeline=castle"]
+
+
+@pytest.mark.parametrize(
+    ("film", "arguments", "said"),
+    [
+        ("keyframes:\n- {at: 0, prompt: 1984}\n", [], "prompt"),
+        ("keyframes:\n  a: {at: 0, prompt: [x]}\n", [], "prompt"),
+        ("keyframes:\n- {at: 0, text: a castle}\n", [], "did you mean prompt"),
+        ("loop: true\nduration: 4s\nkeyframes:\n" + FILM, [], "duration"),
+        ("loop: true\nlength: 4\nkeyframes:\n" + FILM, [], "length"),
+        ("keyframes:\n- {at: 0, prompt: x, image: 3, strength: 0.5}\n", [], "image"),
+        ("keyframes:\n  a: 3\n  b: {at: 1, prompt: x}\n", [], "keyframes.a"),
+        ("keyframes:\n" + FILM, ["sampling.anchors=x", "sampling.early_steps=1"], "anchors"),
+    ],
+)
+def test_a_value_that_is_wrong_is_not_said_to_be_missing(place, film, arguments, said):
+    place.timeline("t", film)
+    ended = place.call("t", "mode=plan", *arguments)
+    assert ended.code == 2
+    (line,) = ended.err.splitlines()
+    assert said in line
+
+
+def test_beside_a_wrong_value_other_mistakes_are_named(place):
+    place.timeline("t", "loop: true\nkeyframes:\n- {at: 1, prompt: 1984, seed: 1}\n")
+    said = place.call("t", "mode=plan").err
+    assert "prompt" in said
+    assert "the first keyframe stands at 0" in said
+    assert "a loop needs a `duration`" in said

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from render.cli.config_folders import MAX_VARIANT, job_folder
-from render.cli.sweep import SweepJob, by_model, labels, values_of
+from render.cli.sweep import SweepJob, at_their_frames, by_model, labels, values_of
 from render.errors import FramesFailed
 from render.run.job import Job
 
@@ -273,3 +273,82 @@ def test_a_pattern_and_a_range_are_swept_over_what_they_hold(films):
     swept = ("+timeline=glob([a,b*])", "sampling.seed=range(1,3)")
     ended = films.call("-m", "model=mine", "mode=plan", "output.fps=4", *swept)
     assert (ended.code, ended.out.count("denoiser"), ended.err) == (0, 4, "")
+
+
+def test_shards_are_no_jobs_of_a_sweep(films):
+    before = films.tree()
+    ended = films.call("-m", "+timeline=a", "model=mine", "shard=0/2,1/2")
+    assert ended.code == 2
+    assert "shard: is for several processes or machines at one film" in ended.err
+    assert "shard=0/2, shard=1/2" in ended.err
+    assert films.tree() == before
+
+
+def test_shards_of_a_job_share_its_folder():
+    job = ["+timeline=a", "scheduler=lms"]
+    assert job_folder([*job, "shard=0/2"]) == job_folder([*job, "++shard=1/2"]) == job_folder(job)
+
+
+def test_labels_hold_values_as_they_were_meant():
+    jobs = jobs_of("k=1 p=A", "k=1 p=B")
+    jobs[0].overrides["p"], jobs[1].overrides["p"] = r"A\ castle\,\ old", r"'A \ b'"
+    assert labels(jobs) == ["1/2 p=A castle, old", r"2/2 p='A \ b'"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "lines"),
+    [
+        (["sampling.guidance=3,4"], ["timeline: no timeline"]),
+        (
+            ["+timeline=a,b", "sampling.guidance=-1"],
+            ["1/2 timeline=a: samp", "2 jobs of the sweep failed:", "  1/2 timeline=a and 1 more"],
+        ),
+        (
+            ["+timeline=a", "sampling.guidance=3,-1"],
+            ["2/2 guidance=-1: samp", "1 job of the sweep failed:", "  2/2 guidance=-1 (exit code"],
+        ),
+    ],
+)
+def test_a_mistake_of_several_jobs_is_named_once(films, typed, lines):
+    ended = films.call("-m", "model=mine", "mode=plan", *typed)
+    assert ended.code == 2
+    said = ended.err.splitlines()
+    assert len(said) == len(lines), said
+    assert all(s.startswith(f"render: {line}") for s, line in zip(said, lines, strict=True)), said
+
+
+def stitching(place, *overrides):
+    job = dict(each.split("=") for each in overrides)
+    composed = {"root": str(place), "name": "a", "mode": "stitch"}
+    return SweepJob({"timeline": "a", "mode": "stitch", **job}, composed, "own", str)
+
+
+@pytest.mark.parametrize(
+    ("rendered", "asked", "wanted"),
+    [
+        ([], ["output=gif"], ""),
+        ([], [], ""),
+        (["output=frames"], ["output=gif", "output.quality=50"], "output=frames,"),
+        (["output=frames"], [], "output=frames,"),
+        (
+            ["output=gif", "output.fps=6"],
+            ["output=webp", "output.fps=6"],
+            "output.fps=6,output=gif,",
+        ),
+    ],
+)
+def test_a_sweep_stitches_where_its_frames_are(tmp_path, rendered, asked, wanted):
+    for guidance in ("3", "4"):
+        folder = job_folder([*rendered, f"sampling.guidance={guidance}"], "a")
+        (tmp_path / "a" / folder / "frames").mkdir(parents=True)
+    jobs = [stitching(tmp_path, *asked, f"sampling.guidance={guidance}") for guidance in "34"]
+    found = [job.variant for job in at_their_frames(jobs)]
+    assert found == [f"{wanted}sampling.guidance={guidance}" for guidance in "34"]
+
+
+def test_videos_that_a_stitch_is_swept_over_keep_folders_of_their_own(tmp_path):
+    jobs = [stitching(tmp_path, f"output.quality={quality}") for quality in (50, 90)]
+    assert [job.variant for job in at_their_frames(jobs)] == [
+        "output.quality=50",
+        "output.quality=90",
+    ]

@@ -15,6 +15,7 @@ from render.plan.cost import (
     earlier_timing,
     planned_rows,
     remember_timing,
+    scaled_timing,
     seconds_for,
 )
 from render.plan.frame_plan import PlannedFrame, Recipe
@@ -99,3 +100,16 @@ def test_disk_is_by_earlier_frames_or_by_pixels():
     assert bytes_for(10, RECIPE, TIMING) == 10 * (1000 + 2000)
     assert bytes_for(10, RECIPE, None) == 10 * (8000 + 2000)
     assert bytes_for(0, RECIPE, None) == 0
+
+
+def test_an_estimate_from_another_size_is_by_pixels_and_from_the_nearest(tmp_path):
+    def sized(width, height, model="tiny"):
+        return replace(RECIPE, width=width, height=height, model=model)
+
+    assert scaled_timing(tmp_path, RECIPE, "cpu") is None
+    remember_timing(tmp_path, sized(200, 100, "other"), "cpu", TIMING)
+    remember_timing(tmp_path, sized(200, 100), "cuda", TIMING)
+    assert scaled_timing(tmp_path, RECIPE, "cpu") is None
+    remember_timing(tmp_path, sized(1000, 500), "cpu", Timing(9.0, 9.0))
+    remember_timing(tmp_path, sized(200, 100), "cpu", TIMING)
+    assert scaled_timing(tmp_path, RECIPE, "cpu") == Timing(0.5 / 4, 1000 / 4)

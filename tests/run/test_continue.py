@@ -289,3 +289,19 @@ def test_frames_of_an_earlier_version_of_the_recipe_say_so(place, monkeypatch):
     ended = place.render("+timeline=t", "output=frames", "mode=plan")
     versions = f"{RECIPE_VERSION - 1} to {RECIPE_VERSION}"
     assert f"5 changed: the recipe's version, {versions} (render's CHANGELOG)" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (["sampling.blend=embedding"], "9 changed: blend (frames 0, 1, 2, 3 …)"),
+        (["sampling.deep_cache=2"], "9 changed: deep_cache (frames"),
+        (["scheduler.steps=7", "scheduler=ddim"], "9 changed: scheduler, steps (frames"),
+        (["output.width=128"], "9 changed: the picture is 64×64, not 128×64 (frames"),
+        (["output.width=128"], "(earlier frames of another size on this machine, by their pixels)"),
+    ],
+)
+def test_what_all_frames_share_is_named_by_what_changed(rendered, changed, said):
+    ended = rendered.render("+timeline=film", "output=frames", "mode=plan", *changed)
+    assert (ended.code, ended.err.count("render:")) == (0, 0)
+    assert said in ended.out

@@ -140,18 +140,21 @@ def test_a_frame_of_another_spec_is_stale_and_says_what_changed(place, other, re
 def test_a_frame_of_another_recipe_is_stale(place):
     spec = frame().spec
     finished(place, PlannedFrame(0, Fraction(0), spec, frame_digest(b"another", spec)))
-    reason = "changed: model, scheduler, steps or size"
+    reason = "changed: model, scheduler, steps, blend, speed or a LoRA"
     assert judged(place, frame()) == (State.STALE, reason, False, False)
 
 
 def test_a_frame_of_another_size_or_mode_of_ours_is_stale(place):
     shown = frame_path(place[1], 0)
     shown.write_bytes(png((8, 8), digest=frame().digest))
-    assert judged(place, frame())[:2] == (State.STALE, "is 8×8, not 16×8")
+    assert judged(place, frame())[:2] == (State.STALE, "changed: the picture is 8×8, not 16×8")
     shown.write_bytes(png(mode="L", digest=frame().digest))
-    assert judged(place, frame())[:2] == (State.STALE, "has another mode than 8-bit RGB")
+    assert judged(place, frame())[:2] == (
+        State.STALE,
+        "changed: the picture has another mode than 8-bit RGB",
+    )
     shown.write_bytes(png(digest="0" * 64))
-    assert judged(place, frame())[:2] == (State.STALE, "rendered from another spec")
+    assert judged(place, frame())[:2] == (State.STALE, "changed: rendered from another spec")
 
 
 def truncated(content):
