@@ -28,7 +28,7 @@ class ShownFilm(NamedTuple):
     rate: str
     digest: str
     shared: Mapping[str, object] = {}
-    """What all frames share, the recipe's entry and the LoRAs; empty if it is not known."""
+    """All that the frames share: the recipe's entry and the LoRAs; empty if it is not known."""
 
 
 def shown_film(folder: Path) -> ShownFilm | None:
