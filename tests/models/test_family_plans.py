@@ -177,7 +177,7 @@ def test_negatives_need_something_to_lead_away_from(config, name):
     if name in DISTILLED:
         places = [line.partition(": ")[0] for line in lines]
         assert places == ["sampling.negative", "at timeline.keyframes.1.negative"]
-        assert all("leave negatives out" in line for line in lines)
+        assert all("takes no negatives; leave them out" in line for line in lines)
     else:
         assert lines == []
 

@@ -12,6 +12,7 @@ from render.config.schema import ComputeConfig
 from render.diffusion.components import assembled
 from render.diffusion.pipeline import load_pipeline
 from render.errors import ConfigError
+from render.kernels.patches import Patches
 from render.models import memory_budget
 from render.models.families import FAMILIES
 from render.models.memory_budget import (
@@ -60,7 +61,7 @@ def counts(tiny_sd1):
 
 
 def test_the_headers_tell_what_is_loaded(tiny_sd1, counts):
-    pipeline = assembled(source(tiny_sd1), tiny_sd1, SD, torch.float32)
+    pipeline = assembled(source(tiny_sd1), tiny_sd1, SD, torch.float32, Patches())
     parts = ("unet", "vae", "text_encoder")
     real = {part: sum(w.numel() for w in getattr(pipeline, part).parameters()) for part in parts}
     assert {part: counts[part] for part in parts} == real
