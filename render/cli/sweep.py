@@ -112,19 +112,16 @@ def short_values(values: Sequence[str | None]) -> list[str | None]:
 
 
 def at_their_frames(jobs: Sequence[SweepJob]) -> list[SweepJob]:
-    """The jobs, those that only stitch in the folders where their frames were rendered, whatever
-    the video that all of them are to make."""
+    """The jobs of a sweep that only stitches, in the folders where their frames were rendered,
+    whatever the video that all of them are to make; any other sweep's as they are."""
+    if any(job.composed.get("mode") != "stitch" for job in jobs):
+        return list(jobs)
     shared = [
         key
         for key in dict.fromkeys(key for job in jobs for key in job.overrides)
         if of_the_video(key) and len({job.overrides.get(key) for job in jobs}) == 1
     ]
-    return [
-        replace(job, variant=rendered_variant(job, shared))
-        if job.composed.get("mode") == "stitch"
-        else job
-        for job in jobs
-    ]
+    return [replace(job, variant=rendered_variant(job, shared)) for job in jobs]
 
 
 def of_the_video(key: str) -> bool:

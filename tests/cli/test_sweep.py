@@ -352,3 +352,9 @@ def test_videos_that_a_stitch_is_swept_over_keep_folders_of_their_own(tmp_path):
         "output.quality=50",
         "output.quality=90",
     ]
+
+
+def test_a_sweep_that_renders_and_stitches_keeps_its_folders(tmp_path):
+    stitch = stitching(tmp_path, "output=gif")
+    render = SweepJob(stitch.overrides, {**stitch.composed, "mode": "render"}, "own", str)
+    assert [job.variant for job in at_their_frames([render, stitch])] == ["own", "own"]
