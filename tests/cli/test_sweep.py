@@ -358,3 +358,15 @@ def test_a_sweep_that_renders_and_stitches_keeps_its_folders(tmp_path):
     stitch = stitching(tmp_path, "output=gif")
     render = SweepJob(stitch.overrides, {**stitch.composed, "mode": "render"}, "own", str)
     assert [job.variant for job in at_their_frames([render, stitch])] == ["own", "own"]
+
+
+def test_another_video_of_a_sweep_stands_beside_its_frames(films):
+    command = ("-m", "+timeline=a", "model=mine", "output.fps=4", "sampling.guidance=3,4")
+    assert films.call(*command, "output=frames").code == 0
+    before = set(job_folders(films, "a"))
+    for _ in range(2):
+        ended = films.call(*command, "mode=stitch", "output=gif")
+        assert ended.code == 0, ended.err
+    folders = job_folders(films, "a")
+    assert set(folders) == before
+    assert all((folder / "a.gif").is_file() for folder in folders.values())
