@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from render.errors import RenderError
-from render.files.atomic import is_there, read_regular, sync_folder
+from render.files.atomic import is_there, sync_folder
 from render.files.ownership import is_ours
-from render.files.received_json import parsed
 from render.plan.plan_json import NEXT
-from render.store.store import DIGEST, MOST_BYTES, STORE_NAME
+from render.store.plan_digests import digests_in
+from render.store.store import DIGEST, STORE_NAME
 
 EVERY_LEVEL = 100
 BEHIND_A_LINK = 2  # levels: a run's folder, with those of a sweep's jobs
@@ -27,7 +27,10 @@ def used_digests(root: Path) -> set[str]:
     """
     used: set[str] = set()
     for plan in plans_under(root):
-        used.update(digests_in(plan))
+        try:
+            used.update(digests_in(plan))
+        except (OSError, ValueError):
+            raise unread(plan) from None
     return used
 
 
@@ -67,19 +70,6 @@ def is_lost(entry: os.DirEntry[str]) -> bool:
 def unread(path: Path) -> RenderError:
     """The error for a file that a prune has to read and can't."""
     return RenderError(f"{path} can't be read, so nothing is pruned; remove or mend it")
-
-
-def digests_in(plan: Path) -> Iterator[str]:
-    """The digests of one plan file; a plan that can't be read stops a prune, it is not skipped."""
-    try:
-        frames = parsed(read_regular(plan, MOST_BYTES))["frames"]  # type: ignore[index]
-        if isinstance(frames, str):
-            # Not splitlines: a prompt may hold a line separator of Unicode.
-            lines = read_regular(plan.parent / Path(frames).name, MOST_BYTES).split(b"\n")
-            frames = [parsed(line) for line in lines if line]
-        yield from (str(frame["digest"]) for frame in frames)
-    except (OSError, ValueError, KeyError, TypeError):
-        raise unread(plan) from None
 
 
 def unused(store: Path, used: set[str]) -> list[Path]:

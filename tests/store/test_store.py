@@ -4,6 +4,7 @@ import io
 import json
 import os
 import struct
+import tracemalloc
 import zlib
 from fractions import Fraction
 from functools import partialmethod
@@ -363,6 +364,61 @@ def test_a_plan_that_can_not_be_read_stops_a_prune(tmp_path, content):
     (tmp_path / "plan.json").write_text(content)
     with pytest.raises(RenderError, match="nothing is pruned"):
         used_digests(tmp_path)
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_a_plan_too_large_to_be_read_as_a_whole_is_read_line_by_line(tmp_path, monkeypatch, count):
+    monkeypatch.setattr("render.store.plan_digests.SMALL_BYTES", 1 << 10)
+    frames = [frame(index, "a castle, " * 50) for index in range(count)]
+    write_plan(tmp_path / "film", frames)
+    assert (tmp_path / "film" / "plan.json").stat().st_size > 1 << 10
+    assert used_digests(tmp_path) == {each.digest for each in frames}
+
+
+def bomb_of_many_lists(plan):
+    plan.write_bytes(b'{"frames": [' + b"[]," * (8 << 20) + b"[]]}")
+
+
+def bomb_of_one_line(plan):
+    plan.write_text('{"frames": "plan.jsonl"}')
+    line = b'{"digest": "' + b"0" * 64 + b'", "x": [' + b"[]," * (8 << 20) + b"[]]}\n"
+    plan.with_name("plan.jsonl").write_bytes(line)
+
+
+def bomb_of_many_lines(plan):
+    plan.write_text('{"frames": "plan.jsonl"}')
+    plan.with_name("plan.jsonl").write_bytes(b"\n" * 1_100_000)
+
+
+def bomb_of_long_digests(plan):
+    plan.write_text('{"frames": "plan.jsonl"}')
+    plan.with_name("plan.jsonl").write_text(json.dumps({"digest": "0" * (1 << 21)}) + "\n")
+
+
+def a_plan_that_ends_early(plan):
+    write_plan(plan.parent, [frame(index, "a castle, " * 500) for index in range(300)])
+    plan.write_bytes(plan.read_bytes()[: (5 << 18)].rpartition(b"\n")[0] + b"\n")
+
+
+BOMBS = [
+    bomb_of_many_lists,
+    bomb_of_one_line,
+    bomb_of_many_lines,
+    bomb_of_long_digests,
+    a_plan_that_ends_early,
+]
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_plan_larger_than_any_of_ours_stops_a_prune_and_takes_no_memory(tmp_path, bomb):
+    bomb(tmp_path / "plan.json")
+    tracemalloc.start()
+    try:
+        with pytest.raises(RenderError, match="nothing is pruned"):
+            used_digests(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 30 << 20
+    finally:
+        tracemalloc.stop()
 
 
 class Broken:
