@@ -1,8 +1,9 @@
 """Tensors in a model's file that its loader passes over or takes for another kind. Without torch.
 
-Quantised weights come with scales of their own, and an adapter's matrices may lie beside the
-weights that they change. diffusers and transformers read the weights alone and say nothing: the
-picture is then another. Only headers are read.
+Quantised weights come with scales of their own, an adapter's matrices may lie beside the weights
+that they change, and a wrapper of training leaves its name in those of all weights. diffusers and
+transformers read the names that they know and say nothing: the picture is then another. Only
+headers are read.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ SCALES = re.compile(
 """Names of what belongs to quantised weights: of ComfyUI's scaled files, bitsandbytes, GPTQ, AWQ
 and Nunchaku."""
 ADAPTERS = re.compile(r"[._]lora[._]|[._]lora_(?:A|B|down|up)\b|\.base_layer\.|[._](?:hada|lokr)_w")
+WRAPPERS = re.compile(
+    r"(?:^|\.)(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\."
+    r"|^(module)\."
+)
+"""Names that torch.compile, FSDP, checkpointing, DeepSpeed and DataParallel put before those of the
+network that they wrap."""
 WHOLE_NUMBERS = {"I8", "U8", "I16", "U16", "F4", "F6_E2M3", "F6_E3M2", "F8_E8M0"}
 """Types of a weight that mean nothing without scales."""
 PLAIN = "give the plain weights, in float16 or bfloat16 (compute.quantised=int8 makes them smaller)"
@@ -52,4 +59,16 @@ def tensor_flaw(file: Path) -> str | None:
             f"holds an adapter's matrices, which would be left out ({added[0]}); give a LoRA in "
             "model.loras, or merge it into the weights first"
         )
-    return None
+    return wrapper_flaw(types)
+
+
+def wrapper_flaw(names: Iterable[str]) -> str | None:
+    """Why no weight would be found under its name, or None: a wrapper's stands before it."""
+    found = next((match for name in sorted(names) if (match := WRAPPERS.search(name))), None)
+    if found is None:
+        return None
+    return (
+        "holds weights under the name that a wrapper of training puts before them "
+        f"({found.string}), so they would not be found; save it again with "
+        f"{(found[1] or found[2]) + '.'!r} taken out of every name"
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +102,11 @@ def resolve_lora(
     """One LoRA; its file is looked into if it is on this machine."""
     if written.repository is not None:
         commit = hub_commit(written.repository, written.revision or "main", where)
-        named = f"/{written.weight_name}" if written.weight_name else ""
-        mark = LAYER_BY_LAYER if model.family.loras_by_layer else ""  # its file may not be here
-        identity = f"{written.repository}@{commit}{named}{mark}"
         file = cached_file(written.repository, commit, written.weight_name or USUAL_NAME)
         lora = Lora(
             written.called,
             where,
-            identity,
+            "",
             file,
             written.repository,
             commit,
@@ -120,7 +117,15 @@ def resolve_lora(
         lora = Lora(written.called, where, "", file)
     if file is not None:
         check_lora(lora, file, model.family, denoiser_config(model))
-    return lora if file is None or lora.identity else hashed(lora, file, known)
+    return hashed(lora, file, known) if file and not lora.repository else committed(lora, model)
+
+
+def committed(lora: Lora, model: Model) -> Lora:
+    """The LoRA with the hub's commit as its identity; its file may not be on this machine."""
+    named = f"/{lora.weight_name}" if lora.weight_name else ""
+    mark = LAYER_BY_LAYER if model.family.loras_by_layer else ""
+    mark += NO_DROPOUT if lora.file and has_dropout(header(lora.file)[1]) else ""
+    return replace(lora, identity=f"{lora.repository}@{lora.revision}{named}{mark}")
 
 
 def hashed(lora: Lora, file: Path, known: dict[str, Any]) -> Lora:

@@ -95,6 +95,31 @@ def test_so_it_is_in_single_files(place, model, tmp_path, change, said):
     assert said in told
 
 
+@pytest.mark.parametrize("wrapper", ["_orig_mod.", "module.", "_fsdp_wrapped_module."])
+def test_a_wrappers_name_before_those_of_weights_is_refused_in_the_plan(
+    place, model, tmp_path, wrapper
+):
+    """torch.compile and training on several devices leave it; loaders then find no weight."""
+    for part in (UNET, "text_encoder/model.safetensors"):
+        file = model / part
+        save_file({wrapper + key: tensor for key, tensor in load_file(file).items()}, file)
+        told = refused(place)
+        assert f"{file}: holds weights under the name that a wrapper of training puts" in told
+        assert f"save it again with '{wrapper}' taken out of every name" in told
+    vae = tmp_path / "vae.safetensors"
+    save_file({f"{wrapper}decoder.conv_in.weight": torch.ones(8, 8)}, vae)
+    assert f"model.vae: {vae} holds weights under the name" in refused(place, f"model.vae={vae}")
+
+
+def test_a_wrapper_within_is_named_too(place, model):
+    """Training scripts compile single blocks."""
+    tensors = load_file(model / UNET)
+    renamed = {key.replace("mid_block.", "mid_block._orig_mod."): tensors[key] for key in tensors}
+    assert renamed.keys() != tensors.keys()
+    save_file(renamed, model / UNET)
+    assert "(mid_block._orig_mod." in refused(place)
+
+
 def test_plain_eight_bits_are_weights(place, model):
     """Files that were only rounded to float8 hold all that they mean."""
     tensors = load_file(model / UNET)

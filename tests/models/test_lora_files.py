@@ -148,6 +148,29 @@ def test_a_lora_of_the_hub_is_known_by_its_commit(film):
     assert len(others) == 3
 
 
+def test_a_lora_of_the_hub_that_was_trained_with_dropout_is_known_as_added_without_gaps(
+    film, tmp_path, monkeypatch
+):
+    """Earlier versions left out others of its values in each frame."""
+    hub = {"repository": "someone/paint", "name": "paint", "revision": COMMIT}
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    file = (
+        tmp_path / f"hub/models--someone--paint/snapshots/{COMMIT}/pytorch_lora_weights.safetensors"
+    )
+    file.parent.mkdir(parents=True)
+    marked = {}
+    for dropout in (0, 0.5):
+        settings = {"unet.r": 2, "unet.lora_alpha": 2, "unet.lora_dropout": dropout}
+        write_lora(file, metadata={"lora_adapter_metadata": json.dumps(settings)})
+        (lora,) = film([hub], PLAIN).loras
+        assert lora.file == file
+        marked[dropout] = lora.identity
+    assert marked[0.5] == f"{marked[0]} no dropout"
+    file.unlink()
+    (lora,) = film([hub], PLAIN).loras
+    assert (lora.file, lora.identity) == (None, marked[0])
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 
