@@ -1,12 +1,10 @@
 """Many keyframes: OmegaConf, which is slow, sees none of them, and everyone else sees them all."""
 
-import sys
-
 import omegaconf
 import pytest
 from reading import read_timeline
 
-from render.cli.compose import MANY_KEYFRAMES
+from render.cli.compose import MANY_KEYFRAMES, TimelineSource
 
 
 def film(count):
@@ -25,7 +23,7 @@ def made(monkeypatch):
         init(self, *arguments, **options)
 
     monkeypatch.setattr(omegaconf.DictConfig, "__init__", counting)
-    monkeypatch.setattr(sys, "argv", ["render", "+timeline=film"])
+    monkeypatch.setattr(TimelineSource, "arguments", ["+timeline=film"])
     return counted
 
 
@@ -44,7 +42,7 @@ def test_whoever_names_or_prints_them_gets_the_same(tmp_path, made, monkeypatch,
     content = film(MANY_KEYFRAMES + 1)
     quickly = read_timeline(tmp_path, content)
     made.clear()
-    monkeypatch.setattr(sys, "argv", ["render", "+timeline=film", more])
+    monkeypatch.setattr(TimelineSource, "arguments", ["+timeline=film", more])
     assert read_timeline(tmp_path, content) == quickly
     assert len(made) > MANY_KEYFRAMES
 
