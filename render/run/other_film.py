@@ -41,7 +41,10 @@ def other_film_warnings(film: ResolvedFilm) -> Iterator[str]:
     if film.output.format == "frames" or film.config.mode == "prune":
         return
     name = usual_name(film.config.name, film.output, film.config.sampling)
-    record = videos_made(read_run_json(film.folder / "run.json")).get(name, {})
+    try:
+        record = videos_made(read_run_json(film.folder / "run.json")).get(name, {})
+    except OSError:  # unknown just now; a run that needs it says so
+        return
     shown = shown_film(film.folder)
     same_film = shown is not None and shown[1] == film.plan.digest
     video = film.folder / name

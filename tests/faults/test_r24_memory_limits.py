@@ -15,7 +15,6 @@ def test_too_little_is_named_before_torch_is_loaded(site):
         site.prefix = []
     assert ended.code == 1, ended.err
     assert "too little memory for torch, which takes " in ended.err.splitlines()[-1]
-    assert ended.megabytes < 300
 
 
 def test_a_run_that_the_kernel_kills_loses_no_finished_frame(site):

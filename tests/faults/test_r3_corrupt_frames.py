@@ -48,8 +48,14 @@ DAMAGES = {
     "no IEND": (lambda content, other: content[:-12], "is damaged"),
     "bit flip": (lambda content, other: flipped(content, 8 * len(content) - 300), "is damaged"),
     "GIF bytes": (lambda content, other: as_gif(content), "is no PNG"),
-    "wrong size": (lambda content, other: repainted(content, size=(16, 16)), "is 16×16, not 32×32"),
-    "wrong mode": (lambda content, other: repainted(content, mode="RGBA"), "has another mode"),
+    "wrong size": (
+        lambda content, other: repainted(content, size=(16, 16)),
+        "changed: the picture is 16×16, not 32×32",
+    ),
+    "wrong mode": (
+        lambda content, other: repainted(content, mode="RGBA"),
+        "changed: the picture has another mode",
+    ),
     "wrong digest": (lambda content, other: other, "changed: prompts|is another frame"),
 }
 PLACES = dict(zip(DAMAGES, range(2, 11), strict=True))  # the frame that gets each damage

@@ -17,7 +17,6 @@ KEYFRAMES = [
 FRAMES = 9
 COMMAND = ["+timeline=film", "output.fps=4", "output.width=32", "output.height=32"]
 QUICK = {"blocks": 8}
-FAMILY = "StableDiffusionPipeline"
 
 
 @pytest.fixture(scope="module")
@@ -174,13 +173,18 @@ def flip_the_last_bit(path):
 
 
 def test_another_revision_renders_all_frames_and_says_so(film):
-    hub = {"model.path": None, "model.repository": "an/other", "model.family": FAMILY}
-    old, new = ({**hub, "model.revision": letter * 40} for letter in "ab")
-    film.rounds.render(old, **QUICK)
-    ended = film.rounds.render(new, **QUICK)
+    hub = film.here / "hub"
+    for letter in "ab":
+        snapshot = hub / "models--an--other" / "snapshots" / (letter * 40)
+        shutil.copytree(CHECKOUT / "render" / "storybook" / "weights", snapshot, dirs_exist_ok=True)
+    chosen = [*COMMAND, "model=sd15", "model.repository=an/other"]
+    old, new = ([*chosen, f"model.revision={letter * 40}"] for letter in "ab")
+    own = {"HF_HUB_CACHE": str(hub)}
+    assert film.render(*old, env=own, **QUICK).code == 0
+    ended = film.render(*new, env=own, **QUICK)
     assert "9 changed: model" in ended.err
     assert film.counts("film") == (0, FRAMES, 0)
-    film.rounds.render(old, **QUICK)
+    assert film.render(*old, env=own, **QUICK).code == 0
     assert film.counts("film") == (FRAMES, 0, 0)
 
 
