@@ -35,6 +35,7 @@ MKV = replace(MP4, suffix=".mkv", muxer="matroska", audio=(), full_chroma=None)
     "shipped/engine.py": """
 from pathlib import Path
 
+from render.engines.protocol import Abilities
 from render.engines.torch_eager import TorchEager
 from render.errors import Mistake
 
@@ -47,6 +48,20 @@ class Counting(TorchEager):
     def start(self, opened):
         Path("started.txt").write_text(type(opened.denoiser).__name__)
         return super().start(opened)
+
+
+class Rounding(TorchEager):
+    abilities = Abilities(quantises_as="rounding 2", float16_on_cpus=True)
+
+    def start(self, opened):
+        for weight in opened.denoiser.parameters():
+            weight.data = (weight.data * 127).round() / 127
+        Path("started.txt").write_text(f"{opened.compute.quantised} {opened.denoiser.dtype}")
+        return super().start(opened)
+
+
+class Wrong(TorchEager):
+    abilities = "many"
 """,
     "shipped/family.py": """
 from dataclasses import replace
@@ -69,6 +84,8 @@ ALPHA = replace(
 heaviest = shipped.blend:HEAVIEST
 [render.engines]
 counting = shipped.engine:Counting
+rounding = shipped.engine:Rounding
+wrong = shipped.engine:Wrong
 broken = shipped.engine:NO_SUCH_CLASS
 [render.formats]
 mkv = shipped.format:MKV
@@ -129,6 +146,23 @@ def test_an_engine_of_another_package_is_asked_and_started(place, ran):
     done = ran("+timeline=t", "compute=counting", "output=frames", "output.fps=1")
     assert done.returncode == 0, done.stderr
     assert (place.folder / "started.txt").read_text() == "UNet2DConditionModel"
+
+
+def test_an_engine_of_another_package_quantises_and_takes_float16_by_itself(place, ran):
+    more = ("compute.engine=rounding", "compute.device=cpu", "compute.quantised=int8")
+    planned = ran("+timeline=t", *more, "compute.dtype=float16", "mode=plan")
+    assert planned.returncode == 0, planned.stderr
+    done = ran("+timeline=t", *more, "output=frames", "output.fps=1")
+    assert done.returncode == 0, done.stderr  # torchao would refuse weights so small
+    assert (place.folder / "started.txt").read_text() == "int8 torch.float32"
+    plan = json.loads((place.folder / "outputs" / "t" / "plan.json").read_text())
+    assert plan["recipe"]["model"].endswith(" quantised:int8:rounding 2")
+
+
+def test_abilities_of_another_kind_are_a_mistake(ran):
+    refused = ran("+timeline=t", "compute.engine=wrong", "compute.quantised=int8", "mode=plan")
+    assert refused.returncode == 2
+    assert "is 'many'; make it an Abilities (engines/protocol.py)" in refused.stderr
 
 
 def test_a_broken_part_of_another_package_is_a_mistake_where_it_is_chosen(ran):

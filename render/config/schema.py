@@ -110,11 +110,6 @@ class ComputeConfig(Frozen):
     engine: Engine = "torch"
     kernels: Literal["auto", "stock"] = "auto"
 
-    @property
-    def loaded(self) -> Literal["none", "int8"]:
-        """The quantisation in which weights are loaded; OpenVINO quantises after its conversion."""
-        return "none" if self.engine == "openvino" else self.quantised
-
     @field_validator("device")
     @classmethod
     def names_a_device(cls, device: str) -> str:

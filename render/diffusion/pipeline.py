@@ -100,7 +100,7 @@ def loaded_from(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of the libraries to one another
-            pipeline = assembled(source, folder, family, dtype, patches, compute.loaded)
+            pipeline = assembled(source, folder, family, dtype, patches, compute.quantised)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
         raise unusable(source, f"can't be loaded: {of_a_loader(error)}") from error
     patches.replace(pipeline, "_progress_bar_config", {"disable": True})

@@ -23,7 +23,7 @@ from render.diffusion.sampler import Diffusion
 from render.diffusion.text_conditionings import TextConditionings
 from render.diffusion.text_encoding import PLACEHOLDER
 from render.engines.protocol import Computation, Engine, Opened
-from render.engines.registry import engine_named
+from render.engines.registry import abilities_of, as_loaded, engine_named
 from render.kernels.block_cache import BlockCache
 from render.kernels.cuda_async import keep_sizes_there, keep_steps_here
 from render.kernels.deep_cache import DeepCache
@@ -65,13 +65,15 @@ def open_diffusion(
         OutOfMemory: the model does not fit.
     """
     compute = compute or ComputeConfig()
+    engine = engine or engine_named(compute.engine)
     with out_of_memory(), quiet_libraries(), multiplied_as_declared(recipe.dtype):
-        stock = open_pipeline(source, recipe, device, compute, loras)
+        loading = as_loaded(compute, abilities_of(engine))
+        stock = open_pipeline(source, recipe, device, loading, loras)
         residuals = load_residuals(source, recipe, device, images or {})
         in_place = compute.offload == "none"
         batch = batch or frames_a_batch(stock, in_place)
         opened = Opened(stock, compute, stock.rows_per_call(batch), residuals, on_notice)
-        computation = (engine or engine_named(compute.engine)).start(opened)
+        computation = engine.start(opened)
         texts = TextConditionings(stock.family.state)
         plan = planned(stock, computation, residuals)
         denoiser = BlendedDenoiser(stock.denoiser, texts, plan)

@@ -54,6 +54,19 @@ class Opened:
 
 
 @dataclass(frozen=True)
+class Abilities:
+    """The abilities of an engine that torch's loading and layers don't have. They are known in a
+    plan, before anything is loaded."""
+
+    quantises_as: str = ""
+    """A name in the identity of frames in 8 bits, for an engine that quantises the networks itself
+    after they are loaded (`compute.quantised`). Another name is needed when those frames would come
+    out differently, as `mine 2`. Empty: weights are quantised while they are loaded, by torchao."""
+    float16_on_cpus: bool = False
+    """Whether it computes in float16 on a CPU, for which torch has hardly any arithmetic."""
+
+
+@dataclass(frozen=True)
 class Computation:
     """How an engine computes the denoiser."""
 
@@ -78,6 +91,8 @@ class Engine(Protocol):
     - Any number of rows may come, and texts of any length that the family has.
     - Attributes of the pipeline are replaced through `Opened.patches` alone, and nothing of the
       process (threads, allocator, loggers) is changed.
+
+    A class that can do more than torch says so in an attribute `abilities` (registry.py reads it).
     """
 
     def mistakes(self, config: RunConfig, device: str, model: Model) -> Iterator[Mistake]:

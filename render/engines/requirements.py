@@ -15,7 +15,8 @@ from pathlib import Path
 
 from render.config.model_group import ModelConfig
 from render.config.schema import RunConfig
-from render.engines.registry import KEY
+from render.engines.protocol import Abilities
+from render.engines.registry import KEY, as_loaded
 from render.errors import Mistake
 from render.models.resolve import Model
 from render.plan.approximations import approximations_of
@@ -24,17 +25,20 @@ OTHERWISE = "use compute.engine=torch"
 COMPILED_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 
-def whole_network_flaws(engine: str, does: str, config: RunConfig) -> Iterator[Mistake]:
+def whole_network_flaws(
+    engine: str, does: str, config: RunConfig, abilities: Abilities | None = None
+) -> Iterator[Mistake]:
     """Settings that don't go with an engine that computes whole networks in place.
 
     Args:
         does: to the weights, once: `compiles` or `converts`.
+        abilities: the engine's; by default those of torch.
     """
-    compute = config.compute
+    compute = as_loaded(config.compute, abilities or Abilities())
     yield from changed_weights(f"{engine} {does}", config.model)
     refused = {
         "offload": compute.offload != "none",
-        "quantised": compute.loaded != "none",
+        "quantised": compute.quantised != "none",
         "vae_tiling": compute.vae_tiling,
         "kernels": compute.kernels != "auto",
     }

@@ -47,13 +47,14 @@ def check_fits(
     Args:
         folder: the model's, with its files there.
         dtype: that of the weights when they are loaded.
+        compute: the settings by which they are loaded.
         gpu_free: bytes of the GPU, or None where it is not one with memory of its own.
 
     Raises:
         ConfigError: with the figures, and what would make it fit.
     """
     counts = weight_counts(source, folder, family)
-    needs = need_of(counts, family, dtype, compute.loaded)
+    needs = need_of(counts, family, dtype, compute.quantised)
     main = available_memory()
     if main is not None and needs.total > main:
         ways = ways_out(counts, family, dtype, compute, source, main)
@@ -93,7 +94,7 @@ def ways_out(
 ) -> list[str]:
     """The settings of dtype and quantisation with which it fits, each with the bytes it then takes;
     and a smaller model."""
-    tries = [("compute.dtype=bfloat16", "bfloat16", compute.loaded)] if BYTES[dtype] > 2 else []
+    tries = [("compute.dtype=bfloat16", "bfloat16", compute.quantised)] if BYTES[dtype] > 2 else []
     if compute.quantised == "none" and compute.engine == "torch" and source.file is None:
         tries.append(("compute.quantised=int8", dtype, "int8"))
         if BYTES[dtype] > 2:

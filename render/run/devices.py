@@ -15,6 +15,7 @@ from typing import Any
 
 from render.config.model_group import ModelConfig
 from render.config.schema import ComputeConfig
+from render.engines.registry import abilities_named
 from render.errors import ConfigError, Mistake
 
 CUDA_LIBRARIES = ("libcuda.so.1", "nvcuda.dll")
@@ -54,10 +55,12 @@ def choose_dtype(
         half: the 16-bit dtype that the model's family was made for.
 
     Raises:
-        ConfigError: float16 on a CPU, where torch has hardly any arithmetic for it.
+        ConfigError: float16 on a CPU, where torch has hardly any arithmetic for it, or an engine
+            that can't be imported.
     """
     named = compute.dtype if compute.dtype != "auto" else model.dtype
-    if named == "float16" and device == "cpu" and compute.engine != "openvino":
+    halved_on_cpu = named == "float16" and device == "cpu"
+    if halved_on_cpu and not abilities_named(compute.engine).float16_on_cpus:
         what = "float16 is slow on a CPU; use float32 or bfloat16"
         raise ConfigError([Mistake("compute.dtype", what)])
     if named != "auto":

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from render.config.schema import ComputeConfig, RunConfig
+from render.engines.registry import abilities_named, as_loaded
 from render.errors import Mistake, RenderError
 from render.models.memory_budget import available_memory
 from render.models.resolve import Model
@@ -23,11 +24,10 @@ LEAST_ADDRESS_SPACE = 2 << 30  # bytes; storybook alone takes 1.2 GB with one th
 
 def with_memory(model: Model, compute: ComputeConfig) -> Model:
     """The model as it is loaded: what of that changes pixels is part of its identity."""
-    by = ":openvino" if compute.engine == "openvino" else ""  # activations as well
-    marks = [
-        *(["vae_tiling"] if compute.vae_tiling else ()),
-        *([f"quantised:{compute.quantised}{by}"] if compute.quantised != "none" else ()),
-    ]
+    marks = ["vae_tiling"] if compute.vae_tiling else []
+    if compute.quantised != "none":
+        by = abilities_named(compute.engine).quantises_as  # activations as well, perhaps
+        marks.append(f"quantised:{compute.quantised}" + (f":{by}" if by else ""))
     return replace(model, identity=" ".join([model.identity, *marks]))
 
 
@@ -44,7 +44,7 @@ def memory_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
             )
             yield Mistake("compute.offload", what)
         yield from lacking("compute.offload", "accelerate")
-    if compute.loaded != "none":
+    if as_loaded(compute, abilities_named(compute.engine)).quantised != "none":
         yield from lacking("compute.quantised", "torchao", "accelerate")
         if model.source.file is not None:
             what = "diffusers quantises no single files while it loads them; give a folder"
