@@ -2,6 +2,7 @@
 
 RenderError
 ├── ConfigError       2    the config has mistakes (all of them, a line each)
+│   └── OtherPlan          shards of another plan are at work in the folder
 ├── FramesFailed      3    some frames could not be rendered
 │   ├── NonFiniteFrames    pictures came out as NaN; it holds the good ones of the batch
 │   └── OutOfMemory        fewer frames at a time may fit
@@ -73,6 +74,10 @@ class ConfigError(RenderError):
         listed = [Mistake("", mistakes)] if isinstance(mistakes, str) else list(mistakes)
         self.mistakes: tuple[Mistake, ...] = tuple(listed)
         super().__init__("\n".join(map(str, listed)))
+
+
+class OtherPlan(ConfigError):
+    """Shards of another plan are at work in the run's folder, so nothing in it is this run's."""
 
 
 class FramesFailed(RenderError):

@@ -12,6 +12,7 @@ from render.errors import (
     TOO_LITTLE_MEMORY,
     ConfigError,
     Interrupted,
+    OtherPlan,
     RenderError,
     short_of_memory,
 )
@@ -36,7 +37,7 @@ def ending(run: Session) -> Iterator[None]:
         yield
     except (RenderError, KeyboardInterrupt) as error:
         announce(error, run)
-        if isinstance(error, ConfigError):
+        if isinstance(error, ConfigError) and not isinstance(error, OtherPlan):
             with suppress(RenderError, OSError):
                 before.put_back()
         raise

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from render.errors import ConfigError
+from render.errors import OtherPlan
 from render.files.atomic import syncs, write_if_changed
 from render.files.lock import holding, sharing
 from render.files.ownership import CONFIG_MARK, make_way
@@ -23,7 +23,7 @@ def held(run: Session) -> Iterator[None]:
 
     Raises:
         FolderBusy: another run holds it.
-        ConfigError: shards of another plan are at work in it.
+        OtherPlan: shards of another plan are at work in it.
     """
     film, events = run.film, run.events
 
@@ -32,7 +32,7 @@ def held(run: Session) -> Iterator[None]:
 
     def agree() -> None:
         if (film.folder / "plan.json").read_bytes() != plan_files(film.plan, run.name)["plan.json"]:
-            raise ConfigError(
+            raise OtherPlan(
                 f"{film.folder}: shards of another plan are at work here; wait for them, or give "
                 "this one another name="
             )

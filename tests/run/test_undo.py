@@ -2,13 +2,17 @@
 
 import json
 import shutil
+from contextlib import ExitStack
 
 import pytest
 from command_line import Place
 
+from render.files.lock import holding
 from render.models.hub_errors import of_a_loader, of_the_hub
 from render.report.lines import progress_line
 from render.report.progress import Phase
+from render.run import ending
+from render.run.undo import Before
 
 
 @pytest.fixture
@@ -47,6 +51,33 @@ def test_a_film_that_is_there_stays_as_it_is(place, broken):
     assert set(after) == set(before)
     place.render("+timeline=t")
     assert place.counts("t") == (5, 0)
+
+
+def test_a_shard_that_is_refused_puts_no_plan_over_that_of_a_run_that_ends_meanwhile(
+    place, monkeypatch
+):
+    place.render("+timeline=t", "mode=plan", "timeline.keyframes.0.prompt=old")
+    folder = place.folder / "outputs" / "t"
+    plan, other_run = folder / "plan.json", ExitStack()
+
+    def before(*where):
+        """Another shard begins, with its own plan, when this run has just looked."""
+        looked = Before(*where)
+        other_run.enter_context(holding(folder, (0, 2), lambda: None, lambda: None))
+        plan.write_bytes(plan.read_bytes().replace(b"old", b"new"))
+        return looked
+
+    def announced(error, run):
+        """It ends as soon as this one is refused."""
+        other_run.close()
+        return error
+
+    monkeypatch.setattr(ending, "Before", before)
+    monkeypatch.setattr(ending, "announce", announced)
+    refused = place.render("+timeline=t", "shard=1/2")
+    assert refused.code == 2
+    assert "shards of another plan are at work here" in refused.err
+    assert b"new" in plan.read_bytes()
 
 
 class OfflineModeIsEnabled(ConnectionError):
