@@ -125,8 +125,10 @@ def worded(error: ErrorDetails, where: tuple[str | int, ...]) -> str:
     if kind == "missing":
         return "is missing"
     if kind == "literal_error":
-        known = re.findall(r"'([^']*)'", context.get("expected", ""))
-        return f"{shown(given)} is not known{nearest(str(given), known)}"
+        expected = context.get("expected", "")
+        texts = re.findall(r"'([^']*)'", expected)
+        close = nearest(str(given), texts) if texts else f"; known: {expected}"  # numbers
+        return f"{shown(given)} is not known{close}"
     if kind == "string_type":
         return not_text(given)
     if kind == "int_type" or kind == "int_from_float":

@@ -69,6 +69,7 @@ WRONG = [
     ("mode", "rendr", "did you mean 'render'"),
     ("sampling.blend", "noize", "did you mean 'noise'"),
     ("output.format", "mp5", "did you mean 'mp4'"),
+    ("output.chroma", 422, "422 is not known; known: 420 or 444"),
     ("compute.dtype", "int8", "known: auto"),
     ("compute.device", "gpu", "auto, cpu, mps, cuda or cuda:1"),
     ("compute.batch", "all", "or auto, not 'all'"),
