@@ -24,6 +24,12 @@ def pytest_runtest_setup():
         gc.freeze()
 
 
+@pytest.fixture(autouse=True)
+def warnings_are_errors(monkeypatch):
+    """A library's warning fails a test, though a render spares them where they are errors."""
+    monkeypatch.setattr("render.run.spared_warnings.IS_ERROR", "never")
+
+
 @pytest.fixture(scope="session")
 def tiny_sd1(tmp_path_factory):
     """A tiny Stable Diffusion 1.x folder with random weights."""

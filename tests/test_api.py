@@ -294,6 +294,32 @@ print([key for key in before if after[key] != before[key]])
 """
 
 
+WARNING = """
+import warnings
+import diffusers, transformers
+
+def warning(way):
+    def warned(*given, **named):
+        warnings.warn("it is old", FutureWarning, stacklevel=2)
+        return way(*given, **named)
+    return warned
+
+for part, name in ((diffusers.AutoencoderKL, "decode"), (diffusers.DDIMScheduler, "from_config"),
+                   (diffusers.UNet2DConditionModel, "from_pretrained"),
+                   (transformers.CLIPTokenizer, "__call__")):
+    setattr(part, name, warning(getattr(part, name)))
+warnings.resetwarnings()
+warnings.simplefilter("error")
+before = list(warnings.filters)
+import render
+film = render.load({keyframes}, *{overrides})
+for _ in film.render():
+    assert warnings.filters == before
+assert warnings.filters == before
+print(len(list(film.render())))
+"""
+
+
 def run_python(place, program):
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "2"}
     done = subprocess.run(
@@ -313,6 +339,14 @@ def test_the_process_that_imports_it_is_left_as_it_was(place):
         "{overrides}", repr(overrides)
     )
     assert run_python(place, program) == "[]\n"
+
+
+def test_a_librarys_warning_ends_no_render_where_warnings_are_errors(place):
+    overrides = place.arguments("scheduler=ddim")
+    program = WARNING.replace("{keyframes}", repr(KEYFRAMES)).replace(
+        "{overrides}", repr(overrides)
+    )
+    assert run_python(place, program) == "5\n"
 
 
 def test_a_plan_and_a_film_that_is_there_need_no_torch(here):

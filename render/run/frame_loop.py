@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from render.errors import NOT_FINITE, FramesFailed, OutOfMemory
 from render.plan.frame_plan import PlannedFrame
+from render.run.spared_warnings import libraries_spared
 
 if TYPE_CHECKING:
     from render.diffusion.pending_images import Arriving, Picture
@@ -194,7 +195,8 @@ def once(
     diffusion: Diffusion, part: Sequence[PlannedFrame], on_step: Callable[[int, int], None]
 ) -> list[Tried]:
     """Frames through the model together; raises what may pass."""
-    pictures = diffusion.render([frame.spec for frame in part], on_step)
+    with libraries_spared():
+        pictures = diffusion.render([frame.spec for frame in part], on_step)
     return [Tried(frame, pictures, place) for place, frame in enumerate(part)]
 
 

@@ -20,6 +20,7 @@ from render.run.frame_loop import Failure, render_frames
 from render.run.frame_writer import FrameWriter
 from render.run.resolve import check_unchanged
 from render.run.session import Session
+from render.run.spared_warnings import libraries_spared
 from render.run.survey import missing_frames, survey_to_show
 from render.run.video_step import VideoStep
 from render.store import store
@@ -116,7 +117,8 @@ class Job:
         with self.run.events.progress("render", len(self.missing)) as phase:
             watch = Watch(phase, writer)
             specs = [frame.spec for frame in self.missing]
-            diffusion.expect(specs, on_text=watch.encoded, last=not self.run.models.more)
+            with libraries_spared():
+                diffusion.expect(specs, on_text=watch.encoded, last=not self.run.models.more)
             try:
                 wait = partial(phases.measured, "write")
                 at_once = compressed_at_once(self.film.device)

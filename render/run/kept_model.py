@@ -19,6 +19,7 @@ from render.plan.approximations import Approximations
 from render.plan.frame_plan import Recipe
 from render.run.film import ResolvedFilm
 from render.run.memory_checks import check_memory
+from render.run.spared_warnings import libraries_spared
 
 if TYPE_CHECKING:
     from render.diffusion.sampler import Diffusion
@@ -57,14 +58,16 @@ class Models:
         """
         key = what_is_loaded(film, loras)
         if self.loaded is not None and self.key == key:
-            self.loaded.turn_to(film.plan.recipe, film.images)
+            with libraries_spared():
+                self.loaded.turn_to(film.plan.recipe, film.images)
             return self.loaded
         self.drop()
         check_within_reach(film.model.source, planned=film.model.scheduler is not None)
         say(f"loading {film.config.model.name} on {film.device}")
         check_memory()
         # Libraries that are imported here add filters of their own to the process's warnings.
-        with warnings.catch_warnings(), self.settings(film.config.compute, film.device):
+        settings = self.settings(film.config.compute, film.device)
+        with warnings.catch_warnings(), libraries_spared(), settings:
             loaded = load(film, loras, say)
         self.loaded, self.key = loaded, key
         return loaded
