@@ -118,8 +118,7 @@ class Registry(Mapping[str, T_co]):
 
     def unusable(self, entry: EntryPoint, why: str) -> ConfigError:
         """The error for a part that can't be used."""
-        package = f" of {entry.dist.name}" if entry.dist else ""
-        what = f"{entry.name!r} ({entry.value}{package}) {why}; mend that package, or uninstall it"
+        what = f"{described(entry)} {why}; mend that package, or uninstall it"
         return ConfigError([Mistake(self.group, what)])
 
 
@@ -136,14 +135,33 @@ def names(group: str) -> tuple[str, ...]:
 def shipped_configs() -> list[Path]:
     """Folders of configs that other packages ship: `mine = "package.configs"` under
     `render.configs` is that package's folder, whose config groups are folders in it."""
-    specs = (found(entry.module) for _, entry in sorted(registered(CONFIGS).items()))
+    return [folder for entry in config_entries() for folder in folders_of(entry)]
+
+
+def lost_configs() -> list[str]:
+    """A line about each package whose folder of configs is not there, or holds none."""
     return [
-        Path(place) for spec in specs if spec for place in spec.submodule_search_locations or ()
+        f"{described(entry)} under {CONFIGS} names no folder with configs, GROUP/NAME.yaml; mend "
+        "that package and install it again"
+        for entry in config_entries()
+        if not any(any(folder.glob("*/*.yaml")) for folder in folders_of(entry))
     ]
 
 
-def found(module: str) -> ModuleSpec | None:
-    """Where a module is, or None if it is not there."""
-    with suppress(ImportError):
-        return find_spec(module)
-    return None
+def config_entries() -> list[EntryPoint]:
+    """The entry points of other packages' configs, in order."""
+    return [entry for _, entry in sorted(registered(CONFIGS).items())]
+
+
+def folders_of(entry: EntryPoint) -> list[Path]:
+    """The folders that an entry point of configs names; none if they are not there."""
+    spec: ModuleSpec | None = None
+    with suppress(Exception):  # a stranger's package is imported on the way to its folder
+        spec = find_spec(entry.module)
+    return [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
+
+
+def described(entry: EntryPoint) -> str:
+    """An entry point with its package, as errors name it."""
+    package = f" of {entry.dist.name}" if entry.dist else ""
+    return f"{entry.name!r} ({entry.value}{package})"

@@ -6,8 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from render.config.output_group import OutputConfig
+from render.config.schema import ComputeConfig
 from render.errors import ConfigError
-from render.extensions import Registry, registered
+from render.extensions import Registry, lost_configs, registered, shipped_configs
 
 
 def test_another_packages_entry_points_are_found_and_loaded_when_asked(tmp_path, monkeypatch):
@@ -74,3 +75,32 @@ def test_a_config_chooses_another_packages_format_and_hears_all_names_of_an_unkn
     assert OutputConfig(format="small").format == "small"
     with pytest.raises(ValidationError, match=r"known: mp4, webm.*apng, small, frames"):
         OutputConfig(format="zzzzzzz")
+
+
+@pytest.mark.parametrize(("name", "slip"), [("compild", True), ("stock", False), ("zzz", False)])
+def test_an_unknown_part_is_answered_with_all_names_and_with_how_more_become_known(name, slip):
+    with pytest.raises(ValidationError) as refused:
+        ComputeConfig(engine=name)
+    (line,) = (error["msg"] for error in refused.value.errors())
+    assert "nown: torch, compiled, openvino" in line
+    assert ("has to be installed, again after a name was added to it" in line) is not slip
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("shipped.nowhere", "no such folder"),
+        ("broken", "a module that can't be imported, and no folder"),
+        ("broken.configs", "a package that can't be imported"),
+        ("empty", "a folder without configs"),
+        ("???", "no name of a module"),
+    ],
+)
+def test_configs_that_are_not_there_are_named(shipped, tmp_path, value, why):
+    shipped("", f"[render.configs]\ntheirs = {value}\n")
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    (tmp_path / "empty").mkdir()
+    assert shipped_configs() == ([tmp_path / "empty"] if value == "empty" else [])
+    (line,) = lost_configs()
+    assert line.startswith(f"'theirs' ({value} of shipped) under render.configs names no folder")
+    assert line.endswith("mend that package and install it again")

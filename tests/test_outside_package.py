@@ -73,6 +73,7 @@ ALPHA = replace(
     FAMILIES["PixArtSigmaPipeline"],
     pipeline="PixArtAlphaPipeline",
     readers=(Reader("tokenizer", 120, marks=1),),
+    sisters=frozenset({"PixArtAlphaInpaintPipeline"}),
 )
 """,
     "shipped/configs/compute/counting.yaml": "engine: counting\n",
@@ -92,6 +93,7 @@ mkv = shipped.format:MKV
 [render.families]
 PixArtAlphaPipeline = shipped.family:ALPHA
 [render.configs]
+gone = shipped.nowhere
 shipped = shipped.configs
 """,
 }
@@ -182,6 +184,11 @@ def test_a_family_of_another_package_is_read_and_rendered(place, ran, family_fol
     done = ran("+timeline=t", "model=alpha", *small, "output.fps=1", tiny=False)
     assert done.returncode == 0, done.stderr
     assert len(list((place.folder / "outputs" / "t" / "frames").iterdir())) == 2
+    index["_class_name"] = "PixArtAlphaInpaintPipeline"
+    (folder / "model_index.json").write_text(json.dumps(index))
+    sister = ran("+timeline=t", "model=alpha", *small, "output.fps=1", tiny=False)
+    assert sister.returncode == 0, sister.stderr
+    assert place.counts("t") == (0, 2)  # the index is part of the model's identity
 
 
 def test_our_own_commands_know_nothing_of_them_without_the_package(place):
@@ -198,5 +205,8 @@ def test_an_unknown_name_is_answered_with_those_of_other_packages(ran):
     assert "known: apng, av1, frames, gif, mkv, mp4, prores, webm, webp" in done.stderr
     done = ran("+timeline=t", "output=mk", "mode=plan")
     assert "output: no output 'mk'; did you mean 'mkv'? Known: apng, av1," in done.stderr
+    lost = "'gone' (shipped.nowhere of shipped) under render.configs names no folder with configs"
+    assert lost in done.stderr
+    assert lost in ran("--help", tiny=False).stdout
     done = ran("+timeline=t", "sampling.blend=zzz", "mode=plan")
     assert "sampling.blend: 'zzz' is not known; known: noise, embedding, heaviest" in done.stderr

@@ -15,7 +15,7 @@ from pathlib import Path
 from render.config.parse import keys_at
 from render.config.values import OF_THE_HUB, nearest
 from render.errors import Mistake
-from render.extensions import shipped_configs
+from render.extensions import lost_configs, shipped_configs
 from render.models.scheduler_signatures import class_flaw, nearest_class
 from render.models.scheduler_sources import signature
 
@@ -124,7 +124,8 @@ def unknown_choice(group: str, name: str) -> Mistake:
     listed = "" if near.startswith("; known") else f"{begun}: {', '.join(known)}"
     hints = {"scheduler": class_hint, "model": model_hint}
     more = hints[group](name) if group in hints else ""
-    return Mistake(group, f"no {group} {name!r}{near}{listed}{more}")
+    lost = "".join(f"; {line}" for line in lost_configs())
+    return Mistake(group, f"no {group} {name!r}{near}{listed}{more}{lost}")
 
 
 def file_beside(name: str) -> str:
@@ -183,4 +184,5 @@ nobody read the answer."""
 def help_text() -> str:
     """The page of `--help`; the choices are the files that are there."""
     lines = [f"  {group:<10} {', '.join(known_choices(group))}" for group in GROUPS]
+    lines += [f"  {line}" for line in lost_configs()]
     return HELP.format(groups="\n".join(lines), file=bundled_configs() / "render.yaml")

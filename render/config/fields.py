@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
 
-from render.config.values import exact, file_path, mistake, nearest, number, shown, text
+from render.config.values import (
+    exact,
+    file_path,
+    mistake,
+    near_name,
+    nearest,
+    number,
+    shown,
+    text,
+)
 from render.extensions import is_known, names
 
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 
 MAX_SIDE = 16_384
 MOST = 1024  # frames a call, threads
+SLIP = 0.75  # the likeness from which on a name is another one with a slip
+INSTALLED = "; one of a package of yours has to be installed, again after a name was added to it"
 
 
 Exact = Annotated[Fraction, BeforeValidator(exact)]
@@ -33,10 +45,21 @@ def chosen(group: str, *more: str) -> BeforeValidator:
 
     def check(name: object) -> object:
         if not isinstance(name, str) or not (name in more or is_known(group, name)):
-            raise mistake(f"{shown(name)} is not known{nearest(str(name), (*names(group), *more))}")
+            raise mistake(
+                f"{shown(name)} is not known{not_known(str(name), (*names(group), *more))}"
+            )
         return name
 
     return BeforeValidator(check)
+
+
+def not_known(name: str, known: Sequence[str]) -> str:
+    """The end of a line about a part's name: all that are known, and for a name that is no slip of
+    theirs how those of other packages become known."""
+    near = nearest(name, known)
+    listed = "" if near.startswith("; known") else f" Known: {', '.join(known)}"
+    slip = near_name(name, known, SLIP)
+    return f"{near}{listed}{'' if slip else INSTALLED}"
 
 
 class Frozen(BaseModel):

@@ -93,6 +93,21 @@ def klein_by_its_index(
     return replace(family, guidance=Guidance(negatives=False)) if distilled else family
 
 
+SISTERS_FOR = (
+    "Img2Img",
+    "Inpaint",
+    "ControlNet",
+    "ControlNetImg2Img",
+    "ControlNetInpaint",
+    "PAG",
+)
+
+
+def sisters(stem: str, *more: str) -> frozenset[str]:
+    """The usual sister pipelines by the beginning of their names, and others."""
+    return frozenset({*(f"{stem}{suffix}Pipeline" for suffix in SISTERS_FOR), *more})
+
+
 flow_transformer = partial(Family, denoiser="transformer", flow=True, half="bfloat16")
 unet = partial(
     Family,
@@ -114,6 +129,11 @@ BUILT_IN = {
     for family in (
         unet(  # Stable Diffusion 1.x and 2.x, epsilon and v-prediction, SD-Turbo; storybook
             pipeline="StableDiffusionPipeline",
+            sisters=sisters(
+                "StableDiffusion",
+                "LatentConsistencyModelPipeline",
+                "LatentConsistencyModelImg2ImgPipeline",
+            ),
             from_image="StableDiffusionImg2ImgPipeline",
             call={"guidance_scale": 1.0},
             weighted=sd_texts,
@@ -129,6 +149,7 @@ BUILT_IN = {
         ),
         unet(  # Stable Diffusion XL, SDXL-Turbo, and the many fine-tunes
             pipeline="StableDiffusionXLPipeline",
+            sisters=sisters("StableDiffusionXL"),
             from_image="StableDiffusionXLImg2ImgPipeline",
             call={"guidance_scale": 1.0},
             state=frozenset({"sample", "timestep", "timestep_cond", "added_cond_kwargs.time_ids"}),
@@ -141,6 +162,7 @@ BUILT_IN = {
         ),
         flow_transformer(  # Stable Diffusion 3 and 3.5
             pipeline="StableDiffusion3Pipeline",
+            sisters=sisters("StableDiffusion3"),
             skips_clip=True,
             from_image="StableDiffusion3Img2ImgPipeline",
             call={"guidance_scale": 1.0, "max_sequence_length": 256},
@@ -155,6 +177,7 @@ BUILT_IN = {
         ),
         flow_transformer(  # Flux.1: dev, Krea and schnell
             pipeline="FluxPipeline",
+            sisters=sisters("Flux"),
             caches_blocks=True,
             from_image="FluxImg2ImgPipeline",
             call={"guidance_scale": 1.0, "max_sequence_length": 512},
@@ -214,6 +237,7 @@ BUILT_IN = {
         ),
         flow_transformer(  # Chroma
             pipeline="ChromaPipeline",
+            sisters=sisters("Chroma"),
             call={"guidance_scale": 1.0},
             state=frozenset({"hidden_states", "timestep"}),
             noise_shape=patched_noise,
@@ -229,6 +253,7 @@ BUILT_IN = {
         ),
         flow_transformer(  # Z-Image, Z-Image-Turbo
             pipeline="ZImagePipeline",
+            sisters=sisters("ZImage"),
             lokr=True,
             call={"guidance_scale": 0.0},
             state=frozenset({"x", "t"}),
@@ -245,6 +270,7 @@ BUILT_IN = {
         ),
         flow_transformer(  # Qwen-Image
             pipeline="QwenImagePipeline",
+            sisters=frozenset({"QwenImageImg2ImgPipeline"}),
             caches_blocks=True,
             call={"true_cfg_scale": 1.0, "max_sequence_length": 512},
             state=frozenset({"hidden_states", "timestep", "guidance", "img_shapes"}),

@@ -78,6 +78,9 @@ class Family:
     multiple: int = 8
     """The number of which width and height must be multiples, while the model is not on this
     machine."""
+    sisters: frozenset[str] = frozenset()
+    """Names of other pipelines' classes that are made of the same parts, for given pictures, say:
+    their folders are read as this family's own."""
     from_image: str | None = None
     """Name of the pipeline's class in diffusers that starts from a picture, if that is served."""
     caches_blocks: bool = False

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-from render.models.families import FAMILIES
+from render.errors import ConfigError
+from render.models.families import BUILT_IN, FAMILIES
 from render.models.family import Family
 
-SUFFIXES = ("Img2Img", "Inpaint", "ControlNet", "ControlNetImg2Img", "ControlNetInpaint", "PAG")
-STEMS = ("StableDiffusion", "StableDiffusionXL", "StableDiffusion3", "Flux", "Chroma", "ZImage")
-SISTERS = {
-    **{f"{stem}{suffix}Pipeline": f"{stem}Pipeline" for stem in STEMS for suffix in SUFFIXES},
-    "QwenImageImg2ImgPipeline": "QwenImagePipeline",
-    "LatentConsistencyModelPipeline": "StableDiffusionPipeline",
-    "LatentConsistencyModelImg2ImgPipeline": "StableDiffusionPipeline",
-}
-"""Pipelines made of the same parts as a family's own, so that their folders are read as its."""
+OWN_SISTERS = {name: family.pipeline for family in BUILT_IN.values() for name in family.sisters}
+"""Our own families by the pipelines that are made of the same parts; none of another package takes
+their place."""
 BESIDE = frozenset({"controlnet"})
 """Components of sister pipelines that a family's own does not have."""
 
@@ -25,7 +21,24 @@ BESIDE = frozenset({"controlnet"})
 def pipeline_of(index: Mapping[str, Any]) -> str:
     """The class of the family that reads a folder with this `model_index.json`."""
     written = str(index.get("_class_name"))
-    return SISTERS.get(written, written)
+    return reader_of(written) or written
+
+
+def reader_of(pipeline: str) -> str | None:
+    """The class of the family that reads folders of a pipeline class; None if there is none."""
+    if pipeline in OWN_SISTERS:
+        return OWN_SISTERS[pipeline]
+    return pipeline if pipeline in FAMILIES else sister_elsewhere(pipeline)
+
+
+def sister_elsewhere(pipeline: str) -> str | None:
+    """The family of another package that names this class as its sister."""
+    for name in FAMILIES:
+        with suppress(ConfigError):  # a broken one is reported where it is chosen
+            sisters = FAMILIES[name].sisters
+            if pipeline in sisters:
+                return name
+    return None
 
 
 def sister_flaw(index: Mapping[str, Any], denoiser: Mapping[str, Any]) -> str | None:
@@ -34,7 +47,8 @@ def sister_flaw(index: Mapping[str, Any], denoiser: Mapping[str, Any]) -> str | 
     if written == family:
         return None
     taken, given = denoiser.get("in_channels"), denoiser.get("out_channels")
-    if given is not None and taken != given:
+    spread = isinstance(taken, int) and given == 2 * taken  # the variance is predicted as well
+    if given is not None and taken != given and not spread:
         return (
             f"{written} with a denoiser that takes {taken} channels and gives {given}: it was "
             f"trained to change given pictures; the nearest is the {family} that it was made from"
@@ -52,7 +66,7 @@ def family_of(index: Mapping[str, Any], denoiser: Mapping[str, Any]) -> Family:
 
 def family_flaw(pipeline: str) -> str | None:
     """The flaw of a pipeline class, or None if its family is known."""
-    if pipeline in FAMILIES or pipeline in SISTERS:
+    if reader_of(pipeline):
         return None
     near = difflib.get_close_matches(pipeline, FAMILIES, n=1, cutoff=0.0)[0]
     return (

@@ -135,5 +135,7 @@ def test_what_a_family_can_do_is_asked_of_it_by_name():
     ]
     # Whether a class is known at all is asked of the tables of families and their sisters.
     assert asked == [
-        "sister_pipelines.py: if pipeline in FAMILIES or pipeline in SISTERS:",
+        "sister_pipelines.py: if pipeline in OWN_SISTERS:",
+        "sister_pipelines.py: return pipeline if pipeline in FAMILIES else "
+        "sister_elsewhere(pipeline)",
     ]

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from render.models.families import FAMILIES
-from render.models.sister_pipelines import SISTERS, family_flaw
+from render.models.sister_pipelines import OWN_SISTERS, family_flaw
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -89,9 +89,9 @@ def test_a_variant_that_is_nowhere_is_reported_in_the_plan(place, model):
 
 
 def test_the_sisters_are_classes_of_diffusers_or_would_be():
-    there = [name for name in SISTERS if hasattr(diffusers, name)]
+    there = [name for name in OWN_SISTERS if hasattr(diffusers, name)]
     assert len(there) > 25
-    assert set(SISTERS.values()) <= FAMILIES.keys()
+    assert set(OWN_SISTERS.values()) <= FAMILIES.keys()
 
 
 @pytest.mark.parametrize(
