@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from render.config.schema import RunConfig
 from render.errors import Locate, Mistake
 from render.models.families import FAMILIES
+from render.models.lora_files import denoiser_config
 from render.models.resolve import Model
+from render.models.scheduler_numbers import number_flaws, variance_flaws
 from render.models.scheduler_signatures import (
     class_flaw,
     json_flaws,
@@ -70,8 +72,9 @@ def scheduler_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     elif wrong := unfit_kind(config, model, class_name):
         yield Mistake("scheduler", wrong)
     else:
-        made = made_scheduler(config, model, class_name)
-        yield from (*value_flaws(made), *idle_flaws(made))
+        made, json = made_scheduler(config, model, class_name), settings_file(model)
+        yield from list(number_flaws(made, json)) or value_flaws(made)
+        yield from (*variance_flaws(made, denoiser_config(model), json), *idle_flaws(made))
 
 
 def settings_file(model: Model) -> str:
