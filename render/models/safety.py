@@ -13,6 +13,7 @@ from typing import Any
 
 from render.errors import ConfigError, Mistake
 from render.models.code_in_folders import code_flaws
+from render.models.component_classes import class_flaw
 from render.models.config_against_weights import config_flaws
 from render.models.families import FAMILIES
 from render.models.family import Family
@@ -156,6 +157,8 @@ def index_flaws(written: Mapping[str, Any], family: Family) -> Iterator[str]:
             )
         elif "Pipeline" in str(class_name):
             yield f"component {name!r} is a pipeline with components of its own, never a part"
+        elif why := class_flaw(name, str(class_name), family):
+            yield f"component {name!r} is a {class_name}, {why}"
 
 
 def components(index: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

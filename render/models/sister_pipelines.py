@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from render.errors import ConfigError
+from render.models.component_classes import framework_of
 from render.models.families import BUILT_IN, FAMILIES
 from render.models.family import Family
 
@@ -68,6 +69,8 @@ def family_flaw(pipeline: str) -> str | None:
     """The flaw of a pipeline class, or None if its family is known."""
     if reader_of(pipeline):
         return None
+    if framework := framework_of(pipeline):
+        return f"{pipeline} is {framework}'s; get the model for PyTorch, with .safetensors"
     near = difflib.get_close_matches(pipeline, FAMILIES, n=1, cutoff=0.0)[0]
     return (
         f"no model family for the pipeline {pipeline!r}; it would need a row of its own in "
