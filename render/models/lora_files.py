@@ -1,8 +1,9 @@
 """LoRAs as a plan needs them: which file, what it is (identity), what it was made for. No torch.
 
 A file's identity is its hash, wherever it lies and whatever it is called; one of the hub is known
-by its commit, as models are. A file is refused here if it is a pickle, is broken, holds no LoRA, or
-was plainly made for another kind of model; whether every part of it has its place, loading shows
+by its commit, as models are. A file is refused here if it is a pickle, is broken, holds no LoRA,
+was plainly made for another kind of model, or changes layers that are known not to be there
+(lora_places.py); whether every part of it has its place, loading shows
 (diffusion/lora_adapters.py).
 """
 
@@ -24,6 +25,7 @@ from render.models.family import Family
 from render.models.hub_cache import cached_folder, resolve_commit
 from render.models.identity import file_hash
 from render.models.lora_parts import Parts, parts_flaw, parts_of
+from render.models.lora_places import place_flaw
 from render.models.lora_settings import has_dropout, settings_flaw
 from render.models.model_configs import config_of
 from render.models.resolve import Model
@@ -117,6 +119,8 @@ def resolve_lora(
         lora = Lora(written.called, where, "", file)
     if file is not None:
         check_lora(lora, file, model.family, denoiser_config(model))
+        if what := place_flaw(parts_of(file), model.family, weights_folder(model)):
+            raise ConfigError([Mistake(lora.where, f"{lora} {what}")])
     return hashed(lora, file, known) if file and not lora.repository else committed(lora, model)
 
 
@@ -142,9 +146,18 @@ def hashed(lora: Lora, file: Path, known: dict[str, Any]) -> Lora:
 
 def denoiser_config(model: Model) -> dict[str, Any]:
     """The config of the model's denoiser; empty if the model is not on this machine."""
+    return config_of(model_folder(model), model.family.denoiser)
+
+
+def model_folder(model: Model) -> Path | None:
+    """The folder of the model's components; None if it is not on this machine."""
     source = model.source
-    folder = source.folder or cached_folder(str(source.repository), str(source.revision))
-    return config_of(folder, model.family.denoiser)
+    return source.folder or cached_folder(str(source.repository), str(source.revision))
+
+
+def weights_folder(model: Model) -> Path | None:
+    """The same where it holds the model's weights, too."""
+    return None if model.source.file else model_folder(model)
 
 
 def local_file(path: Path, weight_name: str | None, where: str) -> Path:

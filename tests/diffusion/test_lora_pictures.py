@@ -1,6 +1,7 @@
 """LoRAs in the picture: the stock pipeline's own at the same weights, in any batch, at weight 0."""
 
 import json
+import re
 from dataclasses import replace
 
 import diffusers
@@ -24,6 +25,8 @@ from render.engines.open_model import open_diffusion
 from render.errors import ConfigError
 from render.models.families import FAMILIES
 from render.models.lora_files import Lora
+from render.models.lora_parts import parts_of
+from render.models.lora_places import place_flaw
 from render.models.model_source import ModelSource
 from render.plan.frame_plan import Recipe
 from render.timeline.spec import FrameSpec
@@ -203,6 +206,22 @@ def test_dropout_that_a_lora_was_trained_with_leaves_no_gaps(folder, files, open
     diffusion = opened_with(folder, "sd", lora("ink", file))
     whole = final_latents(opened("sd"), spec(("ink", 1.0)))
     assert torch.equal(final_latents(diffusion, spec(("ink", 1.0))), whole)
+
+
+@every_family
+def test_a_plan_finds_the_places_of_every_layer_that_loads(folder, files, tmp_path, name):
+    model = folder(name)
+    family = FAMILIES[json.loads((model / "model_index.json").read_text())["_class_name"]]
+    written = list(files(name))
+    if name in ("sd", "sdxl"):
+        written.append(as_kohya_writes(files(name)[1], tmp_path / "kohya.safetensors"))
+        written.append(save_uneven_lora(model, tmp_path / "uneven.safetensors", UNEVEN))
+    assert [place_flaw(parts_of(file), family, model) for file in written] == [None] * len(written)
+    tensors = load_file(files(name)[1])
+    lost = {re.sub(r"blocks\.\d", "blocks.9", key): tensor for key, tensor in tensors.items()}
+    save_file(lost, tmp_path / "lost.safetensors")
+    why = place_flaw(parts_of(tmp_path / "lost.safetensors"), family, model)
+    assert "changes a layer that this model has not (" in why
 
 
 HALVES = [(rank, rank / 2) for rank in (2, 3, 5, 8)]  # 60 of 80 layers came at other strengths

@@ -255,5 +255,20 @@ def test_a_lora_for_a_wider_transformer_is_refused_by_the_plan(config, tmp_path,
     assert f"is made for layers 3072 wide, and those of this {family_name(name)}" in line
 
 
+@pytest.mark.parametrize("name", ["flux", "sd3"])
+def test_a_lora_for_more_layers_in_a_row_is_refused_by_the_plan(config, tmp_path, name):
+    def refusals(number):
+        down, up = np.ones((2, WIDTHS[name])), np.ones((WIDTHS[name], 2))
+        layer = f"transformer.transformer_blocks.{number}.attn.to_q"
+        file = tmp_path / f"{number}.safetensors"
+        save_file({f"{layer}.lora_A.weight": down, f"{layer}.lora_B.weight": up}, file)
+        return refused(config(name, model__loras=[{"path": str(file), "name": "paint"}]))
+
+    assert refusals(0) == []
+    (line,) = refusals(37)
+    assert "changes a layer that this model has not (transformer.transformer_blocks.37." in line
+    assert "transformer_blocks): it was made for another model" in line
+
+
 def family_name(name):
     return type(BUILDERS[name]()).__name__
