@@ -99,7 +99,6 @@ def load(pipeline: Any, family: Family, lora: Lora, adapter: str) -> None:
             warnings.simplefilter("ignore")  # peft's, of a second LoRA, which is meant
             pipeline.load_lora_weights(file.parent, adapter_name=adapter, **place)
             strengthen(pipeline, family.denoiser, parts, adapter)
-            check_finite(pipeline, adapter)
         if parts.kronecker:
             state = type(pipeline).lora_state_dict(file.parent, **place)
             check_all_there(pipeline, state[0] if isinstance(state, tuple) else state, adapter)
@@ -107,6 +106,8 @@ def load(pipeline: Any, family: Family, lora: Lora, adapter: str) -> None:
         raise
     except Exception as error:  # the loaders of a dozen spellings fail in as many ways
         raise unfit(lora, file, family, in_short(error)) from error
+    if why := not_finite(pipeline, adapter):
+        raise ConfigError([Mistake(lora.where, f"{lora} {why}")])
 
 
 @contextmanager
@@ -132,17 +133,22 @@ def check_all_there(pipeline: Any, state: Mapping[str, Any], adapter: str) -> No
         raise Misfit(f"{missing} of the {len(wanted)} layers that it changes are not there")
 
 
-def check_finite(pipeline: Any, adapter: str) -> None:
-    """Refuse a LoRA with values that are no finite numbers, as training that diverged leaves: no
-    picture with it would be one."""
-    for part in pipeline.components.values():
-        for layer in layers(part):
+def not_finite(pipeline: Any, adapter: str) -> str | None:
+    """Why no picture with a LoRA would be one: it holds values that are no finite numbers, as
+    training that diverged leaves."""
+    for component, part in pipeline.components.items():
+        for path, layer in part.named_modules() if isinstance(part, Module) else ():
             for kind in ("lora_A", "lora_B"):
-                held = getattr(layer, kind, {})
+                held = getattr(layer, kind, {}) if isinstance(layer, BaseTunerLayer) else {}
                 if adapter in held and not all(
                     p.isfinite().all() for p in held[adapter].parameters()
                 ):
-                    raise Misfit(f"{kind} of a layer holds values that are no finite numbers")
+                    return (
+                        f"holds values that are no finite numbers ({kind} of {component}.{path}), "
+                        "so every picture would be lost; get the file again, or one saved earlier "
+                        "in its training"
+                    )
+    return None
 
 
 def in_short(error: Exception) -> str:
