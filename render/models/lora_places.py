@@ -20,6 +20,10 @@ from render.models.model_configs import INDEX, read_json
 
 DIFFUSERS = re.compile(r"(?P<part>unet|text_encoder(?:_\d)?)\.(?P<path>.+)")
 KOHYA = re.compile(r"lora_(?P<part>unet|te\d?)_(?P<path>.+)")
+BLOCKS = re.compile(r"lora_unet_(?:down_blocks|mid_block|up_blocks)_")
+AUTHORS_BLOCKS = re.compile(r"lora_unet_(?:input_blocks|middle_block|output_blocks)_")
+APART = ((DIFFUSERS, KOHYA), (BLOCKS, AUTHORS_BLOCKS))
+"""Spellings of which one file holds one."""
 PARTS = {"te": "text_encoder", "te1": "text_encoder", "te2": "text_encoder_2"}
 """What the other spelling calls components."""
 OWN_BLOCKS = re.compile(r"(?:down_blocks|up_blocks|mid_block|encoder_layers)_")
@@ -56,21 +60,21 @@ def place_flaw(parts: Parts, family: Family, folder: Path | None) -> str | None:
 
 def spelling_flaw(parts: Parts) -> str | None:
     """Why diffusers does not understand the names of a U-Net's and its text encoders' layers."""
-    spelled: dict[bool, str] = {}
     for pair in parts.pairs:
-        place = place_of(pair)
-        if place is None:
+        if place_of(pair) is None:
             return (
-                f"names its layers in a spelling that diffusers does not read, the first "
+                "names its layers in a spelling that diffusers does not read, the first "
                 f"{pair.down}: names begin with unet. or text_encoder., or with lora_unet_ or "
                 f"lora_te_; {SAVE}, or rename them so"
             )
-        spelled.setdefault(place.dots, pair.down)
-    if len(spelled) > 1:
-        return (
-            f"names its layers in two spellings, {' and '.join(spelled.values())}, of which "
-            f"diffusers reads one in a file; {SAVE}, or give it as two files"
-        )
+    for kinds in APART:
+        firsts = [[p.down for p in parts.pairs if kind.match(p.layer)][:1] for kind in kinds]
+        if all(firsts):
+            listed = " and ".join(name for first in firsts for name in first)
+            return (
+                f"names its layers in two spellings, {listed}, of which diffusers reads one in a "
+                f"file; {SAVE}, or give it as two files"
+            )
     return None
 
 

@@ -38,11 +38,11 @@ def wrong_numbers(made: Made) -> Iterator[tuple[str, str]]:
     count = held.get("num_train_timesteps")
     if not isinstance(count, int) or isinstance(count, bool):
         return
-    if count < 2:
+    flow = is_flow(made.class_name, held)  # then sigmas are times, and there are no betas
+    if count < (1 if flow else 2):
         yield "num_train_timesteps", f"{count} is no number of timesteps to train at"
+    if flow or count < 2:
         return
-    if is_flow(made.class_name, held):
-        return  # sigmas stand between timesteps, and there are no betas
     if count < made.steps:
         what = f"{count} is fewer than the steps that are asked for (steps={made.steps})"
         yield "num_train_timesteps", what

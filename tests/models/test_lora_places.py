@@ -63,6 +63,7 @@ WRONG = [
     (two(TO_K, 32, 16), f"the first {TO_K}.lora_A.weight: names begin with unet."),
     (two(f"unet.{TO_K}", 32, 16) | two(f"text_model.{READ}", 32, 32), "the first text_model."),
     (two(f"unet.{TO_K}", 32, 16) | kohya(f"unet.{TO_K}", 32, 16), "names its layers in two spell"),
+    (kohya(f"unet.{TO_K}", 32, 16) | kohya("unet.input_blocks.4.1.proj_in", 32, 16), "in two spel"),
     (two(f"unet.{LOST}", 32, 16), "a layer that this model has not (unet.down_blocks.9."),
     (kohya(f"unet.{LOST}", 32, 16), "this model has not (lora_unet_down_blocks_9_"),
     (two(f"text_encoder.text_model.{BEYOND}", 32, 32), "has not (text_encoder.text_model.encoder."),
