@@ -8,7 +8,8 @@ is loaded; where a name is spelled in a way that only diffusers turns into its o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from render.models.family import Family
 from render.models.foreign_tensors import wrapper_flaw
 from render.models.lora_parts import Pair, Parts
 from render.models.model_configs import INDEX, read_json
+from render.models.weight_files import file_names
 
 DIFFUSERS = re.compile(r"(?P<part>unet|text_encoder(?:_\d)?)\.(?P<path>.+)")
 KOHYA = re.compile(r"lora_(?P<part>unet|te\d?)_(?P<path>.+)")
@@ -32,6 +34,7 @@ XL's trainers also count blocks as its authors did."""
 AUTHORS = re.compile(r"_(?:op|in_layers|out_layers|emb_layers|skip_connection)(?:_|$)")
 OLDER = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
 """Names that diffusers once gave to a text encoder's layers."""
+SHARD = re.compile(r"(?P<stem>.+)-\d+-of-(?P<total>\d+)(?P<end>.*)\.safetensors")
 ROW = re.compile(r"transformer\.(?P<row>\w+)\.(?P<number>\d+)\.")
 SAVE = "save it with the pipeline's save_lora_weights"
 
@@ -179,10 +182,7 @@ def weights(folder: Path | None, part: str) -> Shapes:
 
 
 def all_there(component: Path) -> bool:
-    """Whether every file is there of which a list of shards speaks."""
-    for index in component.glob("*.safetensors.index*.json"):
-        listed = read_json(index).get("weight_map")
-        named = set(listed.values()) if isinstance(listed, Mapping) else set()
-        if not all((component / str(name)).is_file() for name in named):
-            return False
-    return True
+    """Whether all shards are there of which one is."""
+    shards = [found for name in file_names(component) if (found := SHARD.fullmatch(name))]
+    counts = Counter((found["stem"], found["total"], found["end"]) for found in shards)
+    return all(count == int(total) for (_, total, _), count in counts.items())

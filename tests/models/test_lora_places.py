@@ -107,11 +107,12 @@ def test_every_spelling_that_may_have_its_place_passes(planned, tensors):
     assert planned(tensors) == ""
 
 
-def test_where_weights_are_not_known_nothing_is_refused(planned):
-    """As of a hub's model of which a shard is not here yet."""
-    unet = planned.folder / "unet"
+def test_where_not_all_weights_are_here_nothing_is_refused(planned):
+    """As of a hub's model that is being downloaded."""
+    file = planned.folder / "unet" / "diffusion_pytorch_model.safetensors"
     lost = two(f"unet.{LOST}", 32, 16)
     assert planned(lost)
-    (unet / "diffusion_pytorch_model.safetensors").unlink()
-    save_file({"a.weight": np.ones((1,), np.float32)}, unet / "diffusion_pytorch_model.safetensors")
+    file.rename(file.with_name("diffusion_pytorch_model-00001-of-00002.safetensors"))
+    assert planned(lost) == ""
+    save_file({"a.weight": np.ones((1,), np.float32)}, file)
     assert planned(lost) == ""
