@@ -1,4 +1,4 @@
-"""Numbers in a scheduler's settings by which no noise is taken away: timesteps, betas, offsets.
+"""Numbers in a scheduler's settings by which no noise is taken away: timesteps, betas, shifts.
 
 diffusers computes with them whatever they are: the picture is then noise, black or another one, or
 the first step ends in an index that is not there. Without torch.
@@ -7,6 +7,7 @@ the first step ends in an index that is not there. Without torch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import inf
 from typing import Any
 
 from render.errors import Mistake
@@ -15,6 +16,10 @@ from render.models.scheduler_values import UNREAD, Made
 
 BY_BETAS = ("linear", "scaled_linear", "sigmoid")
 """The schedules that go from beta_start to beta_end."""
+COUNTS = ("original_inference_steps", "predictor_order", "solver_order")
+"""Settings that are at least 1."""
+SHIFTS = {"shift": ("use_dynamic_shifting", False), "flow_shift": ("use_flow_sigmas", True)}
+"""Settings that sigmas are multiplied by, each with the setting that lets it be read."""
 ALL_PREDICTIONS = ("DDPMScheduler", "DDPMParallelScheduler")
 """Classes that want a learned variance whatever the model predicts; others with its noise only."""
 
@@ -35,6 +40,7 @@ def number_flaws(made: Made, json: str) -> Iterator[Mistake]:
 def wrong_numbers(made: Made) -> Iterator[tuple[str, str]]:
     """Each setting that can't be right, with the reason."""
     held = made.settings
+    yield from wrong_factors(held)
     count = held.get("num_train_timesteps")
     if not isinstance(count, int) or isinstance(count, bool):
         return
@@ -53,6 +59,18 @@ def wrong_numbers(made: Made) -> Iterator[tuple[str, str]]:
     if read and isinstance(offset, int) and not 0 <= offset < count:
         what = f"{offset} leads beyond the {count} timesteps that the model was trained at"
         yield "steps_offset", what
+
+
+def wrong_factors(held: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Counts and factors that leave nothing to do."""
+    for key in COUNTS:
+        if isinstance(held.get(key), int) and held[key] < 1:
+            yield key, f"{held[key]} is below 1"
+    for key, (gate, wanted) in SHIFTS.items():
+        value = held.get(key)
+        read = held.get(gate, wanted) == wanted
+        if read and isinstance(value, int | float) and not 0 < value < inf:
+            yield key, f"{value} is no factor of sigmas; it is a number above 0"
 
 
 def wrong_betas(held: Mapping[str, Any], count: int) -> Iterator[tuple[str, str]]:

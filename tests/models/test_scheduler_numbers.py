@@ -6,6 +6,10 @@ import pytest
 from films import composed, write_model
 
 from render.errors import ConfigError
+from render.models.families import BUILT_IN
+from render.models.scheduler_numbers import number_flaws
+from render.models.scheduler_sources import defaults
+from render.models.scheduler_values import Made
 from render.run.resolve import open_film
 
 OWN = "scheduler/scheduler_config.json"
@@ -45,8 +49,11 @@ WRONG = [
     ({"num_train_timesteps": 8, "trained_betas": [0.01] * 7 + [-1]}, "trained_betas", "has -1"),
     ({"beta_start": -0.1}, "beta_start", "-0.1 is no part of noise"),
     ({"beta_end": float("nan")}, "beta_end", "nan is no part of noise"),
+    ({"_class_name": DPM, "solver_order": 0}, "solver_order", "0 is below 1"),
+    ({"_class_name": "LCMScheduler", "original_inference_steps": 0}, "original_inference_steps",
+     "0 is below 1"),
     ({"beta_end": 1}, "beta_end", "1 is no part of noise from 0 to below 1"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("written", "key", "said"), WRONG)
@@ -57,10 +64,13 @@ def test_a_number_that_can_not_be_right_is_refused_where_it_stands(
     assert line.startswith(f"{tmp_path}/model/{OWN}: {key}: ")
     assert said in line
     assert f"mend it, or set scheduler.{key}" in line
-    (line,) = lines(options=written)
+    own = {"_class_name": written.get("_class_name", "DDIMScheduler")}
+    options = {name: value for name, value in written.items() if name not in own}
+    (line,) = lines(own, options)
     assert line.startswith(f"scheduler.{key}: ")
     assert said in line
-    assert lines(written, {key: RIGHT.get(key)}) == []
+    mended = defaults(own["_class_name"])[key]
+    assert lines(written, {key: RIGHT.get(key, mended)}) == []
 
 
 @pytest.mark.parametrize("offset", [-1, 1000])
@@ -69,6 +79,19 @@ def test_an_offset_beyond_the_timesteps_is_refused(lines, offset):
     (line,) = lines(options={"steps_offset": offset})
     assert line.startswith(f"scheduler.steps_offset: {offset} leads beyond the 1000 timesteps ")
     assert lines({"steps_offset": offset}) == []
+
+
+@pytest.mark.parametrize("shift", [0, -3, float("nan")])
+def test_a_shift_that_leaves_no_sigmas_is_refused(shift):
+    def wrong(**more):
+        settings = {**defaults("FlowMatchEulerDiscreteScheduler"), "shift": shift, **more}
+        sd3 = BUILT_IN["StableDiffusion3Pipeline"]
+        made = Made("FlowMatchEulerDiscreteScheduler", settings, {}, 4, sd3)
+        return [str(mistake) for mistake in number_flaws(made, "here.json")]
+
+    (line,) = wrong()
+    assert line.startswith(f"here.json: shift: {shift} is no factor of sigmas; it is a number")
+    assert wrong(use_dynamic_shifting=True) == wrong(shift=3.0) == []
 
 
 def test_timesteps_fewer_than_the_steps_are_refused_of_every_class(lines, tmp_path):
