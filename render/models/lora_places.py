@@ -27,7 +27,7 @@ AUTHORS_BLOCKS = re.compile(r"lora_unet_(?:input_blocks|middle_block|output_bloc
 APART = ((DIFFUSERS, KOHYA), (BLOCKS, AUTHORS_BLOCKS))
 """Spellings of which one file holds one."""
 PARTS = {"te": "text_encoder", "te1": "text_encoder", "te2": "text_encoder_2"}
-"""What the other spelling calls components."""
+"""Components by their names in the other spelling."""
 OWN_BLOCKS = re.compile(r"(?:down_blocks|up_blocks|mid_block|encoder_layers)_")
 """How names in the other spelling begin that are those of diffusers, dots aside; Stable Diffusion
 XL's trainers also count blocks as its authors did."""
