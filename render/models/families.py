@@ -108,10 +108,13 @@ def sisters(stem: str, *more: str) -> frozenset[str]:
     return frozenset({*(f"{stem}{suffix}Pipeline" for suffix in SISTERS_FOR), *more})
 
 
-flow_transformer = partial(Family, denoiser="transformer", flow=True, half="bfloat16")
+flow_transformer = partial(
+    Family, denoiser="transformer", denoiser_class="Transformer", flow=True, half="bfloat16"
+)
 unet = partial(
     Family,
     denoiser="unet",
+    denoiser_class="UNet2DConditionModel",
     state=frozenset({"sample", "timestep", "timestep_cond"}),
     noise_shape=unet_noise,
     loras_by_layer=True,
@@ -122,6 +125,9 @@ unet = partial(
     areas=(0.5, 1.65),
     longest=2.0,
 )
+HIDDEN, POOLED = ("CLIPTextModel",), ("CLIPTextModelWithProjection",)
+"""CLIP's classes by what they give first: the hidden states of all tokens, or one vector."""
+T5 = ("T5EncoderModel",)
 NO_PICTURES_IN = {"feature_extractor": None, "image_encoder": None}
 
 BUILT_IN = {
@@ -134,6 +140,7 @@ BUILT_IN = {
                 "LatentConsistencyModelPipeline",
                 "LatentConsistencyModelImg2ImgPipeline",
             ),
+            encoders={"text_encoder": (*HIDDEN, *T5)},
             from_image="StableDiffusionImg2ImgPipeline",
             call={"guidance_scale": 1.0},
             weighted=sd_texts,
@@ -150,6 +157,7 @@ BUILT_IN = {
         unet(  # Stable Diffusion XL, SDXL-Turbo, and the many fine-tunes
             pipeline="StableDiffusionXLPipeline",
             sisters=sisters("StableDiffusionXL"),
+            encoders={"text_encoder": HIDDEN, "text_encoder_2": POOLED},
             from_image="StableDiffusionXLImg2ImgPipeline",
             call={"guidance_scale": 1.0},
             state=frozenset({"sample", "timestep", "timestep_cond", "added_cond_kwargs.time_ids"}),
@@ -163,6 +171,7 @@ BUILT_IN = {
         flow_transformer(  # Stable Diffusion 3 and 3.5
             pipeline="StableDiffusion3Pipeline",
             sisters=sisters("StableDiffusion3"),
+            encoders={"text_encoder": POOLED, "text_encoder_2": POOLED, "text_encoder_3": T5},
             skips_clip=True,
             from_image="StableDiffusion3Img2ImgPipeline",
             call={"guidance_scale": 1.0, "max_sequence_length": 256},
@@ -178,6 +187,7 @@ BUILT_IN = {
         flow_transformer(  # Flux.1: dev, Krea and schnell
             pipeline="FluxPipeline",
             sisters=sisters("Flux"),
+            encoders={"text_encoder": HIDDEN, "text_encoder_2": T5},
             caches_blocks=True,
             from_image="FluxImg2ImgPipeline",
             call={"guidance_scale": 1.0, "max_sequence_length": 512},

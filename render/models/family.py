@@ -112,6 +112,10 @@ class Family:
     """The side from which on it repeats what it paints, in parts of the native one."""
     half: str = "float16"
     """The dtype on a GPU, if none is asked for."""
+    denoiser_class: str = ""
+    """Part of the names of the classes that its denoiser may be of."""
+    encoders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The classes of CLIP and T5 that the pipeline can read texts with, by component."""
     readers: tuple[Reader, ...] = (Reader(),)
     """The text encoder that reads most, then what stands in for it in models that lack it."""
     loading: Mapping[str, Any] = field(default_factory=dict)
@@ -125,6 +129,11 @@ class Family:
     def rows_share_calls(self) -> bool:
         """Whether rows of several frames may share a call on a CPU: a row comes out bit for bit the
         same wherever it stands. A transformer's differs in its last bits."""
+        return self.denoiser == "unet"
+
+    @property
+    def lora_names_are_layers(self) -> bool:
+        """Whether diffusers reads LoRAs in two spellings alone, each with the layers' own names."""
         return self.denoiser == "unet"
 
     @property

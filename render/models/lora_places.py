@@ -56,7 +56,7 @@ def place_flaw(parts: Parts, family: Family, folder: Path | None) -> str | None:
     """
     if why := wrapper_flaw(pair.down for pair in parts.pairs):
         return why
-    if family.denoiser != "unet":
+    if not family.lora_names_are_layers:
         return beyond(parts, weights(folder, family.denoiser))
     return spelling_flaw(parts) or next(lost_layers(parts, folder), None)
 
