@@ -89,7 +89,7 @@ def test_the_encoder_stays_as_it_is_after_its_samples(tmp_path, monkeypatch):
         assert not encodes or torch.equal(after[f"mean.{i}"], after[f"net.{name}"]), name
 
 
-@pytest.mark.parametrize(("share", "side"), [(0, 64), (0.6, 128), (0.9, 256)])
+@pytest.mark.parametrize(("share", "side"), [(0, 64), (0.3, 128), (0.7, 256)])
 def test_crops_grow_with_the_training(share, side):
     assert AutoencoderTraining().side(share) == side
 

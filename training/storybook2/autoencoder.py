@@ -44,14 +44,14 @@ CHECKPOINT = "autoencoder.safetensors"
 class AutoencoderTraining:
     """How long and how the autoencoder is trained; a sample is 64 × 64 pixels of a picture."""
 
-    samples: int = 400_000
+    samples: int = 160_000
     batch: int = 12  # samples a process and step: crops, a quarter as many large, or one picture
     peak_rate: float = 5e-3
     constant: float = 0.6  # share of the samples before the rate begins to fall
     kl_weight: float = 2e-4
-    encoder_samples: int = 120_000  # after which the encoder stays as it is
-    larger_after: float = 0.5  # share of the samples
-    whole_after: float = 0.85
+    encoder_samples: int = 50_000  # after which the encoder stays as it is
+    larger_after: float = 0.2  # share of the samples
+    whole_after: float = 0.6
     pool: int = 192  # pictures
     average_decay: float = 0.999
     widths: tuple[int, ...] = AUTOENCODER_WIDTHS
