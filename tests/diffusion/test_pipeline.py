@@ -164,11 +164,18 @@ def test_only_two_libraries_are_imported(folder, library):
     assert f"wants the library {library!r}" in line
 
 
-@pytest.mark.parametrize("name", ["NoSuchNet", None, 3, ["UNet2DConditionModel"]])
+@pytest.mark.parametrize("name", ["NoSuchNet", None, 3])
 def test_a_class_that_is_not_there(folder, name):
     edit(folder / "model_index.json", unet=["diffusers", name])
     (line,) = refusal(folder)
-    assert f"wants diffusers.{name}, which is not there" in line
+    assert f"component 'unet' is a {name}, " in line
+    assert "needs a UNet2DConditionModel" in line
+
+
+def test_a_class_that_is_no_name(folder):
+    edit(folder / "model_index.json", unet=["diffusers", ["UNet2DConditionModel"]])
+    (line,) = refusal(folder)
+    assert "wants diffusers.['UNet2DConditionModel'], which is not there" in line
 
 
 def test_python_files_are_never_run(folder, canary):
