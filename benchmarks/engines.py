@@ -68,7 +68,7 @@ def main() -> None:
     print("\n| work | way | wall s | CPU s | × the first (CPU) | PSNR or largest difference |")
     print("|---|---|---|---|---|---|", flush=True)
     for name, taken in measured:
-        tell(name, taken)
+        print_rows(name, taken)
 
 
 def works(asked: argparse.Namespace) -> dict[str, Work]:
@@ -108,9 +108,9 @@ def measured_apart(
                 turn, opened_gib, peak_gib = process.submit(one_turn, folder, way, asked).result()
             for name, one in turn.items():
                 taken[name][way].append(one)
-            told = ", ".join(f"{name} {one.cpu:.1f} s of CPU" for name, one in turn.items())
+            times = ", ".join(f"{name} {one.cpu:.1f} s of CPU" for name, one in turn.items())
             memory = f"{opened_gib:.2f} GiB to open, {peak_gib:.2f} GiB in all"
-            print(f"round {number}: {way}: {told}; {memory}", flush=True)
+            print(f"round {number}: {way}: {times}; {memory}", flush=True)
     yield from taken.items()
 
 
@@ -219,8 +219,8 @@ def timed(work: Work, diffusion: Diffusion) -> Taken:
     return Taken(time.perf_counter() - wall, time.process_time() - cpu, answer)
 
 
-def tell(name: str, taken: dict[str, list[Taken]]) -> None:
-    """A work's lines of the table."""
+def print_rows(name: str, taken: dict[str, list[Taken]]) -> None:
+    """Print the table's rows of one kind of work."""
     first = next(iter(taken))
     for way, turns in taken.items():
         wall, cpu = (statistics.median(one) for one in ([t[k] for t in turns] for k in (0, 1)))

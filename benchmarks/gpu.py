@@ -45,7 +45,7 @@ STEPS = 10
 DTYPE = "bfloat16"
 SIZES = {"sd15": 512, "sdxl": 1024}
 MAKERS = {"sd15": make_sd15, "sdxl": make_sdxl}
-WHOLE_BATCHES = 4  # of ours that are measured
+WHOLE_BATCHES = 4  # of this project that are measured
 KINDS = {
     "norms and pointwise, fused": "^triton",  # whatever they were fused with stands in their names
     "attention": "sdpa|flash|fmha|attention",

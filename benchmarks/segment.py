@@ -69,7 +69,7 @@ class Turn:
 
 
 def content(way: Way, asked: Asked) -> dict[str, Any]:
-    """The run that a way of ours is, as the command line composes it."""
+    """The run of one of this project's ways, as the command line composes it."""
     ends = [
         {"at": "0f", "prompt": PROMPTS[0], "seed": SEED},
         {"at": f"{asked.frames - 1}f", "prompt": PROMPTS[1], "seed": SEED},

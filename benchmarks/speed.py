@@ -63,7 +63,7 @@ OURS: dict[str, list[str]] = {
     ],
     "draft, int8": ["compute.engine=openvino", "compute.quantised=int8", "sampling.speed=draft"],
 }
-"""Ways of ours: a line each."""
+"""This project's ways: a line each."""
 
 REFERENCE, STOCK = "the reference loop", "stock, frame by frame"
 SMALL = 1 << 30  # bytes of weights: below it, all processes stay in memory between rounds
@@ -201,11 +201,11 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--dtypes", nargs="+", default=["auto"], help="of ours: float32 bfloat16")
-    parser.add_argument("--ways", nargs="+", help="of ours, by name; all")
+    parser.add_argument("--dtypes", nargs="+", default=["auto"], help="such as float32 bfloat16")
+    parser.add_argument("--ways", nargs="+", help="this project's, by name; all")
     parser.add_argument(
         "--add", nargs="+", action="append", default=[], metavar=("NAME", "OVERRIDE"),
-        help="another way of ours",
+        help="another of this project's ways",
     )  # fmt: skip
     parser.add_argument(
         "--one-process", action="store_true", help="quicker; memory is that of all ways"
@@ -225,7 +225,7 @@ def asked_of(options: argparse.Namespace, folder: Path) -> Asked:
 
 
 def chosen(options: argparse.Namespace, asked: Asked) -> Iterator[Way]:
-    """The reference loop, the stock pipeline, and those of ours that there are."""
+    """The reference loop, the stock pipeline, and this project's ways."""
     yield Way(REFERENCE, "reference")
     yield Way(STOCK, "stock")
     if asked.device != "cpu":

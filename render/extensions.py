@@ -1,9 +1,9 @@
 """Parts that are chosen by name: our own, and those of other packages by Python's entry points.
 
 A blend, an output format, a model family or an engine can be shipped by another package: its
-`pyproject.toml` names an object under a group of ours (`[project.entry-points."render.engines"]`),
-and once it is installed the name stands in a config as our own names do. A package ships the config
-itself in a folder that it names under `render.configs`.
+`pyproject.toml` names an object under one of render's groups, as in
+`[project.entry-points."render.engines"]`. Once it is installed, a config can give its name like a
+built-in one. A package ships the config itself in a folder that it names under `render.configs`.
 """
 
 from __future__ import annotations

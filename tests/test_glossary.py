@@ -21,6 +21,7 @@ PAGES = [
     *sorted((CHECKOUT / "render").rglob("*.py")),
 ]
 SYNONYMS = {
+    r"\bof\s+ours\b": "render's, or this project's",
     r"lead(s|ing)?\s+away": "unconditional prediction, or unconditional row",
     r"the\s+origin('s)?\b": "the reference loop",
     r"h[au]ngs?\s+on\b": "depends on",

@@ -1,7 +1,7 @@
 """Composing: a run's config out of the config folders, a timeline and overrides, by Hydra.
 
 What Hydra composes is handed on as plain data. Timeline files are read as data, whichever folder
-Hydra finds them in, and what it raises becomes an error of ours.
+Hydra finds them in, and Hydra's errors become render's.
 """
 
 from __future__ import annotations

@@ -39,4 +39,4 @@ def foreseen(error: Exception) -> RenderError:
     if {"hydra", "omegaconf"} & set(file.parts):
         return ConfigError([reworded(said or type(error).__name__)])
     what = f"{type(error).__name__}: {said}, {file.name}:{place.lineno}"
-    return RenderError(f"this is a bug of ours ({what})")
+    return RenderError(f"this is a bug in render ({what})")

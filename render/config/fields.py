@@ -41,7 +41,7 @@ FilePath = Annotated[Path, BeforeValidator(file_path)]
 
 
 def chosen(group: str, *more: str) -> BeforeValidator:
-    """Check the name of a part: one of ours, of another package (extensions.py), or of `more`."""
+    """Check the name of a part: built in, of another package (extensions.py), or in `more`."""
 
     def check(name: object) -> object:
         if not isinstance(name, str) or not (name in more or is_known(group, name)):

@@ -1,7 +1,7 @@
 """The ownership of files. Everything this project writes carries a mark near its beginning.
 
 What carries none was written by someone else: it is set aside under another name, never overwritten
-or deleted. Links, pipes and folders under a name of ours are nobody's of ours either.
+or deleted. Links, pipes and folders are never render's own, whatever their names.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def read_head(path: Path) -> bytes:
 
 
 def make_way(path: Path, say: Callable[[str], None]) -> None:
-    """Set aside what stands under a name of ours without being ours, and say so."""
+    """Set aside a file that has the name of one of render's files and was not written by it."""
     if is_there(path) and not is_ours(path):
         say(f"{path} is not ours; it is now {set_aside(path).name}")
 

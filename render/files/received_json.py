@@ -65,7 +65,7 @@ def read_memory(path: Path) -> dict[str, object]:
 
 
 def flaw_of(path: Path) -> str | None:
-    """The reason to pass over a file of ours; None if there is none, or no file."""
+    """The reason to pass over a file that render writes; None if there is none, or no file."""
     try:
         value = read_data(path)
     except OSError:

@@ -133,7 +133,7 @@ def content_of(path: Path) -> Content:
 
 
 def known_content(video: Path, record: Mapping[str, Any]) -> Content | None:
-    """The content of a video that an earlier run made; None if it is not one of ours.
+    """The content of a video that an earlier run made; None if no run of render made it.
 
     A copied or touched one is known by its content. The record stands before the video takes its
     name, so right after a kill the one before it may still be there.

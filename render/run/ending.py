@@ -76,7 +76,7 @@ def unexpected(error: Exception, run: Session) -> RenderError:
         return RenderError(TOO_LITTLE_MEMORY)
     what = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
     where = f"; the details are in {log}" if log else ""
-    return RenderError(f"this is a bug of ours ({what}){where}")
+    return RenderError(f"this is a bug in render ({what}){where}")
 
 
 def note_traceback(run: Session) -> Path | None:

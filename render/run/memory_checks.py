@@ -59,7 +59,7 @@ def lacking(key: str, *packages: str) -> Iterator[Mistake]:
 
 
 def check_memory() -> None:
-    """Refuse limits with which loading torch would end the process without a word of ours.
+    """Refuse limits with which loading torch would end the process without a message.
 
     Raises:
         RenderError: `ulimit -v`, a container or other programs leave too little.

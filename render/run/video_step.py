@@ -98,9 +98,9 @@ class VideoStep:
         """The video, recorded before it takes its name; what is not ours there makes way.
 
         Args:
-            before: content of the video of ours that stands there, or None.
+            before: content of the recorded video that stands there, or None.
             sound: the descriptor of the sound file.
-            old_size: the size of the video of ours that gets a name with its size.
+            old_size: the size of the recorded video that gets a name with its size.
         """
         film = self.film
         pngs = [store.stored_path(film.store, frame.digest) for frame in film.plan.frames]
@@ -156,7 +156,7 @@ class VideoStep:
         return bool(other)
 
     def move_aside(self, video: Path, size: Size) -> None:
-        """Give a video of ours of another size a name with its size."""
+        """Give a recorded video of another size a name with its size."""
         aside, record = sized(video, size), self.recorded_videos()[video.name]
         self.videos[aside.name] = record
         self.record()

@@ -32,7 +32,7 @@ class State(Enum):
     NEW = "new"
     """Nothing is there."""
     STALE = "stale"
-    """A whole frame of ours is there, but of another spec."""
+    """A whole frame that render made is there, but of another spec."""
     CORRUPT = "corrupt"
     """The file that is there is no whole frame."""
     FOREIGN = "foreign"
@@ -50,7 +50,7 @@ class Verdict:
     in_place: bool
     """The file under the frame's name already is that picture."""
     before: str = ""
-    """The digest of another whole frame of ours that stands under the frame's name."""
+    """The digest of another whole frame that stands under the frame's name."""
 
 
 def judge(

@@ -22,7 +22,7 @@ def digests_in(plan: Path) -> Iterator[str]:
 
     Raises:
         OSError: it, or the file of its frames, can't be read.
-        ValueError: it is no plan, or larger than any plan of ours.
+        ValueError: it is no plan, or larger than any that render writes.
     """
     with opened_regular(plan) as stream:
         content = stream.read(SMALL_BYTES + 1)

@@ -26,7 +26,7 @@ from render.files.ownership import is_ours, make_way, read_head
 from render.files.received_json import parsed
 from render.files.temporary import kept_from_sweeps, sweep, temp_beside
 from render.plan.frame_plan import PlannedFrame
-from render.store.frame_png import DIGEST_KEY, inspect, inspect_png
+from render.store.frame_png import DIGEST_KEY, Found, inspect, inspect_png
 
 STORE_NAME = ".store"
 NAMED_DIGEST = re.compile(DIGEST_KEY.encode() + rb"\0([0-9a-f]{64})")
@@ -96,9 +96,9 @@ def taken_in(store: Path, shown: Path, say: Callable[[str], None]) -> bool:
         return False
     digest = named[1].decode()
     target = stored_path(store, digest)
-    if same_file(target, shown) or not is_frame(shown, digest) or is_frame(target, digest):
+    if same_file(target, shown) or not carries_spec(whole_frame(shown, digest)):
         return False
-    if not carries_spec(shown):
+    if whole_frame(target, digest):
         return False
     make_folder(target.parent)
     make_way(target, say)
@@ -107,22 +107,23 @@ def taken_in(store: Path, shown: Path, say: Callable[[str], None]) -> bool:
     return True
 
 
-def carries_spec(shown: Path) -> bool:
-    """Whether a whole frame carries a spec as a run writes it: what only claims a digest is none
-    that other films should find in the store."""
+def whole_frame(path: Path, digest: str) -> Found | None:
+    """A frame of this digest whose checksums are right, of whatever size; None if the file is
+    none."""
+    if not is_there(path) or not is_regular(path) or path.stat().st_size > LARGEST_BYTES:
+        return None
+    found = inspect_png(read_regular(path, LARGEST_BYTES))
+    return found if found.whole and found.digest == digest else None
+
+
+def carries_spec(found: Found | None) -> bool:
+    """Whether a frame carries a spec as a run writes it. A file that only claims a digest must not
+    get into the store, where other films would find it."""
     try:
-        spec = parsed(inspect_png(read_regular(shown, LARGEST_BYTES)).spec or "")
+        spec = parsed(found.spec or "") if found else None
     except ValueError:
         return False
     return isinstance(spec, dict) and spec.keys() >= SPEC_FIELDS
-
-
-def is_frame(path: Path, digest: str) -> bool:
-    """Whether a file is a frame of this digest whose checksums are right, of whatever size."""
-    if not is_there(path) or not is_regular(path) or path.stat().st_size > LARGEST_BYTES:
-        return False
-    found = inspect_png(read_regular(path, LARGEST_BYTES))
-    return found.whole and found.digest == digest
 
 
 def show(store: Path, frame: PlannedFrame, frames: Path, say: Callable[[str], None]) -> None:
@@ -154,8 +155,8 @@ def link(source: Path, target: Path) -> None:
 
 
 def discard(stored: Path, shown: Iterable[Path], size: tuple[int, int]) -> None:
-    """Remove a frame of ours that can't be decoded from all its names, so that the next run renders
-    it again."""
+    """Remove a rendered frame that can't be decoded, under all its names: the next run renders it
+    again."""
     for path in (stored, *shown):
         if is_there(path) and is_ours(path) and is_spoilt(path, size):
             path.unlink()

@@ -98,8 +98,8 @@ def running(
 ) -> Iterator[Child]:
     """ffmpeg as a child that does not outlive the block, however the block ends.
 
-    It leads a session of its own, so the terminal's Ctrl-C reaches only us, and inherits no open
-    file, so it holds no lock of ours.
+    It leads a session of its own, so the terminal's Ctrl-C reaches only render, and inherits no
+    open file, so it holds none of render's locks.
 
     Args:
         on_line: gets every line of stdout, in a thread; True if the line shows progress.

@@ -280,7 +280,7 @@ def test_an_unforeseen_error_is_one_line_and_its_traceback_is_in_the_log(place, 
         log = place.folder / "outputs" / mode / "render.log"
         assert ended.code == 1
         assert ended.err.splitlines()[-1] == (
-            "render: this is a bug of ours (LookupError: an odd thing); the details are in "
+            "render: this is a bug in render (LookupError: an odd thing); the details are in "
             f"{log.relative_to(place.folder)}"
         )
         assert "Traceback" not in ended.err + ended.out
@@ -291,7 +291,7 @@ def test_an_unforeseen_error_before_there_is_a_run_is_one_line(place, monkeypatc
     monkeypatch.setattr("render.api.open_film", lambda *_: {}["gone"])
     ended = place.render("+timeline=t")
     assert ended.code == 1
-    assert ended.err.startswith("render: this is a bug of ours (KeyError: 'gone'")
+    assert ended.err.startswith("render: this is a bug in render (KeyError: 'gone'")
     assert len(ended.err.splitlines()) == 1
     assert OUTCOMES[0][1].exit_code == 1
 

@@ -61,7 +61,7 @@ def assert_nothing_lost(site, before, ended, why):
     last = ended.err.splitlines()[-1]
     assert last.startswith("render: ")
     assert why in last, last
-    assert "bug of ours" not in ended.err
+    assert "bug in render" not in ended.err
     assert "not ours" not in ended.err
     assert not list(site.root.rglob("*set-aside*"))
     assert contents(site) == before

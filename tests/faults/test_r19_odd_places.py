@@ -1,5 +1,5 @@
 """R19: closed folders, names that are too long, a current folder that is gone, little memory, as
-a user without root's powers: each is one line that names the place, and never a bug of ours."""
+a user without root's powers: each is one line that names the place, and never a bug in render."""
 
 import pytest
 from films import write_model
@@ -57,7 +57,7 @@ def here(calls):
 
 def assert_one_line(code, err, *codes):
     assert "Traceback" not in err
-    assert "bug of ours" not in err
+    assert "bug in render" not in err
     assert code in codes, err
     assert err.startswith("render: ")
 

@@ -247,7 +247,7 @@ def ended_right(ended, call: Call, how: str) -> None:
         return
     last = ended.err.splitlines()[-1]
     assert last.startswith("render: "), last
-    assert "bug of ours" not in last
+    assert "bug in render" not in last
     assert SAID[how] in last, last
     assert ended.code in codes_for(call, how), (call.what, last)
 

@@ -35,7 +35,7 @@ def planned(calls, *more, code=2):
     assert answer.cpu < SECONDS
     assert answer.megabytes < MEGABYTES
     assert not answer.modules
-    assert "bug of ours" not in answer.err
+    assert "bug in render" not in answer.err
     if code:
         assert tree(calls.site.here) == before
     return answer.err
