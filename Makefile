@@ -8,7 +8,8 @@ TIMELINE ?= city
 ARGS ?=
 SECONDS ?= 60
 # Each worker gets a part of the files in a piece, so that what a file's tests share is made once.
-WORKERS := --numprocesses auto --maxprocesses 8 --dist worksteal
+# Tests of faults wait more than they compute: three workers for two cores.
+WORKERS := --numprocesses $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 )) --maxprocesses 12 --dist worksteal
 KERNELS := tests/kernels tests/run/test_devices.py $(WORKERS)
 # Tests begin some hundred processes; without bytecode each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE

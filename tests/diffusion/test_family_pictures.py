@@ -9,7 +9,6 @@ import pytest
 import torch
 from command_line import Place, same_pictures
 from pictures import difference, equal, render
-from short_form import marked
 from tiny_families import BUILDERS, SIDE, SIDES
 
 from render.engines.open_model import open_diffusion
@@ -35,17 +34,8 @@ CHOSEN = {  # a scheduler that draws noise of its own, of each kind
 }
 FLOW = [("model", {"stochastic_sampling": True}), ("FlowMatchLCMScheduler", {})]
 STOCHASTIC = [(name, *chosen) for name in BUILDERS for chosen in CHOSEN.get(name, FLOW)]
-IN_SHORT = [
-    place
-    for place, (name, scheduler, _) in enumerate(STOCHASTIC)
-    if name in ("sdxl", "sd3") or scheduler == CHOSEN.get(name, FLOW)[0][0]
-]  # each family with one of them, and each of them
 
-KINDS = ("sdxl", "pixart", "sd3", "flux", "sana")  # of texts, guidance and schedulers
 every_family = pytest.mark.parametrize("name", BUILDERS)
-each_kind = pytest.mark.parametrize(
-    "name", marked(list(BUILDERS), [k for k, name in enumerate(BUILDERS) if name in KINDS])
-)
 
 
 @pytest.fixture(scope="session")
@@ -204,7 +194,7 @@ def test_a_frame_alone_is_the_frame_in_a_batch(opened, name):
         assert len({picture.numpy().tobytes() for picture in together}) == 4
 
 
-@pytest.mark.parametrize(("name", "scheduler", "options"), marked(STOCHASTIC, IN_SHORT))
+@pytest.mark.parametrize(("name", "scheduler", "options"), STOCHASTIC)
 def test_noise_of_the_steps_is_the_frames_own(opened, name, scheduler, options):
     diffusion = opened(name, scheduler=scheduler, **options)
     frames = film(diffusion)
@@ -230,7 +220,7 @@ def test_rows_computed_are_rows_planned(opened, name):
     assert (calls - 1) * sum(each) + max(each) <= planned <= calls * sum(each)
 
 
-@each_kind
+@every_family
 def test_frames_between_anchors_are_the_same_alone_and_together(family_folder, opened, name):
     """And keyframes and anchors are those of a film without anchors, whose digests they have."""
     side, source = SIDES.get(name, SIDE), ModelSource(family_folder(name), None, None, None, None)
@@ -252,7 +242,7 @@ def test_frames_between_anchors_are_the_same_alone_and_together(family_folder, o
     diffusion.close()
 
 
-@each_kind
+@every_family
 def test_after_a_resume_noise_of_the_steps_is_the_same(family_folder, opened, name):
     """Another run loads the model again and is given only the frames that are missing."""
     scheduler, options = CHOSEN.get(name, FLOW)[-1]

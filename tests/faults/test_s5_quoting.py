@@ -7,7 +7,6 @@ import subprocess
 import imageio_ffmpeg
 import pytest
 from outside import tree
-from short_form import some
 
 ODD = [
     "'; touch pwned; '",
@@ -68,7 +67,7 @@ def test_odd_prompts_are_in_the_frames_and_nothing_else_happens(calls):
     assert all(path.startswith(str(calls.site.root)) for path in new)
 
 
-@pytest.mark.parametrize("root", some(ROOTS, 3))
+@pytest.mark.parametrize("root", ROOTS)
 def test_a_root_of_any_name_gets_the_right_video(calls, root):
     calls.site.timeline("t", FILM)
     before = set(tree(calls.site.here))

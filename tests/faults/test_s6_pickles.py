@@ -6,7 +6,6 @@ import shutil
 import pytest
 from films import WEIGHTS, write_model
 from outside import tree
-from short_form import pairs
 from traps import network_canary, pickled, trap_network
 
 FILM = [{"at": 0, "prompt": "a", "seed": 1}]
@@ -45,7 +44,8 @@ def without_weights(folder):
         weights.unlink()
 
 
-@pytest.mark.parametrize(("component", "name"), pairs(COMPONENTS, NAMES))
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_pickles_in_place_of_weights_are_refused(calls, model, component, name):
     without_weights(model / component)
     (model / component / name).write_bytes(pickled(made(calls)))

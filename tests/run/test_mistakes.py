@@ -13,18 +13,18 @@ from render.run.facts import Facts, Learnt
 from render.run.mistakes import CHECKS
 
 PACKAGE = Path(render.__file__).parent
-OTHERS = {"all_mistakes"}
-"""Asks all checks."""
+OTHERS = {"all_mistakes", "check"}
+"""Asks all checks; the check of each fact that could not be learnt."""
 
 
 def functions_called_mistakes():
-    """(file, name) of every function of the package that is called so."""
+    """(file, name) of every function of the package that is called so, or takes what checks take."""
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            named = isinstance(node, ast.FunctionDef) and node.name.endswith(
-                ("_mistake", "_mistakes")
-            )
-            if named:
+            if isinstance(node, ast.FunctionDef) and (
+                node.name.endswith(("_mistake", "_mistakes"))
+                or [argument.arg for argument in node.args.args] == ["config", "facts"]
+            ):
                 yield path.relative_to(PACKAGE).as_posix(), node.name
 
 
