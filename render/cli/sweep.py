@@ -17,6 +17,7 @@ from typing import Any
 
 from render.cli.config_folders import job_folder, known_choices
 from render.errors import ConfigError, Mistake
+from render.plan.plan_json import shown_film
 from render.text import cut_where_alike, differing, one_line
 
 Locate = Callable[[str], str]
@@ -111,7 +112,19 @@ def short_values(values: Sequence[str | None]) -> list[str | None]:
     return [line and cut_where_alike(line, differs[line], LONGEST_VALUE) for line in lines]
 
 
-def at_their_frames(jobs: Sequence[SweepJob]) -> list[SweepJob]:
+def film_of(job: SweepJob) -> str:
+    """The digest of a job's film; empty if its config has mistakes, which its run reports."""
+    from render.api import Film
+
+    try:
+        return Film(job.composed, job.variant, job.locate).resolved.plan.digest
+    except ConfigError:
+        return ""
+
+
+def at_their_frames(
+    jobs: Sequence[SweepJob], film_of: Callable[[SweepJob], str] = film_of
+) -> list[SweepJob]:
     """The jobs of a sweep that only stitches, in the folders where their frames were rendered,
     whatever the video that all of them are to make; any other sweep's as they are."""
     if any(job.composed.get("mode") != "stitch" for job in jobs):
@@ -121,7 +134,7 @@ def at_their_frames(jobs: Sequence[SweepJob]) -> list[SweepJob]:
         for key in dict.fromkeys(key for job in jobs for key in job.overrides)
         if of_the_video(key) and len({job.overrides.get(key) for job in jobs}) == 1
     ]
-    return [replace(job, variant=rendered_variant(job, shared)) for job in jobs]
+    return [replace(job, variant=rendered_variant(job, shared, film_of(job))) for job in jobs]
 
 
 def of_the_video(key: str) -> bool:
@@ -129,16 +142,23 @@ def of_the_video(key: str) -> bool:
     return key == "output" or (key.startswith("output.") and key not in OF_FRAMES)
 
 
-def rendered_variant(job: SweepJob, left_out: Sequence[str]) -> str:
-    """The folder of a job's frames under the run's: the one that is there, with the video that is
-    asked for or with another, else that of the frames alone."""
+def rendered_variant(job: SweepJob, left_out: Sequence[str], film: str) -> str:
+    """The folder under the run's that shows a job's film, with the video that is asked for or with
+    another. Where none does, that of the frames alone, unless another film is in it.
+
+    Args:
+        left_out: overrides that only change the video.
+        film: the film's digest.
+    """
     kept = [f"{key}={value}" for key, value in job.overrides.items() if key not in left_out]
     name = str(job.composed.get("name"))
     made = [*kept, *(f"{key}={job.overrides[key]}" for key in left_out)]
     others = ([*kept, f"output={other}"] for other in known_choices("output"))
+    own, alone, *rest = (job_folder(each, name) for each in (made, kept, *others))
     run = job.folder.parent
-    folders = [job_folder(each, name) for each in (kept, made, *others)]
-    return next((each for each in folders if (run / each / "frames").is_dir()), folders[0])
+    shown = {each: shown_film(run / each) for each in (own, alone, *rest)}
+    of_this_film = (each for each, there in shown.items() if there and there.digest == film)
+    return next(of_this_film, alone if shown[alone] is None else own)
 
 
 def check_folders(jobs: Sequence[SweepJob]) -> None:

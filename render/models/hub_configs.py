@@ -56,7 +56,7 @@ def planned_folder(
     """The snapshot of a hub model with the configs that a plan goes by, fetched if they are not on
     this machine; with a line that says so where the hub can't give them."""
     folder = cached_folder(repository, commit)
-    if folder and (folder / SCHEDULER).is_file():
+    if folder and all((folder / name).is_file() for name in planned_by(denoiser)):
         return folder, ()
     try:
         within(CONFIGS_S, partial(fetch_configs, repository, commit, denoiser))
@@ -67,6 +67,11 @@ def planned_folder(
         )
         return cached_folder(repository, commit), (what,)
     return cached_folder(repository, commit), ()
+
+
+def planned_by(denoiser: str) -> tuple[str, str]:
+    """The configs that decide on frames: a film is not planned by one of them alone."""
+    return SCHEDULER, f"{denoiser}/config.json"
 
 
 def fetch_configs(repository: str, commit: str, denoiser: str) -> None:
@@ -89,7 +94,7 @@ def fetch_configs(repository: str, commit: str, denoiser: str) -> None:
     disable_progress_bars()
     try:
         hf_hub_download(repository, INDEX, revision=commit)
-        for name in (SCHEDULER, f"{denoiser}/config.json", "vae/config.json"):
+        for name in (*planned_by(denoiser), "vae/config.json"):
             try:
                 hf_hub_download(repository, name, revision=commit)
             except LocalEntryNotFoundError:  # the network went away

@@ -24,7 +24,7 @@ from render.files.ownership import make_way, unsaid
 from render.files.received_json import read_memory
 from render.files.untrusted import VOCABULARY_BYTES
 
-IDENTITY_SUFFIXES = {".json", ".model", ".safetensors", ".txt"}
+IDENTITY_SUFFIXES = {".jinja", ".json", ".model", ".safetensors", ".txt"}
 SHA256 = re.compile(r"[0-9a-f]{64}")
 REMEMBERED_BYTES = 1 << 20  # smaller files are read faster than remembered
 SPARSE_BYTES = 1 << 30  # a larger file that hardly takes room on the disk holds no weights

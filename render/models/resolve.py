@@ -64,6 +64,8 @@ class Model:
     """Tokens that the reader's text encoder has places for, where its config says so."""
     notes: tuple[str, ...] = ()
     """Lines that a plan says of the model's folder."""
+    by_own_configs: bool = True
+    """Whether the configs that decide on frames are on this machine: a plan goes by them."""
 
 
 def resolve_model(written: ModelConfig, known: dict[str, Any], here: Path) -> Model:
@@ -94,7 +96,8 @@ def resolve_model(written: ModelConfig, known: dict[str, Any], here: Path) -> Mo
     index = read_index(cached) if cached else {"_class_name": expected}
     source = ModelSource(None, repository, commit, written.variant, pipeline_of(index))
     identity = f"{repository}@{commit}{variant_mark(written.variant)}"
-    return replace(with_facts(written, source, identity, index, cached), notes=notes)
+    model = with_facts(written, source, identity, index, cached)
+    return replace(model, notes=notes, by_own_configs=not notes and model.scheduler is not None)
 
 
 def resolve_file(written: ModelConfig, known: dict[str, Any], here: Path) -> Model:

@@ -62,7 +62,7 @@ class Models:
                 self.loaded.turn_to(film.plan.recipe, film.images)
             return self.loaded
         self.drop()
-        check_within_reach(film.model.source, planned=film.model.scheduler is not None)
+        check_within_reach(film.model.source, planned=film.model.by_own_configs)
         say(f"loading {film.config.model.name} on {film.device}")
         check_memory()
         # Libraries that are imported here add filters of their own to the process's warnings.

@@ -25,11 +25,13 @@ def timeline_file(locate: Locate) -> str:
 
 
 def other_timeline(film: ResolvedFilm, record: Mapping[str, Any]) -> str:
-    """The timeline file of a recorded video, if it is another one than the film's and still there;
-    else an empty text."""
+    """The timeline file of a recorded video, if it is still there and not the film's, which may be
+    read from none; else an empty text."""
     written = str(record.get("timeline") or "")
-    if not written or not film.timeline_file or not os.path.isfile(written):
+    if not written or not os.path.isfile(written):
         return ""
+    if not film.timeline_file:
+        return written
     try:
         return "" if os.path.samefile(written, film.timeline_file) else written
     except OSError:

@@ -69,6 +69,8 @@ class VideoStep:
             self.video_kept = content is not None and same
             if not self.video_kept:
                 self.encode(target, digest, content, sound, old_size)
+            elif film.timeline_file:  # its timeline may have moved
+                self.videos[target.name] = {**record, "timeline": film.timeline_file}
         self.made = target
         self.events.emit(VideoMade(target, self.video_kept))
 

@@ -323,6 +323,16 @@ def stitching(place, *overrides):
     return SweepJob({"timeline": "a", "mode": "stitch", **job}, composed, "own", str)
 
 
+FILM_DIGEST = "ab" * 32
+
+
+def shows(folder, digest):
+    """Write the plan of a film into a folder."""
+    folder.mkdir(parents=True)
+    head = f'{{\n "rate": "12",\n "count": 1,\n "digest": "{digest}",\n'
+    (folder / "plan.json").write_text(head)
+
+
 @pytest.mark.parametrize(
     ("rendered", "asked", "wanted"),
     [
@@ -340,15 +350,15 @@ def stitching(place, *overrides):
 def test_a_sweep_stitches_where_its_frames_are(tmp_path, rendered, asked, wanted):
     for guidance in ("3", "4"):
         folder = job_folder([*rendered, f"sampling.guidance={guidance}"], "a")
-        (tmp_path / "a" / folder / "frames").mkdir(parents=True)
+        shows(tmp_path / "a" / folder, FILM_DIGEST)
     jobs = [stitching(tmp_path, *asked, f"sampling.guidance={guidance}") for guidance in "34"]
-    found = [job.variant for job in at_their_frames(jobs)]
+    found = [job.variant for job in at_their_frames(jobs, lambda job: FILM_DIGEST)]
     assert found == [f"{wanted}sampling.guidance={guidance}" for guidance in "34"]
 
 
 def test_videos_that_a_stitch_is_swept_over_keep_folders_of_their_own(tmp_path):
     jobs = [stitching(tmp_path, f"output.quality={quality}") for quality in (50, 90)]
-    assert [job.variant for job in at_their_frames(jobs)] == [
+    assert [job.variant for job in at_their_frames(jobs, lambda job: FILM_DIGEST)] == [
         "output.quality=50",
         "output.quality=90",
     ]
@@ -358,6 +368,31 @@ def test_a_sweep_that_renders_and_stitches_keeps_its_folders(tmp_path):
     stitch = stitching(tmp_path, "output=gif")
     render = SweepJob(stitch.overrides, {**stitch.composed, "mode": "render"}, "own", str)
     assert [job.variant for job in at_their_frames([render, stitch])] == ["own", "own"]
+
+
+def test_a_stitch_goes_into_no_folder_that_shows_another_film(tmp_path):
+    shows(tmp_path / "a" / "sampling.guidance=3", "cd" * 32)
+    (job,) = at_their_frames(
+        [stitching(tmp_path, "output=gif", "sampling.guidance=3")], lambda job: FILM_DIGEST
+    )
+    assert job.variant == "output=gif,sampling.guidance=3"
+    shows(tmp_path / "a" / "output=webp,sampling.guidance=3", FILM_DIGEST)
+    (job,) = at_their_frames([job], lambda job: FILM_DIGEST)
+    assert job.variant == "output=webp,sampling.guidance=3"
+
+
+def test_a_stitch_of_an_edited_sweep_leaves_the_earlier_one_alone(films):
+    command = ("-m", "+timeline=a", "model=mine", "output.fps=4", "sampling.guidance=3,4")
+    assert films.call(*command, "output=frames").code == 0
+    earlier = {
+        path: path.read_bytes()
+        for folder in job_folders(films, "a").values()
+        for path in [folder / "plan.json", *sorted(folder.glob("frames/*.png"))]
+    }
+    edited = "timeline.keyframes.0.prompt=elsewhere"
+    assert films.call(*command, edited, "output=webp").code == 0
+    assert films.call(*command, edited, "output=gif", "mode=stitch").code == 0
+    assert {path: path.read_bytes() for path in earlier} == earlier
 
 
 def test_another_video_of_a_sweep_stands_beside_its_frames(films):

@@ -80,6 +80,15 @@ def plan(place, *more):
     return ended, [frame["digest"] for frame in told["frames"]]
 
 
+def test_half_of_the_configs_are_fetched_before_a_plan_goes_by_them(walk, hub, snapshot):
+    model, given = hub
+    for name in ("model_index.json", "scheduler/scheduler_config.json"):
+        (snapshot / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(model / name, snapshot / name)
+    plan(walk)
+    assert "unet/config.json" in given
+
+
 def test_the_first_plan_knows_a_scheduler_of_noise_and_is_the_plan_of_the_render(
     walk, hub, snapshot
 ):

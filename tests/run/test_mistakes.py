@@ -18,7 +18,7 @@ OTHERS = {"all_mistakes", "check"}
 
 
 def functions_called_mistakes():
-    """(file, name) of every function of the package that is called so, or takes what checks take."""
+    """(file, name) of every function of the package that is called so or takes what checks take."""
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef) and (

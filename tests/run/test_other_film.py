@@ -80,3 +80,27 @@ def test_equal_films_of_two_files_and_odd_records_change_nothing(place):
         ended = place.render("two/main.yaml", "mode=plan")
         assert ended.code == 0
         assert "is the film of" not in ended.out + ended.err
+
+
+def test_a_film_that_was_kept_after_its_file_moved_is_that_files(place):
+    first = written(place, "one/main.yaml", "a castle")
+    assert place.render("one/main.yaml").code == 0
+    (place.folder / "two").mkdir()
+    first.rename(place.folder / "two" / "main.yaml")
+    assert place.render("two/main.yaml").code == 0  # nothing is encoded anew
+    film = videos(place)["main.mp4"]
+    written(place, "one/main.yaml", "a river")
+    ended = place.render("one/main.yaml")
+    assert "is the film of two/main.yaml; it is now main.mp4.set-aside-1" in ended.err
+    assert videos(place)["main.mp4.set-aside-1"] == film
+
+
+def test_a_film_without_a_file_keeps_that_of_a_file(place):
+    written(place, "one/main.yaml", "a castle")
+    assert place.render("one/main.yaml").code == 0
+    film = videos(place)["main.mp4"]
+    typed = "timeline.keyframes=[{at: 0, prompt: a river}, {at: 0.25, prompt: a town}]"
+    ended = place.render("one/main.yaml", typed)
+    assert ended.code == 0, ended.err
+    after = videos(place)
+    assert film in (after["main.mp4"], after.get("main.mp4.set-aside-1"))
