@@ -75,10 +75,10 @@ class Film:
             RenderError: the run ended otherwise.
         """
         run = self.session(reporter)
-        with ending(run), begun(run) as job:
-            for frame in job.frames():
+        with ending(run), begun(run) as work:
+            for frame in work.frames():
                 yield Frame.of(frame, stored_path(self.resolved.store, frame.digest))
-            job.report()
+            work.report()
 
     def encode(self, path: str | os.PathLike[str] | None = None) -> Path:
         """Make the video of frames that are all there.

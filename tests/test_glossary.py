@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,26 @@ def test_a_term_stands_in_the_glossary_once():
     written = [term for term, *_ in terms()]
     assert len(written) > 40
     assert [term for term in set(written) if written.count(term) > 1] == []
+
+
+def types():
+    """The name of every class and every alias of a type at the top of a module."""
+    for path in (CHECKOUT / "render").rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                yield node.name
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                name = node.targets[0].id
+                yield from [name] if re.fullmatch(r"[A-Z][a-z]+([A-Z][a-z0-9]+)*", name) else []
+
+
+def test_no_two_types_have_one_name():
+    """`Row` was a denoiser's row and a line of results, `Job` a run's work and a sweep's job."""
+    counts = Counter(types())
+    assert len(counts) > 150
+    assert [name for name, count in counts.items() if count > 1] == []
+    ending = sorted(name for name in counts if name.endswith(("Row", "Job")))
+    assert ending == ["Row", "SweepJob"]
 
 
 @pytest.mark.parametrize("wrong", SYNONYMS)

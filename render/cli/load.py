@@ -12,10 +12,10 @@ from render.cli.compose import compose
 from render.config.timeline_file import Document
 from render.errors import ConfigError, Mistake
 
-Timeline = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Written = str | os.PathLike[str] | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
-def load(timeline: Timeline, *overrides: str) -> Film:
+def load(timeline: Written, *overrides: str) -> Film:
     """Declare a film, as `render TIMELINE OVERRIDES …` does on the command line.
 
     Args:

@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from render.cli.config_folders import job_folder, known_choices
-from render.errors import ConfigError, Mistake
+from render.errors import ConfigError, Locate, Mistake
 from render.plan.plan_json import shown_film
 from render.text import cut_where_alike, differing, one_line
-
-Locate = Callable[[str], str]
 
 OF_FRAMES = ("output.fps", "output.width", "output.height")
 LONGEST_VALUE = 60  # characters of a swept value in a label

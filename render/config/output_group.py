@@ -13,13 +13,13 @@ from render.extensions import FORMATS
 
 NO_VIDEO = "frames"
 """The format that makes no video of the frames."""
-Format = Annotated[str, chosen(FORMATS, NO_VIDEO)]
+FormatName = Annotated[str, chosen(FORMATS, NO_VIDEO)]
 
 
 class OutputConfig(Frozen):
     """`output/`: the frames' size and rate, and the video that is made of them."""
 
-    format: Format = "mp4"
+    format: FormatName = "mp4"
     fps: Exact = Fraction(12)
     width: Side | None = None
     height: Side | None = None

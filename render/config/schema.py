@@ -49,9 +49,9 @@ from render.config.values import (
 )
 from render.extensions import BLENDS, ENGINES
 
-Mode = Literal["render", "plan", "stitch", "prune"]
-Blend = Annotated[str, chosen(BLENDS)]
-Engine = Annotated[str, chosen(ENGINES)]
+ModeName = Literal["render", "plan", "stitch", "prune"]
+BlendName = Annotated[str, chosen(BLENDS)]
+EngineName = Annotated[str, chosen(ENGINES)]
 NAME_PATTERN = re.compile(r"[^\W_][\w .,=+@()-]{0,99}", re.ASCII)
 
 
@@ -74,7 +74,7 @@ class SamplingConfig(Frozen):
     """`sampling`: how prompts meet in the denoiser, and what keyframes fall back to."""
 
     guidance: GuidanceScale | None = None
-    blend: Blend = "noise"
+    blend: BlendName = "noise"
     negative: Text = ""
     seed: Annotated[StrictInt, Field(ge=0, le=MAX_SEED)] = 0
     speed: Literal["exact", "balanced", "draft"] = "exact"
@@ -107,7 +107,7 @@ class ComputeConfig(Frozen):
     offload: Literal["none", "model", "sequential"] = "none"
     vae_tiling: StrictBool = False
     quantised: Literal["none", "int8"] = "none"
-    engine: Engine = "torch"
+    engine: EngineName = "torch"
     kernels: Literal["auto", "stock"] = "auto"
 
     @field_validator("device")
@@ -170,7 +170,7 @@ class RunConfig(Frozen):
 
     root: FilePath = Path("outputs")
     name: StrictStr
-    mode: Mode = "render"
+    mode: ModeName = "render"
     prune: Literal["ask", "yes", "no"] = "ask"
     report: Literal["auto", "rich", "plain", "json", "none"] = "auto"
     shard: Annotated[tuple[int, int] | None, Field(default=None)]

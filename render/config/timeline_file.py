@@ -188,7 +188,7 @@ def join_texts(path: Path, node: yaml.Node, text: str) -> None:
     for key, value in node.value:
         if node.flow_style and is_word(key, value, text):
             before = pairs[-1] if pairs else None
-            follows = before is not None and before[0].value in TEXTS and is_plain(before[1])
+            follows = before is not None and before[0].value in TEXTS and is_unquoted(before[1])
             if before and follows and key.value not in KNOWN_KEYS:
                 pairs[-1] = (before[0], with_word(before[1], key, text))
                 continue
@@ -220,7 +220,7 @@ def check_comments(path: Path, node: yaml.Node, text: str) -> None:
     for key, value in node.value:
         check_comments(path, value, text)
         rest = text[value.end_mark.index :].partition("\n")[0]
-        if key.value in TEXTS and is_plain(value) and re.match(r"[ \t]+#[^\s#]", rest):
+        if key.value in TEXTS and is_unquoted(value) and re.match(r"[ \t]+#[^\s#]", rest):
             what = (
                 f"YAML takes {shown(rest.strip())} for a comment; put the whole text in quotes, "
                 "or a space behind the #"
@@ -228,19 +228,19 @@ def check_comments(path: Path, node: yaml.Node, text: str) -> None:
             raise refusal(path, value.end_mark.line + 1, what)
 
 
-def is_plain(node: yaml.Node) -> bool:
+def is_unquoted(node: yaml.Node) -> bool:
     """Whether a scalar stands without quotes and is not empty."""
     return isinstance(node, yaml.ScalarNode) and node.style in (None, "") and node.value != ""
 
 
 def is_number(node: yaml.Node) -> bool:
     """Whether a scalar consists of digits, without quotes."""
-    return is_plain(node) and node.value.isdigit()
+    return is_unquoted(node) and node.value.isdigit()
 
 
 def is_word(key: yaml.Node, value: yaml.Node, text: str) -> bool:
     """Whether what YAML takes for a key is a word without a colon."""
-    if not is_plain(key) or not isinstance(value, yaml.ScalarNode) or value.value != "":
+    if not is_unquoted(key) or not isinstance(value, yaml.ScalarNode) or value.value != "":
         return False
     return ":" not in text[key.end_mark.index : value.end_mark.index]
 

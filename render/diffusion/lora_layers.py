@@ -21,7 +21,7 @@ from diffusers.utils import (
 )
 from peft.tuners.tuners_utils import BaseTunerLayer
 
-from render.models.lora_parts import Pair, Parts
+from render.models.lora_parts import LoraParts, Pair
 
 REDUNDANT = re.compile(r"(attention[._](?:qkv|out))$")
 """Z-Image: some files hold a layer twice, as one and in three; diffusers takes the three."""
@@ -34,7 +34,7 @@ class Misfit(Exception):
     """Why a LoRA does not fit the pipeline that it was loaded into."""
 
 
-def strengthen(pipeline: Any, denoiser: str, parts: Parts, adapter: str) -> None:
+def strengthen(pipeline: Any, denoiser: str, parts: LoraParts, adapter: str) -> None:
     """Let every layer add what the file says for it, at alpha / rank.
 
     Args:
@@ -178,7 +178,7 @@ def check_additions(layer: Any, pairs: Sequence[Pair], adapter: str) -> None:
         raise Misfit(f"diffusers leaves out the {' and the '.join(lost)} of {pairs[0].layer}")
 
 
-def redundant(pair: Pair, parts: Parts) -> bool:
+def redundant(pair: Pair, parts: LoraParts) -> bool:
     """Whether the file holds the same layer once more, in the parts that were taken."""
     if not REDUNDANT.search(pair.layer):
         return False

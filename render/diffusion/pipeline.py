@@ -39,7 +39,7 @@ from render.models.hub_errors import of_a_loader
 from render.models.memory_budget import check_fits
 from render.models.model_configs import read_json
 from render.models.model_source import ModelSource
-from render.models.safety import LIBRARIES, check_index, check_model, components, folder_flaws
+from render.models.safety import LIBRARIES, check_index, check_model, components, mistakes_in_folder
 from render.models.scheduler_signatures import class_flaw
 from render.models.sister_pipelines import BESIDE, family_of
 from render.plan.frame_plan import Recipe
@@ -174,7 +174,9 @@ def hub_folder(source: ModelSource) -> Path:
     """
     try:
         folder = fetch(source, local_files_only=True)
-        if not folder_flaws(folder, check_classes(folder / "model_index.json"), source.variant):
+        if not mistakes_in_folder(
+            folder, check_classes(folder / "model_index.json"), source.variant
+        ):
             return folder
     except (OSError, ValueError):
         pass  # not in the cache

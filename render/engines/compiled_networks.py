@@ -22,14 +22,11 @@ from render.engines.requirements import COMPILED_CACHE
 from render.kernels.cuda_graphs import Graphed
 from render.kernels.fused_upsampling import FourPhases, merge_upsampling
 from render.kernels.memory_format import put_channels_last
-from render.kernels.shared_prefix import CapturedPrefix, layers_before_texts
+from render.kernels.shared_prefix import CapturedPrefix, Wrapper, layers_before_texts
 
 INDUCTOR = "inductor"
 UNET_BLOCKS = (ResnetBlock2D, Transformer2DModel, Upsample2D)
 KINDS_OF_BLOCKS = 64  # of a network; torch gives up after 8, taking them for shapes that vary
-
-
-Wrapper = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def compile_networks(

@@ -6,7 +6,11 @@ from collections.abc import Iterator
 
 from render.config.schema import RunConfig
 from render.engines.protocol import Abilities, Computation, Opened
-from render.engines.requirements import int8_flaws, openvino_flaws, whole_network_flaws
+from render.engines.requirements import (
+    mistakes_in_whole_networks,
+    mistakes_with_int8,
+    mistakes_with_openvino,
+)
 from render.errors import Mistake
 from render.models.resolve import Model
 
@@ -18,9 +22,9 @@ class OpenVino:
     abilities = Abilities(quantises_as="openvino", float16_on_cpus=True)
 
     def mistakes(self, config: RunConfig, device: str, model: Model) -> Iterator[Mistake]:
-        yield from whole_network_flaws("openvino", "converts", config, self.abilities)
-        yield from openvino_flaws(device, model)
-        yield from int8_flaws(config)
+        yield from mistakes_in_whole_networks("openvino", "converts", config, self.abilities)
+        yield from mistakes_with_openvino(device, model)
+        yield from mistakes_with_int8(config)
 
     def start(self, opened: Opened) -> Computation:
         from render.engines.openvino_networks import convert_networks

@@ -25,7 +25,7 @@ OTHERWISE = "use compute.engine=torch"
 COMPILED_CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 
-def whole_network_flaws(
+def mistakes_in_whole_networks(
     engine: str, does: str, config: RunConfig, abilities: Abilities | None = None
 ) -> Iterator[Mistake]:
     """Settings that don't go with an engine that computes whole networks in place.
@@ -35,7 +35,7 @@ def whole_network_flaws(
         abilities: the engine's; by default those of torch.
     """
     compute = as_loaded(config.compute, abilities or Abilities())
-    yield from changed_weights(f"{engine} {does}", config.model)
+    yield from mistakes_in_additions(f"{engine} {does}", config.model)
     refused = {
         "offload": compute.offload != "none",
         "quantised": compute.quantised != "none",
@@ -54,7 +54,7 @@ def whole_network_flaws(
         yield Mistake("sampling.deep_cache", f"{what}; use sampling.deep_cache=1, or {OTHERWISE}")
 
 
-def changed_weights(engine_does: str, written: ModelConfig) -> Iterator[Mistake]:
+def mistakes_in_additions(engine_does: str, written: ModelConfig) -> Iterator[Mistake]:
     """Refuse additions to a network that change from frame to frame."""
     does = f"{engine_does} a network as it is"
     if written.loras:
@@ -63,7 +63,7 @@ def changed_weights(engine_does: str, written: ModelConfig) -> Iterator[Mistake]
         yield Mistake("model.controlnet", f"{does} and a ControlNet adds to it; {OTHERWISE}")
 
 
-def openvino_flaws(device: str, model: Model) -> Iterator[Mistake]:
+def mistakes_with_openvino(device: str, model: Model) -> Iterator[Mistake]:
     """OpenVINO here is for CPUs and U-Nets, and an optional package."""
     if find_spec("openvino") is None:
         what = "openvino needs a package that is not here: pip install openvino"
@@ -76,14 +76,14 @@ def openvino_flaws(device: str, model: Model) -> Iterator[Mistake]:
         yield Mistake(KEY, f"{what}; {OTHERWISE}")
 
 
-def int8_flaws(config: RunConfig) -> Iterator[Mistake]:
+def mistakes_with_int8(config: RunConfig) -> Iterator[Mistake]:
     """OpenVINO's networks are put in 8 bits by another package."""
     if config.compute.quantised != "none" and find_spec("nncf") is None:
         what = "int8 with openvino needs nncf, which is not here"
         yield Mistake("compute.quantised", f"{what}: pip install nncf")
 
 
-def compiler_flaws(device: str) -> Iterator[Mistake]:
+def mistakes_with_compiler(device: str) -> Iterator[Mistake]:
     """The compiler that torch.compile calls to make machine code has to be there."""
     kind = device.partition(":")[0]
     if kind == "cuda":

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from render.config.schema import RunConfig
 from render.engines.protocol import Computation, Opened
-from render.engines.requirements import compiler_flaws, whole_network_flaws
+from render.engines.requirements import mistakes_in_whole_networks, mistakes_with_compiler
 from render.errors import Mistake
 from render.models.resolve import Model
 
@@ -15,8 +15,8 @@ class TorchCompile:
     """For CPUs and CUDA GPUs, with a compiler; LoRAs and ControlNets change what it compiled."""
 
     def mistakes(self, config: RunConfig, device: str, model: Model) -> Iterator[Mistake]:
-        yield from whole_network_flaws("compiled", "compiles", config)
-        yield from compiler_flaws(device)
+        yield from mistakes_in_whole_networks("compiled", "compiles", config)
+        yield from mistakes_with_compiler(device)
 
     def start(self, opened: Opened) -> Computation:
         from render.engines.compiled_networks import compile_networks

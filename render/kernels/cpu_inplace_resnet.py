@@ -25,13 +25,13 @@ def write_in_place(network: nn.Module, patches: Patches) -> None:
     channels last; others stay."""
     layers: Iterator[Any] = network.modules()
     for layer in layers:
-        if is_plain(layer):
+        if is_usual_block(layer):
             patches.replace(layer, "forward", partial(residual, layer))
         elif type(layer) is Transformer2DModel:
             patches.replace(layer, "_get_output_for_continuous_inputs", partial(end, layer))
 
 
-def is_plain(layer: Any) -> bool:
+def is_usual_block(layer: Any) -> bool:
     """Whether a layer is the usual block: SiLU, the time added, the picture's size kept."""
     return (
         type(layer) is ResnetBlock2D

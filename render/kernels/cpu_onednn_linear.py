@@ -40,9 +40,9 @@ def pack_layers(parent: nn.Module, patches: Patches) -> None:
         return
     children: list[tuple[str, Any]] = list(parent.named_children())
     for name, layer in children:
-        if is_plain(layer):
+        if is_linear_alone(layer):
             patches.exchange(parent, name, PackedLinear(layer.weight, layer.bias))
-        elif type(layer) is GEGLU and is_plain(layer.proj):
+        elif type(layer) is GEGLU and is_linear_alone(layer.proj):
             patches.exchange(parent, name, PackedGEGLU(layer.proj))
 
 
@@ -87,7 +87,7 @@ class PackedGEGLU(nn.Module):
         return gate.mul_(self.gated(states))
 
 
-def is_plain(layer: Any) -> bool:
+def is_linear_alone(layer: Any) -> bool:
     """Whether a layer is linear and nothing more, not a LoRA's or in 8 bits, in a dtype that oneDNN
     has on this CPU."""
     weight: Any = layer.weight if type(layer) is nn.Linear else None

@@ -39,7 +39,7 @@ def merge_upsampling(
 def merge_layers(network: nn.Module, merged: Merged, patches: Patches) -> None:
     """Merge those layers that double both sides and convolve; others stay."""
     for layer in network.modules():
-        if type(layer) is Upsample2D and layer.norm is None and is_plain(layer):
+        if type(layer) is Upsample2D and layer.norm is None and doubles_and_convolves(layer):
             patches.exchange(layer, "conv", merged(layer.conv))
             # diffusers' own way of having such a layer
             patches.exchange(layer, "use_conv_transpose", True)
@@ -52,7 +52,7 @@ def doubles_everywhere(unet: Any, latents: Sequence[int]) -> bool:
     return all(side % 2**halvings == 0 for side in latents[-2:])
 
 
-def is_plain(layer: Upsample2D) -> bool:
+def doubles_and_convolves(layer: Upsample2D) -> bool:
     """Whether the layer doubles both sides and convolves with 3 x 3 weights."""
     return bool(layer.interpolate) and keeps_size(getattr(layer, "conv", None))
 

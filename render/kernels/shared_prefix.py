@@ -22,7 +22,7 @@ from render.kernels.call_arguments import index_on
 from render.kernels.patches import Patches
 
 Forward = Callable[..., Any]
-Capture = Callable[[Forward], Forward]
+Wrapper = Callable[[Forward], Forward]
 Places = tuple[torch.Tensor, torch.Tensor]
 """Which rows are computed, and of which of them each row has the answer."""
 
@@ -102,7 +102,7 @@ class CapturedPrefix(Prefix):
         call: the U-Net's.
     """
 
-    def __init__(self, unet: Any, capture: Capture, call: Forward, patches: Patches) -> None:
+    def __init__(self, unet: Any, capture: Wrapper, call: Forward, patches: Patches) -> None:
         super().__init__()
         self.places: Places | None = None
         self.captured = capture(self.placed(call))

@@ -29,7 +29,7 @@ ELSEWHERE = {
 OWN_ATTENTION = (None, "eager", "sdpa")  # of torch and the libraries themselves
 
 
-def code_flaws(folder: Path) -> list[Mistake]:
+def mistakes_in_code(folder: Path) -> list[Mistake]:
     """Everything that leads to code or weights elsewhere: such a model is not run."""
     found = []
     for path in walked(folder):

@@ -18,7 +18,7 @@ SIMILAR = {
 """Classes of CLIP and T5, which give their texts' embeddings in different ways, or none."""
 
 
-def class_flaw(name: str, class_name: str, family: Family) -> str | None:
+def component_flaw(name: str, class_name: str, family: Family) -> str | None:
     """Why a component of a class is not the family's, with the way out, or None."""
     if framework := framework_of(class_name):
         return f"which is {framework}'s; get the model for PyTorch, with .safetensors"

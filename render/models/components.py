@@ -17,19 +17,19 @@ import numpy as np
 
 from render.config.model_group import ControlConfig, ModelConfig
 from render.errors import ConfigError, Mistake
-from render.models.code_in_folders import code_flaws
-from render.models.controlnet_inputs import control_flaws, is_pooled, leaving_negatives
+from render.models.code_in_folders import mistakes_in_code
+from render.models.controlnet_inputs import is_pooled, leaving_negatives, mistakes_in_controlnet
 from render.models.families import FAMILIES
 from render.models.family import Family
-from render.models.foreign_tensors import tensor_flaws
+from render.models.foreign_tensors import mistakes_in_tensors
 from render.models.hub_cache import cached_folder
 from render.models.identity import IDENTITY_SUFFIXES, file_hash
 from render.models.lora_parts import content, raw_header
 from render.models.model_configs import config_of, vae_factor
 from render.models.prompt_weights import reader_name
 from render.models.resolve import Model
-from render.models.safety import part_flaws
-from render.models.single_file import is_single_file, names_in, shapes_in, types_in
+from render.models.safety import mistakes_in_component
+from render.models.single_file import is_single_file, shapes_in, tensors_in, types_in
 
 UNSERVED_VAES = {
     "AsymmetricAutoencoderKL": "can't decode pictures one by one, so frames would depend on others",
@@ -40,7 +40,7 @@ FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """Types of learned words as safetensors calls them, with numpy's of the same bytes."""
 
 
-class Parts(NamedTuple):
+class ModelParts(NamedTuple):
     """A config's parts with their places made whole."""
 
     vae: Path | None
@@ -60,7 +60,7 @@ def with_parts(model: Model, written: ModelConfig, known: dict[str, Any], here: 
         ConfigError: every part that does not fit, a line each.
     """
     parts = placed(written, here)
-    if wrong := list(misfits(model, written, parts)):
+    if wrong := list(mistakes_in_parts(model, written, parts)):
         raise ConfigError(wrong)
     control = parts.control
     controlnet = (control.path, control.scale) if control else None
@@ -80,36 +80,38 @@ def with_parts(model: Model, written: ModelConfig, known: dict[str, Any], here: 
     )
 
 
-def placed(written: ModelConfig, here: Path) -> Parts:
+def placed(written: ModelConfig, here: Path) -> ModelParts:
     """The parts that a config names."""
     control = written.controlnet
     if control:
         control = control.model_copy(update={"path": here / control.path.expanduser()})
-    return Parts(
+    return ModelParts(
         vae=here / written.vae.expanduser() if written.vae else None,
         words=tuple((here / word.path.expanduser(), word.token) for word in written.embeddings),
         control=control,
     )
 
 
-def misfits(model: Model, written: ModelConfig, parts: Parts) -> Iterator[Mistake]:
+def mistakes_in_parts(model: Model, written: ModelConfig, parts: ModelParts) -> Iterator[Mistake]:
     """Why parts do not fit the model."""
     source, family, vae = model.source, model.family, parts.vae
     folder = source.folder or cached_folder(str(source.repository), str(source.revision))
     denoiser = config_of(folder, family.denoiser)
     if vae:
-        yield from vae_flaws(vae, config_of(folder, "vae"))
+        yield from mistakes_in_vae(vae, config_of(folder, "vae"))
     if written.clip_skip:
-        yield from skip_flaws(written.clip_skip, family, folder)
+        yield from mistakes_in_skip(written.clip_skip, family, folder)
     if written.long_prompts:
-        yield from long_flaws(written, family)
-    yield from word_flaws(parts.words, family, folder)
-    yield from latent_flaws(denoiser, config_of(vae, ".") if vae else config_of(folder, "vae"))
+        yield from mistakes_in_long_prompts(written, family)
+    yield from mistakes_in_words(parts.words, family, folder)
+    yield from mistakes_in_latents(
+        denoiser, config_of(vae, ".") if vae else config_of(folder, "vae")
+    )
     if parts.control:
-        yield from control_flaws(parts.control.path, family, denoiser)
+        yield from mistakes_in_controlnet(parts.control.path, family, denoiser)
 
 
-def marks(written: ModelConfig, parts: Parts, known: dict[str, Any]) -> Iterator[str]:
+def marks(written: ModelConfig, parts: ModelParts, known: dict[str, Any]) -> Iterator[str]:
     """The part of the model's identity that each of its parts is."""
     if parts.vae:
         yield f"vae:{content_hash(parts.vae, known)}"
@@ -142,11 +144,11 @@ def content_hash(path: Path, known: dict[str, Any]) -> str:
 # --- VAE -----------------------------------------------------------------------------------------
 
 
-def vae_flaws(path: Path, own: Mapping[str, Any]) -> Iterator[Mistake]:
+def mistakes_in_vae(path: Path, own: Mapping[str, Any]) -> Iterator[Mistake]:
     """Why a VAE can't stand in the place of the model's own, whose config is given."""
     if is_single_file(path):
-        names_in(path, "model.vae")
-        yield from tensor_flaws([path], "model.vae")
+        tensors_in(path, "model.vae")
+        yield from mistakes_in_tensors([path], "model.vae")
         return
     config = config_of(path, ".")
     if not config:
@@ -154,7 +156,7 @@ def vae_flaws(path: Path, own: Mapping[str, Any]) -> Iterator[Mistake]:
         yield Mistake("model.vae", what)
         return
     kind = str(config.get("_class_name"))
-    yield from code_flaws(path) + part_flaws(path, kind)
+    yield from mistakes_in_code(path) + mistakes_in_component(path, kind)
     pairs = {
         "class": (kind, own.get("_class_name", kind)),
         "latent channels": (config.get("latent_channels"), own.get("latent_channels")),
@@ -166,7 +168,7 @@ def vae_flaws(path: Path, own: Mapping[str, Any]) -> Iterator[Mistake]:
             return  # what follows from that one says no more
 
 
-def latent_flaws(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Iterator[Mistake]:
+def mistakes_in_latents(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Iterator[Mistake]:
     """Why what is painted can't be decoded: by the autoencoder's class, or by the channels of
     a U-Net's latents and of its own."""
     if why := UNSERVED_VAES.get(str(vae.get("_class_name"))):
@@ -187,7 +189,7 @@ def latent_flaws(denoiser: Mapping[str, Any], vae: Mapping[str, Any]) -> Iterato
 # --- clip skip -----------------------------------------------------------------------------------
 
 
-def skip_flaws(layers: int, family: Family, folder: Path | None) -> Iterator[Mistake]:
+def mistakes_in_skip(layers: int, family: Family, folder: Path | None) -> Iterator[Mistake]:
     """Why so many of CLIP's last layers can't be skipped."""
     if not family.skips_clip:
         what = f"{family.pipeline} reads no prompts with CLIP's layers; leave it out"
@@ -217,7 +219,7 @@ def read_whole(negative: Any, pipeline: Any, text: str) -> dict[str, Any]:
 # --- long prompts --------------------------------------------------------------------------------
 
 
-def long_flaws(written: ModelConfig, family: Family) -> Iterator[Mistake]:
+def mistakes_in_long_prompts(written: ModelConfig, family: Family) -> Iterator[Mistake]:
     """Why long texts can't be read in several windows."""
     if family.weighted is None:
         what = f"{family.pipeline} reads texts in one window; only Stable Diffusion 1, 2 and XL"
@@ -238,7 +240,7 @@ def reading_whole(family: Family, long_prompts: bool) -> Family:
 # --- learned words -------------------------------------------------------------------------------
 
 
-def word_flaws(
+def mistakes_in_words(
     words: tuple[tuple[Path, str], ...], family: Family, folder: Path | None
 ) -> Iterator[Mistake]:
     """Why words can't be learned."""
@@ -251,10 +253,12 @@ def word_flaws(
     for token in sorted({token for token in tokens if tokens.count(token) > 1}):
         yield Mistake("model.embeddings", f"{token!r} is given twice")
     for file, _ in words:
-        yield from file_flaws(file, family.learned_words, folder)
+        yield from mistakes_in_word_file(file, family.learned_words, folder)
 
 
-def file_flaws(file: Path, encoders: Mapping[str, str], folder: Path | None) -> Iterator[Mistake]:
+def mistakes_in_word_file(
+    file: Path, encoders: Mapping[str, str], folder: Path | None
+) -> Iterator[Mistake]:
     """Why a learned word's file does not fit the model's text encoders."""
     shapes = shapes_in(file, "model.embeddings")
     one = len(shapes) == 1

@@ -59,7 +59,7 @@ for that weight."""
 WAY = "one of the two is another model's: download both again"
 
 
-def config_flaws(component: Path, library: str) -> Iterator[Mistake]:
+def mistakes_in_config(component: Path, library: str) -> Iterator[Mistake]:
     """Everything in which a component's config and its weights differ."""
     config, shapes = config_of(component, "."), held_shapes(component, library)
     path = str(component / CONFIG)

@@ -16,12 +16,12 @@ from typing import Any
 
 from render.config.model_group import ControlConfig
 from render.errors import ConfigError, Mistake
-from render.models.code_in_folders import code_flaws
+from render.models.code_in_folders import mistakes_in_code
 from render.models.families import FAMILIES
 from render.models.family import Family
 from render.models.images import UnusableImage, read_image
 from render.models.model_configs import config_of
-from render.models.safety import part_flaws
+from render.models.safety import mistakes_in_component
 
 KEY = "model.controlnet"
 NUMBER = re.compile(r"(\d+)")
@@ -34,7 +34,9 @@ Pictures = tuple[tuple[Path, str], ...]
 """Files and the digest of each, in the order of the frames that follow them."""
 
 
-def control_flaws(path: Path, family: Family, denoiser: Mapping[str, Any]) -> Iterator[Mistake]:
+def mistakes_in_controlnet(
+    path: Path, family: Family, denoiser: Mapping[str, Any]
+) -> Iterator[Mistake]:
     """Why a folder is no ControlNet for a model whose denoiser has this config."""
     if not family.controlnets:
         served = ", ".join(sorted(f.pipeline for f in FAMILIES.values() if f.controlnets))
@@ -45,7 +47,7 @@ def control_flaws(path: Path, family: Family, denoiser: Mapping[str, Any]) -> It
         what = f"{path} is no ControlNet: give a folder in diffusers' format, with config.json"
         yield Mistake(f"{KEY}.path", what)
         return
-    yield from code_flaws(path) + part_flaws(path, "ControlNetModel")
+    yield from mistakes_in_code(path) + mistakes_in_component(path, "ControlNetModel")
     if (channels := config.get("conditioning_channels", RGB)) != RGB:
         what = f"{path} follows pictures of {channels} channels; only those of {RGB} are given here"
         yield Mistake(f"{KEY}.path", what)

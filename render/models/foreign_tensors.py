@@ -33,7 +33,7 @@ WHOLE_NUMBERS = {"I8", "U8", "I16", "U16", "F4", "F6_E2M3", "F6_E3M2", "F8_E8M0"
 PLAIN = "give the plain weights, in float16 or bfloat16 (compute.quantised=int8 makes them smaller)"
 
 
-def tensor_flaws(files: Iterable[Path], key: str = "") -> Iterator[Mistake]:
+def mistakes_in_tensors(files: Iterable[Path], key: str = "") -> Iterator[Mistake]:
     """Why files of weights can't be read as what they mean, a line for each file.
 
     Args:

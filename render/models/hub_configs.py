@@ -17,7 +17,7 @@ from render.errors import ConfigError, Mistake
 from render.models.hub_cache import cached_folder
 from render.models.hub_errors import of_the_hub
 from render.models.model_source import ModelSource
-from render.models.safety import check_index, folder_flaws
+from render.models.safety import check_index, mistakes_in_folder
 
 T = TypeVar("T")
 
@@ -122,7 +122,7 @@ def check_within_reach(source: ModelSource, planned: bool) -> None:
     folder = cached_folder(repository, commit)
     if planned and folder:
         family = check_index(folder / INDEX)
-        if not folder_flaws(folder, family, source.variant):
+        if not mistakes_in_folder(folder, family, source.variant):
             return
     from huggingface_hub import HfApi
 

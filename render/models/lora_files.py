@@ -24,7 +24,7 @@ from render.models.families import FAMILIES
 from render.models.family import Family
 from render.models.hub_cache import cached_folder, resolve_commit
 from render.models.identity import file_hash
-from render.models.lora_parts import Parts, parts_flaw, parts_of
+from render.models.lora_parts import LoraParts, parts_flaw, parts_of
 from render.models.lora_places import place_flaw
 from render.models.lora_settings import has_dropout, settings_flaw
 from render.models.model_configs import config_of
@@ -289,7 +289,7 @@ def transformer_width(denoiser: Mapping[str, Any]) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def config_flaw(file: Path, parts: Parts) -> str | None:
+def config_flaw(file: Path, parts: LoraParts) -> str | None:
     """A strength that stands beside the file, where peft keeps it and diffusers does not look."""
     beside = config_of(file.parent, ".", PEFTS_CONFIG) if file.name == PEFTS_NAME else {}
     ranks = {pair.rank for pair in parts.pairs}

@@ -58,7 +58,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class LoraParts:
     """A LoRA's file taken apart."""
 
     pairs: tuple[Pair, ...]
@@ -88,7 +88,7 @@ def component(layer: str) -> str:
     return found[0] if found else ""
 
 
-def parts_of(file: Path) -> Parts:
+def parts_of(file: Path) -> LoraParts:
     """Take a whole .safetensors file apart by its names."""
     header, begin = raw_header(file)
     metadata = header.pop("__metadata__", {})
@@ -121,7 +121,7 @@ def parts_of(file: Path) -> Parts:
         )
         for layer in whole
     )
-    return Parts(
+    return LoraParts(
         pairs,
         halves=tuple(key for (layer, _), key in halves.items() if layer not in set(whole)),
         others=tuple(key for key in rest if not all_zero(file, header[key], begin)),
@@ -184,7 +184,7 @@ def kind_of(key: str) -> str:
     return f"{before}.{last}".lstrip(".") if last in ("weight", "bias") else last
 
 
-def parts_flaw(parts: Parts) -> str | None:
+def parts_flaw(parts: LoraParts) -> str | None:
     """The reason why a part of a file can't be applied, or None."""
     if parts.halves:
         return f"is not whole: {parts.halves[0]} stands without the other matrix of its layer"

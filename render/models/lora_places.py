@@ -16,7 +16,7 @@ from typing import NamedTuple
 from render.models.config_against_weights import Shapes, held_shapes, numbered
 from render.models.family import Family
 from render.models.foreign_tensors import wrapper_flaw
-from render.models.lora_parts import Pair, Parts
+from render.models.lora_parts import LoraParts, Pair
 from render.models.model_configs import INDEX, read_json
 from render.models.weight_files import file_names
 
@@ -39,7 +39,7 @@ ROW = re.compile(r"transformer\.(?P<row>\w+)\.(?P<number>\d+)\.")
 SAVE = "save it with the pipeline's save_lora_weights"
 
 
-class Place(NamedTuple):
+class LayerPlace(NamedTuple):
     """A layer's component, and its path there as the file spells it."""
 
     part: str
@@ -48,7 +48,7 @@ class Place(NamedTuple):
     """Whether names of blocks are divided by dots, as in the model; else by underscores."""
 
 
-def place_flaw(parts: Parts, family: Family, folder: Path | None) -> str | None:
+def place_flaw(parts: LoraParts, family: Family, folder: Path | None) -> str | None:
     """The reason why a layer of a LoRA has no place in a model, or None.
 
     Args:
@@ -61,7 +61,7 @@ def place_flaw(parts: Parts, family: Family, folder: Path | None) -> str | None:
     return spelling_flaw(parts) or next(lost_layers(parts, folder), None)
 
 
-def spelling_flaw(parts: Parts) -> str | None:
+def spelling_flaw(parts: LoraParts) -> str | None:
     """Why diffusers does not understand the names of a U-Net's and its text encoders' layers."""
     for pair in parts.pairs:
         if place_of(pair) is None:
@@ -81,16 +81,16 @@ def spelling_flaw(parts: Parts) -> str | None:
     return None
 
 
-def place_of(pair: Pair) -> Place | None:
+def place_of(pair: Pair) -> LayerPlace | None:
     """Where a layer is by its name, or None: neither spelling is its."""
     if found := DIFFUSERS.fullmatch(pair.layer):
-        return Place(found["part"], found["path"], dots=True)
+        return LayerPlace(found["part"], found["path"], dots=True)
     if found := KOHYA.fullmatch(pair.layer):
-        return Place(PARTS.get(found["part"], found["part"]), found["path"], dots=False)
+        return LayerPlace(PARTS.get(found["part"], found["part"]), found["path"], dots=False)
     return None
 
 
-def lost_layers(parts: Parts, folder: Path | None) -> Iterator[str]:
+def lost_layers(parts: LoraParts, folder: Path | None) -> Iterator[str]:
     """Reasons why layers have no place in a model with a U-Net."""
     held: dict[str, Shapes] = {}
     for pair in parts.pairs:
@@ -120,7 +120,7 @@ def is_named(folder: Path, part: str) -> bool:
     return not index.is_file() or read_json(index).get(part) not in (None, [None, None])
 
 
-def is_certain(place: Place) -> bool:
+def is_certain(place: LayerPlace) -> bool:
     """Whether a name that the model has not is for certain that of no layer."""
     if place.dots:
         return True
@@ -128,7 +128,7 @@ def is_certain(place: Place) -> bool:
     return own is not None and AUTHORS.search(place.path) is None
 
 
-def names_of(place: Place) -> tuple[str, ...]:
+def names_of(place: LayerPlace) -> tuple[str, ...]:
     """The names that a layer may have among `by_spelling`."""
     if not place.dots:
         return (place.path.removeprefix("text_model_"),)
@@ -160,7 +160,7 @@ def width_flaw(pair: Pair, shape: tuple[int, ...]) -> str | None:
     )
 
 
-def beyond(parts: Parts, shapes: Shapes) -> str | None:
+def beyond(parts: LoraParts, shapes: Shapes) -> str | None:
     """Why a transformer has not as many layers in a row as a LoRA changes."""
     for pair in parts.pairs:
         found = ROW.match(pair.layer)

@@ -15,7 +15,7 @@ from typing import Any
 
 from render.config.values import shown
 from render.files.received_json import parsed
-from render.models.lora_parts import CONFIG, Parts
+from render.models.lora_parts import CONFIG, LoraParts
 from render.models.token_limits import ATOM, is_endless
 
 MOST_RANK = 64  # unless a layer of the file has a higher one
@@ -33,7 +33,7 @@ UNUSED = {
 """Settings of training, and those that only others use which are refused."""
 
 
-def settings_flaw(metadata: Mapping[str, str], parts: Parts) -> str | None:
+def settings_flaw(metadata: Mapping[str, str], parts: LoraParts) -> str | None:
     """Why a LoRA is not loaded by the settings in its header, or None."""
     try:
         written = list(settings(metadata))

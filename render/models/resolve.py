@@ -13,7 +13,7 @@ from render.config.model_group import ModelConfig
 from render.errors import ConfigError, Mistake
 from render.models.families import FAMILIES, STABLE_DIFFUSION
 from render.models.family import Family, Reader
-from render.models.foreign_tensors import tensor_flaws
+from render.models.foreign_tensors import mistakes_in_tensors
 from render.models.hub_cache import resolve_commit
 from render.models.hub_configs import planned_folder
 from render.models.identity import file_hash, folder_identity
@@ -31,8 +31,8 @@ from render.models.single_file import (
     check_readable,
     config_folder,
     is_single_file,
-    names_in,
     parts_held,
+    tensors_in,
 )
 from render.models.sister_pipelines import (
     BESIDE,
@@ -103,8 +103,8 @@ def resolve_model(written: ModelConfig, known: dict[str, Any], here: Path) -> Mo
 def resolve_file(written: ModelConfig, known: dict[str, Any], here: Path) -> Model:
     """The model of a single file. It is its weights and those files of its folder that are used."""
     file = here / Path(str(written.path)).expanduser()
-    names = names_in(file, "model.path")
-    if wrong := list(tensor_flaws([file], "model.path")):
+    names = tensors_in(file, "model.path")
+    if wrong := list(mistakes_in_tensors([file], "model.path")):
         raise ConfigError(wrong)
     folder = config_folder(written, names, here)
     index = read_index(folder, "model.config")

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from render.errors import ConfigError, Mistake
-from render.models.code_in_folders import code_flaws
-from render.models.component_classes import class_flaw
-from render.models.config_against_weights import config_flaws
+from render.models.code_in_folders import mistakes_in_code
+from render.models.component_classes import component_flaw
+from render.models.config_against_weights import mistakes_in_config
 from render.models.families import FAMILIES
 from render.models.family import Family
-from render.models.foreign_tensors import tensor_flaws
+from render.models.foreign_tensors import mistakes_in_tensors
 from render.models.model_configs import CONFIG, config_of, encoder_of, no_folder, read_json
 from render.models.model_source import ModelSource
 from render.models.single_file import (
@@ -25,11 +25,11 @@ from render.models.single_file import (
     PICKLES,
     broken,
     header_length,
-    names_in,
     parts_held,
+    tensors_in,
 )
 from render.models.sister_pipelines import BESIDE, family_flaw, pipeline_of
-from render.models.vocabulary import vocabulary_flaws
+from render.models.vocabulary import mistakes_in_vocabulary
 from render.models.weight_files import (
     STEMS,
     WEIGHTLESS,
@@ -65,12 +65,12 @@ def check_model(source: ModelSource, folder: Path) -> Family:
     if source.file is None:
         return check_folder(folder, source.variant)
     family = check_index(folder / "model_index.json")
-    wrong = code_flaws(folder) + pickle_flaws(folder)
+    wrong = mistakes_in_code(folder) + mistakes_in_pickles(folder)
     parts = loaded_parts(folder, family)
     for name in parts_beside(source, folder, family):
         library, class_name = parts[name]
-        wrong += part_flaws(folder / name, class_name, library)
-    wrong += small_flaws(folder, parts)
+        wrong += mistakes_in_component(folder / name, class_name, library)
+    wrong += mistakes_in_small_files(folder, parts)
     if wrong:
         raise ConfigError(wrong)
     return family
@@ -79,7 +79,7 @@ def check_model(source: ModelSource, folder: Path) -> Family:
 def parts_beside(source: ModelSource, folder: Path, family: Family) -> dict[str, str]:
     """The components that are loaded from a single file's folder, with their classes."""
     index = read_json(folder / "model_index.json")
-    held = parts_held(names_in(source.file or folder, "model.path"), index, family)
+    held = parts_held(tensors_in(source.file or folder, "model.path"), index, family)
     held |= {"vae"} if source.vae else frozenset()
     parts = loaded_parts(folder, family)
     return {name: class_name for name, (_, class_name) in parts.items() if name not in held}
@@ -95,7 +95,7 @@ def loaded_parts(folder: Path, family: Family) -> dict[str, tuple[str, str]]:
     }
 
 
-def pickle_flaws(folder: Path) -> list[Mistake]:
+def mistakes_in_pickles(folder: Path) -> list[Mistake]:
     """Pickles beside a single file's configs: diffusers would fall back to them."""
     return [
         Mistake(str(path), "is a pickle, which can run code; remove it, no weights are needed here")
@@ -114,7 +114,7 @@ def check_folder(folder: Path, variant: str | None) -> Family:
     if not index.is_file():
         raise ConfigError([Mistake("model.path", no_folder(folder))])
     family = check_index(index)
-    wrong = folder_flaws(folder, family, variant)
+    wrong = mistakes_in_folder(folder, family, variant)
     if wrong:
         raise ConfigError(wrong)
     return family
@@ -157,7 +157,7 @@ def index_flaws(written: Mapping[str, Any], family: Family) -> Iterator[str]:
             )
         elif "Pipeline" in str(class_name):
             yield f"component {name!r} is a pipeline with components of its own, never a part"
-        elif why := class_flaw(name, str(class_name), family):
+        elif why := component_flaw(name, str(class_name), family):
             yield f"component {name!r} is a {class_name}, {why}"
 
 
@@ -170,18 +170,18 @@ def components(index: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def folder_flaws(folder: Path, family: Family, variant: str | None) -> list[Mistake]:
+def mistakes_in_folder(folder: Path, family: Family, variant: str | None) -> list[Mistake]:
     """Code, and missing or broken parts, in a folder whose index is right."""
-    wrong, parts = code_flaws(folder), loaded_parts(folder, family)
+    wrong, parts = mistakes_in_code(folder), loaded_parts(folder, family)
     for name, (library, class_name) in parts.items():
-        wrong += weight_flaws(folder / name, class_name, variant, library)
+        wrong += mistakes_in_weights(folder / name, class_name, variant, library)
     if variant and not any(chosen_variant(folder / name, variant) for name in parts):
         what = f"no component has weights of the variant {variant!r}; leave model.variant out"
         wrong.append(Mistake("model.variant", what))
-    return wrong + small_flaws(folder, parts)
+    return wrong + mistakes_in_small_files(folder, parts)
 
 
-def small_flaws(folder: Path, parts: Mapping[str, tuple[str, str]]) -> list[Mistake]:
+def mistakes_in_small_files(folder: Path, parts: Mapping[str, tuple[str, str]]) -> list[Mistake]:
     """Missing or damaged configs and vocabularies of components that are there."""
     wrong: list[Mistake] = []
     for name, (_, class_name) in parts.items():
@@ -191,7 +191,7 @@ def small_flaws(folder: Path, parts: Mapping[str, tuple[str, str]]) -> list[Mist
             continue
         if name.startswith("tokenizer"):
             encoder = config_of(folder, encoder_of(name))
-            wrong += vocabulary_flaws(component, class_name, encoder)
+            wrong += mistakes_in_vocabulary(component, class_name, encoder)
         elif not class_name.endswith(PROCESSORS) and not config.is_file():
             what = f"{config.name} is missing; download the model again, or copy it from there"
             wrong.append(Mistake(str(component), what))
@@ -203,7 +203,7 @@ def config_name(class_name: str) -> str:
     return SCHEDULER_CONFIG if class_name.endswith("Scheduler") else CONFIG
 
 
-def weight_flaws(
+def mistakes_in_weights(
     component: Path, class_name: str, variant: str | None, library: str = "diffusers"
 ) -> list[Mistake]:
     """Missing or broken weights of one component.
@@ -223,18 +223,20 @@ def weight_flaws(
         what = f"has headers of {sum(lengths):,} bytes in {len(lengths):,} files"
         return [Mistake(str(component), f"{what}, which no model has; download it again")]
     wrong = [Mistake(str(path), why) for path in weights if (why := broken(path))]
-    wrong += shard_flaws(component)
-    wrong = wrong or list(choice_flaws(component, library, variant))
+    wrong += mistakes_in_shards(component)
+    wrong = wrong or list(mistakes_in_variants(component, library, variant))
     loaded = loaded_files(component, library, chosen_variant(component, variant))
-    wrong = wrong or list(tensor_flaws(loaded))
-    return wrong or list(config_flaws(component, library))
+    wrong = wrong or list(mistakes_in_tensors(loaded))
+    return wrong or list(mistakes_in_config(component, library))
 
 
-def part_flaws(component: Path, class_name: str, library: str = "diffusers") -> list[Mistake]:
+def mistakes_in_component(
+    component: Path, class_name: str, library: str = "diffusers"
+) -> list[Mistake]:
     """Missing or broken weights of a component that is loaded on its own, as whatever variant it
     has."""
     variant = lone_variant(component, library) if library in STEMS else None
-    return weight_flaws(component, class_name, variant, library)
+    return mistakes_in_weights(component, class_name, variant, library)
 
 
 def only_pickles(component: Path) -> str:
@@ -248,7 +250,7 @@ def only_pickles(component: Path) -> str:
     )
 
 
-def choice_flaws(component: Path, library: str, variant: str | None) -> Iterator[Mistake]:
+def mistakes_in_variants(component: Path, library: str, variant: str | None) -> Iterator[Mistake]:
     """Weights that are there under names that the library would not load them by."""
     chosen = chosen_variant(component, variant)
     held = held_variants(component, library)
@@ -270,7 +272,7 @@ def choice_flaws(component: Path, library: str, variant: str | None) -> Iterator
     yield Mistake(str(component), what)
 
 
-def shard_flaws(component: Path) -> Iterator[Mistake]:
+def mistakes_in_shards(component: Path) -> Iterator[Mistake]:
     """Lists of shards that name something else than safetensors files beside them, or files that
     are not there."""
     for index in sorted(component.glob("*.index*.json")):

@@ -24,7 +24,7 @@ ALL_PREDICTIONS = ("DDPMScheduler", "DDPMParallelScheduler")
 """Classes that want a learned variance whatever the model predicts; others with its noise only."""
 
 
-def number_flaws(made: Made, json: str) -> Iterator[Mistake]:
+def mistakes_in_numbers(made: Made, json: str) -> Iterator[Mistake]:
     """Numbers that can't be right, at the option that gives them or in the model's own JSON.
 
     Args:
@@ -95,7 +95,9 @@ def is_beta(value: object) -> bool:
     return isinstance(value, int | float) and 0 <= value < 1
 
 
-def variance_flaws(made: Made, denoiser: Mapping[str, Any], json: str) -> Iterator[Mistake]:
+def mistakes_in_own_variance(
+    made: Made, denoiser: Mapping[str, Any], json: str
+) -> Iterator[Mistake]:
     """A variance that the model's own JSON wants learned, of a denoiser that predicts none.
 
     Args:

@@ -236,7 +236,7 @@ def filled_in(
 # --- options -------------------------------------------------------------------------------------
 
 
-def option_flaws(class_name: str, options: Mapping[str, object]) -> list[Mistake]:
+def mistakes_in_options(class_name: str, options: Mapping[str, object]) -> list[Mistake]:
     """Options that the class does not take, or takes as another type; and an unknown class."""
     known = signature(class_name)
     if known and "shift_terminal" in known:
@@ -254,7 +254,7 @@ def option_flaws(class_name: str, options: Mapping[str, object]) -> list[Mistake
     return found
 
 
-def json_flaws(path: str, class_name: str, own: Mapping[str, Any]) -> list[Mistake]:
+def mistakes_in_json(path: str, class_name: str, own: Mapping[str, Any]) -> list[Mistake]:
     """Settings in a model's own JSON that can't be what the class takes, as a text in place of a
     number; shades that diffusers reads all the same (1.0 for 1, 1 for true) are none.
 

@@ -264,10 +264,10 @@ def in_branch(node: ast.If, values: dict[str, Any]) -> Refusal | None:
                 learn(part, values, forget=True)
         return None
     found = refusal(taken, values)
-    return (found[0], found[1] | names_in(node.test)) if found else None
+    return (found[0], found[1] | settings_read(node.test)) if found else None
 
 
-def names_in(test: ast.expr) -> frozenset[str]:
+def settings_read(test: ast.expr) -> frozenset[str]:
     """The settings that a condition reads."""
     parts = (setting_named(part) for part in ast.walk(test) if isinstance(part, ast.expr))
     return frozenset(name.removeprefix("self.") for name in parts if name and name != "self")

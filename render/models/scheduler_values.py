@@ -109,13 +109,17 @@ class Made(NamedTuple):
     """Whether the model's own settings are on this machine."""
 
 
-def value_flaws(made: Made) -> list[Mistake]:
+def mistakes_in_values(made: Made) -> list[Mistake]:
     """Values that the class doesn't know, or refuses beside one another."""
-    unknown = list(unknown_texts(made))
-    return unknown or list(refusals(made)) or [*divisions_by_zero(made), *variances(made)]
+    unknown = list(mistakes_in_texts(made))
+    return (
+        unknown
+        or list(mistakes_in_combinations(made))
+        or [*mistakes_in_divisions(made), *mistakes_in_variance(made)]
+    )
 
 
-def variances(made: Made) -> Iterator[Mistake]:
+def mistakes_in_variance(made: Made) -> Iterator[Mistake]:
     """A variance that the model would have to predict."""
     kind = made.options.get("variance_type")
     if str(kind).startswith("learned"):
@@ -123,7 +127,7 @@ def variances(made: Made) -> Iterator[Mistake]:
         yield Mistake("scheduler.variance_type", what)
 
 
-def divisions_by_zero(made: Made) -> Iterator[Mistake]:
+def mistakes_in_divisions(made: Made) -> Iterator[Mistake]:
     """Values beside one another that give no finite picture."""
     for key, (value, (beside, its)) in NOT_FINITE.get(made.class_name, {}).items():
         written = key if key in made.options else beside
@@ -134,7 +138,7 @@ def divisions_by_zero(made: Made) -> Iterator[Mistake]:
             yield Mistake(f"scheduler.{written}", f"{what}{others}; use another value")
 
 
-def unknown_texts(made: Made) -> Iterator[Mistake]:
+def mistakes_in_texts(made: Made) -> Iterator[Mistake]:
     """Texts that the class knows nothing of."""
     for key, value in made.settings.items():
         known = choices(made.class_name, key) if isinstance(value, str) else ()
@@ -149,7 +153,7 @@ def unknown_texts(made: Made) -> Iterator[Mistake]:
             yield Mistake(made.json, f"{key}: {what}; set scheduler.{key}")
 
 
-def refusals(made: Made) -> Iterator[Mistake]:
+def mistakes_in_combinations(made: Made) -> Iterator[Mistake]:
     """Options that the class's own code refuses, or replaces with another value."""
     for name in FOLLOWED:
         found = method(made.class_name, name)
@@ -161,7 +165,7 @@ def refusals(made: Made) -> Iterator[Mistake]:
         values |= {f"self.{key}": value for key, value in made.settings.items()}
         refused = refusal(found.body, values)
         if refused is not None:
-            yield from mistake_of(made, refused[1], values, refused[0])
+            yield from mistakes_in_refused(made, refused[1], values, refused[0])
             return
 
 
@@ -172,7 +176,7 @@ def shift_handed(made: Made) -> float | None:
     return 1.0 if made.family.mu == "always" else None
 
 
-def mistake_of(
+def mistakes_in_refused(
     made: Made, names: frozenset[str], values: Mapping[str, Any], statement: ast.stmt
 ) -> Iterator[Mistake]:
     """A refusal in a line, at the option that led to it, else at the number of steps or in the
@@ -216,7 +220,7 @@ def as_written(value: object) -> str:
 # --- settings that change nothing ----------------------------------------------------------------
 
 
-def idle_flaws(made: Made) -> Iterator[Mistake]:
+def mistakes_in_idle_options(made: Made) -> Iterator[Mistake]:
     """Options that change no pixel where they stand."""
     for key in made.options:
         why = idle(made, key)

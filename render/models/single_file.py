@@ -76,7 +76,7 @@ def header_length(path: Path) -> int:
         return 0
 
 
-def names_in(file: Path, key: str) -> frozenset[str]:
+def tensors_in(file: Path, key: str) -> frozenset[str]:
     """The names of a file's weights; see `shapes_in`."""
     return frozenset(shapes_in(file, key))
 
@@ -103,7 +103,7 @@ def shapes_in(file: Path, key: str) -> dict[str, tuple[int, ...]]:
 def types_in(file: Path, key: str) -> dict[str, str]:
     """The names of a file's weights with their types as safetensors calls them (`F16`); see
     `shapes_in`."""
-    names_in(file, key)
+    tensors_in(file, key)
     return {name: kind for name, (_, kind) in entries(file).items()}
 
 

@@ -32,7 +32,7 @@ SPARE_TOKENS = 10  # of a vocabulary, that no merge makes: there may be a few, o
 AGAIN = "download the model again, or copy this folder from where the model came from"
 
 
-def vocabulary_flaws(
+def mistakes_in_vocabulary(
     folder: Path, class_name: str, encoder: Mapping[str, Any]
 ) -> Iterator[Mistake]:
     """Everything that is missing in a tokenizer's folder, or that is not its text encoder's.
@@ -58,7 +58,7 @@ def vocabulary_flaws(
     if absent:
         named = ", ".join(shown(token) for token in absent)
         yield Mistake(str(folder), f"its vocabulary has no {named}; {AGAIN}")
-    elif wrong := size_flaw(max(tokens.values()) + 1, encoder):
+    elif wrong := count_flaw(max(tokens.values()) + 1, encoder):
         yield Mistake(str(folder), f"{wrong}; {AGAIN}")
 
 
@@ -161,7 +161,7 @@ def marks_of(kind: str, written: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys([*own, *(token for token in named if isinstance(token, str))]))
 
 
-def size_flaw(count: int, encoder: Mapping[str, Any]) -> str | None:
+def count_flaw(count: int, encoder: Mapping[str, Any]) -> str | None:
     """Why a vocabulary of so many tokens can't be that of a text encoder, or None."""
     inside = encoder.get("text_config")
     nested = inside.get("vocab_size") if isinstance(inside, dict) else None

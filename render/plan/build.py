@@ -13,7 +13,7 @@ from render.models.controlnet_inputs import followed
 from render.models.families import STABLE_DIFFUSION
 from render.models.guidance import Guidance
 from render.models.resolve import Model
-from render.models.scheduler_signatures import filled_in, is_stochastic, option_flaws
+from render.models.scheduler_signatures import filled_in, is_stochastic, mistakes_in_options
 from render.plan.approximations import approximations_of
 from render.plan.digest import frame_digest, recipe_bytes
 from render.plan.frame_plan import FramePlan, PlannedFrame, Recipe
@@ -40,7 +40,7 @@ def make_recipe(config: RunConfig, model: Model, dtype: str) -> Recipe:
     ]
     class_name = config.scheduler.class_name or model.scheduler
     if class_name and (config.scheduler.class_name or config.scheduler.options):
-        mistakes += option_flaws(class_name, config.scheduler.options)
+        mistakes += mistakes_in_options(class_name, config.scheduler.options)
     if mistakes:
         raise ConfigError(mistakes)
     return Recipe(

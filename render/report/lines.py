@@ -25,7 +25,7 @@ WORDS = {"kept": "there", "stale": "changed"}
 """States of frames as a person reads them, where their names don't say it."""
 STYLES = {"kept": "green", "new": "cyan", "stale": "yellow", "corrupt": "red", "foreign": "magenta"}
 
-Row = tuple[str, str, str]
+Labelled = tuple[str, str, str]
 """A label, a line, and the line's style or ""."""
 
 
@@ -62,23 +62,23 @@ def _(event: Progress, job: str = "") -> Sequence[str]:
     return [progress_line(event, job)] if event.due else ()
 
 
-def rows(event: Event, job: str = "") -> list[Row]:
-    """An event's rows for whoever wants the results; most events have none."""
+def results(event: Event, job: str = "") -> list[Labelled]:
+    """An event's results for whoever wants the results; most events have none."""
     found = list(result(event))
     return [("job", job, ""), *found] if job and found else found
 
 
 @singledispatch
-def result(event: object) -> Iterator[Row]:
-    """The rows of one kind of event."""
+def result(event: object) -> Iterator[Labelled]:
+    """The results of one kind of event."""
     return iter(())
 
 
 @result.register
-def _(event: PlanShown) -> Iterator[Row]:
+def _(event: PlanShown) -> Iterator[Labelled]:
     summary = event.summary
     yield event.name, plural(summary.frames, "frame"), ""
-    yield from state_rows(summary)
+    yield from state_results(summary)
     for name, least, most in summary.loras:
         weights = f"{least:g}" if least == most else f"{least:g} to {most:g}"
         yield "lora", f"{name} at {weights}", ""
@@ -92,7 +92,7 @@ def _(event: PlanShown) -> Iterator[Row]:
 
 
 @result.register
-def _(event: Finished) -> Iterator[Row]:
+def _(event: Finished) -> Iterator[Labelled]:
     done = f"{event.rendered:,} rendered, {event.kept:,} kept, in {duration(event.seconds)}"
     yield "frames", done, ""
     for index, cause in event.failed[:SHOWN]:
@@ -107,7 +107,7 @@ def _(event: Finished) -> Iterator[Row]:
 
 
 @result.register
-def _(event: UnusedFrames) -> Iterator[Row]:
+def _(event: UnusedFrames) -> Iterator[Labelled]:
     frames = plural(event.count, "frame")
     yield "unused", f"{frames}, {size(event.bytes)}, in {event.folder}", ""
     for file, text in event.first:
@@ -118,20 +118,20 @@ def _(event: UnusedFrames) -> Iterator[Row]:
 
 
 @result.register
-def _(event: Pruned) -> Iterator[Row]:
+def _(event: Pruned) -> Iterator[Labelled]:
     yield "removed", plural(event.count, "frame"), ""
 
 
 def logged(event: Event, job: str = "") -> Iterator[str]:
     """An event's lines for the log, which has everything."""
     yield from lines(event, job)
-    for label, line, _ in rows(event, job):
+    for label, line, _ in results(event, job):
         yield f"{label} {line}"
     if isinstance(event, Ended):
         yield f"ended: {event.error or 'interrupted'}"
 
 
-def state_rows(summary: PlanSummary) -> Iterator[Row]:
+def state_results(summary: PlanSummary) -> Iterator[Labelled]:
     """How many frames are in each state, and why."""
     for state, count in summary.counts().items():
         if count:
@@ -187,7 +187,7 @@ def estimate(summary: PlanSummary) -> str:
 
 def plan_text(name: str, summary: PlanSummary) -> str:
     """A plan as `mode=plan` shows it, as plain text."""
-    found = rows(PlanShown(name, summary))
+    found = results(PlanShown(name, summary))
     width = max(len(one_line(label)) for label, *_ in found)
     return "\n".join(f"{one_line(label):>{width}}  {one_line(line)}" for label, line, _ in found)
 

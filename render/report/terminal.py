@@ -19,7 +19,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from render.report.events import Event, PhaseEnded, Progress, Warned
-from render.report.lines import Row, lines, numbers, progress_line, rows, verb
+from render.report.lines import Labelled, lines, numbers, progress_line, results, verb
 from render.text import one_line
 
 
@@ -55,7 +55,7 @@ class TextReporter:
             style = "yellow" if isinstance(event, Warned) else ""
             for line in lines(event, self.job):
                 put(self.err, Text(one_line(line), style=style))
-            if found := rows(event, self.job):
+            if found := results(event, self.job):
                 put(self.out, labelled(found))
 
     def ask(self, question: str) -> str | None:
@@ -135,7 +135,7 @@ def put(console: Console, content: Text | Table) -> None:
     console.file.flush()
 
 
-def labelled(found: Sequence[Row]) -> Table:
+def labelled(found: Sequence[Labelled]) -> Table:
     """Labels on the right of their column, text beside them; long text wraps under itself."""
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right", style="bold", no_wrap=True)

@@ -42,7 +42,7 @@ def ending(run: Session) -> Iterator[None]:
                 before.put_back()
         raise
     except OSError as error:
-        raise announce(as_render_error(error, run), run) from error
+        raise announce(error_of_a_run(error, run), run) from error
     except Exception as error:
         raise announce(unexpected(error, run), run) from error
     finally:
@@ -60,7 +60,7 @@ def announce(error: Error, run: Session) -> Error:
     return error
 
 
-def as_render_error(error: OSError, run: Session) -> RenderError:
+def error_of_a_run(error: OSError, run: Session) -> RenderError:
     """A refusal of the file system, as a line; its traceback stands in the log."""
     note_traceback(run)
     where = error.filename or run.film.folder

@@ -43,15 +43,15 @@ def memory_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
                 f"GPU, but this run is on {device}; use compute.offload=none"
             )
             yield Mistake("compute.offload", what)
-        yield from lacking("compute.offload", "accelerate")
+        yield from mistakes_in_packages("compute.offload", "accelerate")
     if as_loaded(compute, abilities_named(compute.engine)).quantised != "none":
-        yield from lacking("compute.quantised", "torchao", "accelerate")
+        yield from mistakes_in_packages("compute.quantised", "torchao", "accelerate")
         if model.source.file is not None:
             what = "diffusers quantises no single files while it loads them; give a folder"
             yield Mistake("compute.quantised", what)
 
 
-def lacking(key: str, *packages: str) -> Iterator[Mistake]:
+def mistakes_in_packages(key: str, *packages: str) -> Iterator[Mistake]:
     """The packages that are not installed."""
     if missing := [package for package in packages if find_spec(package) is None]:
         names = " ".join(missing)

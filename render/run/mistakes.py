@@ -56,7 +56,7 @@ def engine_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
 
 def output_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     """Keys of `output` that its format can't follow."""
-    yield from codecs.output_flaws(config.output)
+    yield from codecs.mistakes_in_output(config.output)
 
 
 CHECKS: tuple[Check, ...] = (

@@ -10,16 +10,16 @@ from render.errors import Locate, Mistake
 from render.models.families import FAMILIES
 from render.models.lora_files import denoiser_config
 from render.models.resolve import Model
-from render.models.scheduler_numbers import number_flaws, variance_flaws
+from render.models.scheduler_numbers import mistakes_in_numbers, mistakes_in_own_variance
 from render.models.scheduler_signatures import (
     class_flaw,
-    json_flaws,
     kind_flaw,
+    mistakes_in_json,
+    mistakes_in_options,
     noising_flaw,
-    option_flaws,
     settings,
 )
-from render.models.scheduler_values import Made, idle_flaws, value_flaws
+from render.models.scheduler_values import Made, mistakes_in_idle_options, mistakes_in_values
 from render.plan.approximations import approximations_of
 from render.plan.blends import BLENDS
 
@@ -59,22 +59,25 @@ def scheduler_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     if model is None:
         return
     if class_name is None:
-        yield from anchors_of_unknown(config, model)
+        yield from mistakes_in_unknown_anchors(config, model)
         return
     folder = model.source.folder
     if wrong := class_flaw(class_name):
         own = f"{folder}/model_index.json" if folder else "scheduler"
         yield Mistake("scheduler.class" if written.class_name else own, wrong)
-    elif option_flaws(class_name, written.options):
+    elif mistakes_in_options(class_name, written.options):
         return  # reported with the recipe
-    elif of_json := json_flaws(settings_file(model), class_name, model.scheduler_config):
+    elif of_json := mistakes_in_json(settings_file(model), class_name, model.scheduler_config):
         yield from of_json
     elif wrong := unfit_kind(config, model, class_name):
         yield Mistake("scheduler", wrong)
     else:
         made, json = made_scheduler(config, model, class_name), settings_file(model)
-        yield from list(number_flaws(made, json)) or value_flaws(made)
-        yield from (*variance_flaws(made, denoiser_config(model), json), *idle_flaws(made))
+        yield from list(mistakes_in_numbers(made, json)) or mistakes_in_values(made)
+        yield from (
+            *mistakes_in_own_variance(made, denoiser_config(model), json),
+            *mistakes_in_idle_options(made),
+        )
 
 
 def settings_file(model: Model) -> str:
@@ -104,7 +107,7 @@ def made_scheduler(config: RunConfig, model: Model, class_name: str) -> Made:
     )
 
 
-def anchors_of_unknown(config: RunConfig, model: Model) -> Iterator[Mistake]:
+def mistakes_in_unknown_anchors(config: RunConfig, model: Model) -> Iterator[Mistake]:
     """Anchors between seeds, which are for schedulers without noise of their own, while a hub
     model's own scheduler is not known here."""
     frames = config.timeline.keyframes.values()

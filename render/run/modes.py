@@ -17,32 +17,35 @@ from render.plan.frame_plan import shard_of
 from render.plan.plan_json import keep_asked, shown_film
 from render.report.events import PlanShown, PlanSummary, Pruned, UnusedFrames, WorkPlanned
 from render.run.folder import held, write_config
-from render.run.job import Job
 from render.run.session import Session
 from render.run.survey import check_room, summarise, survey, survey_to_show
+from render.run.work import Work
 from render.store import frame_png, store
 from render.store.judge import State, Verdict
 from render.store.prune import remove, still_unused, unused, used_digests
 from render.video.codecs import for_file
 
-Mode = Callable[[Session], object]
+Conductor = Callable[[Session], object]
 LISTED = 20  # stored frames that a prune shows
 
 
 def render(run: Session) -> None:
     """Render what is missing, then make the video; the default mode."""
-    with begun(run) as job:  # the plan, and what the store has of it
-        for _ in job.frames():  # each frame as soon as it is stored
+    with begun(run) as work:  # the plan, and what the store has of it
+        for _ in work.frames():  # each frame as soon as it is stored
             pass
-        if job.has_all_frames():  # where shards work side by side, the last one makes the video
-            job.make_video()
-        job.report()
+        if work.has_all_frames():  # where shards work side by side, the last one makes the video
+            work.make_video()
+        work.report()
 
 
 @contextmanager
-def begun(run: Session) -> Iterator[Job]:
-    """A job that may begin: its folder is held, its frames are judged, and there is room for them.
-    However the block ends, run.json says what was done."""
+def begun(run: Session) -> Iterator[Work]:
+    """The work of a run that may begin: its folder is held, its frames are judged, and there is
+    room for them.
+
+    However the block ends, run.json says what was done.
+    """
     before = shown_film(run.film.folder)
     with held(run):
         write_config(run)
@@ -54,10 +57,10 @@ def begun(run: Session) -> Iterator[Job]:
         if summary.foreign:
             run.events.warn("files that are not ours are left alone; the video shows our frames")
         check_room(run.film, summary)
-        job = Job(run, verdicts)
-        with job.recorded():
-            job.show(verdicts)
-            yield job
+        work = Work(run, verdicts)
+        with work.recorded():
+            work.show(verdicts)
+            yield work
 
 
 def plan(run: Session) -> None:
@@ -92,12 +95,12 @@ def stitch(run: Session) -> Path | None:
         EncodeError: frames are missing or not whole; an older video stays.
     """
     with held(run):
-        job = whole(run, survey_to_show(run.film, run.film.plan.frames, run.events.warn))
-        job.show(job.verdicts)
-        job.make_video()
-        job.report()
-        job.record()
-    return job.video.made
+        work = whole(run, survey_to_show(run.film, run.film.plan.frames, run.events.warn))
+        work.show(work.verdicts)
+        work.make_video()
+        work.report()
+        work.record()
+    return work.video.made
 
 
 def encode_to(run: Session, path: Path) -> Path:
@@ -114,25 +117,25 @@ def encode_to(run: Session, path: Path) -> Path:
     return path
 
 
-def whole(run: Session, verdicts: Sequence[Verdict]) -> Job:
-    """A job of a film whose frames are all there.
+def whole(run: Session, verdicts: Sequence[Verdict]) -> Work:
+    """The work on a film whose frames are all there.
 
     Raises:
         EncodeError: they are not.
     """
-    job = Job(run, verdicts)
-    if job.missing:
-        raise frames_missing(job)
-    return job
+    work = Work(run, verdicts)
+    if work.missing:
+        raise frames_missing(work)
+    return work
 
 
-def frames_missing(job: Job) -> EncodeError:
+def frames_missing(work: Work) -> EncodeError:
     """The error of a video without all of its frames."""
-    bad = [v for v in job.verdicts if v.state is not State.KEPT and not v.stored]
-    names = ", ".join(str(frame.index) for frame in job.missing[:10])
-    more = " …" if len(job.missing) > 10 else ""
+    bad = [v for v in work.verdicts if v.state is not State.KEPT and not v.stored]
+    names = ", ".join(str(frame.index) for frame in work.missing[:10])
+    more = " …" if len(work.missing) > 10 else ""
     return EncodeError(
-        f"{len(job.missing)} of {len(job.verdicts)} frames are not there ({names}"
+        f"{len(work.missing)} of {len(work.verdicts)} frames are not there ({names}"
         f"{more}: {bad[0].reason or bad[0].state.value}); render them first, without "
         "mode=stitch"
     )
@@ -173,4 +176,4 @@ def agreed(run: Session) -> bool:
     return reply.strip().lower() in ("y", "yes")
 
 
-MODES: Mapping[str, Mode] = {"render": render, "plan": plan, "stitch": stitch, "prune": prune}
+MODES: Mapping[str, Conductor] = {"render": render, "plan": plan, "stitch": stitch, "prune": prune}

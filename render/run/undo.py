@@ -12,6 +12,7 @@ from pathlib import Path
 
 from render.files.atomic import read_regular, write_if_changed
 from render.files.lock import alone
+from render.store.judge import names_in
 
 NAMES = ("config.yaml", "plan.json", "plan.jsonl", "plan.next.json", "plan.next.jsonl", "run.json")
 FRESH_NAMES = ("render.log", ".lock")  # kept where they were before: a log goes on
@@ -29,8 +30,8 @@ class Before:
         self.folder = folder
         around = [folder / "frames", folder, *between(root, folder), store, root]
         self.new_folders = [path for path in around if not path.exists()]
-        self.frames = names_in(folder / "frames")
-        self.there = names_in(folder)
+        self.frames = readable_names(folder / "frames")
+        self.there = readable_names(folder)
         self.files = dict(self.contents())
 
     def contents(self) -> Iterator[tuple[Path, bytes]]:
@@ -44,7 +45,7 @@ class Before:
         if not self.folder.is_dir():
             return
         with alone(self.folder) as mine:
-            if not mine or names_in(self.folder / "frames") - self.frames:
+            if not mine or readable_names(self.folder / "frames") - self.frames:
                 return
             for path in self.folder.iterdir():
                 new = path.name not in self.there
@@ -62,8 +63,8 @@ def between(root: Path, folder: Path) -> list[Path]:
     return [path for path in folder.parents if root in path.parents]
 
 
-def names_in(folder: Path) -> set[str]:
+def readable_names(folder: Path) -> set[str]:
     """The names in a folder; none if it can't be read."""
     with suppress(OSError):
-        return {path.name for path in folder.iterdir()}
+        return names_in(folder)
     return set()

@@ -157,7 +157,7 @@ def audio_flaw(output: OutputConfig) -> str | None:
     return None
 
 
-def output_flaws(output: OutputConfig) -> list[Mistake]:
+def mistakes_in_output(output: OutputConfig) -> list[Mistake]:
     """Everything in `output` that its format can't do, before any frame is rendered."""
     wrong = {
         "audio": audio_flaw(output),
@@ -219,7 +219,7 @@ def for_file(output: OutputConfig, path: Path, loop: bool) -> OutputConfig:
         known = ", ".join(dict.fromkeys(codec.suffix for codec in CODECS.values()))
         raise ConfigError([Mistake(str(path), f"no format has this suffix; known: {known}")])
     fitted = output.model_copy(update={"format": fitting[0]})
-    if mistakes := output_flaws(fitted):
+    if mistakes := mistakes_in_output(fitted):
         raise ConfigError(mistakes)
     return resolved(fitted, loop)
 

@@ -70,7 +70,7 @@ def encode(
             check(fresh, target, output, size, pngs, patience)
             on_checked(fresh)
     except OSError as error:
-        raise as_render_error(error, target, output, size, len(pngs)) from error
+        raise error_of_a_video(error, target, output, size, len(pngs)) from error
     return target
 
 
@@ -174,7 +174,7 @@ def failure(child: Child, code: int, done: int, total: int) -> EncodeError:
     return EncodeError(f"ffmpeg {how} after {done} of {total} frames. It said:\n{child.said()}")
 
 
-def as_render_error(
+def error_of_a_video(
     error: OSError, target: Path, output: OutputConfig, size: Size, frames: int
 ) -> RenderError:
     """The error of the file system, as one of the tree."""

@@ -10,7 +10,7 @@ from PIL import Image
 from render.cli.config_folders import MAX_VARIANT, job_folder
 from render.cli.sweep import SweepJob, at_their_frames, by_model, labels, values_of
 from render.errors import FramesFailed
-from render.run.job import Job
+from render.run.work import Work
 
 SWEEP = ["-m", "+timeline=a,b", "scheduler=lms,dpmpp_2m", "sampling.guidance=3,7.5"]
 VARIANTS = {
@@ -229,7 +229,7 @@ def test_each_model_of_a_sweep_is_loaded_once(films):
 
 
 def test_after_an_error_the_model_is_loaded_anew(films, monkeypatch):
-    real, tried = Job.render_with, []
+    real, tried = Work.render_with, []
 
     def once_wrong(work, diffusion):
         tried.append(diffusion)
@@ -237,7 +237,7 @@ def test_after_an_error_the_model_is_loaded_anew(films, monkeypatch):
             raise FramesFailed("wrong")
         return real(work, diffusion)
 
-    monkeypatch.setattr(Job, "render_with", once_wrong)
+    monkeypatch.setattr(Work, "render_with", once_wrong)
     guidance = "sampling.guidance=3,4,5,6"
     ended = films.call("-m", "model=mine", "output.fps=4", "output=frames", "+timeline=a", guidance)
     assert ended.code == 3

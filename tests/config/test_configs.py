@@ -9,7 +9,7 @@ from render.cli.config_folders import GROUPS
 from render.config.parse import parse
 from render.models.families import FAMILIES
 from render.models.hub_cache import COMMIT
-from render.models.scheduler_signatures import option_flaws, signature
+from render.models.scheduler_signatures import mistakes_in_options, signature
 from render.run.facts import written_timeline
 from render.timeline.interpolation import frame_times, values_at
 
@@ -85,7 +85,7 @@ def test_a_scheduler_is_a_class_of_diffusers_with_such_options(compose, schedule
         assert config.class_name is None
     else:
         assert signature(config.class_name)
-        assert not option_flaws(config.class_name, config.options)
+        assert not mistakes_in_options(config.class_name, config.options)
 
 
 @pytest.mark.parametrize("output", choices("output"))

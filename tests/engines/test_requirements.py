@@ -28,9 +28,9 @@ from render.engines.openvino_networks import how_to_compute, the_core
 from render.engines.protocol import Computation
 from render.engines.requirements import (
     cache_folder,
-    changed_weights,
-    compiler_flaws,
-    openvino_flaws,
+    mistakes_in_additions,
+    mistakes_with_compiler,
+    mistakes_with_openvino,
 )
 from render.errors import ConfigError
 from render.kernels.cpu_chunked_attention import ChunkedAttention
@@ -95,14 +95,14 @@ def test_8_bits_with_openvino_need_nncf(film, monkeypatch):
 
 @pytest.mark.parametrize("device", ["cuda:1", "mps"])
 def test_openvino_is_for_the_cpu(film, device):
-    (line,) = lines_of(openvino_flaws(device, film().model))
+    (line,) = lines_of(mistakes_with_openvino(device, film().model))
     expected = f"compute.engine: openvino computes on the CPU, but this run is on {device}"
     assert line == f"{expected}; use compute=openvino or compute.engine=torch"
 
 
 def test_openvino_is_for_u_nets(film):
     model = replace(film().model, family=FAMILIES["FluxPipeline"])
-    (line,) = lines_of(openvino_flaws("cpu", model))
+    (line,) = lines_of(mistakes_with_openvino("cpu", model))
     expected = "compute.engine: openvino computes U-Nets, but FluxPipeline has a transformer"
     assert line == f"{expected}; use compute.engine=torch"
 
@@ -119,7 +119,7 @@ def test_what_changes_a_network_later_is_refused(engine, key, value):
     written = ModelConfig.model_validate(
         {"name": "tiny", "path": "model", "steps": 4, "guidance": 7.5, key: value}
     )
-    (line,) = lines_of(changed_weights(f"{engine} computes", written))
+    (line,) = lines_of(mistakes_in_additions(f"{engine} computes", written))
     assert line.startswith(f"model.{key}: {engine} ")
     assert "use compute.engine=torch" in line
 
@@ -155,7 +155,7 @@ def test_deep_features_apart_are_refused(tiny_sd1, tmp_path, monkeypatch, engine
 def test_a_compiler_that_is_not_there_is_reported(monkeypatch, device, language):
     monkeypatch.setattr(requirements, "find_spec", lambda name: name)
     monkeypatch.setattr(requirements.shutil, "which", lambda name: None)
-    (line,) = lines_of(compiler_flaws(device))
+    (line,) = lines_of(mistakes_with_compiler(device))
     assert line.startswith(f"compute.engine: compiled needs a {language} compiler on a ")
     assert line.endswith("or use compute.engine=torch")
 
@@ -163,15 +163,15 @@ def test_a_compiler_that_is_not_there_is_reported(monkeypatch, device, language)
 def test_headers_that_are_not_there_are_reported(monkeypatch, tmp_path):
     monkeypatch.setattr(requirements.shutil, "which", lambda name: name)
     monkeypatch.setattr(requirements.sysconfig, "get_path", lambda name: str(tmp_path))
-    (line,) = lines_of(compiler_flaws("cpu"))
+    (line,) = lines_of(mistakes_with_compiler("cpu"))
     assert "Python.h is not here; install python3-dev, or use compute.engine=torch" in line
 
 
 def test_compiled_needs_triton_on_a_gpu_and_is_not_for_apples(monkeypatch):
     monkeypatch.setattr(requirements, "find_spec", lambda name: None)
     monkeypatch.setattr(requirements.shutil, "which", lambda name: name)
-    assert "pip install triton" in lines_of(compiler_flaws("cuda"))[0]
-    assert "but this run is on mps" in lines_of(compiler_flaws("mps"))[0]
+    assert "pip install triton" in lines_of(mistakes_with_compiler("cuda"))[0]
+    assert "but this run is on mps" in lines_of(mistakes_with_compiler("mps"))[0]
 
 
 @pytest.mark.parametrize(

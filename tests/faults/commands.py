@@ -40,7 +40,7 @@ def serve() -> None:
 
     from render.cli.main import main
 
-    for late in ("render.api", "render.run.job"):  # in the command line, here once for all
+    for late in ("render.api", "render.run.work"):  # in the command line, here once for all
         importlib.import_module(late)
     warm_up(main)
     gc.freeze()  # or each fork goes over all of it, and copies it

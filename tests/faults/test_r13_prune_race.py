@@ -51,7 +51,7 @@ def test_a_run_that_begins_during_a_prune_waits_for_it_and_has_all_its_frames(fi
 @pytest.mark.parametrize("shard", [[], ["shard=0/2"]], ids=["whole", "shard"])
 def test_a_prune_during_a_run_hears_of_it_and_removes_nothing(film, shard):
     go = film.here / "go"
-    run = film.start(*CALL, *shard, waits=["render.run.job.Job.show"], go=str(go), **QUICK)
+    run = film.start(*CALL, *shard, waits=["render.run.work.Work.show"], go=str(go), **QUICK)
     run.until(lambda: "waiting before" in run.said("err"))
     shutil.rmtree(film.run_folder("film") / "frames", ignore_errors=True)
     (film.run_folder("film") / "plan.json").unlink()  # so that only the run itself needs them

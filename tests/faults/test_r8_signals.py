@@ -24,7 +24,7 @@ sleep 60 & wait
 PHASES = {
     "planning": ({"waits": ["render.run.resolve.make_plan"]}, 0),
     "freezing the plan": ({"waits": ["os.replace"]}, 0),
-    "loading": ({"waits": ["render.run.job.Job.load"]}, 0),
+    "loading": ({"waits": ["render.run.work.Work.load"]}, 0),
     "rendering": ({"seconds": 20.0}, 0),
     "storing": ({"waits": ["render.store.store.write_whole"]}, 0),
     "encoding": ({}, 3),

@@ -37,7 +37,7 @@ BEGUN: list["Warm"] = []
 
 def serve() -> None:
     """A fork for every line of stdin, whose number is the answer; only forks return."""
-    for late in ("render.run.modes", "render.run.job", "render.diffusion.pending_images"):
+    for late in ("render.run.modes", "render.run.work", "render.diffusion.pending_images"):
         importlib.import_module(late)
     gc.collect()
     gc.freeze()  # or each fork goes over all of it, and copies it

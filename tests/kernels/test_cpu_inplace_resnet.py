@@ -9,7 +9,7 @@ from tiny_models import SIDE, tiny_autoencoder, tiny_denoiser
 
 from render.config.schema import ComputeConfig
 from render.engines.open_model import open_diffusion
-from render.kernels.cpu_inplace_resnet import is_plain, write_in_place
+from render.kernels.cpu_inplace_resnet import is_usual_block, write_in_place
 from render.kernels.memory_format import put_channels_last
 from render.kernels.patches import Patches
 from render.models.model_source import ModelSource
@@ -56,7 +56,7 @@ def test_a_block_answers_the_same_and_leaves_what_it_got(kind, dtype):
 def test_other_blocks_stay(kind):
     layer = block(**OTHER[kind])
     write_in_place(layer, Patches())
-    assert not is_plain(layer)
+    assert not is_usual_block(layer)
     assert "forward" not in vars(layer)
 
 

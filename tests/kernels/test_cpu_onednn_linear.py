@@ -15,7 +15,7 @@ from render.kernels.cpu_onednn_linear import (
     PackedGEGLU,
     PackedLinear,
     has_bfloat16,
-    is_plain,
+    is_linear_alone,
     use_onednn,
 )
 from render.kernels.patches import Patches
@@ -115,9 +115,9 @@ def test_a_cpu_without_bfloat16_has_torch_compute(monkeypatch):
         monkeypatch.setattr(
             "render.kernels.cpu_onednn_linear.has_bfloat16", lambda there=there: there
         )
-        assert is_plain(layer) == there
-    assert is_plain(nn.Linear(3, 3))
-    assert not is_plain(nn.Linear(3, 3).half())
+        assert is_linear_alone(layer) == there
+    assert is_linear_alone(nn.Linear(3, 3))
+    assert not is_linear_alone(nn.Linear(3, 3).half())
 
 
 @pytest.mark.parametrize("offload", ["none", "sequential"])

@@ -6,7 +6,7 @@ import pytest
 from films import write_model
 
 from render.errors import ConfigError
-from render.models.component_classes import class_flaw
+from render.models.component_classes import component_flaw
 from render.models.families import BUILT_IN
 from render.models.safety import check_index
 
@@ -75,7 +75,7 @@ def test_a_class_that_the_family_can_not_take_is_refused_in_the_plan(
     ],
 )
 def test_which_classes_a_family_takes(family, name, class_name, right):
-    assert (class_flaw(name, class_name, family) is None) == right
+    assert (component_flaw(name, class_name, family) is None) == right
 
 
 @pytest.mark.parametrize("kind", ["FlaxStableDiffusion", "OnnxStableDiffusion"])

@@ -7,7 +7,7 @@ from films import composed, write_model
 
 from render.errors import ConfigError
 from render.models.families import BUILT_IN
-from render.models.scheduler_numbers import number_flaws
+from render.models.scheduler_numbers import mistakes_in_numbers
 from render.models.scheduler_sources import defaults
 from render.models.scheduler_values import Made
 from render.run.resolve import open_film
@@ -87,7 +87,7 @@ def test_a_shift_that_leaves_no_sigmas_is_refused(shift):
         settings = {**defaults("FlowMatchEulerDiscreteScheduler"), "shift": shift, **more}
         sd3 = BUILT_IN["StableDiffusion3Pipeline"]
         made = Made("FlowMatchEulerDiscreteScheduler", settings, {}, 4, sd3)
-        return [str(mistake) for mistake in number_flaws(made, "here.json")]
+        return [str(mistake) for mistake in mistakes_in_numbers(made, "here.json")]
 
     (line,) = wrong()
     assert line.startswith(f"here.json: shift: {shift} is no factor of sigmas; it is a number")

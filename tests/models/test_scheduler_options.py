@@ -9,9 +9,9 @@ import torch
 from tiny_models import BETAS
 
 from render.models.families import FAMILIES
-from render.models.scheduler_signatures import FLOW, NOISE, option_flaws, settings
+from render.models.scheduler_signatures import FLOW, NOISE, mistakes_in_options, settings
 from render.models.scheduler_sources import choices, signature
-from render.models.scheduler_values import Made, idle_flaws, value_flaws
+from render.models.scheduler_values import Made, mistakes_in_idle_options, mistakes_in_values
 
 STEPS = 6
 SD = FAMILIES["StableDiffusionPipeline"]
@@ -81,7 +81,11 @@ def test_every_option_changes_what_comes_out_or_is_refused(name, kind):
             options = {key: value}
             whole = settings(name, None, own, options, family)
             made = Made(name, whole, options, STEPS, family)
-            wrong = [*option_flaws(name, options), *value_flaws(made), *idle_flaws(made)]
+            wrong = [
+                *mistakes_in_options(name, options),
+                *mistakes_in_values(made),
+                *mistakes_in_idle_options(made),
+            ]
             if wrong:
                 continue
             latents = walked(name, whole, 0.8)

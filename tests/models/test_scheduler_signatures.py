@@ -13,7 +13,7 @@ from render.models.scheduler_signatures import (
     STOCHASTIC,
     fits,
     is_stochastic,
-    option_flaws,
+    mistakes_in_options,
 )
 from render.models.scheduler_sources import signature
 
@@ -43,23 +43,23 @@ def test_the_real_defaults_fit_their_own_annotations(name):
     parameters = inspect.signature(getattr(diffusers, name).__init__).parameters
     defaults = {key: p.default for key, p in parameters.items() if p.default is not p.empty}
     assert len(defaults) > 4
-    assert option_flaws(name, defaults) == []
+    assert mistakes_in_options(name, defaults) == []
 
 
 @pytest.mark.parametrize("name", ["OddScheduler", "DDIMSchedulerOutput", "SchedulerMixin", "", "."])
 def test_what_is_no_scheduler_is_refused_by_name(name):
-    (mistake,) = option_flaws(name, {})
+    (mistake,) = mistakes_in_options(name, {})
     expected = f"scheduler.class: diffusers has no scheduler {name!r}; "
     assert str(mistake) == f"{expected}docs/models.md names those that serve"
 
 
 def test_a_class_that_is_spelled_wrong_is_reported_with_the_nearest():
-    (mistake,) = option_flaws("DEISMultstepScheduler", {})
+    (mistake,) = mistakes_in_options("DEISMultstepScheduler", {})
     assert str(mistake).endswith("; did you mean DEISMultistepScheduler?")
 
 
 def test_an_unknown_option_is_reported_with_the_nearest():
-    (mistake,) = option_flaws("LMSDiscreteScheduler", {"use_karas_sigmas": True})
+    (mistake,) = mistakes_in_options("LMSDiscreteScheduler", {"use_karas_sigmas": True})
     assert str(mistake) == (
         "scheduler.use_karas_sigmas: LMSDiscreteScheduler has no such option; did you mean "
         "'use_karras_sigmas'?"
@@ -67,7 +67,7 @@ def test_an_unknown_option_is_reported_with_the_nearest():
 
 
 def test_an_option_of_another_type_is_reported():
-    (mistake,) = option_flaws("LMSDiscreteScheduler", {"use_karras_sigmas": "yes"})
+    (mistake,) = mistakes_in_options("LMSDiscreteScheduler", {"use_karras_sigmas": "yes"})
     assert str(mistake) == (
         "scheduler.use_karras_sigmas: 'yes' does not fit; LMSDiscreteScheduler takes bool"
     )
@@ -75,7 +75,7 @@ def test_an_option_of_another_type_is_reported():
 
 def test_all_mistakes_are_reported():
     options = {"beta_start": "low", "num_train_timesteps": 1.5, "x": 1, "beta_end": 0.02}
-    assert [m.where for m in option_flaws("DDIMScheduler", options)] == [
+    assert [m.where for m in mistakes_in_options("DDIMScheduler", options)] == [
         "scheduler.beta_start",
         "scheduler.num_train_timesteps",
         "scheduler.x",

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 from render.errors import ConfigError
 from render.models.model_source import ModelSource
 from render.models.safety import check_folder, check_model
-from render.models.vocabulary import vocabulary_flaws
+from render.models.vocabulary import mistakes_in_vocabulary
 
 FAMILIES = ["sdxl", "sd3", "pixart", "sana", "z_image", "qwen_image"]
 BYTES = [chr(code) for code in range(0x100, 0x180)]
@@ -43,7 +43,7 @@ def refused(place, *more):
 
 
 def mistakes(folder, **encoder):
-    return [str(m) for m in vocabulary_flaws(folder, "CLIPTokenizer", encoder)]
+    return [str(m) for m in mistakes_in_vocabulary(folder, "CLIPTokenizer", encoder)]
 
 
 def pair(folder, merged=2000):
@@ -145,7 +145,7 @@ def test_words_that_were_added_count(place, model):
 def test_pieces_alone_want_their_library(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text("{}")
     (tmp_path / "spiece.model").write_bytes(b"pieces")
-    (mistake,) = vocabulary_flaws(tmp_path, "T5TokenizerFast", {})
+    (mistake,) = mistakes_in_vocabulary(tmp_path, "T5TokenizerFast", {})
     assert "spiece.model needs `pip install sentencepiece protobuf`" in str(mistake)
 
 

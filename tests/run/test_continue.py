@@ -13,7 +13,7 @@ from command_line import Place, same_pictures
 from films import SPELLED_OTHERWISE
 
 from render.plan.frame_plan import RECIPE_VERSION, Recipe
-from render.run.job import Job
+from render.run.work import Work
 from render.video import contact_sheet
 
 LONG = [{"at": 0, "prompt": "one", "seed": 1}, {"at": 6, "prompt": "two", "seed": 2}]
@@ -207,7 +207,7 @@ def test_a_held_picture_is_rendered_once_and_shown_everywhere(place):
 
 def test_frames_that_fail_are_exit_code_3_and_tried_again(place, monkeypatch):
     """The second frame comes out as NaN, once."""
-    load = Job.load
+    load = Work.load
 
     def faulty(work):
         diffusion = load(work)
@@ -222,7 +222,7 @@ def test_frames_that_fail_are_exit_code_3_and_tried_again(place, monkeypatch):
         diffusion.render = render_all_but_one
         return diffusion
 
-    monkeypatch.setattr(Job, "load", faulty)
+    monkeypatch.setattr(Work, "load", faulty)
     ended = place.render("+timeline=t")
     assert ended.code == 3
     assert "1 frame failed, the first: frame 1: the model gave a picture" in ended.err

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,26 @@ def functions_called_mistakes():
                 or [argument.arg for argument in node.args.args] == ["config", "facts"]
             ):
                 yield path.relative_to(PACKAGE).as_posix(), node.name
+
+
+def functions_that_find_mistakes():
+    """(name, whether it finds several) of every function whose answer holds a `Mistake`."""
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            answer = ast.unparse(node.returns or node) if isinstance(node, ast.FunctionDef) else ""
+            if re.search(r"\bMistake\b", answer.partition("\n")[0]):
+                yield node.name, "[" in answer
+
+
+def test_a_function_that_finds_mistakes_is_called_so():
+    """A check is `NAME_mistakes`, its helpers `mistakes_in_NAME` or `mistakes_with_NAME`, and an
+    engine's method `mistakes`; a `flaw` is a text."""
+    found = list(functions_that_find_mistakes())
+    assert len(found) > 40
+    plural = [name for name, several in found if several and name not in OTHERS]
+    pattern = r"\w+_mistakes|mistakes_(in|with)_\w+|mistakes"
+    assert [name for name in plural if not re.fullmatch(pattern, name)] == []
+    assert [name for name, _ in found if "flaw" in name] == []
 
 
 def test_every_function_called_so_is_in_the_list():

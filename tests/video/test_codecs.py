@@ -14,7 +14,7 @@ from render.video.codecs import (
     LONGEST_TAG,
     Codec,
     audio_flaw,
-    output_flaws,
+    mistakes_in_output,
     rate_flaw,
     resolved,
     suffix,
@@ -133,11 +133,11 @@ def test_a_loop_is_shown_for_ever_and_a_film_once() -> None:
 
 def test_what_a_format_can_not_do_is_a_mistake() -> None:
     for name in [*VIDEOS, "frames"]:
-        (mistake,) = output_flaws(OutputConfig(format=name, repeat=2))
+        (mistake,) = mistakes_in_output(OutputConfig(format=name, repeat=2))
         assert str(mistake).startswith(f"output.repeat: {name} can't say how often it is shown")
         assert "gif, webp, apng" in str(mistake)
     for name in sorted({*CODECS, "frames"} - {"mp4"}):
-        (mistake,) = output_flaws(OutputConfig(format=name, chroma=444))
+        (mistake,) = mistakes_in_output(OutputConfig(format=name, chroma=444))
         assert str(mistake).startswith("output.chroma: goes with output=mp4")
-    assert output_flaws(OutputConfig(chroma=444)) == []
-    assert all(output_flaws(OutputConfig(format=name, repeat=2)) == [] for name in PICTURES)
+    assert mistakes_in_output(OutputConfig(chroma=444)) == []
+    assert all(mistakes_in_output(OutputConfig(format=name, repeat=2)) == [] for name in PICTURES)

@@ -1,4 +1,4 @@
-"""A job: what one run does to its folder, step by step, and what it has done so far."""
+"""The work of one run: what it does to its folder, step by step, and what it has done so far."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from render.diffusion.sampler import Diffusion
 
 
-class Job:
+class Work:
     """One run at work, and what run.json says of it.
 
     Attributes:
