@@ -112,7 +112,7 @@ def repeated(steps: Steps) -> list[int]:
     """
     found = []
     for first, end in runs(steps <= STILL):
-        inside = 0 < first and end < len(steps)
+        inside = first > 0 and end < len(steps)
         beside = min(steps[first - 1], steps[end]) if inside else 0.0
         alike = steps[first:end].max() <= STILL_PART * beside
         found += [step + 1 for step in range(first, end) if alike or steps[step] == 0]
