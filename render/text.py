@@ -16,6 +16,12 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in spaced)
 
 
+def digits(value: float) -> str:
+    """A number with as many digits as it takes to know it from every other: 1, 0.7, 0.12345678."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
+
+
 def shortened(text: str, most: int = 60) -> str:
     """Text on one line, with an ellipsis where it is cut."""
     line = one_line(text)

@@ -4,6 +4,7 @@ line, and without a trace in the process that imports it."""
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -159,6 +160,21 @@ def test_a_loop_that_is_interrupted_ends_in_good_order(here):
     log = (here.folder / "outputs" / "t" / "render.log").read_text()
     assert log.splitlines()[-1].endswith(" ended: interrupted")
     assert len(list(film.render())) == 5
+
+
+@pytest.mark.parametrize("path", [None, "elsewhere.mp4"])
+@pytest.mark.parametrize("moved", [False, True], ids=["in place", "under other names"])
+def test_a_film_whose_store_is_gone_is_encoded_from_its_folder(here, path, moved):
+    film = load(here)
+    images(film)
+    shutil.rmtree("outputs/.store")
+    if moved:
+        first, *_, last = sorted((film.folder / "frames").iterdir())
+        first.rename("kept")
+        last.rename(first)
+        Path("kept").rename(last)
+    assert film.encode(path).is_file()
+    assert len(list(Path("outputs/.store").glob("??/*.png"))) == len(film.plan().frames)
 
 
 def test_a_film_is_rendered_and_encoded_in_a_thread(here):

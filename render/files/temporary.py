@@ -81,7 +81,7 @@ def scratch_folder(target: Path) -> Iterator[Path]:
 @contextmanager
 def kept_from_sweeps(path: Path) -> Iterator[None]:
     """Keep sweeps from every temporary name of a file or folder inside of the block."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         hold(descriptor)
         yield

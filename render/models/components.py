@@ -30,6 +30,7 @@ from render.models.prompt_weights import reader_name
 from render.models.resolve import Model
 from render.models.safety import mistakes_in_component
 from render.models.single_file import is_single_file, shapes_in, tensors_in, types_in
+from render.text import digits
 
 UNSERVED_VAES = {
     "AsymmetricAutoencoderKL": "can't decode pictures one by one, so frames would depend on others",
@@ -127,7 +128,7 @@ def marks(written: ModelConfig, parts: ModelParts, known: dict[str, Any]) -> Ite
 def control_mark(written: ControlConfig, known: dict[str, Any]) -> str:
     """A ControlNet's part of the model's identity."""
     rows = " prompts only" if is_pooled(written.path) else ""  # earlier versions: negatives too
-    return f"control:{content_hash(written.path, known)}*{written.scale:g}{rows}"
+    return f"control:{content_hash(written.path, known)}*{digits(written.scale)}{rows}"
 
 
 def content_hash(path: Path, known: dict[str, Any]) -> str:

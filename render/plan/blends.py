@@ -6,6 +6,8 @@ the entry points `render.blends`. Without torch: a plan counts rows before anyth
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -36,7 +38,10 @@ class Blend:
     """Raised by hand when the same frame would give another picture; part of its identity."""
 
     def identity(self, name: str) -> str:
-        """The blend as digests have it."""
+        """The blend as digests have it. A name that ends like one with a version is written as
+        JSON, which no name can be."""
+        if re.search(r" \d+$", name):
+            return json.dumps([name, self.version])
         return name if self.version == 1 else f"{name} {self.version}"
 
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from render.files.atomic import write_if_changed
+from render.files.atomic import is_there, write_if_changed, write_whole
 from render.files.ownership import is_ours, make_way, read_head
 from render.files.received_json import parsed
 from render.plan.frame_plan import FramePlan, PlannedFrame, early_entry, picture_entry
@@ -81,11 +81,28 @@ def keep_asked(folder: Path, plan: FramePlan, name: str, warn: Callable[[str], N
     return asked
 
 
-def write(folder: Path, files: dict[str, bytes], warn: Callable[[str], None]) -> None:
-    """Write files of a plan, and set aside what stands under their names and is not ours."""
-    for name, content in files.items():
+def write(folder: Path, files: Mapping[str, bytes], warn: Callable[[str], None]) -> None:
+    """Write files of a plan, and set aside what stands under their names and is not ours.
+
+    However this ends, a plan never names the frames of another one: until the frames' own file is
+    there, they stand inside of the plan.
+    """
+    (head, content), *beside = files.items()
+    for name, lines in beside:
+        names_it = content.endswith(f' "frames": {json.dumps(name)}\n}}\n'.encode())
+        if names_it and is_there(folder / head) and not same(folder / head, content):
+            make_way(folder / head, warn)
+            write_whole(folder / head, in_one(content, lines))
         make_way(folder / name, warn)
-        write_if_changed(folder / name, content)
+        write_if_changed(folder / name, lines)
+    make_way(folder / head, warn)
+    write_if_changed(folder / head, content)
+
+
+def in_one(head: bytes, lines: bytes) -> bytes:
+    """A plan that names a file of frames, with the frames inside of it."""
+    frames = b",\n  ".join(lines.removesuffix(b"\n").split(b"\n"))
+    return head.rpartition(b' "frames": ')[0] + b' "frames": [\n  ' + frames + b"\n ]\n}\n"
 
 
 def same(path: Path, content: bytes) -> bool:

@@ -38,12 +38,8 @@ class FrameWriter:
     def show(self, verdicts: Sequence[Verdict]) -> None:
         """Link what the store has, after it took back what only the folder had."""
         self.foreign |= foreign_places(verdicts)
+        self.take_back(verdicts)
         touched: set[Path] = set()
-        for verdict in verdicts:
-            if verdict.in_place and not verdict.stored:
-                say = self.events.warn
-                kept = store.adopt(self.film.store, verdict.frame, self.film.frames, say)
-                touched.add(kept.parent)
         there = {v.frame.digest for v in verdicts if v.stored or v.in_place}
         for verdict in verdicts:
             if verdict.frame.digest in there and not verdict.in_place:
@@ -51,6 +47,13 @@ class FrameWriter:
                 touched.add(self.film.frames)
         self.make_lasting(touched)
         store.drop_beyond(self.film.store, self.film.frames, len(self.film.plan.frames))
+
+    def take_back(self, verdicts: Sequence[Verdict]) -> None:
+        """Link into the store what only the folder has."""
+        only_here = [v.frame for v in verdicts if v.in_place and not v.stored]
+        frames, say = self.film.frames, self.events.warn
+        kept = [store.adopt(self.film.store, frame, frames, say) for frame in only_here]
+        self.make_lasting({path.parent for path in kept})
 
     def show_one(self, frame: PlannedFrame, say: Callable[[str], None]) -> None:
         """Let frames/ show a stored frame, unless something that is not ours stands there."""

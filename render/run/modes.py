@@ -104,7 +104,8 @@ def stitch(run: Session) -> Path | None:
 
 
 def encode_to(run: Session, path: Path) -> Path:
-    """Make a video of the film in a file of any name; nothing in the run's folder is changed.
+    """Make a video of the film in a file of any name; nothing in the run's folder is changed. Whole
+    frames that the folder alone has are taken into the store.
 
     Raises:
         EncodeError: frames are missing or not whole.
@@ -112,8 +113,9 @@ def encode_to(run: Session, path: Path) -> Path:
     """
     output = for_file(run.film.config.output, path, run.film.config.timeline.loop)
     with sharing(run.film.store, run.events.say):
-        verdicts = survey(run.film, run.film.plan.frames)
-        whole(run, verdicts).video.encode_file(path, output)
+        job = whole(run, survey_to_show(run.film, run.film.plan.frames, run.events.warn))
+        job.writer.take_back(job.verdicts)
+        job.video.encode_file(path, output)
     return path
 
 

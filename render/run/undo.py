@@ -12,11 +12,14 @@ from pathlib import Path
 
 from render.files.atomic import read_regular, write_if_changed
 from render.files.lock import alone
+from render.files.ownership import unsaid
+from render.plan.plan_json import NEXT
+from render.plan.plan_json import write as write_plan
 from render.store.judge import names_in
 
 NAMES = ("config.yaml", "plan.json", "plan.jsonl", "plan.next.json", "plan.next.jsonl", "run.json")
 FRESH_NAMES = ("render.log", ".lock")  # kept where they were before: a log goes on
-MOST_BYTES = 1 << 26  # of a file that is kept in memory
+MOST_BYTES = 1 << 30  # of a file that is kept in memory; the frames of a plan of a million
 
 
 class Before:
@@ -47,15 +50,24 @@ class Before:
         with alone(self.folder) as mine:
             if not mine or readable_names(self.folder / "frames") - self.frames:
                 return
-            for path in self.folder.iterdir():
+            self.write_again()
+            for path in sorted(self.folder.iterdir()):  # a plan before the file of its frames
                 new = path.name not in self.there
                 if new and (path.name in (*NAMES, *FRESH_NAMES) or path.name.startswith(".lock-")):
                     path.unlink()
-            for path, content in self.files.items():
-                write_if_changed(path, content)
         for folder in self.new_folders:
             with suppress(OSError):  # there is more in it
                 folder.rmdir()
+
+    def write_again(self) -> None:
+        """Put back what has changed; the files of one plan together."""
+        files = {path.name: content for path, content in self.files.items()}
+        for stem in ("plan", NEXT):
+            names = (f"{stem}.json", f"{stem}.jsonl")
+            if all(name in files for name in names):
+                write_plan(self.folder, {name: files.pop(name) for name in names}, unsaid)
+        for name, content in files.items():
+            write_if_changed(self.folder / name, content)
 
 
 def between(root: Path, folder: Path) -> list[Path]:

@@ -167,7 +167,8 @@ class Work:
     def has_all_frames(self) -> bool:
         """Whether the frames of other shards are there, too; then they are shown."""
         others = self.other_shards()
-        if elsewhere := sum(not verdict.stored for verdict in others):
+        if elsewhere := sum(not (verdict.stored or verdict.in_place) for verdict in others):
+            self.writer.take_back(others)
             self.run.events.say(
                 f"{elsewhere} frames of other shards are missing; the last one stitches"
             )

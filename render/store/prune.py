@@ -14,8 +14,7 @@ from render.plan.plan_json import NEXT
 from render.store.plan_digests import digests_in
 from render.store.store import DIGEST, STORE_NAME
 
-EVERY_LEVEL = 100
-BEHIND_A_LINK = 2  # levels: a run's folder, with those of a sweep's jobs
+MOST_FOLDERS = 200_000  # under a root; a link may lead to a whole disk
 PLAN_NAMES = ("plan.json", f"{NEXT}.json")
 
 
@@ -35,29 +34,42 @@ def used_digests(root: Path) -> set[str]:
 
 
 def plans_under(root: Path) -> Iterator[Path]:
-    """Every plan of a run under `root`, which may itself not be there. A run's folder may have been
-    moved to another disk, with a link to it left here: its plan counts as well.
+    """Every plan of a run under `root`, which may itself not be there. A run's folder, or one with
+    many of them, may have been moved to another disk, with a link to it left here: its plans count
+    as well.
 
     Raises:
         RenderError: a folder can't be read, or a link to one leads nowhere now.
     """
-    left = [(root, EVERY_LEVEL)] if root.is_dir() else []
+    left = [root] if root.is_dir() else []
+    seen: set[tuple[int, int]] = set()
     while left:
-        folder, levels = left.pop()
+        folder = left.pop()
         try:
+            status = folder.stat()
+            if (place := (status.st_dev, status.st_ino)) in seen:  # links may lead in a circle
+                continue
+            seen.add(place)
             with os.scandir(folder) as listing:
                 entries = list(listing)
-            for entry in entries:
-                # os.walk takes what can't be looked at for a file, and passes over links.
-                if entry.name != STORE_NAME and levels and entry.is_dir():
-                    below = BEHIND_A_LINK if entry.is_symlink() else levels
-                    left.append((Path(entry.path), min(below, levels) - 1))
+            # os.walk takes what can't be looked at for a file, and passes over links.
+            below = [e for e in entries if e.name != STORE_NAME and e.is_dir()]
         except OSError as error:
             raise unread(Path(error.filename or folder)) from error
-        if folder == root and (lost := [e for e in entries if is_lost(e)]):
+        of_frames = folder.name == "frames" and folder.parent != root
+        if not of_frames and (lost := [e for e in entries if is_lost(e)]):
             raise unread(Path(lost[0].path))
+        if len(seen) > MOST_FOLDERS:
+            raise too_many(folder)
+        left += [Path(entry.path) for entry in below]
         names = {entry.name for entry in entries}
         yield from (folder / name for name in PLAN_NAMES if name in names)
+
+
+def too_many(folder: Path) -> RenderError:
+    """The error for a root with more folders than films can have."""
+    what = f"more than {MOST_FOLDERS:,} folders, as {folder}, so nothing is pruned"
+    return RenderError(f"the root holds or links to {what}; remove the link that leads there")
 
 
 def is_lost(entry: os.DirEntry[str]) -> bool:

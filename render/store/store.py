@@ -8,23 +8,26 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
 
+from render.errors import RenderError
 from render.files.atomic import (
     is_regular,
     is_there,
     make_folder,
     read_regular,
     room_for,
+    sync,
     sync_folder,
     write_whole,
 )
 from render.files.ownership import is_ours, make_way, read_head
 from render.files.received_json import parsed
-from render.files.temporary import kept_from_sweeps, sweep, temp_beside
+from render.files.temporary import kept_from_sweeps, scratch, sweep, temp_beside
 from render.plan.frame_plan import PlannedFrame
 from render.store.frame_png import DIGEST_KEY, Found, inspect, inspect_png
 
@@ -74,11 +77,18 @@ def commit(store: Path, frame: PlannedFrame, png: bytes, say: Callable[[str], No
 
 
 def adopt(store: Path, frame: PlannedFrame, frames: Path, say: Callable[[str], None]) -> Path:
-    """Link a proven frame of a run's folder into the store, from which someone removed it."""
-    target = stored_path(store, frame.digest)
+    """Link a proven frame of a run's folder into the store, from which someone removed it.
+
+    Raises:
+        RenderError: another frame has come under its name since it was looked at.
+    """
+    target, shown = stored_path(store, frame.digest), frame_path(frames, frame.index)
     make_folder(target.parent)
-    make_way(target, say)
-    link(frame_path(frames, frame.index), target)
+    with second_name(shown, target) as temp:
+        if not same_file(target, temp) and not whole_frame(temp, frame.digest):
+            raise RenderError(f"{shown} was changed just now; the same command goes on")
+        make_way(target, say)
+        temp.replace(target)
     return target
 
 
@@ -96,13 +106,15 @@ def taken_in(store: Path, shown: Path, say: Callable[[str], None]) -> bool:
         return False
     digest = named[1].decode()
     target = stored_path(store, digest)
-    if same_file(target, shown) or not carries_spec(whole_frame(shown, digest)):
-        return False
-    if whole_frame(target, digest):
+    if same_file(target, shown) or whole_frame(target, digest):
         return False
     make_folder(target.parent)
-    make_way(target, say)
-    link(shown, target)
+    with second_name(shown, target) as temp:
+        # Not the shown name is looked at: another run may show another frame there any moment.
+        if not carries_spec(whole_frame(temp, digest)):
+            return False
+        make_way(target, say)
+        temp.replace(target)
     sync_folder(target.parent)
     return True
 
@@ -139,19 +151,37 @@ def link(source: Path, target: Path) -> None:
 
     It lasts once its folder is synced, which is for the caller to do after the last of many.
     """
-    if same_file(source, target):
-        return
+    if not same_file(source, target):
+        with second_name(source, target) as temp:
+            temp.replace(target)
+
+
+@contextmanager
+def second_name(source: Path, target: Path) -> Iterator[Path]:
+    """A temporary name beside the target for the source's file, or for a copy of it where there
+    are no hard links; it is gone after the block, unless renamed in it."""
     temp = temp_beside(target)
     try:
         with kept_from_sweeps(source):
             try:
                 os.link(source, temp)
             except OSError:  # another file system, or one without hard links
-                write_whole(target, source.read_bytes())
+                with copied(source, target) as copy:
+                    yield copy
             else:
-                temp.replace(target)
+                yield temp
     finally:
         temp.unlink(missing_ok=True)
+
+
+@contextmanager
+def copied(source: Path, target: Path) -> Iterator[Path]:
+    """A synced copy of a file, under a temporary name beside the target."""
+    content = read_regular(source, MOST_BYTES)
+    with room_for(target, len(content)), scratch(target) as copy:
+        copy.write_bytes(content)
+        sync(copy)
+        yield copy
 
 
 def discard(stored: Path, shown: Iterable[Path], size: tuple[int, int]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from render.config.output_group import OutputConfig
 from render.config.schema import SamplingConfig
 from render.plan.approximations import PRESETS, Approximations
+from render.text import digits
 from render.video.codecs import CODECS, Size, suffix
 
 
@@ -29,7 +30,7 @@ def speed_labels(sampling: SamplingConfig) -> list[str]:
         value = getattr(sampling, key)
         if value is not None and value != getattr(preset, key):
             parts = value if isinstance(value, tuple) else (value,)
-            labels.append(f"{key}-{'-'.join(f'{part:g}' for part in parts)}")
+            labels.append(f"{key}-{'-'.join(map(digits, parts))}")
     return labels
 
 

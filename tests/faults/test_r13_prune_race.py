@@ -101,10 +101,33 @@ def test_a_folder_that_was_moved_to_another_disk_keeps_its_frames(film, name):
     assert len(film.stored()) == FRAMES
     elsewhere.rename(film.here / "unplugged")
     ended = film.render(*PRUNE)
-    if name == "other":
-        assert ended.code == 1
-        assert "outputs/other can't be read, so nothing is pruned" in ended.err
-        assert len(film.stored()) == FRAMES
+    assert ended.code == 1
+    assert f"outputs/{name} can't be read, so nothing is pruned" in ended.err
+    assert len(film.stored()) == FRAMES
+
+
+def test_films_in_a_folder_that_was_moved_keep_their_frames_however_deep(film):
+    """An archive with films of sweeps in it; its plans alone name the store's frames."""
+    assert film.render(*CALL, "name=other", **QUICK).code == 0
+    shutil.rmtree(film.run_folder("other") / "frames")
+    archive = film.here / "disk" / "films"
+    deep = archive / "2026" / "spring" / "client" / "sweep"
+    deep.mkdir(parents=True)
+    shutil.move(film.run_folder("other"), deep / "job")
+    (film.root / "archive").symlink_to(archive)
+    ended = film.render(*PRUNE)
+    assert ended.code == 0, ended.err
+    assert len(film.stored()) == FRAMES
+    # One of its films lies on a third disk, which is not mounted now.
+    shutil.move(deep / "job", film.here / "third")
+    (deep / "job").symlink_to(film.here / "third")
+    assert film.render(*PRUNE).code == 0
+    assert len(film.stored()) == FRAMES
+    (film.here / "third").rename(film.here / "unplugged")
+    ended = film.render(*PRUNE)
+    assert ended.code == 1
+    assert "sweep/job can't be read, so nothing is pruned" in ended.err
+    assert len(film.stored()) == FRAMES
 
 
 def test_circles_of_links_do_not_hold_a_prune_up(film):

@@ -76,6 +76,15 @@ def test_shards_keep_what_stood_in_each_others_places(place):
     run(film, (FRAMES, 0, 0))
 
 
+def test_one_shard_takes_back_the_frames_of_all(place):
+    """And knows that no frame of another shard is missing."""
+    film = alone(place, "once")
+    ended = film.rounds.render({"shard": "0/2"}, **QUICK)
+    assert ended.code == 0, ended.err
+    assert "are missing" not in ended.err + ended.out
+    assert len(film.stored()) == FRAMES
+
+
 def test_a_stitch_writes_over_none_of_them_either(place):
     """Its own frames are in the store, the folder shows others."""
     film = alone(place, "once")

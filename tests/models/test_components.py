@@ -12,9 +12,11 @@ from films import composed
 from safetensors.torch import load_file, save_file
 from single_files import autoencoder
 
+from render.config.model_group import ControlConfig
 from render.config.parse import parse
 from render.engines.open_model import open_diffusion
 from render.errors import ConfigError
+from render.models.components import control_mark
 from render.models.families import FAMILIES
 from render.run.resolve import open_film
 from render.run.survey import cut_texts
@@ -358,3 +360,15 @@ def test_a_word_that_is_written_wrong(tmp_path, written, said):
     with pytest.raises(ConfigError) as error:
         parse(composed(tmp_path, tmp_path, {"model.embeddings": [written]}))
     assert str(error.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("scale", "marked"), [(1.0, "*1"), (0.8, "*0.8"), (0.12345678, "*0.12345678"), (1e-7, "*1e-07")]
+)
+def test_a_control_nets_scale_is_part_of_the_identity_with_all_its_digits(tmp_path, scale, marked):
+    """As few as earlier versions gave where they were enough."""
+    (tmp_path / "config.json").write_text("{}")
+    written = ControlConfig(path=tmp_path, image=tmp_path / "x.png", scale=scale)
+    assert control_mark(written, {}).endswith(marked)
+    close = written.model_copy(update={"scale": scale * (1 + 1e-9)})
+    assert control_mark(close, {}) != control_mark(written, {})

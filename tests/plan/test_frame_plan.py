@@ -1,9 +1,11 @@
 """Plans: a digest says what a picture means and nothing of how it is computed."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 
@@ -13,11 +15,14 @@ from films import SIDE, composed, write_model
 from render.config.parse import parse
 from render.errors import ConfigError
 from render.models.resolve import Model, ModelSource
+from render.plan import plan_json
+from render.plan.blends import EMBEDDING, NOISE
 from render.plan.build import make_recipe
 from render.plan.digest import frame_digest, recipe_bytes
 from render.plan.frame_plan import RECIPE_VERSION, FramePlan, PlannedFrame, Recipe, shard_of
 from render.plan.plan_json import INLINE_FRAMES, as_number, plan_files
 from render.run.resolve import open_film
+from render.store.plan_digests import digests_in
 from render.timeline.spec import FrameSpec
 
 RECIPE = Recipe("tiny", "LMSDiscreteScheduler", {}, 4, 64, 64, "float32", "noise")
@@ -97,6 +102,26 @@ def test_each_field_of_the_recipe_is_part_of_a_frames_identity(change):
 )
 def test_each_field_of_the_spec_is_part_of_a_frames_identity(change):
     assert digest(**change) != digest()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("mine", 2), ("mine 2", 1)),
+        (("mine 2", 3), ("mine 2 3", 1)),
+        (("mine 1", 2), ("mine", 12)),
+        (("mine", 12), ("mine1", 2)),
+    ],
+)
+def test_blends_whose_names_and_versions_look_alike_are_apart(one, other):
+    identities = [replace(NOISE, version=v).identity(name) for name, v in (one, other)]
+    assert len(set(identities)) == 2
+
+
+def test_usual_blends_are_known_by_their_names():
+    assert NOISE.identity("noise") == "noise"
+    assert EMBEDDING.identity("embedding") == "embedding"
+    assert replace(NOISE, version=2).identity("counted-2") == "counted-2 2"
 
 
 def test_spelling_is_no_part_of_it():
@@ -199,8 +224,9 @@ def test_a_negative_on_its_way_is_texts_with_weights(model, tmp_path):
     assert frames[3]["negative"] == [["", 0.75], ["dark", 0.25]]
 
 
-def long_plan(count):
-    frames = tuple(PlannedFrame(i, Fraction(i, 12), SPEC, f"{i:064x}") for i in range(count))
+def long_plan(count, text=""):
+    digests = [hashlib.sha256(f"{text}{i}".encode()).hexdigest() for i in range(count)]
+    frames = tuple(PlannedFrame(i, Fraction(i, 12), SPEC, d) for i, d in enumerate(digests))
     return FramePlan(Fraction(12), RECIPE, frames)
 
 
@@ -210,6 +236,37 @@ def test_a_long_plan_has_its_frames_in_a_file_beside_it():
     assert json.loads(files["plan.json"])["frames"] == "plan.jsonl"
     lines = files["plan.jsonl"].splitlines()
     assert [json.loads(line)["index"] for line in lines] == list(range(INLINE_FRAMES + 1))
+
+
+@pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 3), (1, 3), (3, 1), (0, 3)])
+def test_a_plan_that_is_written_over_is_never_a_mixed_one(tmp_path, monkeypatch, before, after):
+    """Plans of two frames and more are long; each call that changes a file is the last in turn."""
+    monkeypatch.setattr(plan_json, "INLINE_FRAMES", 1)
+    films = {count: long_plan(count, text=f"film of {count}") for count in (before, after) if count}
+    known = {frozenset(frame.digest for frame in film.frames) for film in films.values()}
+    for killed_at in range(1, 5):
+        folder = tmp_path / str(killed_at)
+        folder.mkdir()
+        if before:
+            plan_json.freeze(folder, films[before], "film", str)
+        calls = []
+
+        def write(target, content, real=plan_json.write_whole, calls=calls, last=killed_at):
+            calls.append(target)
+            if len(calls) == last:
+                raise KeyboardInterrupt
+            real(target, content)
+
+        with monkeypatch.context() as during:
+            during.setattr(plan_json, "write_whole", write)
+            during.setattr("render.files.atomic.write_whole", write)
+            with suppress(KeyboardInterrupt):
+                plan_json.freeze(folder, films[after], "film", str)
+        if (folder / "plan.json").exists():
+            assert frozenset(digests_in(folder / "plan.json")) in known
+            assert plan_json.shown_film(folder).digest in {f.digest for f in films.values()}
+        plan_json.freeze(folder, films[after], "film", str)
+        assert list(digests_in(folder / "plan.json")) == [f.digest for f in films[after].frames]
 
 
 def test_a_hundred_thousand_frames(model, tmp_path):

@@ -53,6 +53,15 @@ def test_a_film_that_is_there_stays_as_it_is(place, broken):
     assert place.counts("t") == (5, 0)
 
 
+def test_a_long_plan_is_put_back_with_its_frames(place, broken, monkeypatch):
+    monkeypatch.setattr("render.plan.plan_json.INLINE_FRAMES", 1)
+    assert place.render("+timeline=t").code == 0
+    plan = place.folder / "outputs" / "t" / "plan.json"
+    before = plan.read_bytes(), plan.with_name("plan.jsonl").read_bytes()
+    assert broken.render("+timeline=t", "sampling.negative=x").code == 2
+    assert (plan.read_bytes(), plan.with_name("plan.jsonl").read_bytes()) == before
+
+
 def test_a_shard_that_is_refused_puts_no_plan_over_that_of_a_run_that_ends_meanwhile(
     place, monkeypatch
 ):

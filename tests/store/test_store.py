@@ -31,6 +31,7 @@ from render.store.store import (
     show,
     stored_path,
     sweep_store,
+    take_in,
 )
 from render.timeline.spec import FrameSpec
 
@@ -123,6 +124,46 @@ def test_a_frame_that_only_the_folder_has_is_taken_back(place):
     assert judged(place, frame()) == (State.KEPT, "", False, True)
     adopt(place[0], frame(), place[1], unsaid)
     assert judged(place, frame()) == (State.KEPT, "", True, True)
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "copies"])
+@pytest.mark.parametrize("how", ["taken in", "adopted"])
+def test_a_frame_that_another_run_exchanges_meanwhile_gets_no_wrong_name(
+    place, monkeypatch, how, links
+):
+    """Just before it would get its name in the store, another one is shown in its place."""
+    mine, other = frame(), frame(seed=2)
+    shown = finished(place, mine)
+    for each in (mine, other):
+        stored_path(place[0], each.digest).unlink(missing_ok=True)
+    looks, link_file = store.whole_frame, os.link
+
+    def exchange():
+        shown.unlink(missing_ok=True)
+        shown.write_bytes(encoded(other, pixels(9)))
+
+    def look(path, digest):
+        found = looks(path, digest)
+        if path == shown:
+            exchange()
+        return found
+
+    def linked(source, target, **more):
+        exchange()
+        if not links:
+            raise PermissionError
+        link_file(source, target, **more)
+
+    monkeypatch.setattr(store, "whole_frame", look)
+    monkeypatch.setattr(os, "link", linked)
+    if how == "taken in":
+        assert take_in(*place, unsaid) == 0
+    else:
+        with pytest.raises(RenderError, match="was changed just now"):
+            adopt(place[0], mine, place[1], unsaid)
+    assert not stored_path(place[0], mine.digest).exists()
+    assert shown.read_bytes() == encoded(other, pixels(9))
+    assert not list(place[0].rglob("*.tmp"))
 
 
 @pytest.mark.parametrize(
