@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -61,6 +62,12 @@ class TimelineSource(FileConfigSource):
     """Timelines that were read, by name."""
     arguments: ClassVar[Sequence[str]] = ()
     """The overrides and options that this composing is asked for."""
+
+    @classmethod
+    def begin(cls, arguments: Sequence[str]) -> None:
+        """Begin to compose with these overrides and options. Hydra makes the sources itself, and
+        hands them nothing but a folder."""
+        cls.arguments = tuple(arguments)
 
     def load_config(self, config_path: str) -> ConfigResult:
         group, _, name = os.path.normpath(config_path).partition(os.sep)
@@ -171,7 +178,7 @@ class OwnSearchPath(SearchPathPlugin):
 def read_as_data() -> None:
     """Let Hydra read timelines by the sources above."""
     SourcesRegistry.instance().types["file"] = TimelineSource  # Hydra has no other way to say so
-    SourcesRegistry.instance().types["timeline"] = TimelineFile
+    SourcesRegistry.instance().register(TimelineFile)
     OmegaConf.register_new_resolver("package", lambda part: str(PACKAGE / part), replace=True)
 
 
@@ -215,7 +222,7 @@ def composed_by_hydra(timeline: str | Document, overrides: Sequence[str]) -> Com
         made = ["+timeline=given", *forgiving(overrides, parses, OwnSearchPath.files)]
     else:
         made = forgiving([timeline, *overrides], parses, OwnSearchPath.files)
-    TimelineSource.arguments = made
+    TimelineSource.begin(made)
     whole = loader().load_configuration("render", made, RunMode.RUN)
     locate = locator(whole.hydra)
     with open_dict(whole):
@@ -238,20 +245,21 @@ def own_hydra() -> Iterator[None]:
     """Our sources, resolvers and version of Hydra's rules, inside of the block alone."""
     Plugins.instance()  # registers Hydra's own sources
     types, resolvers = SourcesRegistry.instance().types, BaseContainer._resolvers
-    before = dict(types), dict(resolvers), VersionBase.instance().getbase()
+    before, version = (dict(types), dict(resolvers)), VersionBase.instance()
+    VersionBase.set_instance(copy(version))
     OwnSearchPath.files.clear()
     read_as_data()
     setbase("1.3")
     try:
         yield
     finally:
-        for registry, entries in zip((types, resolvers), before[:2], strict=True):
+        for registry, entries in zip((types, resolvers), before, strict=True):
             registry.clear()
             registry.update(entries)
-        VersionBase.instance().version_base = before[2]
+        VersionBase.set_instance(version)
         OwnSearchPath.files.clear()
         OwnSearchPath.given.clear()
-        TimelineSource.arguments = ()
+        TimelineSource.begin(())
 
 
 def literal(value: Any, old: str, new: str) -> Any:

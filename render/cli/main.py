@@ -45,7 +45,7 @@ with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of
         model_of,
         values_of,
     )
-    from render.cli.sweep_size import count_first
+    from render.cli.sweep_size import BasicSweeper
     from render.engines.threads import wait_patiently
     from render.errors import ConfigError, Interrupted, Mistake, RenderError
     from render.files.ownership import make_way
@@ -124,7 +124,7 @@ def run_sweep(collected: Sequence[SweepJob]) -> None:
     for label, each, following in zip(
         labels(jobs, OwnSearchPath.files), jobs, [*jobs[1:], None], strict=True
     ):
-        models.more = following is not None and model_of(following) == model_of(each)
+        models.expect(following is not None and model_of(following) == model_of(each))
         attempt(label, each.composed, each.variant, each.locate, models)
         models.release()
     if len(OUTCOMES) == len(jobs) and all(isinstance(e, ConfigError) for _, e in OUTCOMES):
@@ -188,12 +188,13 @@ def compose_and_run(arguments: Sequence[str]) -> None:
     """Let Hydra compose and call `job`, once or for a sweep, whose jobs are then run."""
     os.environ["HYDRA_FULL_ERROR"] = "1"
     OwnSearchPath.files.clear()
-    TimelineSource.arguments = forgiving(arguments, parses, OwnSearchPath.files)
-    sys.argv = ["render", *TimelineSource.arguments]
+    made = forgiving(arguments, parses, OwnSearchPath.files)
+    TimelineSource.begin(made)
+    sys.argv = ["render", *made]
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
     Plugins.instance().register(OwnSearchPath)
     read_as_data()
-    count_first()
+    Plugins.instance().register(BasicSweeper)
     start = hydra.main(version_base="1.3", config_path=str(bundled_configs()), config_name="render")
     start(job)()
     run_sweep(JOBS)

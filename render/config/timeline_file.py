@@ -103,7 +103,7 @@ def read_document(path: Path) -> Document:
         root = yaml.compose(text, Loader=PlainLoader)
         if not isinstance(root, yaml.MappingNode):
             raise refusal(path, 1, "a timeline is a mapping with `keyframes`")
-        join_texts(path, root, text)
+        root = with_joined_texts(path, root, text)
         check_comments(path, root, text)
         lines = dict(walk(path, root, ""))
         loader = PlainLoader("")
@@ -171,19 +171,21 @@ def check_events(path: Path, text: str) -> None:
             raise refusal(path, line, f"nested more than {MAX_DEPTH} deep")
 
 
-def join_texts(path: Path, node: yaml.Node, text: str) -> None:
-    """Put texts together that YAML took apart at their commas: `{at: 0, prompt: a castle, old}`.
+def with_joined_texts(path: Path, node: yaml.Node, text: str) -> yaml.Node:
+    """The node, with texts in one piece that YAML took apart at their commas:
+    `{at: 0, prompt: a castle, old}`.
 
     What stands between a text and the next key that is known can be nothing else.
 
     Raises:
         ConfigError: a word without a colon that is no part of a text beyond doubt.
     """
+    marks = node.start_mark, node.end_mark
     if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            join_texts(path, item, text)
+        items = [with_joined_texts(path, item, text) for item in node.value]
+        return yaml.SequenceNode(node.tag, items, *marks, node.flow_style)
     if not isinstance(node, yaml.MappingNode):
-        return
+        return node
     pairs: list[tuple[yaml.Node, yaml.Node]] = []
     for key, value in node.value:
         if node.flow_style and is_word(key, value, text):
@@ -201,9 +203,8 @@ def join_texts(path: Path, node: yaml.Node, text: str) -> None:
                     "put the whole text in quotes: a text with a comma needs them in { }"
                 )
                 raise refusal(path, key.start_mark.line + 1, what)
-        pairs.append((key, value))
-        join_texts(path, value, text)
-    node.value = pairs
+        pairs.append((key, with_joined_texts(path, value, text)))
+    return yaml.MappingNode(node.tag, pairs, *marks, node.flow_style)
 
 
 def check_comments(path: Path, node: yaml.Node, text: str) -> None:

@@ -57,9 +57,16 @@ class Loaded(NamedTuple):
 
 
 def load_pipeline(
-    source: ModelSource, recipe: Recipe, device: str, compute: ComputeConfig | None = None
+    source: ModelSource,
+    recipe: Recipe,
+    device: str,
+    compute: ComputeConfig | None = None,
+    quantisable: bool = True,
 ) -> Loaded:
     """The stock pipeline of a model on a device, with the recipe's scheduler and dtype.
+
+    Args:
+        quantisable: whether the engine takes weights that were quantised while they were loaded.
 
     Raises:
         ConfigError: the model is missing, unsafe, broken, too big or of an unknown family, or the
@@ -72,7 +79,8 @@ def load_pipeline(
         family = check_model(source, folder)
         check_classes(folder / "model_index.json")
         check_scheduler(folder, recipe)
-        check_fits(source, folder, family, recipe.dtype, compute, gpu_free(device))
+        free = gpu_free(device)
+        check_fits(source, folder, family, recipe.dtype, compute, free, quantisable)
         patches, schedule = Patches(), Patches()
         pipeline = loaded_from(source, folder, family, recipe, compute, patches)
         index = read_json(folder / "model_index.json")
@@ -143,21 +151,21 @@ def check_device(device: str) -> None:
 def quiet_libraries() -> Iterator[None]:
     """Inside of the block the libraries' loggers are silent, and there are no progress bars but for
     downloads before a terminal."""
-    libraries: tuple[Any, ...] = (diffusers_logging, transformers_logging)
-    before = [(library.get_verbosity(), library.is_progress_bar_enabled()) for library in libraries]
     downloads = not are_progress_bars_disabled()
-    for library in libraries:
-        library.set_verbosity(CRITICAL)  # what they call an error is an exception as well
-        library.disable_progress_bar()
-    show_downloads(downloads and terminal() is not None)
-    try:
+    with Patches() as patches:
+        # Put back last, since transformers shows and hides the hub's bars with its own.
+        patches.add(partial(show_downloads, downloads))
+        for library in (diffusers_logging, transformers_logging):
+            # What they call an error is an exception as well.
+            patches.switch(library.get_verbosity, library.set_verbosity, CRITICAL)
+            patches.switch(library.is_progress_bar_enabled, partial(show_bars, library), False)
+        show_downloads(downloads and terminal() is not None)
         yield
-    finally:
-        for library, (verbosity, bar) in zip(libraries, before, strict=True):
-            library.set_verbosity(verbosity)
-            if bar:
-                library.enable_progress_bar()
-        show_downloads(downloads)
+
+
+def show_bars(library: Any, shown: bool) -> None:
+    """Show a library's progress bars, or don't."""
+    (library.enable_progress_bar if shown else library.disable_progress_bar)()
 
 
 def show_downloads(shown: bool) -> None:

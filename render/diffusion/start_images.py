@@ -33,7 +33,7 @@ def image_pipeline(pipeline: Any, family: Family) -> Any:
     given = {**pipeline.config, **family.loading, **pipeline.components, "scheduler": None}
     takes = inspect.signature(kind.__init__).parameters
     made = kind(**{name: value for name, value in given.items() if name in takes})
-    made.scheduler = pipeline.scheduler
+    made.register_modules(scheduler=pipeline.scheduler)
     made.set_progress_bar_config(disable=True)
     return made
 

@@ -116,7 +116,7 @@ class TextReader:
             if self.on_text:
                 self.on_text(done, len(new))
         if self.expected and self.frees:
-            free_encoders([self.stock.pipeline, *others])
+            free_encoders([self.stock.pipeline, *others], self.stock.patches)
         self.expected = frozenset()
 
     def learn_rows(self) -> None:
@@ -142,12 +142,12 @@ def texts_of(
     return frozenset(found)
 
 
-def free_encoders(pipelines: Sequence[Any]) -> None:
+def free_encoders(pipelines: Sequence[Any], patches: Patches) -> None:
     """Free the memory of the pipelines' text encoders; they can read nothing afterwards."""
     for pipeline in pipelines:
         for name, part in pipeline.components.items():
             if name.startswith("text_encoder") and part is not None:
-                setattr(pipeline, name, None)
+                patches.exchange(pipeline, name, None)
     release_memory()
 
 

@@ -18,7 +18,7 @@ from render.kernels.cpu_chunked_attention import use_chunks
 from render.kernels.cpu_inplace_resnet import write_in_place
 from render.kernels.cpu_onednn_linear import use_onednn
 from render.kernels.cpu_winograd import use_tiles
-from render.kernels.fused_upsampling import merge_upsampling, transposed
+from render.kernels.fused_upsampling import Doubling, merge_upsampling
 from render.kernels.memory_format import put_channels_last
 from render.kernels.shared_prefix import SharedPrefix
 from render.models.memory_budget import whole_memory
@@ -63,7 +63,7 @@ def lay_out(opened: Opened) -> None:
     """Lay networks out on a CPU: channels last, and each upsampling merged into the convolution
     after it, but for layers that LoRAs change."""
     unet, vae, patches = unet_of(opened), opened.pipeline.vae, opened.patches
-    merge_upsampling(vae.decoder, unet, opened.stock.noise_shape, transposed, patches)
+    merge_upsampling(vae.decoder, unet, opened.stock.noise_shape, Doubling, patches)
     if unet is not None:
         for net in (unet, vae, controlnet_of(opened)):
             if net is not None:

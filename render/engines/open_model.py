@@ -67,8 +67,9 @@ def open_diffusion(
     compute = compute or ComputeConfig()
     engine = engine or engine_named(compute.engine)
     with out_of_memory(), quiet_libraries(), multiplied_as_declared(recipe.dtype):
-        loading = as_loaded(compute, abilities_of(engine))
-        stock = open_pipeline(source, recipe, device, loading, loras)
+        able = abilities_of(engine)
+        loading = as_loaded(compute, able)
+        stock = open_pipeline(source, recipe, device, loading, loras, able.takes_quantised)
         residuals = load_residuals(source, recipe, device, images or {})
         in_place = compute.offload == "none"
         batch = batch or frames_a_batch(stock, in_place)
@@ -86,9 +87,10 @@ def open_pipeline(
     device: str,
     compute: ComputeConfig,
     loras: Sequence[Lora] = (),
+    quantisable: bool = True,
 ) -> FamilyPipeline:
     """The stock pipeline with its LoRAs; on a GPU so that a call of it waits for nothing."""
-    loaded = load_pipeline(source, recipe, device, compute)
+    loaded = load_pipeline(source, recipe, device, compute, quantisable)
     on = torch.device(device)
     kernels = compute.offload == "none" and compute.kernels == "auto"
     ahead = on.type == "cuda" and loaded.family.host_runs_ahead and kernels

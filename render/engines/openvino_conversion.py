@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +20,7 @@ from typing import Any
 import diffusers
 import torch
 
-from render.engines.openvino_int8 import Calls, chosen_by, in_8_bits
+from render.engines.openvino_int8 import Calls, chosen_by, in_8_bits, without_telemetry
 from render.engines.registry import KEY
 from render.engines.requirements import OTHERWISE, cache_folder
 from render.errors import ConfigError, Mistake
@@ -199,9 +198,8 @@ def arrays(paths: Sequence[Place], given: Mapping[str, Any]) -> dict[int, Any]:
 
 
 def openvino_alone() -> Any:
-    """The package without its telemetry: neither it nor NNCF reports conversions to its makers, as
-    both do by default. It can't be imported from now on, which they allow for."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
+    """The package without its telemetry."""
+    with without_telemetry():
+        import openvino
 
     return openvino

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
@@ -118,7 +119,8 @@ def in_8_bits(model: Any, name: str, network: torch.nn.Module, inputs: Sequence[
 
     Source: Jacob et al. 2018, Quantization and Training of Neural Networks, as NNCF has it.
     """
-    import nncf
+    with without_telemetry():
+        import nncf
 
     unsmoothed = nncf.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1)  # gained nothing
     with quiet(logging.getLogger("nncf")):
@@ -141,13 +143,19 @@ def spared(name: str, network: torch.nn.Module) -> str:
 @contextmanager
 def quiet(logger: logging.Logger) -> Iterator[None]:
     """Show NNCF's progress on a terminal, and nothing of it on stdout or in a log."""
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with (
-            open(os.devnull, "w", encoding="utf-8") as nowhere,
-            redirect_stdout(terminal() or nowhere),
-        ):
-            yield
-    finally:
-        logger.setLevel(before)
+    with (
+        Patches() as patches,
+        open(os.devnull, "w", encoding="utf-8") as nowhere,
+        redirect_stdout(terminal() or nowhere),
+    ):
+        patches.switch(lambda: logger.level, logger.setLevel, logging.ERROR)
+        yield
+
+
+@contextmanager
+def without_telemetry() -> Iterator[None]:
+    """Inside of the block OpenVINO and NNCF are imported without their telemetry: neither reports
+    conversions to its makers, as both do by default. Both allow for a package that is not there."""
+    with Patches() as patches:
+        patches.enter(sys.modules, "openvino_telemetry", None)
+        yield

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from render.config.schema import ComputeConfig
+from render.engines.registry import abilities_named
 from render.engines.requirements import keep_compiled
 from render.engines.threads import threads_for
 
@@ -22,7 +23,7 @@ def applied(compute: ComputeConfig, device: str) -> Iterator[None]:
         compute: has the engine and the threads.
         device: `cpu`, `cuda`, `cuda:1` or `mps`.
     """
-    if compute.engine == "compiled":
+    if abilities_named(compute.engine).compiles:
         keep_compiled()
     import torch
 

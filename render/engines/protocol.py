@@ -55,8 +55,8 @@ class Opened:
 
 @dataclass(frozen=True)
 class Abilities:
-    """The abilities of an engine that torch's loading and layers don't have. They are known in a
-    plan, before anything is loaded."""
+    """What an engine can do besides computing whole networks in float32. Known in a plan, before
+    anything is loaded; the defaults are right for every engine, if not always the best."""
 
     quantises_as: str = ""
     """A name in the identity of frames in 8 bits, for an engine that quantises the networks itself
@@ -64,6 +64,14 @@ class Abilities:
     out differently, as `mine 2`. Empty: weights are quantised while they are loaded, by torchao."""
     float16_on_cpus: bool = False
     """Whether it computes in float16 on a CPU, for which torch has hardly any arithmetic."""
+    takes_quantised: bool = False
+    """Whether it computes with weights that torchao quantised while they were loaded; then a model
+    that does not fit is answered with `compute.quantised=int8`, too."""
+    serves_other_recipes: bool = False
+    """Whether what it made of a model serves other steps, schedulers, anchors and pictures, so that
+    a sweep over those keeps the model loaded."""
+    compiles: bool = False
+    """Whether torch compiles for it; a command then keeps the machine code in the user's cache."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,8 @@ class Engine(Protocol):
     - Attributes of the pipeline are replaced through `Opened.patches` alone, and nothing of the
       process (threads, allocator, loggers) is changed.
 
-    A class that can do more than torch says so in an attribute `abilities` (registry.py reads it).
+    A class that can do more says so in an attribute `abilities` (registry.py reads it); nobody asks
+    for an engine by its name.
     """
 
     def mistakes(self, config: RunConfig, device: str, model: Model) -> Iterator[Mistake]:

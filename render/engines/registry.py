@@ -26,7 +26,7 @@ def engine_named(name: str) -> Engine:
 
 
 def abilities_of(engine: object) -> Abilities:
-    """The abilities that an engine, or its class, states; those of torch if it states none.
+    """The abilities that an engine, or its class, states; the defaults if it states none.
 
     Raises:
         ConfigError: it states something else.

@@ -32,7 +32,7 @@ def mistakes_in_whole_networks(
 
     Args:
         does: to the weights, once: `compiles` or `converts`.
-        abilities: the engine's; by default those of torch.
+        abilities: the engine's; the defaults if left out.
     """
     compute = as_loaded(config.compute, abilities or Abilities())
     yield from mistakes_in_additions(f"{engine} {does}", config.model)

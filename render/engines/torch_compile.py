@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from render.config.schema import RunConfig
-from render.engines.protocol import Computation, Opened
+from render.engines.protocol import Abilities, Computation, Opened
 from render.engines.requirements import mistakes_in_whole_networks, mistakes_with_compiler
 from render.errors import Mistake
 from render.models.resolve import Model
@@ -13,6 +13,8 @@ from render.models.resolve import Model
 
 class TorchCompile:
     """For CPUs and CUDA GPUs, with a compiler; LoRAs and ControlNets change what it compiled."""
+
+    abilities = Abilities(compiles=True)
 
     def mistakes(self, config: RunConfig, device: str, model: Model) -> Iterator[Mistake]:
         yield from mistakes_in_whole_networks("compiled", "compiles", config)

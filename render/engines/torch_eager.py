@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from render.config.schema import RunConfig
-from render.engines.protocol import Computation, Opened
+from render.engines.protocol import Abilities, Computation, Opened
 from render.errors import Mistake
 from render.models.resolve import Model
 
 
 class TorchEager:
     """The engine `torch`, which serves every film on every device."""
+
+    abilities = Abilities(takes_quantised=True, serves_other_recipes=True)
 
     def mistakes(self, config: RunConfig, device: str, model: Model) -> Iterator[Mistake]:
         return iter(())

@@ -29,7 +29,7 @@ def merge_upsampling(
     Args:
         unet: whose layers nothing will change from now on; None: there is no such network.
         latents: shape (…, h, w).
-        merged: makes a convolution after a doubling one layer: `transposed` or `FourPhases`.
+        merged: makes a convolution after a doubling one layer: `Doubling` or `FourPhases`.
     """
     merge_layers(decoder, merged, patches)
     if unet is not None and doubles_everywhere(unet, latents):
@@ -66,25 +66,26 @@ def keeps_size(conv: nn.Module | None) -> TypeGuard[nn.Conv2d]:
 
 
 class Doubling(nn.ConvTranspose2d):
-    """A convolution of 3 x 3 weights after a doubling, as one layer."""
-
-
-def transposed(conv: nn.Conv2d) -> Doubling:
-    """The convolution after a doubling, and the doubling, as one layer.
+    """A doubling, and the convolution of 3 x 3 weights after it, as one layer.
 
     With up[j] = x[j // 2] and out[y] = sum_k w[k] up[y + k - 1], x[i] takes part in out[y] by
     w[2 - d] + w[3 - d] where d = y - 2 i + 1, in both directions.
+
+    Args:
+        conv: the one after the doubling.
     """
-    weight = conv.weight.detach().float()  # (out, in, 3, 3)
-    wide = sum(pad(weight, (x, 1 - x, y, 1 - y)) for x in (0, 1) for y in (0, 1))
-    kernel = torch.as_tensor(wide).flip(2, 3).transpose(0, 1)  # (in, out, 4, 4)
-    merged = Doubling(
-        conv.in_channels, conv.out_channels, 4, stride=2, padding=1, bias=conv.bias is not None
-    )
-    merged.weight = nn.Parameter(kernel.to(conv.weight.dtype).contiguous(), requires_grad=False)
-    if conv.bias is not None:
-        merged.bias = nn.Parameter(conv.bias.detach(), requires_grad=False)
-    return merged
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        with_bias = conv.bias is not None
+        super().__init__(
+            conv.in_channels, conv.out_channels, 4, stride=2, padding=1, bias=with_bias
+        )
+        weight = conv.weight.detach().float()  # (out, in, 3, 3)
+        wide = sum(pad(weight, (x, 1 - x, y, 1 - y)) for x in (0, 1) for y in (0, 1))
+        kernel = torch.as_tensor(wide).flip(2, 3).transpose(0, 1)  # (in, out, 4, 4)
+        self.weight = nn.Parameter(kernel.to(conv.weight.dtype).contiguous(), requires_grad=False)
+        if conv.bias is not None:
+            self.bias = nn.Parameter(conv.bias.detach(), requires_grad=False)
 
 
 class FourPhases(nn.Module):

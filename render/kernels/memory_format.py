@@ -23,12 +23,7 @@ def put_channels_last(net: Any, patches: Patches) -> None:
 def multiplied_as_declared(dtype: str) -> Iterator[None]:
     """Let a GPU multiply float32 inside of the block as float32 where that is the film's dtype, and
     not as TF32, torch's default for convolutions, which has the digits of float16."""
-    backends: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.cuda.matmul)
-    before = [backend.allow_tf32 for backend in backends]
-    for backend in backends:
-        backend.allow_tf32 = dtype != "float32"
-    try:
+    with Patches() as patches:
+        for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
+            patches.switch_attribute(backend, "allow_tf32", dtype != "float32")
         yield
-    finally:
-        for backend, allowed in zip(backends, before, strict=True):
-            backend.allow_tf32 = allowed

@@ -2,18 +2,21 @@
 
 Kernels, caches and the blend work inside of stock pipelines by standing in the place of single
 attributes: a layer's `forward`, an attention processor, a scheduler's `step`. All of that goes
-through `Patches`, whose `close` puts everything back in reverse order.
+through `Patches`, whose `close` puts everything back in reverse order. So do the few settings of
+the process that hold while a model is loaded or at work: TF32, the libraries' loggers.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, MutableMapping
+from functools import partial
+from typing import Any, TypeVar
 
 from torch import nn
 
 ABSENT = object()
+Value = TypeVar("Value")
 
 
 class Patches:
@@ -51,12 +54,32 @@ class Patches:
         delattr(owner, name)
 
     def exchange(self, owner: Any, name: str, value: Any) -> None:
-        """Set an attribute for good: a layer whose weights were laid out anew.
+        """Set an attribute for good: a layer whose weights were laid out anew, a text encoder that
+        is no longer needed.
 
-        The stock layer is let go, since both would take twice the memory; the network computes the
-        same to within rounding, and has to be loaded again to be the stock one.
+        What stood there is let go, since keeping it is what takes the memory; the model has to be
+        loaded again to be the stock one.
         """
         setattr(owner, name, value)
+
+    def switch(
+        self, read: Callable[[], Value], write: Callable[[Value], object], to: Value
+    ) -> None:
+        """Change a setting until `close`, by the functions that read and write it."""
+        self.ways_back.append(partial(write, read()))
+        write(to)
+
+    def switch_attribute(self, owner: Any, name: str, to: object) -> None:
+        """Change a setting until `close` that is read and written as an attribute, but is kept
+        elsewhere: one of `torch.backends`."""
+        self.switch(partial(getattr, owner, name), partial(setattr, owner, name), to)
+
+    def enter(self, entries: MutableMapping[Any, Any], key: object, value: object) -> None:
+        """Set an entry until `close`; one that was not there before is removed then."""
+        before = entries.get(key, ABSENT)
+        back = partial(entries.__setitem__, key, before)
+        self.ways_back.append(partial(entries.pop, key, None) if before is ABSENT else back)
+        entries[key] = value
 
     def watch(self, network: nn.Module) -> None:
         """Remove at `close` all attributes that a library's own methods add to a network's modules

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import safetensors
@@ -41,6 +42,7 @@ def check_fits(
     dtype: str,
     compute: ComputeConfig,
     gpu_free: int | None,
+    quantisable: bool = True,
 ) -> None:
     """Refuse a model whose weights alone are more than what is free.
 
@@ -49,6 +51,7 @@ def check_fits(
         dtype: that of the weights when they are loaded.
         compute: the settings by which they are loaded.
         gpu_free: bytes of the GPU, or None where it is not one with memory of its own.
+        quantisable: whether the engine takes weights that were quantised while they were loaded.
 
     Raises:
         ConfigError: with the figures, and what would make it fit.
@@ -56,14 +59,15 @@ def check_fits(
     counts = weight_counts(source, folder, family)
     needs = need_of(counts, family, dtype, compute.quantised)
     main = available_memory()
+    ways_in = partial(ways_out, counts, family, dtype, compute, quantisable and not source.file)
     if main is not None and needs.total > main:
-        ways = ways_out(counts, family, dtype, compute, source, main)
+        ways = ways_in(main)
         raise too_big(source, needs.total, "main memory", dtype, main, ways)
     if gpu_free is None or compute.offload == "sequential":
         return
     need = needs.total if compute.offload == "none" else needs.largest
     if need > gpu_free:
-        ways = ways_out(counts, family, dtype, compute, source, gpu_free)
+        ways = ways_in(gpu_free)
         if compute.offload == "none" and needs.largest <= gpu_free:
             ways.insert(0, f"compute.offload=model ({gigabytes(needs.largest)} at a time)")
         ways.insert(0 if needs.largest > gpu_free else 1, "compute.offload=sequential")
@@ -89,13 +93,13 @@ def ways_out(
     family: Family,
     dtype: str,
     compute: ComputeConfig,
-    source: ModelSource,
+    quantisable: bool,
     free: int,
 ) -> list[str]:
     """The settings of dtype and quantisation with which it fits, each with the bytes it then takes;
     and a smaller model."""
     tries = [("compute.dtype=bfloat16", "bfloat16", compute.quantised)] if BYTES[dtype] > 2 else []
-    if compute.quantised == "none" and compute.engine == "torch" and source.file is None:
+    if compute.quantised == "none" and quantisable:
         tries.append(("compute.quantised=int8", dtype, "int8"))
         if BYTES[dtype] > 2:
             tries.append(("both", "bfloat16", "int8"))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from typing import Any, TextIO, cast
 
 
@@ -73,12 +73,10 @@ def terminal() -> TextIO | None:
 @contextmanager
 def lasting_streams() -> Iterator[Lasting]:
     """Both output streams are lasting inside of the block, and flushed at its end; gives stdout."""
-    before = sys.stdout, sys.stderr
-    streams = Lasting(sys.stdout), Lasting(sys.stderr)
-    sys.stdout, sys.stderr = (cast(TextIO, stream) for stream in streams)
-    try:
-        yield streams[0]
-    finally:
-        for stream in streams:
-            stream.flush()
-        sys.stdout, sys.stderr = before
+    streams = out, err = Lasting(sys.stdout), Lasting(sys.stderr)
+    with redirect_stdout(cast(TextIO, out)), redirect_stderr(cast(TextIO, err)):
+        try:
+            yield out
+        finally:
+            for stream in streams:
+                stream.flush()

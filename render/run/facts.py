@@ -37,19 +37,12 @@ Check = Callable[[RunConfig, "Facts"], Iterator[Mistake]]
 class Learnt(Generic[T]):
     """A fact as an attribute of `Facts`: learnt when it is first read, None if it can't be."""
 
-    def __init__(self, learn: Callable[[Facts], T | None]) -> None:
-        self.learn, self.name = learn, learn.__name__
-        self.__doc__ = learn.__doc__
+    def __init__(self, find: Callable[[Facts], T | None]) -> None:
+        self.find, self.name = find, find.__name__
+        self.__doc__ = find.__doc__
 
     def __get__(self, facts: Facts, kind: type[Facts]) -> T | None:
-        if self.name not in facts.learnt:
-            facts.learnt[self.name], facts.reasons[self.name] = None, ()
-            try:
-                facts.learnt[self.name] = self.learn(facts)
-            except ConfigError as error:
-                facts.reasons[self.name] = error.mistakes
-        fact: T | None = facts.learnt[self.name]
-        return fact
+        return facts.learn(self.name, self.find)
 
 
 class Facts:
@@ -71,6 +64,17 @@ class Facts:
         self.learnt: dict[str, Any] = {}
         self.reasons: dict[str, Sequence[Mistake]] = {}
         self.remarks: list[str] = []
+
+    def learn(self, name: str, find: Callable[[Facts], T | None]) -> T | None:
+        """The fact of that name, found once; None if it can't be, with the reasons kept."""
+        if name not in self.learnt:
+            self.learnt[name], self.reasons[name] = None, ()
+            try:
+                self.learnt[name] = find(self)
+            except ConfigError as error:
+                self.reasons[name] = error.mistakes
+        fact: T | None = self.learnt[name]
+        return fact
 
     @property
     def folder(self) -> Path:

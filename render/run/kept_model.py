@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from render.config.schema import ComputeConfig
+from render.engines.registry import abilities_named
 from render.models.hub_configs import check_within_reach
 from render.models.lora_files import Lora
 from render.plan.approximations import Approximations
@@ -46,6 +47,10 @@ class Models:
         self.more = False
         self.loaded: Diffusion | None = None
         self.key: Any = None
+
+    def expect(self, more: bool) -> None:
+        """Keep the model after the run that begins, if another with it is to come."""
+        self.more = more
 
     def open(
         self, film: ResolvedFilm, loras: Sequence[Lora], say: Callable[[str], None]
@@ -103,10 +108,11 @@ def load(film: ResolvedFilm, loras: Sequence[Lora], say: Callable[[str], None]) 
 
 def what_is_loaded(film: ResolvedFilm, loras: Sequence[Lora]) -> tuple[Any, ...]:
     """All that a loaded model depends on. Another scheduler, other steps and anchors, and other
-    pictures to start from can be had of the same one, but where an engine or a ControlNet holds
-    on to them."""
+    pictures to start from can be had of the same one, where neither its engine nor a ControlNet
+    holds on to them."""
     compute, recipe = film.config.compute, film.plan.recipe
-    fixed = compute.engine != "torch" or film.model.source.controlnet is not None
+    turns = abilities_named(compute.engine).serves_other_recipes
+    fixed = not turns or film.model.source.controlnet is not None
     more = (recipe, dict(film.images)) if fixed else (built_in(recipe),)
     return film.model.source, film.device, compute, tuple(loras), more
 

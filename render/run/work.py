@@ -90,7 +90,7 @@ class Work:
             with self.run.phases.measured("render"):
                 yield from self.render_with(diffusion)
         except BaseException:
-            models.more = False  # whatever happened may have left its marks
+            models.drop()  # whatever happened may have left its marks
             raise
         finally:
             self.rows, self.padded_rows = diffusion.rows - rows, diffusion.padded_rows - padded

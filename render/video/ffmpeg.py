@@ -49,6 +49,37 @@ class Child:
         self.idle = 0.0
         return True
 
+    def attend(self, on_line: Callable[[str], bool]) -> None:
+        """Starts the threads that watch it and read what it says."""
+        for work in (self.watch, self.drain, partial(self.follow, on_line)):
+            thread = threading.Thread(target=work, daemon=True)
+            self.threads.append(thread)
+            thread.start()
+
+    def watch(self) -> None:
+        """Kills it when it hangs. Counted in ticks: a pause of this process (Ctrl-Z) is no hang."""
+        while not self.ended.wait(TICK_S):
+            self.idle += TICK_S
+            if self.idle > self.patience and self.process.poll() is None:
+                self.hung = True
+                self.kill()
+                return
+
+    def drain(self) -> None:
+        """Reads stderr, so that ffmpeg never waits for us, and keeps the end of it."""
+        stream = self.process.stderr
+        with suppress(OSError, ValueError):
+            while stream is not None and (chunk := os.read(stream.fileno(), 65536)):
+                self.tail = (self.tail + chunk)[-TAIL_BYTES:]
+
+    def follow(self, on_line: Callable[[str], bool]) -> None:
+        """Reads stdout line by line; a line without end comes in pieces."""
+        stream = self.process.stdout
+        with suppress(OSError, ValueError):
+            while stream is not None and (line := stream.readline(4096)):
+                if on_line(line.decode("utf-8", "replace").strip()):
+                    self.idle = 0.0
+
     def finish(self) -> int:
         """Ends the input and gives ffmpeg's exit code; the watch ends one that never ends."""
         with suppress(OSError):
@@ -112,10 +143,7 @@ def running(
     try:
         with undisturbed():  # half a child or a thread that was never started can't be ended
             child = Child(start(arguments, keep), patience)
-            for work in (watch, drain, partial(follow, on_line=on_line)):
-                thread = threading.Thread(target=work, args=(child,), daemon=True)
-                child.threads.append(thread)
-                thread.start()
+            child.attend(on_line)
         yield child
     finally:
         if child is not None:
@@ -149,33 +177,6 @@ def start(arguments: Sequence[Argument], keep: Sequence[int] = ()) -> subprocess
     except (RuntimeError, OSError) as error:
         way_out = "reinstall imageio-ffmpeg, or let IMAGEIO_FFMPEG_EXE name an ffmpeg"
         raise EncodeError(f"no ffmpeg that starts ({error}); {way_out}") from error
-
-
-def watch(child: Child) -> None:
-    """Kills a child that hangs. Counted in ticks: a pause of this process (Ctrl-Z) is no hang."""
-    while not child.ended.wait(TICK_S):
-        child.idle += TICK_S
-        if child.idle > child.patience and child.process.poll() is None:
-            child.hung = True
-            child.kill()
-            return
-
-
-def drain(child: Child) -> None:
-    """Reads stderr, so that ffmpeg never waits for us, and keeps the end of it."""
-    stream = child.process.stderr
-    with suppress(OSError, ValueError):
-        while stream is not None and (chunk := os.read(stream.fileno(), 65536)):
-            child.tail = (child.tail + chunk)[-TAIL_BYTES:]
-
-
-def follow(child: Child, on_line: Callable[[str], bool]) -> None:
-    """Reads stdout line by line; a line without end comes in pieces."""
-    stream = child.process.stdout
-    with suppress(OSError, ValueError):
-        while stream is not None and (line := stream.readline(4096)):
-            if on_line(line.decode("utf-8", "replace").strip()):
-                child.idle = 0.0
 
 
 def ffmpeg_version() -> str:

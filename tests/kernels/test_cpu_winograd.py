@@ -25,7 +25,7 @@ from render.kernels.cpu_winograd import (
     tiling_for,
     use_tiles,
 )
-from render.kernels.fused_upsampling import keeps_size, merge_layers, transposed
+from render.kernels.fused_upsampling import Doubling, keeps_size, merge_layers
 from render.kernels.patches import Patches
 from render.models.lora_files import Lora
 from render.models.model_source import ModelSource
@@ -134,21 +134,21 @@ def test_tiles_are_the_convolution_after_a_doubling(size, bias):
     conv = nn.Conv2d(3, 5, 3, padding=1, bias=bias)
     picture = torch.randn(2, 3, *size)
     doubled = nn.functional.interpolate(picture, scale_factor=2.0, mode="nearest")
-    tiles = TiledConv2d(transposed(conv), (DOUBLING, DOUBLING))
+    tiles = TiledConv2d(Doubling(conv), (DOUBLING, DOUBLING))
     torch.testing.assert_close(tiles(picture), conv(doubled), rtol=1e-4, atol=1e-5)
     assert len(tiles.weight) == 9
 
 
 @pytest.mark.parametrize(("channels", "gains"), [(512, True), (256, False)])
 def test_thin_layers_after_a_doubling_stay(channels, gains):
-    conv = transposed(nn.Conv2d(channels, channels, 3, padding=1))
+    conv = Doubling(nn.Conv2d(channels, channels, 3, padding=1))
     assert (tiling_for(conv, 256, 256) is not None) == gains
 
 
 def test_a_layer_that_is_not_merged_with_its_doubling_stays(thin):
     layers = nn.ModuleList([Upsample2D(4, use_conv=True)])
     assert list(cpu_winograd.convolutions(layers)) == []
-    merge_layers(layers, transposed, Patches())
+    merge_layers(layers, Doubling, Patches())
     assert [name for _, name, _ in cpu_winograd.convolutions(layers)] == ["conv"]
 
 

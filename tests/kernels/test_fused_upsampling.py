@@ -9,7 +9,7 @@ from tiny_models import SIDE, assert_predicts_the_same, tiny_denoiser
 
 from render.config.schema import ComputeConfig
 from render.engines.open_model import open_diffusion
-from render.kernels.fused_upsampling import FourPhases, doubles_everywhere, merge_layers, transposed
+from render.kernels.fused_upsampling import Doubling, FourPhases, doubles_everywhere, merge_layers
 from render.kernels.patches import Patches
 from render.models.lora_files import Lora
 from render.models.model_source import ModelSource
@@ -20,7 +20,7 @@ def upsamplers(network):
     return [layer for layer in network.modules() if isinstance(layer, Upsample2D)]
 
 
-WAYS = (transposed, FourPhases)
+WAYS = (Doubling, FourPhases)
 
 
 @torch.no_grad()
@@ -65,7 +65,7 @@ def test_a_decoder_decodes_the_same(merge):
 def test_layers_of_another_kind_stay(given):
     layer, picture = Upsample2D(4, **given), torch.randn(1, 4, 3, 3)
     stock = layer(picture)
-    merge_layers(layer, transposed, Patches())
+    merge_layers(layer, Doubling, Patches())
     torch.testing.assert_close(layer(picture), stock, rtol=0, atol=0)
     assert not layer.use_conv_transpose
 

@@ -4,6 +4,7 @@ import gc
 import weakref
 
 import pytest
+import torch
 from torch import nn
 
 from render.kernels.patches import Patches
@@ -37,6 +38,30 @@ def test_everything_comes_back_as_it_was():
         assert [name for name, _ in net.named_modules()] == ["", "layer"]
     assert state(net) == before
     assert net._modules == layers
+
+
+def test_settings_and_entries_come_back(monkeypatch):
+    """A setting of torch is an attribute that is kept elsewhere: its owner's `vars` has it not."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    before, level, entries = dict(vars(torch.backends.cudnn)), [3], {"there": 1}
+    with Patches() as patches:
+        patches.switch_attribute(torch.backends.cudnn, "allow_tf32", False)
+        patches.switch(lambda: level[0], lambda value: level.__setitem__(0, value), 7)
+        patches.enter(entries, "there", 2)
+        patches.enter(entries, "new", 3)
+        assert not torch.backends.cudnn.allow_tf32
+        assert [level, entries] == [[7], {"there": 2, "new": 3}]
+    assert torch.backends.cudnn.allow_tf32
+    assert [level, entries] == [[3], {"there": 1}]
+    assert dict(vars(torch.backends.cudnn)) == before
+
+
+def test_an_entry_that_someone_else_removed_stays_removed():
+    entries = {}
+    with Patches() as patches:
+        patches.enter(entries, "new", 3)
+        entries.clear()
+    assert entries == {}
 
 
 def test_what_was_taken_away_comes_back():

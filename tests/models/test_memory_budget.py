@@ -35,11 +35,11 @@ def source(folder, **more):
     return ModelSource(folder, None, None, None, None, **more)
 
 
-def refused(folder, dtype="float32", gpu=None, **compute):
+def refused(folder, dtype="float32", gpu=None, quantisable=True, **compute):
     """The line that refuses a model, or None."""
     config = ComputeConfig.model_validate(compute)
     try:
-        check_fits(source(folder), folder, SD, dtype, config, gpu)
+        check_fits(source(folder), folder, SD, dtype, config, gpu, quantisable)
     except ConfigError as error:
         (line,) = str(error).splitlines()
         return line
@@ -103,6 +103,7 @@ def test_what_would_fit_is_reported(tiny_sd1, free, counts):
     free(2 * total - 1)
     assert "what would fit: compute.quantised=int8 (" in refused(tiny_sd1)
     assert "what would fit: compute.quantised=int8 (" in refused(tiny_sd1, "bfloat16")
+    assert "what would fit: a smaller model" in refused(tiny_sd1, quantisable=False)
     free(2 * total - unet)
     line = refused(tiny_sd1)
     assert "what would fit: compute.dtype=bfloat16 compute.quantised=int8 (" in line
