@@ -17,6 +17,7 @@ ASSIGNED = {
     ),
     "cli/compose: OwnSearchPath.given['given']": "an entry of a dict, of a class in that file",
     "cli/compose: TimelineSource.documents[choice]": "an entry of a dict, of a class in that file",
+    "cli/sweep_size: sweeper.split_arguments": "the command's own process; Hydra calls it by name",
     "cli/main: os.environ['HYDRA_FULL_ERROR']": "the command's own process",
     "cli/main: sys.argv": "the command's own process; Hydra reads them there",
     "diffusion/lora_layers: layer.lora_alpha[adapter]": "PEFT has no method for it",

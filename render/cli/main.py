@@ -45,7 +45,7 @@ with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of
         model_of,
         values_of,
     )
-    from render.cli.sweep_size import BasicSweeper
+    from render.cli.sweep_size import count_first
     from render.engines.threads import wait_patiently
     from render.errors import ConfigError, Interrupted, Mistake, RenderError
     from render.files.ownership import make_way
@@ -194,7 +194,7 @@ def compose_and_run(arguments: Sequence[str]) -> None:
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
     Plugins.instance().register(OwnSearchPath)
     read_as_data()
-    Plugins.instance().register(BasicSweeper)
+    count_first()
     start = hydra.main(version_base="1.3", config_path=str(bundled_configs()), config_name="render")
     start(job)()
     run_sweep(JOBS)

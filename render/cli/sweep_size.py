@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal, DecimalException
 from typing import Any
 
-from hydra._internal.core_plugins import basic_sweeper
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.types import Glob, Override, RangeSweep
+from hydra.utils import get_class
 
 from render.cli.config_folders import known_choices
 from render.config.values import nearest
@@ -19,28 +20,25 @@ SHARDS = (
     "is for several processes or machines at one film, and a sweep's jobs come one after the "
     "other; leave it out, or give each process a command of its own: shard=0/2, shard=1/2"
 )
+Split = Callable[[list[Override], int | None], list[list[list[str]]]]
+listed_by_hydra: Split = BasicSweeper.split_arguments
 
 
-class BasicSweeper(basic_sweeper.BasicSweeper):
-    """Hydra's sweeper, which counts before it lists, whatever the sweep's values come from.
+def count_first() -> None:
+    """Let Hydra's sweeper count before it lists, whatever the sweep's values come from."""
+    # By its name, since Hydra imports its plugins anew; there is no other place between the two.
+    sweeper: Any = get_class(f"{BasicSweeper.__module__}.{BasicSweeper.__name__}")
+    sweeper.split_arguments = staticmethod(counted)
 
-    Registered as a plugin it takes the place of Hydra's own, whose name it has.
+
+def counted(overrides: list[Override], batch: int | None) -> list[list[list[str]]]:
+    """The jobs as Hydra lists them.
+
+    Raises:
+        ConfigError: they are none, or too many.
     """
-
-    __module__ = basic_sweeper.__name__
-
-    @classmethod
-    def split_arguments(
-        cls, overrides: list[Override], max_batch_size: int | None
-    ) -> list[list[list[str]]]:
-        """The jobs as Hydra lists them.
-
-        Raises:
-            ConfigError: they are none, or too many.
-        """
-        check_jobs(overrides)
-        listed: list[list[list[str]]] = super().split_arguments(overrides, max_batch_size)
-        return listed
+    check_jobs(overrides)
+    return listed_by_hydra(overrides, batch)
 
 
 def check_jobs(overrides: Sequence[Override]) -> None:
