@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         FramesFailed,
         RenderError,
     )
+    from render.run.measured_input import measure
 
 __version__ = "0.2.0"
 __all__ = [
@@ -38,12 +39,14 @@ __all__ = [
     "RenderError",
     "__version__",
     "load",
+    "measure",
 ]
 PLACES = {
     "Film": "render.api",
     "Frame": "render.api",
     "Plan": "render.api",
     "load": "render.cli.load",
+    "measure": "render.run.measured_input",
 }
 """Where those that are no errors come from."""
 

@@ -19,13 +19,14 @@ from PIL import Image
 
 from render.errors import ConfigError, Locate, Mistake, unread_frame
 from render.plan.frame_plan import PlannedFrame
-from render.report.events import PlanSummary
+from render.report.events import Measured, PlanSummary
 from render.report.lines import plan_text
 from render.report.reporter import Reporter, SilentReporter, reporter_for
 from render.report.run_events import RunEvents
 from render.run.ending import ending
 from render.run.film import ResolvedFilm
 from render.run.kept_model import Models
+from render.run.measuring import measured_film
 from render.run.modes import MODES, begun, encode_to, planned, stitch
 from render.run.resolve import open_film
 from render.run.session import Session
@@ -98,6 +99,17 @@ class Film:
             what = "frames makes no video; give encode() a path, or choose another output"
             raise ConfigError([Mistake("output", what)])
         return made
+
+    def measure(self) -> Measured:
+        """Measure how smoothly the frames follow each other, which are all there. Nothing is
+        written, and torch is not imported.
+
+        Raises:
+            ConfigError: frames are missing, or there is only one.
+        """
+        run = self.session()
+        with ending(run):
+            return measured_film(run)
 
     def run(self, job: str = "", models: Models | None = None) -> None:
         """Do what the config's `mode` says, and show it in the form of its `report`.

@@ -63,6 +63,14 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def weighted(texts: Iterable[tuple[str, float]]) -> str:
+    """Texts with weights, the heaviest first; one alone is itself."""
+    by_weight = sorted(texts, key=lambda pair: -pair[1])
+    if len(by_weight) == 1:
+        return by_weight[0][0]
+    return ", ".join(f"{text} {weight:.0%}" for text, weight in by_weight)
+
+
 def speed(per_second: float) -> str:
     """Frames a second, or seconds a frame when they are slow."""
     return f"{per_second:.1f} frames/s" if per_second >= 1 else f"{1 / per_second:.1f} s/frame"

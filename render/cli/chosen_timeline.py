@@ -24,7 +24,7 @@ from render.text import shortened
 SUFFIXES = (".yaml", ".yml")
 VERBS = ("import", "export", "from", "promote", "list", "show", "diff")
 """Reserved words in place of a timeline: what is called so is chosen with +timeline=NAME."""
-MODES = ("plan", "stitch", "prune", "render")
+MODES = ("plan", "stitch", "prune", "render", "measure")
 PLAIN_CHOICE = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
 MARK_LETTERS = 6
 MAX_LETTERS = 1000  # of a timeline's name or path
@@ -55,6 +55,22 @@ def chosen_by_word(word: str, files: Files) -> str:
     if key := key_of(word):
         raise ConfigError([Mistake(word, f"is no timeline; did you mean {key}={word}")])
     raise ConfigError([unknown_choice("timeline", word)])
+
+
+def check_without_timeline(mode: object, given: object) -> None:
+    """Check that a config without a timeline measures an input.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if mode == "measure" and given is not None:
+        return
+    if given is not None:
+        raise ConfigError([Mistake("timeline", "no timeline; an input takes mode=measure")])
+    known = ", ".join(known_choices("timeline"))
+    what = f"no timeline; say which: render +timeline=NAME ({known})"
+    more = "; or what else to measure: input=FOLDER_OR_VIDEO" if mode == "measure" else ""
+    raise ConfigError([Mistake("timeline", what + more)])
 
 
 def key_of(word: str) -> str | None:

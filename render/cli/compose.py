@@ -32,7 +32,7 @@ from hydra.version import VersionBase, setbase
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.basecontainer import BaseContainer
 
-from render.cli.chosen_timeline import plain_name
+from render.cli.chosen_timeline import check_without_timeline, plain_name
 from render.cli.compose_errors import foreseen, shown
 from render.cli.config_folders import (
     PACKAGE,
@@ -274,11 +274,13 @@ def literal(value: Any, old: str, new: str) -> Any:
 def plain_config(composed: DictConfig) -> dict[str, Any]:
     """The composed config as plain data; what models read is literal, whatever it holds."""
     if composed.get("timeline") is None:
-        known = ", ".join(known_choices("timeline"))
-        what = f"no timeline; say which: render +timeline=NAME ({known})"
-        raise ConfigError([Mistake("timeline", what)])
+        check_without_timeline(composed.get("mode"), composed.get("input"))
+        if OmegaConf.is_interpolation(composed, "name"):
+            composed.name = "input"
     result: dict[str, Any] = {}
     for key in composed:
+        if key == "timeline" and composed.timeline is None:
+            continue
         if key == "timeline":
             raw = OmegaConf.to_container(composed.timeline, resolve=False)
             result["timeline"] = with_many(literal(raw, DOLLAR + "{", "${"))

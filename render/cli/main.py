@@ -148,10 +148,14 @@ def attempt(
 ) -> None:
     """One run, its error kept for the end; a sweep's job has a label."""
     from render.api import Film
+    from render.run.measured_input import measure_input
 
     try:
         if composed.get("mode") != "plan":
             WORKED.append(str(composed.get("mode")))
+        if "timeline" not in composed:
+            measure_input(composed, locate, label)
+            return
         film = Film(composed, folder, locate)
         film.run(label, models or models_of_a_command())
     except Exception as error:

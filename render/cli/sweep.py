@@ -123,9 +123,9 @@ def film_of(job: SweepJob) -> str:
 def at_their_frames(
     jobs: Sequence[SweepJob], film_of: Callable[[SweepJob], str] = film_of
 ) -> list[SweepJob]:
-    """The jobs of a sweep that only stitches, in the folders where their frames were rendered,
-    whatever the video that all of them are to make; any other sweep's as they are."""
-    if any(job.composed.get("mode") != "stitch" for job in jobs):
+    """The jobs of a sweep that only stitches or measures, in the folders where their frames were
+    rendered, whatever the video that all of them are to make; any other sweep's as they are."""
+    if any(job.composed.get("mode") not in ("stitch", "measure") for job in jobs):
         return list(jobs)
     shared = [
         key

@@ -49,7 +49,7 @@ from render.config.values import (
 )
 from render.extensions import BLENDS, ENGINES
 
-ModeName = Literal["render", "plan", "stitch", "prune"]
+ModeName = Literal["render", "plan", "stitch", "prune", "measure"]
 BlendName = Annotated[str, chosen(BLENDS)]
 EngineName = Annotated[str, chosen(ENGINES)]
 NAME_PATTERN = re.compile(r"[^\W_][\w .,=+@()-]{0,99}", re.ASCII)
@@ -165,6 +165,20 @@ class TimelineConfig(Frozen):
         return {str(key): keyframe for key, keyframe in value.items()}
 
 
+class MeasureConfig(Frozen):
+    """`measure`: the facts about an input that it does not hold itself."""
+
+    keyframes: tuple[When, ...] | None = None
+
+    @field_validator("keyframes", mode="before")
+    @classmethod
+    def is_a_list(cls, value: object) -> object:
+        """Times or frames, in any order."""
+        if value is not None and not isinstance(value, list | tuple):
+            raise mistake(f'a list of times belongs here, [0, 1.5, "36f"], not {shown(value)}')
+        return value
+
+
 class RunConfig(Frozen):
     """The whole run, as a person declared it."""
 
@@ -174,6 +188,8 @@ class RunConfig(Frozen):
     prune: Literal["ask", "yes", "no"] = "ask"
     report: Literal["auto", "rich", "plain", "json", "none"] = "auto"
     shard: Annotated[tuple[int, int] | None, Field(default=None)]
+    input: FilePath | None = None
+    measure: MeasureConfig = MeasureConfig()
     model: ModelConfig
     scheduler: SchedulerConfig
     sampling: SamplingConfig = SamplingConfig()

@@ -17,10 +17,16 @@ from render.files.atomic import is_regular, is_there, opened_regular
 MARKED_BYTES = 1 << 16  # a mark stands within the first 64 KB, in a PNG before the pixels
 FRAME_MARK = "render:digest"
 SHEET_MARK = "render:sheet"
+PLOT_MARK = "render:steps"
+MEASURED = re.compile(r"(?:.*\.)?(measure\.(?:json|png|svg))", re.DOTALL)
+"""Names of measurements: `measure.json` in a film's folder, `clip.mp4.measure.json` by a video."""
 CONFIG_MARK = "# The config as render resolved it\n"
 MARKS = {
     ".lock": rb'\A(\{"pid": |\0+\Z)',  # zeros are what a power cut may leave
     "config.yaml": rb"\A# The config as render resolved it\n",
+    "measure.json": rb'\A\{\n  "by": "render ',
+    "measure.png": PLOT_MARK.encode(),
+    "measure.svg": PLOT_MARK.encode(),
     "models.json": rb'\A\{\n "[^\n]*": \[\n  \d+,\n',
     "multirun.yaml": rb"\Ahydra:\n",
     "plan.next.json": rb'\A\{\n "name": [^\n]*\n "fps": [^\n]*\n "rate": ',
@@ -49,6 +55,8 @@ def is_ours(path: Path) -> bool:
         if path.lstat().st_size > MARKED_BYTES:
             return False  # it is emptied when it is signed, so all of it has to be known
         name = ".lock"
+    if measured := MEASURED.fullmatch(name):
+        name = measured[1]
     return not head or bool(re.search(MARKS.get(name, FRAME_MARK.encode()), head))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from render.measurement.between import against_ends, double_exposure
 from render.measurement.reading import Readings
 from render.measurement.steps import (
-    Steps,
+    StepSizes,
     distances,
     flashes,
     gini,
@@ -28,7 +28,7 @@ VERSION = 1  # raised by hand when equal frames would give other figures, or a f
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class SegmentFigures:
     """The figures from one keyframe to the next; None where a figure has no meaning there.
 
     Attributes:
@@ -80,7 +80,7 @@ class Figures:
     cuts: tuple[int, ...]
     doubled: tuple[int, ...]
     held: tuple[int, ...]
-    segments: tuple[Segment, ...]
+    segments: tuple[SegmentFigures, ...]
 
     @property
     def largest_path(self) -> float | None:
@@ -145,7 +145,7 @@ def figures(readings: Readings, known: Known = Known()) -> Figures:
     )
 
 
-def without(steps: Steps, frames: Sequence[int], first: int = 0) -> Steps:
+def without(steps: StepSizes, frames: Sequence[int], first: int = 0) -> StepSizes:
     """The steps from a frame on, but those that lead to these frames."""
     places = [frame - 1 - first for frame in frames]
     return np.delete(steps, [place for place in places if 0 <= place < len(steps)])
@@ -158,7 +158,7 @@ def segment(
     wanted: Sequence[int],
     flashing: Sequence[int],
     jumps: Sequence[int],
-) -> Segment:
+) -> SegmentFigures:
     """The figures of the frames from one keyframe to the next.
 
     Args:
@@ -166,7 +166,7 @@ def segment(
     """
     part = slice(first, last + 1)
     steps = without(distances(readings.small[part]), wanted, first)
-    return Segment(
+    return SegmentFigures(
         first=first,
         last=last,
         gini=gini(steps),

@@ -22,13 +22,14 @@ SNAP_OF_MEDIAN, SNAP_OF_NEIGHBOURS, SNAP_SEEN = 4.0, 2.5, 0.005
 """A snap is larger than so many medians, so many times the steps on either side, and this."""
 MOSTLY = 0.875  # of the steps of a film that is still but for a few jumps
 NEIGHBOURS = 3  # steps on either side of one
-STILL, STILL_PART = 1e-4, 0.1
-"""A repeated frame differs by less than this, and less than this part of the steps beside it."""
+ALIKE = 1e-4  # a distance of two keyframes that are one picture
+STILL, STILL_PART = 0.003, 0.12
+"""A repeated frame of a video differs by less than this, and than this part of the steps beside."""
 
-Steps = NDArray[np.float64]
+StepSizes = NDArray[np.float64]
 
 
-def distances(small: Floats, apart: int = 1) -> Steps:
+def distances(small: Floats, apart: int = 1) -> StepSizes:
     """The distance of each picture of (N, …) from the one so many places later: (N - apart,)."""
     found = np.zeros(max(0, len(small) - apart))
     for start in range(0, len(found), AT_ONCE):
@@ -39,7 +40,7 @@ def distances(small: Floats, apart: int = 1) -> Steps:
     return found
 
 
-def gini(steps: Steps) -> float:
+def gini(steps: StepSizes) -> float:
     """The Gini coefficient: 0 where all steps are equal, towards 1 where one has all the change."""
     total = float(steps.sum())
     if total == 0:
@@ -48,13 +49,13 @@ def gini(steps: Steps) -> float:
     return float((2 * np.arange(1, count + 1) - count - 1) @ order) / (count * total)
 
 
-def median_of_moving(steps: Steps) -> float:
+def median_of_moving(steps: StepSizes) -> float:
     """The median of the steps that lead to no repeated frame; 0 where there is none."""
     moving = np.delete(steps, [frame - 1 for frame in repeated(steps)])
     return float(np.median(moving)) if moving.size else 0.0
 
 
-def largest_over_median(steps: Steps) -> float | None:
+def largest_over_median(steps: StepSizes) -> float | None:
     """The largest step as a multiple of the median; None where nothing moves."""
     median = median_of_moving(steps)
     return float(steps.max()) / median if median > 0 else None
@@ -64,10 +65,10 @@ def path_over_direct(small: Floats) -> float | None:
     """How long the way of the pictures is beside that from the first to the last, straight on; None
     where these two are alike."""
     direct = float(distances(small[[0, -1]])[0]) if len(small) else 0.0
-    return float(distances(small).sum()) / direct if direct > STILL else None
+    return float(distances(small).sum()) / direct if direct > ALIKE else None
 
 
-def flashes(steps: Steps, skips: Steps) -> list[int]:
+def flashes(steps: StepSizes, skips: StepSizes) -> list[int]:
     """The frames that stand between two that are more like each other: the picture goes there and
     back.
 
@@ -81,7 +82,7 @@ def flashes(steps: Steps, skips: Steps) -> list[int]:
     return [int(place) + 1 for place in np.flatnonzero(back)]
 
 
-def snaps(steps: Steps, without: Sequence[int] = ()) -> list[int]:
+def snaps(steps: StepSizes, without: Sequence[int] = ()) -> list[int]:
     """The frames that a single large step leads to: a jump.
 
     It is large beside the film's median, and beside the medians of the three steps before and the
@@ -97,14 +98,14 @@ def snaps(steps: Steps, without: Sequence[int] = ()) -> list[int]:
     return [step + 1 for step in large if stands_out(steps, step)]
 
 
-def stands_out(steps: Steps, step: int) -> bool:
+def stands_out(steps: StepSizes, step: int) -> bool:
     """Whether a step is large beside those on either side; a side without any says nothing."""
     sides = steps[max(0, step - NEIGHBOURS) : step], steps[step + 1 : step + 1 + NEIGHBOURS]
     beside = [float(np.median(side)) for side in sides if side.size]
     return bool(beside) and bool(steps[step] > SNAP_OF_NEIGHBOURS * max(beside))
 
 
-def repeated(steps: Steps) -> list[int]:
+def repeated(steps: StepSizes) -> list[int]:
     """The frames that show what the frame before shows, as far as one can see.
 
     Equal pictures are repeated. Nearly equal ones, as a video has them, are so only where the steps

@@ -117,7 +117,7 @@ def make_plan(
         frames.append(PlannedFrame(index, time, spec, digest))
     warnings = (*grid_warnings(timeline, fps), *noise_warnings(timeline, noisy, scheduler, taken))
     shown = keyframe_places(timeline, times)
-    return FramePlan(fps, recipe, tuple(frames), warnings, loras or {}, shown)
+    return FramePlan(fps, recipe, tuple(frames), warnings, loras or {}, shown, timeline.loop)
 
 
 def seeds_differ(anchors: Sequence[tuple[FrameSpec, float]]) -> bool:

@@ -75,6 +75,8 @@ class FramePlan:
     """The model's LoRAs: identity by name."""
     keyframes: tuple[int, ...] = ()
     """Places of the frames at which keyframes stand."""
+    loop: bool = False
+    """Whether the first frame follows the last one."""
 
     @property
     def digest(self) -> str:

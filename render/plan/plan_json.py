@@ -133,7 +133,8 @@ def plan_files(plan: FramePlan, name: str, stem: str = "plan") -> dict[str, byte
     """
     long = len(plan.frames) > INLINE_FRAMES
     frames_name = f"{stem}.jsonl"
-    lines = [READABLE.encode(entry(frame)) for frame in plan.frames]
+    keyframes = set(plan.keyframes)
+    lines = [READABLE.encode(entry(frame, frame.index in keyframes)) for frame in plan.frames]
     head = {
         "name": name,
         "fps": as_number(plan.fps),
@@ -142,6 +143,7 @@ def plan_files(plan: FramePlan, name: str, stem: str = "plan") -> dict[str, byte
         "digest": plan.digest,
         "recipe": plan.recipe.entry(),
         **({"loras": dict(plan.loras)} if plan.loras else {}),
+        **({"loop": True} if plan.loop else {}),
     }
     frames = json.dumps(frames_name) if long else "[\n  " + ",\n  ".join(lines) + "\n ]"
     opened = json.dumps(head, indent=1, ensure_ascii=False).removesuffix("\n}")
@@ -149,8 +151,12 @@ def plan_files(plan: FramePlan, name: str, stem: str = "plan") -> dict[str, byte
     return files | ({frames_name: ("\n".join(lines) + "\n").encode()} if long else {})
 
 
-def entry(frame: PlannedFrame) -> dict[str, Any]:
-    """A frame as programs read it. `negative` is a text, or texts with weights while it changes."""
+def entry(frame: PlannedFrame, keyframe: bool = False) -> dict[str, Any]:
+    """A frame as programs read it. `negative` is a text, or texts with weights while it changes.
+
+    Args:
+        keyframe: whether a keyframe stands there.
+    """
     spec = frame.spec
     alone = len(spec.negatives) == 1
     return {
@@ -163,6 +169,7 @@ def entry(frame: PlannedFrame) -> dict[str, Any]:
         **picture_entry(spec),
         **({"early": early_entry(spec)} if spec.early else {}),
         **({"loras": [list(pair) for pair in spec.loras]} if spec.loras else {}),
+        **({"keyframe": True} if keyframe else {}),
         "digest": frame.digest,
     }
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from render.measurement.figures import Figures
+
 STATES = ("kept", "new", "stale", "corrupt", "foreign")
 """States of frames, in the order in which they are shown."""
 LEAST_LEFT_S = 0.05  # a shorter time that is left is none
@@ -168,6 +170,40 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedFrame:
+    """A frame that stands out in a measurement.
+
+    Attributes:
+        kind: `flash`, `snap` (a jump), `cut` (one that the timeline asks for) or `doubled`.
+        size: the step to it, as a multiple of the median; 0 where there is no median.
+        prompts: in words; empty where they are not known.
+    """
+
+    kind: str
+    frame: int
+    time_s: float
+    size: float
+    prompts: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How smooth a film is.
+
+    Attributes:
+        times_s: when each frame is shown.
+        named: frames that stand out, in order.
+        files: the measurement's files; empty in the report of a render, which writes none.
+    """
+
+    name: str
+    figures: Figures
+    times_s: Sequence[float]
+    named: Sequence[NamedFrame]
+    files: Sequence[Path] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class UnusedFrames:
     """Stored frames that no run uses. `first` are some of them: (file in the store, its text)."""
 
@@ -204,6 +240,7 @@ Event = (
     | VideoMade
     | SheetMade
     | Finished
+    | Measured
     | UnusedFrames
     | Pruned
     | Ended

@@ -9,6 +9,7 @@ from render.report.events import (
     Ended,
     Event,
     Finished,
+    Measured,
     PlanShown,
     PlanSummary,
     Progress,
@@ -18,6 +19,7 @@ from render.report.events import (
     Warned,
     WorkPlanned,
 )
+from render.report.measured_lines import measured_results
 from render.text import duration, one_line, plural, shortened, size, speed
 
 SHOWN = 10  # of a list that may be long
@@ -104,6 +106,11 @@ def _(event: Finished) -> Iterator[Labelled]:
         yield "video", f"{event.video}{was_right}", ""
     if event.sheet is not None:
         yield "sheet", str(event.sheet), ""
+
+
+@result.register
+def _(event: Measured) -> Iterator[Labelled]:
+    yield from measured_results(event)
 
 
 @result.register

@@ -59,6 +59,17 @@ def output_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     yield from codecs.mistakes_in_output(config.output)
 
 
+def input_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
+    """Keys of `mode=measure` beside a timeline, whose film is measured by its own plan."""
+    if config.input is not None:
+        alone = "is measured without a timeline"
+        other = "" if config.mode == "measure" else " and with mode=measure"
+        yield Mistake("input", f"{alone}{other}; leave one of the two out")
+    if config.measure.keyframes is not None:
+        what = "is for an input without a plan; the timeline has its own keyframes, so leave it out"
+        yield Mistake("measure.keyframes", what)
+
+
 CHECKS: tuple[Check, ...] = (
     link_mistakes,
     unlearnt("images"),
@@ -80,6 +91,7 @@ CHECKS: tuple[Check, ...] = (
     memory_mistakes,
     engine_mistakes,
     output_mistakes,
+    input_mistakes,
     unlearnt("sound_s"),
 )
 """In the order of reporting."""

@@ -17,6 +17,7 @@ from render.plan.frame_plan import shard_of
 from render.plan.plan_json import keep_asked, shown_film
 from render.report.events import PlanShown, PlanSummary, Pruned, UnusedFrames, WorkPlanned
 from render.run.folder import held, write_config
+from render.run.measuring import measure
 from render.run.session import Session
 from render.run.survey import check_room, summarise, survey, survey_to_show
 from render.run.work import Work
@@ -36,6 +37,7 @@ def render(run: Session) -> None:
             pass
         if work.has_all_frames():  # where shards work side by side, the last one makes the video
             work.make_video()
+            work.measure()
         work.report()
 
 
@@ -98,6 +100,7 @@ def stitch(run: Session) -> Path | None:
         work = whole(run, survey_to_show(run.film, run.film.plan.frames, run.events.warn))
         work.show(work.verdicts)
         work.make_video()
+        work.measure()
         work.report()
         work.record()
     return work.video.made
@@ -178,4 +181,10 @@ def agreed(run: Session) -> bool:
     return reply.strip().lower() in ("y", "yes")
 
 
-MODES: Mapping[str, Conductor] = {"render": render, "plan": plan, "stitch": stitch, "prune": prune}
+MODES: Mapping[str, Conductor] = {
+    "render": render,
+    "plan": plan,
+    "stitch": stitch,
+    "prune": prune,
+    "measure": measure,
+}

@@ -12,12 +12,13 @@ from render.engines.threads import compressed_at_once
 from render.errors import FramesFailed, RenderError
 from render.plan import cost
 from render.plan.frame_plan import PlannedFrame
-from render.report.events import Finished, FrameFailed
+from render.report.events import Finished, FrameFailed, Measured
 from render.report.progress import Phase
 from render.report.run_record import versions, write_run_json
 from render.run.background import behind
 from render.run.frame_loop import Failure, render_frames
 from render.run.frame_writer import FrameWriter
+from render.run.measuring import in_record, measured_in_passing
 from render.run.resolve import check_unchanged
 from render.run.session import Session
 from render.run.spared_warnings import libraries_spared
@@ -25,7 +26,7 @@ from render.run.survey import missing_frames, survey_to_show
 from render.run.video_step import VideoStep
 from render.store import store
 from render.store.judge import Verdict
-from render.text import plural
+from render.text import plural, weighted
 from render.timeline.spec import FrameSpec
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Work:
         self.video = VideoStep(run, self.record)
         self.failures: list[Failure] = []
         self.rows = self.padded_rows = 0
+        self.measured: Measured | None = None
 
     def show(self, verdicts: Sequence[Verdict]) -> None:
         """Show what the store has of these frames."""
@@ -187,6 +189,11 @@ class Work:
         self.video.make_video()
         self.video.make_sheet()
 
+    def measure(self) -> None:
+        """Measure how smooth the film is, if that is quick beside the run."""
+        with self.run.phases.measured("measure"):
+            self.measured = measured_in_passing(self.run)
+
     def counts(self) -> dict[str, int]:
         """Frames by what became of them; a held picture counts as often as it is shown."""
         wanted = {frame.digest for frame in self.missing}
@@ -205,6 +212,8 @@ class Work:
 
     def report(self) -> None:
         """Send what came of it all."""
+        if self.measured is not None:
+            self.run.events.emit(self.measured)
         self.run.events.emit(self.finished())
 
     def finished(self) -> Finished:
@@ -246,6 +255,7 @@ class Work:
             "device": film.device,
             "shard": film.config.shard,
             "plan": film.plan.digest,
+            **({"measure": in_record(self.measured)} if self.measured else {}),
             "videos": self.video.recorded_videos(),
             "versions": versions(),
         }
@@ -276,7 +286,4 @@ class Watch:
 
 def in_words(spec: FrameSpec) -> str:
     """A frame's prompts, the heaviest first."""
-    by_weight = sorted(spec.prompts, key=lambda pair: -pair[1])
-    if len(by_weight) == 1:
-        return by_weight[0][0]
-    return ", ".join(f"{text} {weight:.0%}" for text, weight in by_weight)
+    return weighted(spec.prompts)

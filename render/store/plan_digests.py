@@ -18,7 +18,17 @@ BEGIN, END = b' "frames": [', (b" ]", b"}")  # as `plan_files` writes them
 
 
 def digests_in(plan: Path) -> Iterator[str]:
-    """The digest of each frame of a plan. It takes little memory, however large the file is.
+    """The digest of each frame of a plan.
+
+    Raises:
+        OSError: it, or the file of its frames, can't be read.
+        ValueError: it is no plan, or larger than any that render writes.
+    """
+    return map(digest_of, frames_in(plan))
+
+
+def frames_in(plan: Path) -> Iterator[object]:
+    """Each frame of a plan as data. It takes little memory, however large the file is.
 
     Raises:
         OSError: it, or the file of its frames, can't be read.
@@ -28,15 +38,15 @@ def digests_in(plan: Path) -> Iterator[str]:
         content = stream.read(SMALL_BYTES + 1)
         if len(content) > SMALL_BYTES:
             stream.seek(0)
-            yield from map(digest_of, frames_of_layout(stream))
+            yield from frames_of_layout(stream)
             return
     small = parsed(content)
     frames = small.get("frames") if isinstance(small, dict) else None
     if isinstance(frames, str):
         with opened_regular(plan.parent / Path(frames).name) as stream:
-            yield from map(digest_of, map(parsed, lines_of(stream)))
+            yield from map(parsed, lines_of(stream))
     elif isinstance(frames, list):
-        yield from map(digest_of, frames)
+        yield from frames
     else:
         raise ValueError("has no frames")
 

@@ -49,9 +49,12 @@ class Child:
         self.idle = 0.0
         return True
 
-    def attend(self, on_line: Callable[[str], bool]) -> None:
+    def attend(self, on_line: Callable[[str], bool] | None) -> None:
         """Starts the threads that watch it and read what it says."""
-        for work in (self.watch, self.drain, partial(self.follow, on_line)):
+        tasks: list[Callable[[], None]] = [self.watch, self.drain]
+        if on_line is not None:
+            tasks.append(partial(self.follow, on_line))
+        for work in tasks:
             thread = threading.Thread(target=work, daemon=True)
             self.threads.append(thread)
             thread.start()
@@ -79,6 +82,14 @@ class Child:
             while stream is not None and (line := stream.readline(4096)):
                 if on_line(line.decode("utf-8", "replace").strip()):
                     self.idle = 0.0
+
+    def give(self, count: int) -> bytes:
+        """So many bytes of its stdout, or those that are left at its end."""
+        stream = self.process.stdout
+        self.idle = 0.0
+        content = stream.read(count) if stream is not None else b""
+        self.idle = 0.0
+        return content
 
     def finish(self) -> int:
         """Ends the input and gives ffmpeg's exit code; the watch ends one that never ends."""
@@ -123,7 +134,7 @@ class Child:
 @contextmanager
 def running(
     arguments: Sequence[Argument],
-    on_line: Callable[[str], bool],
+    on_line: Callable[[str], bool] | None,
     patience: float,
     keep: Sequence[int] = (),
 ) -> Iterator[Child]:
@@ -133,7 +144,8 @@ def running(
     open file, so it holds none of render's locks.
 
     Args:
-        on_line: gets every line of stdout, in a thread; True if the line shows progress.
+        on_line: gets every line of stdout, in a thread; True if the line shows progress. None: the
+            block itself reads the bytes of stdout.
         keep: descriptors that it inherits all the same.
 
     Raises:

@@ -115,6 +115,8 @@ REFUSED = [
     ("output.quality", 50, {"output.format": "apng"}, "loses nothing"),
     ("output.quality", 50, {"output.format": "frames"}, "loses nothing"),
     ("output.chroma", 444, {"output.format": "gif"}, "goes with output=mp4"),
+    ("input", "elsewhere", {}, "is measured without a timeline"),
+    ("measure.keyframes", [1], {}, "the timeline has its own keyframes"),
     ("output.repeat", 2, {}, "can't say how often"),
     (f"{KEYFRAME}.strength", 0.5, {}, "no image stands here"),
 ]

@@ -58,7 +58,7 @@ def test_a_render_as_json_lines(place):
     assert kinds[0] == "work_planned"
     assert said[0]["summary"]["new"] == 5
     assert kinds.count("frame_rendered") == 5
-    assert kinds[-3:] == ["video_made", "sheet_made", "finished"]
+    assert kinds[-4:] == ["video_made", "sheet_made", "measured", "finished"]
     assert (said[-1]["rendered"], said[-1]["video"]) == (5, "outputs/t/t.mp4")
     rendered = [line for line in said if line["event"] == "frame_rendered"]
     assert sorted(line["time_s"] for line in rendered) == [0, 0.25, 0.5, 0.75, 1]

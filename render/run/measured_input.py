@@ -1,0 +1,258 @@
+"""Measuring an input without a timeline: a film's folder, frames of another tool, or a video."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from render.config.parse import parse
+from render.config.values import Moment
+from render.errors import ConfigError, Locate, Mistake
+from render.measurement.figures import Known
+from render.measurement.pictures import (
+    MOST_FRAMES,
+    check_count,
+    in_order,
+    is_moving,
+    moving_frames,
+    pictures_in,
+    read_files,
+    unusable,
+)
+from render.measurement.reading import Pixels, Reading, Readings, read_pixels
+from render.report.events import Measured
+from render.report.progress import Phase
+from render.report.reporter import Reporter, SilentReporter, reporter_for
+from render.report.run_events import RunEvents
+from render.run.measuring import Subject, at_once, measurement, write_measurement
+from render.store.shown_frames import ShownFrame, is_loop, shown_frames
+from render.store.store import frame_path
+from render.video.decode import UnreadableVideo, frame_times, opened_video, video_frames
+
+STAND_IN: dict[str, Any] = {"name": "input", "keyframes": [{"at": 0, "prompt": ""}]}
+"""A timeline for the config of an input, which has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputFrames:
+    """An input that was read.
+
+    Attributes:
+        base: the path, without suffix, of the files that a measurement of it writes.
+        times_s: when each frame is shown; empty where only the rate says it.
+        known: keyframes and the like, from the plan of a film's folder.
+    """
+
+    base: Path
+    readings: Readings
+    times_s: Sequence[float] = ()
+    known: Known | None = None
+    prompts: Sequence[Sequence[tuple[str, float]]] = ()
+
+
+def measure_input(composed: Mapping[str, Any], locate: Locate, job: str = "") -> None:
+    """Measure the `input` of a config that has no timeline, write what was found beside it, and
+    show it in the form of the config's `report`.
+
+    Raises:
+        ConfigError: mistakes in the config, or an input that can't be measured.
+        RenderError: the files can't be written.
+    """
+    config = parse({**composed, "timeline": STAND_IN}, locate)
+    events = RunEvents(reporter_for(config.report, job), job)
+    path = config.input or Path()
+    found, base = measured_input(path, config.measure.keyframes, config.output.fps, events)
+    if not os.access(base.parent, os.W_OK):
+        events.say(f"nothing can be written to {base.parent}; the files go to {config.root}")
+        config.root.mkdir(parents=True, exist_ok=True)
+        base = config.root / base.name
+    files = write_measurement(base, found, events.warn)
+    events.emit(replace(found, files=files))
+
+
+def measured_input(
+    path: Path, keyframes: Sequence[Moment] | None, fps: Fraction, events: RunEvents
+) -> tuple[Measured, Path]:
+    """The measurement of a path, and the path without suffix of its files.
+
+    Args:
+        keyframes: where keyframes stand; None: where a film's own plan has them.
+        fps: frames a second, where the input does not say when they are shown.
+
+    Raises:
+        ConfigError: it can't be measured, or a keyframe lies outside of it.
+    """
+    found = read_input(path, events)
+    count = len(found.readings)
+    check_enough(path, count)
+    times = found.times_s or [float(frame / fps) for frame in range(count)]
+    known = found.known or Known()
+    if keyframes is not None:
+        known = replace(known, keyframes=places(keyframes, times))
+    name = path.resolve().name if found.known is None else found.base.parent.resolve().name
+    subject = Subject(name, times, known, found.prompts)
+    return measurement(subject, found.readings), found.base
+
+
+def places(keyframes: Sequence[Moment], times: Sequence[float]) -> list[int]:
+    """The frames that are nearest to some times.
+
+    Raises:
+        ConfigError: one lies outside of the film.
+    """
+    found = []
+    for place, moment in enumerate(keyframes):
+        if moment.frames is not None:
+            frame, inside = round(moment.frames), 0 <= moment.frames <= len(times) - 1
+        else:
+            second = float(moment.seconds or 0)
+            frame = min(range(len(times)), key=lambda index: abs(times[index] - second))
+            step = times[-1] / (len(times) - 1)
+            inside = second <= times[-1] + step
+        if not inside:
+            what = f"lies after the last frame ({times[-1]:.2f} s, frame {len(times) - 1})"
+            raise ConfigError([Mistake(f"measure.keyframes.{place}", what)])
+        found.append(frame)
+    return found
+
+
+def read_input(path: Path, events: RunEvents) -> InputFrames:
+    """Read all frames of a path.
+
+    Raises:
+        ConfigError: it is nothing that can be measured.
+    """
+    if not path.exists():
+        raise unusable(path, "is not there; give a folder of frames, or a video")
+    if path.is_dir():
+        return read_folder(path, events)
+    base = path.with_name(f"{path.name}.measure")
+    if is_moving(path):
+        frames = Timed(moving_frames(path))
+        with events.progress("measure", 0) as phase:
+            readings = gathered(in_order(frames.pixels(), read_pixels, at_once()), phase)
+        return InputFrames(base, readings, frames.times)
+    return read_video(path, base, events)
+
+
+class Timed:
+    """Frames with their times, of which the times are kept while the pixels go on."""
+
+    def __init__(self, frames: Iterator[tuple[float, Pixels]]) -> None:
+        self.frames, self.times = frames, list[float]()
+
+    def pixels(self) -> Iterator[Pixels]:
+        """The pixels, one frame after the other."""
+        for time_s, pixels in self.frames:
+            self.times.append(time_s)
+            yield pixels
+
+
+def read_video(path: Path, base: Path, events: RunEvents) -> InputFrames:
+    """Read all frames of a video."""
+    try:
+        with opened_video(path) as descriptor:
+            times = frame_times(descriptor, MOST_FRAMES + 1)
+            check_count(path, len(times))
+            pictures = video_frames(descriptor, MOST_FRAMES + 1)
+            with events.progress("measure", len(times)) as phase:
+                readings = gathered(in_order(pictures, read_pixels, at_once()), phase)
+    except UnreadableVideo as error:
+        raise unusable(path, str(error)) from None
+    check_count(path, len(readings))
+    return InputFrames(base, readings, times if len(times) == len(readings) else ())
+
+
+def read_folder(folder: Path, events: RunEvents) -> InputFrames:
+    """Read the frames of a film's folder, or of any other."""
+    film = film_folder(folder)
+    planned = planned_frames(film, events) if film else []
+    if film and planned:
+        paths = [frame_path(film / "frames", index) for index in range(len(planned))]
+        missing = [index for index, path in enumerate(paths) if not path.exists()]
+        if missing:
+            what = f"lacks {len(missing)} of its {len(planned)} frames; render them first"
+            raise unusable(film, f"{what} (the first: {missing[0]})")
+        known = Known(
+            [index for index, frame in enumerate(planned) if frame.keyframe],
+            [frame.digest for frame in planned],
+            is_loop(film / "plan.json"),
+        )
+        times, prompts = [f.time_s for f in planned], [f.prompts for f in planned]
+        with events.progress("measure", len(paths)) as phase:
+            readings = gathered(read_files(paths, at_once()), phase)
+        return InputFrames(film / "measure", readings, times, known, prompts)
+    paths = pictures_of(film or folder)
+    if not paths:
+        raise unusable(folder, "has no pictures (png, jpg, webp)")
+    check_enough(folder, len(paths))
+    with events.progress("measure", len(paths)) as phase:
+        readings = gathered(read_files(paths, at_once()), phase)
+    named = folder if folder.name not in ("", "..") else folder.resolve()
+    return InputFrames(named.with_name(f"{named.name}.measure"), readings)
+
+
+def pictures_of(folder: Path) -> list[Path]:
+    """The pictures of a folder, or of the folder `frames` in it."""
+    inner = folder / "frames"
+    return (pictures_in(inner) if inner.is_dir() else []) or pictures_in(folder)
+
+
+def check_enough(path: Path, count: int) -> None:
+    """Refuse less than two frames."""
+    if count < 2:
+        what = "has one frame" if count else "has no frames"
+        raise unusable(path, f"{what}; a measurement takes two or more")
+
+
+def film_folder(folder: Path) -> Path | None:
+    """The folder of render's film that a folder is, or that it is the frames of."""
+    above = folder.resolve().parent if folder.name in ("", "..") else folder.parent
+    for film in (folder, above) if folder.resolve().name == "frames" else (folder,):
+        if (film / "plan.json").is_file() and (film / "frames").is_dir():
+            return film
+    return None
+
+
+def planned_frames(film: Path, events: RunEvents) -> Sequence[ShownFrame]:
+    """The frames that a film's plan.json has; none, with a warning, if it can't be used."""
+    try:
+        return shown_frames(film / "plan.json", MOST_FRAMES + 1)
+    except (OSError, ValueError) as error:
+        events.warn(f"{film / 'plan.json'} {error}; the frames are measured without it")
+        return []
+
+
+def gathered(found: Iterator[Reading], phase: Phase) -> Readings:
+    """All readings, with progress."""
+    kept: list[Reading] = []
+    for reading in found:
+        kept.append(reading)
+        phase.reach(len(kept), max(phase.total, len(kept)))
+    return Readings.of(kept)
+
+
+def measure(
+    path: str | os.PathLike[str],
+    keyframes: Sequence[float] = (),
+    fps: float | str | Fraction = 12,
+    reporter: Reporter | None = None,
+) -> Measured:
+    """Measure how smoothly the frames of a folder or a video follow each other. Nothing is written.
+
+    Args:
+        path: a film's folder, a folder of frames of any tool, or a video.
+        keyframes: seconds at which keyframes stand; none: a film's own, else its two ends.
+        fps: frames a second of a folder that has no plan.
+
+    Raises:
+        ConfigError: it can't be measured.
+    """
+    moments = [Moment(seconds=Fraction(time_s)) for time_s in keyframes] or None
+    events = RunEvents(reporter or SilentReporter())
+    found, _ = measured_input(Path(path), moments, Fraction(fps), events)
+    return found
