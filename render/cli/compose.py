@@ -38,7 +38,6 @@ from render.cli.config_folders import (
     PACKAGE,
     bundled_configs,
     config_folders,
-    known_choices,
 )
 from render.cli.overrides import forgiving
 from render.config.timeline_file import Document, read_document

@@ -40,7 +40,7 @@ def measured(place, *more, name="t"):
 
 def test_a_folder_of_frames_needs_no_timeline(place):
     weights = np.linspace(0.1, 0.6, 25)
-    weights[10] += 0.1
+    weights[10] += 0.15
     weights[18:] += 0.15
     frames_at(place.folder / "shot", weights)
     ended = place.call("mode=measure", "input=shot", "output.fps=25", "report=plain")
