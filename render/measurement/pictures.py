@@ -140,7 +140,7 @@ def rgb(picture: Image.Image) -> Pixels:
     if picture.mode.startswith("I"):
         grey = (np.asarray(picture).clip(0, 65535) // DEEP).astype(np.uint8)
         return np.repeat(grey[..., None], 3, 2)
-    return np.asarray(picture.convert("RGB"))
+    return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
 
 
 def is_moving(path: Path) -> bool:

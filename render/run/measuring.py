@@ -15,9 +15,11 @@ from render.files.atomic import write_whole
 from render.files.lock import sharing
 from render.files.ownership import make_way
 from render.measurement.figures import Figures, Known, figures
+from render.measurement.kept_figures import kept_figures
 from render.measurement.pictures import read_files
 from render.measurement.reading import Reading, Readings
 from render.report.events import Measured, NamedFrame
+from render.report.run_record import read_run_json
 from render.run.film import ResolvedFilm
 from render.run.session import Session
 from render.run.survey import survey
@@ -81,7 +83,11 @@ def film_readings(
 
 def measurement(subject: Subject, readings: Readings) -> Measured:
     """The figures of a film of two frames or more, with the frames that stand out."""
-    found = figures(readings, subject.known)
+    return named_measurement(subject, figures(readings, subject.known))
+
+
+def named_measurement(subject: Subject, found: Figures) -> Measured:
+    """Figures with the frames that stand out."""
     return Measured(subject.name, found, subject.times_s, list(named_frames(found, subject)))
 
 
@@ -138,9 +144,24 @@ def as_entry(frame: NamedFrame) -> dict[str, object]:
 
 
 def in_record(found: Measured) -> dict[str, object]:
-    """A measurement as run.json has it: without the list of all steps."""
-    kept = {key: value for key, value in found.figures.as_data().items() if key != "steps"}
-    return {**kept, "named": [as_entry(frame) for frame in found.named]}
+    """A measurement as run.json has it."""
+    return {**found.figures.as_data(), "named": [as_entry(frame) for frame in found.named]}
+
+
+def kept_measurement(film: ResolvedFilm) -> Measured | None:
+    """The measurement that the folder's last run made of just this film; None if there is none."""
+    try:
+        earlier = read_run_json(film.folder / "run.json")
+    except OSError:
+        return None
+    subject = subject_of(film)
+    found = kept_figures(earlier.get("measure"), len(subject.times_s))
+    if found is None or earlier.get("plan") != film.plan.digest:
+        return None
+    ends = {0, len(subject.times_s) - 1} | {*subject.known.keyframes}
+    if {*found.keyframes} | {len(subject.times_s) - 1} != ends:  # only a keyframe was moved
+        return None
+    return named_measurement(subject, found)
 
 
 def measured_film(run: Session) -> Measured:

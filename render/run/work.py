@@ -18,7 +18,7 @@ from render.report.run_record import versions, write_run_json
 from render.run.background import behind
 from render.run.frame_loop import Failure, render_frames
 from render.run.frame_writer import FrameWriter
-from render.run.measuring import in_record, measured_in_passing
+from render.run.measuring import in_record, kept_measurement, measured_in_passing
 from render.run.resolve import check_unchanged
 from render.run.session import Session
 from render.run.spared_warnings import libraries_spared
@@ -48,6 +48,7 @@ class Work:
         self.video = VideoStep(run, self.record)
         self.failures: list[Failure] = []
         self.rows = self.padded_rows = 0
+        self.earlier_measured = kept_measurement(run.film)
         self.measured: Measured | None = None
 
     def show(self, verdicts: Sequence[Verdict]) -> None:
@@ -190,7 +191,10 @@ class Work:
         self.video.make_sheet()
 
     def measure(self) -> None:
-        """Measure how smooth the film is, if that is quick beside the run."""
+        """Measure how smooth the film is, unless the run before did, or it would take long."""
+        if self.earlier_measured is not None and not self.writer.rendered:
+            self.measured = self.earlier_measured
+            return
         with self.run.phases.measured("measure"):
             self.measured = measured_in_passing(self.run)
 

@@ -35,6 +35,14 @@ def measured(place, *more, name="t"):
     return place.run_json(name)["measure"], ended
 
 
+def forget(place):
+    """Take the measurement out of run.json."""
+    path = place.folder / "outputs" / "t" / "run.json"
+    record = json.loads(path.read_text())
+    del record["measure"]
+    path.write_text(json.dumps(record, indent=2))
+
+
 # --- an input --------------------------------------------------------------------------------
 
 
@@ -172,7 +180,7 @@ def test_a_run_reports_its_figures(film):
     assert film.first["version"] == 1
     assert film.first["frames"] == 5
     assert film.first["keyframes"] == [0, 4]
-    assert "steps" not in film.first
+    assert len(film.first["steps"]) == 4
     rows = dict(line.split(maxsplit=1) for line in film.ended.out.splitlines())
     assert rows["pace"].startswith(f"Gini {film.first['gini']:.2f}, largest step")
     log = (film.folder / "outputs" / "t" / "render.log").read_text()
@@ -180,11 +188,41 @@ def test_a_run_reports_its_figures(film):
     assert film.run_json("t")["seconds"]["measure"] >= 0
 
 
+def test_a_film_that_was_measured_is_not_read_again(film, monkeypatch):
+    monkeypatch.setattr(measuring, "read_files", None)
+    again, ended = measured(film, "output=frames")
+    assert film.counts("t") == (5, 0)
+    assert again == film.first
+    assert ended.out.splitlines()[0] == film.ended.out.splitlines()[0]
+
+
 def test_frames_that_were_kept_count_as_well(film):
+    forget(film)
     again, ended = measured(film, "output=frames")
     assert film.counts("t") == (5, 0)
     assert again == film.first
     assert "pace" in ended.out
+
+
+def test_other_frames_are_measured_again(film):
+    film.timeline("t", [{"at": 0, "prompt": "one", "seed": 1}, {"at": 1, "prompt": "three"}])
+    again, _ = measured(film, "output=frames")
+    assert film.counts("t") == (1, 4)
+    assert again["steps"] != film.first["steps"]
+
+
+def test_a_measurement_of_others_is_not_believed(film):
+    path = film.folder / "outputs" / "t" / "run.json"
+    record = json.loads(path.read_text())
+    segment = {**film.first["segments"][0], "last": 9}
+    for wrong in (
+        *([], {}, {"flashes": [99]}, {"snaps": [0]}, {"gini": "0"}, {"version": 0}, {"steps": []}),
+        *({"frames": 6}, {"segments": [1]}, {"keyframes": [0, 2, 4]}, {"cuts": [True]}),
+        {"segments": [segment]},
+    ):
+        spoilt = {**film.first, **wrong} if isinstance(wrong, dict) and wrong else wrong
+        path.write_text(json.dumps({**record, "measure": spoilt}, indent=2))
+        assert measured(film, "output=frames")[0] == film.first
 
 
 def test_a_films_folder_and_its_timeline_give_the_figures_of_its_run(film):
@@ -236,6 +274,7 @@ def test_a_planted_flash_is_named_with_its_prompts(film, monkeypatch):
             yield type(reading)(np.full_like(reading.small, next(order)), 1.0, 1.0)
 
     monkeypatch.setattr(measuring, "read_files", read)
+    forget(film)
     found, ended = measured(film, "output=frames")
     assert found["flashes"] == [2]
     assert "flash  0.50 s (frame 2): one 50%, two 50%" in ended.out
@@ -256,6 +295,7 @@ def test_a_long_film_is_left_to_a_mode_of_its_own(film, monkeypatch):
     monkeypatch.setattr(measuring, "LEAST_S", 0.0)
     monkeypatch.setattr(measuring, "PART", 0.0)
     monkeypatch.setattr(measuring, "TRIED", 1)
+    forget(film)
     ended = film.render("+timeline=t", "output=frames")
     assert ended.code == 0
     assert "mode=measure does it" in ended.err
