@@ -25,7 +25,8 @@ SUFFIXES = (".yaml", ".yml")
 VERBS = ("import", "export", "from", "promote", "list", "show", "diff")
 """Reserved words in place of a timeline: what is called so is chosen with +timeline=NAME."""
 MODES = ("plan", "stitch", "prune", "render", "measure")
-PLAIN_CHOICE = re.compile(r"[A-Za-z_][\w.-]*", re.ASCII)
+PLAIN_CHOICE = re.compile(r"(?!(?i:true|false|null|nan|inf)$)[A-Za-z_][\w.-]*", re.ASCII)
+"""Names that Hydra's grammar reads as texts; it takes these five words for values."""
 MARK_LETTERS = 6
 MAX_LETTERS = 1000  # of a timeline's name or path
 
@@ -87,10 +88,10 @@ def chosen_by_key(written: str, files: Files) -> str:
     Raises:
         ConfigError: a file is not there, or is meant as well as a name.
     """
-    if written[:1] in "[{(" or written.startswith(("choice(", "glob(")):
-        return written
     if is_file_name(whole := unquoted(written)) and os.path.exists(home(whole)):
         return choice_for(whole, files)
+    if written[:1] in "[{(" or written.startswith(("choice(", "glob(")):
+        return written
     parts = [written] if whole != written else written.split(",")
     return ",".join(part_chosen(part.strip(), files) for part in parts)
 

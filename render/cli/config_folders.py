@@ -20,7 +20,15 @@ from render.models.scheduler_signatures import class_flaw, nearest_class
 from render.models.scheduler_sources import signature
 
 PACKAGE = Path(__file__).resolve().parent.parent
-MAX_VARIANT = 80
+MAX_VARIANT = 120
+LEAST_LETTERS = 5  # of an override in a folder's name
+OUTPUTS = {
+    "frames": ("png", "jpg", "jpeg", "images", "none", "null"),
+    "mp4": ("mkv", "avi", "m4v", "h264", "x264", "h.264", "video"),
+    "prores": ("mov", "quicktime"),
+    "webm": ("vp9",),
+}
+"""Names of files and codecs in other tools, by the output that stands for them."""
 GROUPS = ("model", "scheduler", "output", "compute", "timeline")
 
 QUOTING = (
@@ -44,6 +52,8 @@ SAID = (
     (r"Interpolation key '(?P<key>[^']*)' not found", "is named by ${…} and is not there"),
     (r"Unsupported interpolation type (?P<key>\S+)", "is named by ${…:…}, and there is none"),
     (r"Multiple values for (?P<key>\w+)", "is chosen twice; keep one of them"),
+    (r"(Ambiguous value for argument|Sweep parameters) '\+*(?P<key>[^=']+)=\d+,\d+'",
+     "a decimal point is a dot; several values are a sweep, which needs -m"),
     (r"Ambiguous value for argument '\+*(?P<key>[^=']+)=",
      f"several values are a sweep, which needs -m; {QUOTING}"),
     (r"Sweep parameters '\+*(?P<key>[^=']+)=.*requires --multirun",
@@ -96,7 +106,23 @@ def job_folder(overrides: Sequence[str], name: str | None = None) -> str:
     if safe == full == full.lower() and len(safe) <= MAX_VARIANT:
         return safe
     mark = hashlib.sha256(full.encode()).hexdigest()[:8]
-    return f"{safe[: MAX_VARIANT - 9]}-{mark}"
+    return f"{short(safe.split(','), MAX_VARIANT - 9)}-{mark}"
+
+
+def short(overrides: Sequence[str], most: int) -> str:
+    """Overrides in so many letters. Something of each is kept, as it may be the one that a sweep is
+    about: keys lose their groups, and then the longest override a letter of what is longer of it,
+    its key or its value."""
+    parts = list(overrides)
+    if len(",".join(parts)) > most:
+        parts = [re.sub(r"^[\w.+-]*\.(?=\w+=)", "", part) for part in parts]
+    while len(",".join(parts)) > most and max(map(len, parts)) > LEAST_LETTERS:
+        longest = parts.index(max(parts, key=len))
+        key, _, value = parts[longest].partition("=")
+        middle = len(value) // 2
+        shorter = value[:middle] + value[middle + 1 :]
+        parts[longest] = f"{key[:-1]}={value}" if len(key) > len(value) else f"{key}={shorter}"
+    return ",".join(parts)[:most]
 
 
 def reworded(message: str) -> Mistake:
@@ -118,8 +144,8 @@ def unknown_choice(group: str, name: str) -> Mistake:
     known = known_choices(group)
     if not known:
         return Mistake(group, f"no {name!r} here; see render --help for what there is")
-    near = file_beside(name) if group == "timeline" else ""
-    near = near or nearest(name, known)
+    ways = {"timeline": file_beside, "output": same_output}
+    near = (ways[group](name) if group in ways else "") or nearest(name, known)
     begun = " Known" if near.endswith("?") else "; known"
     listed = "" if near.startswith("; known") else f"{begun}: {', '.join(known)}"
     hints = {"scheduler": class_hint, "model": model_hint}
@@ -146,6 +172,12 @@ def model_hint(name: str) -> str:
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         return f"; one of the hub is model=local model.repository={name}"
     return ""
+
+
+def same_output(name: str) -> str:
+    """The output that makes the files which other tools call so."""
+    ours = next((ours for ours, theirs in OUTPUTS.items() if name.lower() in theirs), None)
+    return f"; did you mean {ours!r}?" if ours else ""
 
 
 def class_hint(name: str) -> str:

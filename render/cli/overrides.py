@@ -15,6 +15,7 @@ from pathlib import Path
 from render.cli.chosen_timeline import Files, chosen_by_key, chosen_by_word, is_file_name, key_of
 from render.cli.config_folders import QUOTING, config_folders, unknown_choice
 from render.config.parse import done_anyway, meant
+from render.config.values import nearest
 from render.errors import ConfigError, Mistake
 from render.text import one_line, shortened
 
@@ -25,6 +26,10 @@ OPTIONS = ("--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-
            "-m", "--shell-completion", "-sc")  # fmt: skip
 OPTIONS_WITH_VALUE = ("--config-name", "-cn", "--config-dir", "-cd", "--cfg", "-c", "--package",
                       "-p", "--info", "-i")  # fmt: skip
+SHOWN = ("job", "hydra", "all")
+TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+CHOICES = {"--cfg": SHOWN, "-c": SHOWN, "--info": TOPICS, "-i": TOPICS}
+"""Options with a choice; the first is meant where none is named."""
 SHORT_OPTIONS = {
     "-f": "force",
     "-n": "dry-run",
@@ -68,12 +73,14 @@ def forgiving(arguments: Sequence[str], parses: Parses, files: Files) -> list[st
     overrides: list[str] = []
     mistakes: list[Mistake] = []
     option_before = ""
-    for argument in arguments:
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
         option, option_before = option_before, ""
         try:
             check_text(argument)
             if option:
                 options.append(option_value(option, argument))
+            elif argument in CHOICES and following not in CHOICES[argument]:
+                options.append(f"{argument}={CHOICES[argument][0]}")
             elif argument.startswith("-"):
                 takes_value = argument in OPTIONS_WITH_VALUE or argument in REFUSED_OPTIONS
                 option_before = argument if takes_value else ""
@@ -82,6 +89,8 @@ def forgiving(arguments: Sequence[str], parses: Parses, files: Files) -> list[st
                 overrides.append(forgiven(argument, overrides, parses, files))
         except ConfigError as error:
             mistakes += error.mistakes
+    if option_before:
+        mistakes.append(Mistake(option_before, "needs a value behind it"))
     if mistakes:
         raise ConfigError(mistakes)
     return options + overrides
@@ -117,6 +126,10 @@ def option_value(option: str, value: str) -> str:
     if option in ("--config-name", "-cn") and not re.fullmatch(r"\w[\w.-]*", value):
         what = f"{value!r} is no name of a config in ./configs; a config is code"
         raise ConfigError([Mistake(option, what)])
+    if value not in CHOICES.get(option, (value,)):
+        raise ConfigError(
+            [Mistake(option, f"{value!r} is not known{nearest(value, CHOICES[option])}")]
+        )
     if option in ("--config-dir", "-cd"):
         return str(Path(value).expanduser()) if value.startswith("~/") else value
     return value

@@ -21,6 +21,7 @@ from render.config.parse import keys_at
 from render.config.values import shown
 from render.errors import ConfigError, Mistake
 from render.files.atomic import opened_regular
+from render.text import shortened
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
@@ -33,6 +34,8 @@ KNOWN_KEYS = frozenset(keys_at(["timeline"]) + keys_at(["timeline", "keyframes",
 TEXTS = ("prompt", "negative")  # keys whose values are texts
 PROBLEMS = (
     (r"mapping values", "a text with a colon and a space in it needs quotes"),
+    (r"tab character", "a tab stands where spaces belong; indent with spaces"),
+    (r"alphabetic or numeric", "a text that begins with * or & needs quotes"),
     (r"hex|escape", "in double quotes a backslash begins an escape; use single quotes"),
     (r"cannot start any token", "a tab stands where spaces belong, or a text that begins with "
      "@ ` % or a tab needs quotes"),
@@ -124,6 +127,10 @@ def slip(problem: str, text: str, line: int) -> str:
     here = lines[line - 1] if line <= len(lines) else ""
     if here.lstrip(" -").startswith("\u00a0"):
         return "a non-breaking space stands where a plain one belongs"
+    if re.match(r" *-[^\s\d.-]", here):
+        return "a dash needs a space behind it"
+    if "expected key" in problem and re.search(r"[:,\[{-] *'", here):
+        return "a ' inside of single quotes ends them; put the text in double quotes"
     if "mapping values" in problem and here.count(": ") < 2:
         return (
             "this line is indented further than the key above it, or a `-` above has no space "
@@ -197,6 +204,9 @@ def with_joined_texts(path: Path, node: yaml.Node, text: str) -> yaml.Node:
             if before and is_number(before[1]) and is_number(key):
                 what = f"a decimal point is a dot: {before[1].value}.{key.value}"
                 raise refusal(path, key.start_mark.line + 1, what)
+            if re.match(rf"(?:{'|'.join(sorted(KNOWN_KEYS))}):", key.value):
+                what = f"a colon needs a space behind it: {key.value.replace(':', ': ', 1)}"
+                raise refusal(path, key.start_mark.line + 1, shortened(what, 120))
             if follows or key.value not in KNOWN_KEYS:
                 what = (
                     f"{shown(key.value)} stands here without a value; if it is part of a text, "

@@ -23,6 +23,7 @@ from render.text import shared_letters, shortened
 MAX_SEED = 2**63 - 1
 MAX_WEIGHT = 1e9
 MAX_LORA_WEIGHT = 100
+COMMA = re.compile(r"[-+]?\d{1,9},\d{1,9}", re.ASCII)
 EXACT = re.compile(r"[-+]?[\d.]{1,40}(?:e[-+]?\d{1,2})?(?:/\d{1,20})?", re.IGNORECASE | re.ASCII)
 EASES = ("linear", "smooth", "in", "out", "hold")
 
@@ -59,6 +60,7 @@ def exact(value: object) -> Fraction:
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction):
         raise mistake(f"{shown(value)} is not a number")
+    check_point(value)
     try:
         written = str(value).strip()
         return Fraction(written if EXACT.fullmatch(written) else "")
@@ -68,11 +70,18 @@ def exact(value: object) -> Fraction:
 
 def number(value: object) -> float:
     """A finite float; whole numbers are welcome, text and yes/no are not."""
+    check_point(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise mistake(f"{shown(value)} is not a number")
     if not abs(value) <= sys.float_info.max:
         raise mistake(f"{shown(value)} is not a finite number")
     return float(value)
+
+
+def check_point(value: object) -> None:
+    """Name a comma that was meant as a decimal point."""
+    if isinstance(value, str) and COMMA.fullmatch(value.strip()):
+        raise mistake(f"a decimal point is a dot: {value.strip().replace(',', '.')}")
 
 
 def easing(value: object) -> object:
@@ -100,6 +109,8 @@ def text(value: object) -> str:
 
 def texts(value: object) -> object:
     """A prompt: one text, or texts with weights. YAML's unquoted yes/no are caught here."""
+    if isinstance(value, list | tuple) and value:
+        raise mistake("several texts have weights: {A castle: 0.7, A forest: 0.3}")
     if not isinstance(value, dict):
         return {text(value): 1.0}
     if not value:
@@ -116,6 +127,8 @@ def seeds(value: object) -> object:
                 "a seed stands twice here; keep one" if numbers else "no seed stands here"
             )
         return weights(dict(zip(numbers, value.values(), strict=True)))
+    if isinstance(value, list | tuple) and value:
+        raise mistake("several seeds have weights: {1: 0.5, 2: 0.5}")
     return {seed_number(value): 1.0}
 
 
@@ -187,6 +200,7 @@ def moment(value: object) -> Moment:
     """`1.5` and `"1.5"` are seconds; `"36f"` is frames."""
     frames = isinstance(value, str) and value.strip().endswith("f")
     written = value.strip()[:-1] if isinstance(value, str) and frames else value
+    check_point(written)
     try:
         amount = exact(written)
     except PydanticCustomError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,9 +17,10 @@ from render.engines.threads import threads_for
 def applied(compute: ComputeConfig, device: str) -> Iterator[None]:
     """Settle the process for rendering on a device; around the loading of a model.
 
-    Threads and the place of compiled code are set before torch is asked for anything; the heap
-    keeps what is freed only from the end of the block on, so that the memory that loading takes is
-    given back.
+    Threads and the place of compiled code are set before torch is asked for anything. What the
+    libraries hold is left out of later collections of garbage, nearly all of whose time would go
+    over it. The heap keeps what is freed only from the end of the block on, so that the memory that
+    loading takes is given back.
 
     Args:
         compute: has the engine and the threads.
@@ -31,6 +34,8 @@ def applied(compute: ComputeConfig, device: str) -> Iterator[None]:
 
     if threads := threads_for(compute.threads):
         torch.set_num_threads(threads)
+    importlib.import_module("render.engines.open_model")
+    gc.freeze()
     yield
     if device == "cpu":
         keep_freed()

@@ -59,6 +59,8 @@ SPELLINGS = (
     (r"[^\s,]+\.swap\([^()]*\)", CHANGED),
     (rf"\([^(),]*,\s*{DECIMAL}\s*\)|\"[^\"]*\"(?:\+\+?|--?)(?!\w)|(?<!\S)::{NUMBER}(?!\w)", ""),
     (r"[^\s|]*\s*\|\s*[^\s|]*", f"{CHANGED}; {MIXED}"),
+    (r"(?s)^\s*[“”„«»‘‚].*[“”«»’]\s*$", "such quotes are letters of the text; YAML's own are \" "
+     "and '"),
 )  # fmt: skip
 """Each with what stands for it here; what ends with a blank is followed by how weights are written,
 and so is an empty one."""

@@ -107,6 +107,14 @@ PLAIN_TYPES: dict[str, type | tuple[type, ...]] = {
     "float": (int, float),
     "str": str,
 }
+TYPES = {
+    "None": "null",
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "str": "a text",
+}
+"""Python's names of types in words."""
 
 
 def is_stochastic(class_name: str, options: Mapping[str, object]) -> bool:
@@ -249,9 +257,14 @@ def mistakes_in_options(class_name: str, options: Mapping[str, object]) -> list[
             what = f"{class_name} has no such option{nearest(key, list(known))}"
             found.append(Mistake(f"scheduler.{key}", what))
         elif not fits(value, known[key]):
-            what = f"{value!r} does not fit; {class_name} takes {known[key]}"
+            what = f"{value!r} does not fit; {class_name} takes {spoken(known[key])}"
             found.append(Mistake(f"scheduler.{key}", what))
     return found
+
+
+def spoken(annotation: str) -> str:
+    """A type in words, as far as there are some."""
+    return " or ".join(TYPES.get(part.strip(), part.strip()) for part in annotation.split("|"))
 
 
 def mistakes_in_json(path: str, class_name: str, own: Mapping[str, Any]) -> list[Mistake]:

@@ -27,6 +27,7 @@ MOST_FRAMES = 72  # six seconds at 12 a second
 LARGE = 24  # frames that are shown large
 LAYOUT = "3:"  # before the film's digest: a page of an older layout is drawn again
 MOST_BYTES = 1_000_000
+COMPRESSION = 4  # of 9; files as small as those of 6, in less than half of the time
 WAYS = ((1560, False), (1560, True), (1320, True), (1080, True), (900, True))
 """Width in pixels and whether 256 colours must do; the first small enough file is taken."""
 MARGIN, GAP, BAR = 28, 18, 5
@@ -104,7 +105,8 @@ def contact_sheet(
     for width, few_colours in WAYS:
         page = page_of(thumbnails, width, letters, title, film)
         encoded = io.BytesIO()
-        (dithered(page) if few_colours else page).save(encoded, "PNG", pnginfo=proof)
+        whole = dithered(page) if few_colours else page
+        whole.save(encoded, "PNG", pnginfo=proof, compress_level=COMPRESSION)
         if encoded.tell() <= MOST_BYTES:
             break
     write_whole(target, encoded.getvalue())

@@ -11,6 +11,8 @@ from films import write_model
 
 FILM = "keyframes:\n  - {at: 0, prompt: one, seed: 1}\n  - {at: 1, prompt: two}\n"
 
+ODD = ("true.yaml", "films/null.yaml", "Inf.yaml", "nan.yaml", "{a}.yaml", "[b], c.yaml")
+
 
 @pytest.fixture(scope="module")
 def at(tmp_path_factory):
@@ -26,10 +28,11 @@ def at(tmp_path_factory):
         "films/Ein Film, neu.yaml",
         "films/t.yml",
         "日本.yaml",
+        *ODD,
     ):
         path = place.folder / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text(FILM.replace("one", name))
+        path.write_text(FILM.replace("one", f'"{name}"'))
     (around / "beyond.yaml").write_text(FILM.replace("one", "beyond"))
     return place
 
@@ -70,6 +73,19 @@ def planned(at, *arguments, message=""):
 )
 def test_a_timeline_is_called_by_its_name_or_its_file(at, arguments, text, name):
     assert planned(at, *arguments, message=name) == text
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_file_may_be_called_as_a_value_or_a_sign_of_the_command_line(at, name):
+    assert planned(at, name) == planned(at, f"+timeline=./{name}") == name
+
+
+def test_a_name_may_be_a_value_of_the_command_line(place):
+    for name in ("off", "NaN", "false"):
+        place.timeline(name, FILM.replace("one", f'"{name}"'))
+        ended = place.render(name, "mode=plan")
+        assert (ended.code, ended.err) == (0, "")
+        assert f"{name}  5 frames" in ended.out
 
 
 @pytest.mark.parametrize("name", ["films/my.yaml", "../beyond.yaml"])

@@ -19,6 +19,12 @@ FILM = "- {at: 0, prompt: a castle}\n"
         (["output.fps", "=", "6"], "has no name; write name=value without spaces beside ="),
         (["model=runwayml/sd-1.5"], "model=local model.repository=runwayml/sd-1.5"),
         (["model=./my-model"], "model=local model.path=./my-model"),
+        (["output=mov"], "no output 'mov'; did you mean 'prores'? Known: apng"),
+        (["output=PNG"], "did you mean 'frames'?"),
+        (["output.fps=12,5"], "output.fps: a decimal point is a dot; several values are a sweep"),
+        (["sampling.guidance='7,5'"], "sampling.guidance: a decimal point is a dot: 7.5"),
+        (["--cfg=foo"], "--cfg: 'foo' is not known; known: job, hydra, all"),
+        (["--info=conf"], "--info: 'conf' is not known; did you mean 'config'?"),
     ],
 )
 def test_an_argument_of_another_tool_or_shell(place, typed, said):
@@ -43,6 +49,48 @@ def test_a_key_of_another_place_in_a_timeline(place, text, said):
     ended = place.call("t", "mode=plan")
     assert ended.code == 2
     assert said in ended.err
+
+
+@pytest.mark.parametrize(
+    ("keyframe", "said"),
+    [
+        (
+            "at: 0\n  prompt: [a castle, a forest]",
+            "texts have weights: {A castle: 0.7, A forest: 0.3}",
+        ),
+        ("at: 0\n  prompt:\n  - a castle: 0.3\n  - a wood: 0.7", "several texts have weights"),
+        ("at: 0\n  prompt: a\n  seed: [3, 4]", "several seeds have weights: {1: 0.5, 2: 0.5}"),
+        ("at: 1,5\n  prompt: a", "a decimal point is a dot: 1.5 [keyframes.0.at]"),
+        ("at: 0\n  prompt: a\n  guidance: 7,5", "is a dot: 7.5 [keyframes.0.guidance]"),
+    ],
+)
+def test_a_value_of_another_shape(place, keyframe, said):
+    place.timeline("t", f"keyframes:\n- {keyframe}\n")
+    ended = place.call("t", "mode=plan")
+    assert ended.code == 2
+    assert said in ended.err
+
+
+def test_an_option_without_its_value_is_named(place):
+    ended = place.call("t", "--config-dir")
+    assert (ended.code, ended.err) == (2, "render: --config-dir: needs a value behind it\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "printed"),
+    [
+        (["t", "--cfg"], "keyframes:"),
+        (["--cfg", "t"], "keyframes:"),
+        (["t", "-c", "job"], "keyframes:"),
+        (["t", "--info"], "Config search path"),
+        (["-i", "t"], "Config search path"),
+        (["t", "--info", "searchpath"], "Config search path"),
+    ],
+)
+def test_an_option_with_a_choice_stands_anywhere_with_its_choice_or_without(place, typed, printed):
+    ended = place.call(*typed)
+    assert ended.code == 0
+    assert printed in ended.out
 
 
 def test_a_file_of_another_kind_is_no_timeline_and_that_is_why(place):

@@ -170,6 +170,16 @@ def test_a_jobs_folder_is_one_plain_name(override):
     assert folder != job_folder(["+timeline=a", override.replace("a", "b").replace("x", "y")])
 
 
+def test_jobs_are_told_apart_by_their_folders_however_many_overrides_they_share():
+    shared = ["model.path=/home/me/models/mine", "model=local", "model.dtype=float32", "name=x"]
+    shared += ["output.fps=6", "output=frames", "output.width=64", "output.height=64"]
+    long = [*shared, f"sampling.negative={'fog and ' * 30}rain", "sampling.blend=embedding"]
+    for common, parts in ((shared, "scheduler=lms,steps=25"), (long, "steps=25")):
+        folder = job_folder([*common, "scheduler=lms", "scheduler.steps=25"])
+        assert all(part in folder for part in parts.split(","))
+        assert len(folder) <= MAX_VARIANT
+
+
 def stored(place, root="outputs"):
     """The bytes of every stored frame, by its digest."""
     files = (place.folder / root / ".store").glob("??/*.png")

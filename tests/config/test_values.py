@@ -92,7 +92,7 @@ def test_unquoted_yes_and_no_are_to_be_quoted(written):
         texts(written)
 
 
-@pytest.mark.parametrize("written", [3, ["A castle"], {3: 1.0}])
+@pytest.mark.parametrize("written", [3, {3: 1.0}])
 def test_what_is_no_text_is_reported(written):
     with pytest.raises(PydanticCustomError, match="is not a text"):
         texts(written)

@@ -67,6 +67,9 @@ ODD = {
     "a <cat> by a castle": ("<cat>", "model.embeddings"),
     "<segment:face> a castle": ("<segment:face>", "leave it out"),
     "/imagine prompt: a castle": ("/imagine prompt:", "leave it out"),
+    "“a castle”": ("“a castle”", "letters of the text"),
+    "„Ein Schloß“": ("„Ein Schloß“", "letters of the text"),
+    "«un château»": ("«un château»", "letters of the text"),
     "a castle ADDCOL a town": ("ADDCOL", "whole picture"),
 }
 PLAIN = [
@@ -75,6 +78,7 @@ PLAIN = [
     "Hand in hand", "a < b > c", "castle: old", "Steps: old and worn", "", "🏰",
     "(a town, 1999)", "(a castle, 3 towers)", "a castle --old and worn", 'a "red" castle', "no. 1",
     "a castle — old and worn", "5 < 6 > 4", "I <3 you", "a castle <- here -> there", "{}",
+    "the “old” castle", "“Old” castle by a lake", "’tis a castle",
     "at 1,000 (a crowd: 1,000)", "and/or imagine", "a \\ b",
 ]  # fmt: skip
 

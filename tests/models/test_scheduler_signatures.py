@@ -69,7 +69,7 @@ def test_an_unknown_option_is_reported_with_the_nearest():
 def test_an_option_of_another_type_is_reported():
     (mistake,) = mistakes_in_options("LMSDiscreteScheduler", {"use_karras_sigmas": "yes"})
     assert str(mistake) == (
-        "scheduler.use_karras_sigmas: 'yes' does not fit; LMSDiscreteScheduler takes bool"
+        "scheduler.use_karras_sigmas: 'yes' does not fit; LMSDiscreteScheduler takes true or false"
     )
 
 
