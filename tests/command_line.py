@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from unittest import mock
 
 import numpy as np
 import yaml
+from forks import Fork
 from hydra._internal.hydra import Hydra
 from PIL import Image
 
@@ -79,16 +79,15 @@ class Place:
             sys.argv = before[1]
         return Ended(code, out.getvalue(), err.getvalue())
 
-    def start(self, *more, program=("-m", "render")):
-        """`render` with the tiny model as a process of its own."""
-        return subprocess.Popen(
-            [sys.executable, *program, *self.arguments(*more)],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(self, *more, then=lambda: None):
+        """`render` with the tiny model as a process of its own, a fork of this one.
+
+        Args:
+            then: called in it at the end.
+        """
+        logs = self.folder.with_name(f"{self.folder.name}.logs")
+        logs.mkdir(exist_ok=True)
+        return Fork(self.folder, self.arguments(*more), logs, then)
 
     def run_json(self, name, root="outputs"):
         """run.json of a run."""

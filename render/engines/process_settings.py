@@ -34,8 +34,9 @@ def applied(compute: ComputeConfig, device: str) -> Iterator[None]:
 
     if threads := threads_for(compute.threads):
         torch.set_num_threads(threads)
-    importlib.import_module("render.engines.open_model")
-    gc.freeze()
+    if not gc.get_freeze_count():  # once: what an earlier model left is to be collected
+        importlib.import_module("render.engines.open_model")
+        gc.freeze()
     yield
     if device == "cpu":
         keep_freed()

@@ -81,12 +81,8 @@ def test_what_is_no_number_of_threads_is_refused(tmp_path, written):
 @pytest.mark.parametrize(("written", "threads"), [("auto", 1), (2, 2)])
 def test_a_run_computes_with_the_threads_of_its_config(place: Place, written, threads):
     """In a process of its own: the tests around it stay on one."""
-    program = (
-        "import sys, torch; from render.cli.main import main; code = main();"
-        "print('threads', torch.get_num_threads()); sys.exit(code)"
-    )
     call = ("+timeline=t", f"compute.threads={written}", "output=frames", "scheduler.steps=1")
-    running = place.start(*call, program=("-c", program))
+    running = place.start(*call, then=lambda: print("threads", torch.get_num_threads()))
     out, err = running.communicate(timeout=300)
     assert running.returncode == 0, err
     assert f"threads {threads}\n" in out

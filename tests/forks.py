@@ -1,0 +1,85 @@
+"""`render` in a process of its own that begins at once: a fork of one that has imported everything.
+
+Importing torch and diffusers takes seconds, and most tests of a process are not about them.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+import warnings
+from pathlib import Path
+
+
+class Fork:
+    """A fork of this process that runs the command line; used as a `subprocess.Popen`.
+
+    Args:
+        folder: it works here.
+        logs: a folder for what it prints.
+        then: called in it at the end.
+    """
+
+    def __init__(self, folder, arguments, logs, then=lambda: None):
+        number = len(list(Path(logs).glob("*.out")))
+        self.out, self.err = (Path(logs) / f"{number}.{stream}" for stream in ("out", "err"))
+        self.out.touch()
+        self.returncode = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            become(folder, arguments, self.out, self.err, then)
+
+    def poll(self):
+        """The exit code; None while it works."""
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def communicate(self, timeout):
+        """Wait for its end; what it printed on both streams."""
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                self.send_signal(signal.SIGKILL)
+                raise subprocess.TimeoutExpired("render", timeout)
+            time.sleep(0.01)
+        return self.out.read_text(), self.err.read_text()
+
+
+def become(folder, arguments, out, err, then):
+    """Be the process; never returns."""
+    from render.cli.main import main
+
+    code = 1
+    try:
+        os.chdir(folder)
+        redirect(out, err)
+        warnings.resetwarnings()  # pytest makes errors of warnings
+        warnings.simplefilter("ignore")
+        sys.argv = ["render", *arguments]
+        code = main()
+        then()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def redirect(out, err):
+    """Give this process streams of its own; pytest has others in their place."""
+    for number, path in ((0, os.devnull), (1, out), (2, err)):
+        target = os.open(path, os.O_RDWR | os.O_CREAT)
+        os.dup2(target, number)
+        os.close(target)
+    sys.stdin = os.fdopen(0, "r", encoding="utf-8")
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8")
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8")
