@@ -52,14 +52,14 @@ def registered(group: str) -> Mapping[str, EntryPoint]:
     Args:
         group: as `render.engines`.
     """
-    return {entry.name: entry for entry in installed(places()).select(group=group)}
+    return {entry.name: entry for entry in installed(group, places())}
 
 
-@lru_cache(maxsize=1)
-def installed(_: tuple[tuple[str, int], ...]) -> EntryPoints:
-    """Every package's entry points. Each look reads a file of every package that is installed, and
-    composing one config looks a dozen times."""
-    return entry_points()
+@lru_cache(maxsize=16)
+def installed(group: str, _: tuple[tuple[str, int], ...]) -> EntryPoints:
+    """The entry points of packages in these places. A look reads a file of every package that is
+    installed, and composing one config looks a dozen times."""
+    return entry_points(group=group)
 
 
 def places() -> tuple[tuple[str, int], ...]:
