@@ -1,4 +1,5 @@
-"""Ten small films whose plans and pictures are kept: recorded once, compared by every test run.
+"""Small films, and a sweep, whose plans and pictures are kept: recorded once, and compared by every
+test run.
 
     PYTHONPATH=tests python tests/golden/goldens.py      # records them anew
 
@@ -39,11 +40,13 @@ class Golden:
         model: `storybook`, `sd1`, or a tiny family's name.
         exact: whether its digests are kept too; those of tiny models depend on the machine that
             draws their random weights.
+        swept: the overrides of a sweep; each of its jobs is a film.
     """
 
     keyframes: list[dict]
     overrides: tuple[str, ...] = ()
     model: str = "storybook"
+    swept: tuple[str, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -62,12 +65,14 @@ FILMS = {
     ),
     "sdxl": Golden(WALK, (), "sdxl"),
     "sd3": Golden(WALK, (), "sd3"),
+    "sweep": Golden(STILL_SEED, ("output.fps=1",), swept=("sampling.guidance=3,7",)),
     "flux": Golden(STILL_SEED, ("output.width=32", "output.height=32"), "flux"),
 }
 
 
-def render(name: str, folder: Path) -> tuple[dict, np.ndarray]:
-    """The plan of a film as plan.json has it, and its pictures (frames, SIDE, SIDE, 3)."""
+def render(name: str, folder: Path) -> tuple[dict[str, dict], np.ndarray]:
+    """The plans as plan.json has them, by the folder of each job below the film's ("" where there
+    is but one), and all their pictures (frames, SIDE, SIDE, 3)."""
     golden = FILMS[name]
     place = Place(folder, folder / "model")
     place.timeline("golden", golden.keyframes)
@@ -81,17 +86,34 @@ def render(name: str, folder: Path) -> tuple[dict, np.ndarray]:
     Image.fromarray(np.stack([np.tile(ramp, (128, 1))] * 3, 2)).save(folder / "start.png")
     common = ["+timeline=golden", "output=frames", "output.fps=4", "compute=cpu"]
     if golden.model == "storybook":
-        ended = place.call(*STORYBOOK, *common, *golden.overrides)
+        jobs = ("-m", *golden.swept) if golden.swept else ()
+        ended = place.call(*jobs, *STORYBOOK, *common, *golden.overrides)
     else:
         ended = place.render("output=frames", "+timeline=golden", *golden.overrides)
     assert ended.code == 0, ended.err
-    plan = json.loads((folder / "outputs" / "golden" / "plan.json").read_text())
-    return plan, np.stack([small(picture) for picture in place.pictures("golden")])
+    films = sorted(path.parent for path in (folder / "outputs" / "golden").rglob("plan.json"))
+    outputs = folder / "outputs"
+    plans = {
+        film.relative_to(outputs / "golden").as_posix().removeprefix("."): json.loads(
+            (film / "plan.json").read_text()
+        )
+        for film in films
+    }
+    pictures = [picture for film in films for picture in place.pictures(film.relative_to(outputs))]
+    return plans, np.stack([small(picture) for picture in pictures])
 
 
 def small(picture: np.ndarray) -> np.ndarray:
     """A picture as area means, SIDE x SIDE x 3."""
     return np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def kept_plans(plans: dict[str, dict], exact: bool) -> dict:
+    """What is kept of a film's plan, or of each job of a sweep."""
+    if list(plans) == [""]:
+        return kept_plan(plans[""], exact)
+    kept = {job: kept_plan(plan, exact) for job, plan in plans.items()}
+    return {"version": next(iter(kept.values()))["version"], "jobs": kept}
 
 
 def kept_plan(plan: dict, exact: bool) -> dict:
@@ -113,8 +135,8 @@ def record(name: str) -> None:
         SystemExit: the pictures differ and the recipe's version is still the same.
     """
     with tempfile.TemporaryDirectory() as folder:
-        plan, pictures = render(name, Path(folder))
-    wanted, strip = kept_plan(plan, FILMS[name].exact), np.concatenate(pictures, axis=1)
+        plans, pictures = render(name, Path(folder))
+    wanted, strip = kept_plans(plans, FILMS[name].exact), np.concatenate(pictures, axis=1)
     before = HERE / f"{name}.png"
     if before.exists():
         known = json.loads(before.with_suffix(".json").read_text())
