@@ -114,7 +114,3 @@ class Place:
             str(path): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
             for path in self.folder.rglob("*")
         }
-
-
-def same_pictures(one, other):
-    return len(one) == len(other) and all(map(np.array_equal, one, other))

@@ -90,3 +90,9 @@ def composed(model: Path, root: Path, changes=None):
             holder = holder[int(part)] if isinstance(holder, list) else holder[part]
         holder[int(last) if isinstance(holder, list) else last] = value
     return config
+
+
+def edit(path: Path, **changes):
+    """Give values in a JSON file, which need not be there yet."""
+    content = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(content | changes))

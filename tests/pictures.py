@@ -1,15 +1,35 @@
-"""Helpers for tests of pictures: render with an opened model, and compare."""
+"""Helpers for tests of pictures: render with an opened model, compare, and write PNG by hand."""
+
+import struct
+import zlib
 
 import numpy as np
 
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
 
 def render(diffusion, *specs):
+    """The pictures of these frames, rendered together."""
     return diffusion.render(specs, lambda done, total: None).all()
 
 
-def difference(a, b):
-    return np.abs(a.astype(int) - b.astype(int)).max()
+def difference(one, other):
+    """The largest between two pictures, or two lists of them, in levels of 255."""
+    return np.abs(np.asarray(one).astype(int) - np.asarray(other)).max()
 
 
-def equal(pictures, others):
-    return all(np.array_equal(a, b) for a, b in zip(pictures, others, strict=True))
+def same_pictures(one, other):
+    """Whether two lists hold the same pictures."""
+    return len(one) == len(other) and all(map(np.array_equal, one, other))
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """One chunk of a PNG."""
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checksum
+
+
+def huge(side: int, pixels: bytes = b"\0" * (1 << 20)) -> bytes:
+    """A PNG of side² pixels that says so in its header; its pixels begin with a megabyte."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+    return SIGNATURE + header + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import CHECKOUT, same_pictures
+from command_line import CHECKOUT
+from pictures import same_pictures
 
 import render
 from render.errors import FolderBusy, FramesFailed
@@ -268,8 +269,16 @@ def test_a_video_goes_where_it_is_asked_for_in_the_format_of_its_suffix(here):
 # --- the process -----------------------------------------------------------------------------
 
 UNTOUCHED = """
-import logging, os, signal, sys, warnings
+import logging, os, resource, signal, sys, warnings
 import numpy, torch, diffusers, transformers
+
+def takes_new_pages():
+    # The heap gives freed memory back to the system, so that the next of that size is new pages.
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(3):
+        held = b"x" * 70_000_000
+        del held
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before > 2 * 70_000_000 / 4096
 
 def state():
     loggers = {n: (l.level, l.disabled, list(l.handlers), l.propagate)
@@ -278,6 +287,7 @@ def state():
         "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
         "tf32": (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32,
                  torch.get_float32_matmul_precision()),
+        "allocator": takes_new_pages(),
         "seed": torch.initial_seed(),
         "dtype": torch.get_default_dtype(),
         "grad": torch.is_grad_enabled(),
@@ -355,6 +365,13 @@ def test_the_process_that_imports_it_is_left_as_it_was(place):
         "{overrides}", repr(overrides)
     )
     assert run_python(place, program) == "[]\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+def test_a_heap_that_keeps_what_is_freed_is_noticed(place):
+    looked_for = UNTOUCHED.partition("def state")[0] + "print(takes_new_pages())\n"
+    kept = "from render.kernels.cpu_malloc import keep_freed\nkeep_freed()\n"
+    assert run_python(place, f"{looked_for}{kept}print(takes_new_pages())") == "True\nFalse\n"
 
 
 def test_a_librarys_warning_ends_no_render_where_warnings_are_errors(place):

@@ -90,10 +90,6 @@ def test_a_library_stays_in_its_place(library):
     assert using == ALONE[library]
 
 
-def test_few_files_are_at_the_top():
-    assert len(list(PACKAGE.glob("*.py"))) <= 12
-
-
 PROBE = """
 import sys
 sys.argv = ["render", *sys.argv[1:]]

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from command_line import same_pictures
+from pictures import same_pictures
 from PIL import Image
 
 import render.run.modes

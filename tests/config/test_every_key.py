@@ -7,8 +7,8 @@ from typing import get_args, get_origin
 
 import numpy as np
 import pytest
-from command_line import same_pictures
 from films import composed, write_model
+from pictures import same_pictures
 from pydantic import BaseModel
 
 from render.config.schema import RunConfig

@@ -5,10 +5,10 @@ import warnings
 from contextlib import contextmanager
 from fractions import Fraction
 
-import numpy as np
 import pytest
 import torch
 from compiling import Compiled
+from pictures import difference
 from test_sampler import FILM, open_tiny, render
 from tiny_models import SIDE
 
@@ -29,10 +29,6 @@ def on_gpu(folder, dtype="float32", batch=None, **options):
 
 def ignored(done, total):
     pass
-
-
-def difference(ones, others):
-    return np.abs(np.stack(ones).astype(int) - np.stack(others)).max()
 
 
 def test_float32_is_the_cpus_picture(tiny_sd1):

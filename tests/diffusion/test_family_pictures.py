@@ -7,8 +7,8 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from command_line import Place, same_pictures
-from pictures import difference, equal, render
+from command_line import Place
+from pictures import difference, render, same_pictures
 from tiny_families import BUILDERS, SIDE, SIDES
 
 from render.engines.open_model import open_diffusion
@@ -166,7 +166,7 @@ def test_the_ends_of_a_blend_are_each_prompt_alone(opened, name):
     for blend in blends(opened(name)):
         diffusion = opened(name, blend)
         first, middle, last = render(diffusion, *[spec(*between(t)) for t in (0.0, 0.5, 1.0)])
-        assert equal(alone, [first, last])
+        assert same_pictures(alone, [first, last])
         assert min(difference(middle, end) for end in alone) >= VISIBLE / 4
 
 
@@ -235,10 +235,10 @@ def test_frames_between_anchors_are_the_same_alone_and_together(family_folder, o
     pictures = render(diffusion, *frames)
     assert difference(pictures[1], pictures[2]) > 0
     for place in (0, 2, 3):
-        assert equal([pictures[place]], render(opened(name), frames[place]))
+        assert same_pictures([pictures[place]], render(opened(name), frames[place]))
     for frame, picture in zip(frames, pictures, strict=True):
         diffusion.anchors.known.clear()
-        assert equal([picture], render(diffusion, frame))
+        assert same_pictures([picture], render(diffusion, frame))
     diffusion.close()
 
 
@@ -252,7 +252,7 @@ def test_after_a_resume_noise_of_the_steps_is_the_same(family_folder, opened, na
     again = open_diffusion(source, first.recipe, "cpu")
     torch.manual_seed(99)
     missing = render(again, *frames[2:])
-    assert equal(render(first, *frames)[2:], missing)
+    assert same_pictures(render(first, *frames)[2:], missing)
 
 
 @pytest.mark.parametrize("name", ["sdxl", "flux", "z_image"])

@@ -1,6 +1,5 @@
 """Which models are loaded, and which are refused before anything of them runs."""
 
-import json
 import pickle
 import shutil
 import socket
@@ -11,6 +10,7 @@ import diffusers
 import huggingface_hub
 import pytest
 import torch
+from films import edit
 from tiny_models import BETAS, SIDE, save_tiny_sd1, tiny_denoiser
 
 from render.diffusion.pipeline import check_device, hub_folder, load_pipeline
@@ -60,10 +60,6 @@ def refusal(folder):
     with pytest.raises(ConfigError) as refused:
         load(folder)
     return str(refused.value).splitlines()
-
-
-def edit(path, **changes):
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 class Payload:

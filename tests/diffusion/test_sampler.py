@@ -4,6 +4,7 @@ random models."""
 from dataclasses import replace
 from fractions import Fraction
 from functools import wraps
+from types import SimpleNamespace
 
 import diffusers
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pictures import difference, render, same_pictures
 from tiny_models import BETAS, SIDE, save_tiny_sd1, save_tiny_sd2
 
 from render.config.schema import ComputeConfig
@@ -19,6 +21,7 @@ from render.diffusion.batch_size import frames_at_once, frames_that_fit
 from render.diffusion.decoded import rounded
 from render.diffusion.sampler import Diffusion
 from render.diffusion.shared_predictions import REMEMBERED_ROWS
+from render.engines import open_model
 from render.engines.open_model import frames_filling_gpu, open_diffusion, open_pipeline
 from render.errors import ConfigError, NonFiniteFrames, OutOfMemory
 from render.models.families import FAMILIES, STABLE_DIFFUSION
@@ -88,18 +91,6 @@ def between(t, start=START, end=END):
     return ((start, 1 - t), (end, t))
 
 
-def render(diffusion, *specs):
-    return diffusion.render(specs, lambda done, total: None).all()
-
-
-def largest_difference(a, b):
-    return np.abs(a.astype(int) - b.astype(int)).max()
-
-
-def equal(pictures, others):
-    return all(np.array_equal(a, b) for a, b in zip(pictures, others, strict=True))
-
-
 # --- the reference loop ------------------------------------------------------------------------
 
 
@@ -165,8 +156,8 @@ def test_frames_equal_the_reference_loop(folders, opened, model):
     frames = render(opened(model, steps=10), *[spec(between(t)) for t in weights])
     for t, frame in zip(weights, frames, strict=True):
         expected = reference_frame(pipeline, (START, END), t, noise)
-        assert largest_difference(frame, expected) <= 1, t
-    assert largest_difference(frames[0], frames[-1]) > 40
+        assert difference(frame, expected) <= 1, t
+    assert difference(frames[0], frames[-1]) > 40
 
 
 @pytest.mark.parametrize("model", ["sd1", "sd2"])
@@ -177,7 +168,7 @@ def test_frames_equal_the_reference_seed_walk(folders, opened, model):
     specs = [spec(between(t), ((1, 1 - t), (2, t))) for t in weights]
     for t, frame in zip(weights, render(opened(model, steps=10), *specs), strict=True):
         expected = reference_frame(pipeline, (START, END), t, reference_slerp(t, *ends))
-        assert largest_difference(frame, expected) <= 1, t
+        assert difference(frame, expected) <= 1, t
 
 
 @settings(max_examples=5, deadline=None)
@@ -186,7 +177,7 @@ def test_frames_equal_the_reference_loop_at_any_weight(folders, opened, t, seed)
     pipeline = reference_pipeline(folders["sd1"])
     expected = reference_frame(pipeline, (START, END), t, reference_noise(pipeline, seed))
     (frame,) = render(opened(steps=10), spec(between(t), ((seed, 1.0),)))
-    assert largest_difference(frame, expected) <= 1
+    assert difference(frame, expected) <= 1
 
 
 # --- stock diffusers ---------------------------------------------------------------------------
@@ -215,7 +206,7 @@ def test_single_prompt_is_the_stock_pipelines_picture(folders, opened, scheduler
     frame = spec([(START, 1.0)], guidance=4.0, negatives=[("blurry", 1.0)])
     (ours,) = render(opened(scheduler=scheduler), frame)
     stock = stock_picture(folders["sd1"], scheduler, START, "blurry", guidance=4.0)
-    assert largest_difference(ours, stock) <= 1
+    assert difference(ours, stock) <= 1
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
@@ -255,7 +246,7 @@ def test_coefficients_are_integrated_once(folders, monkeypatch):
     first = render(diffusion, FILM[0])
     assert len(counted) == len(set(counted)) == 1 + 2 + 3 + 4 + 4  # of the orders that grow to 4
     render(diffusion, *FILM[1:])
-    assert equal(first, render(diffusion, FILM[0]))
+    assert same_pictures(first, render(diffusion, FILM[0]))
     assert len(counted) == 14
 
 
@@ -264,16 +255,16 @@ def test_coefficients_are_integrated_once(folders, monkeypatch):
 def test_a_frame_does_not_depend_on_its_neighbours(opened, scheduler, blend):
     diffusion = opened(scheduler=scheduler, blend=blend)
     together = render(diffusion, *FILM)
-    assert equal(together, [render(diffusion, frame)[0] for frame in FILM])
-    assert equal(together, render(diffusion, *reversed(FILM))[::-1])
+    assert same_pictures(together, [render(diffusion, frame)[0] for frame in FILM])
+    assert same_pictures(together, render(diffusion, *reversed(FILM))[::-1])
     other = spec([(THIRD, 1.0)], ((9, 1.0),))
-    assert equal(together[:2], render(diffusion, other, *FILM[:2], other)[1:3])
+    assert same_pictures(together[:2], render(diffusion, other, *FILM[:2], other)[1:3])
 
 
 def test_a_frame_does_not_depend_on_the_session(folders, opened):
     diffusion = open_tiny(folders["sd1"])
     try:
-        assert equal(render(diffusion, FILM[2]), render(opened(), FILM[2]))
+        assert same_pictures(render(diffusion, FILM[2]), render(opened(), FILM[2]))
     finally:
         diffusion.close()
 
@@ -281,7 +272,7 @@ def test_a_frame_does_not_depend_on_the_session(folders, opened):
 def test_a_frame_does_not_depend_on_its_neighbours_in_bfloat16(opened):
     diffusion = opened(dtype="bfloat16")
     together = render(diffusion, *FILM)
-    assert equal(together, [render(diffusion, frame)[0] for frame in FILM])
+    assert same_pictures(together, [render(diffusion, frame)[0] for frame in FILM])
     precise = render(opened(), FILM[1])[0]
     assert 0 < np.abs(together[1].astype(int) - precise).mean() < 20
 
@@ -290,19 +281,19 @@ def test_a_frame_does_not_depend_on_its_neighbours_in_bfloat16(opened):
 def test_ends_are_the_plain_single_prompt_pictures(opened, blend):
     plain = render(opened(), spec([(START, 1.0)]), spec([(END, 1.0)]))
     ends = render(opened(blend=blend), spec(between(0.0)), spec(between(1.0)))
-    assert equal(plain, ends)
+    assert same_pictures(plain, ends)
 
 
 @pytest.mark.parametrize("blend", ["noise", "embedding"])
 def test_order_of_prompts_and_seeds_does_not_matter(opened, blend):
     frame = FILM[2]
     shuffled = spec(frame.prompts[::-1], frame.seeds[::-1])
-    assert equal(render(opened(blend=blend), frame), render(opened(blend=blend), shuffled))
+    assert same_pictures(render(opened(blend=blend), frame), render(opened(blend=blend), shuffled))
 
 
 def test_embedding_and_noise_blend_differ_between_the_ends(opened):
     noise, embedding = (render(opened(blend=b), FILM[0])[0] for b in ("noise", "embedding"))
-    assert largest_difference(noise, embedding) > 5
+    assert difference(noise, embedding) > 5
 
 
 def test_own_guidance_and_negative_of_each_frame_show(opened):
@@ -312,7 +303,7 @@ def test_own_guidance_and_negative_of_each_frame_show(opened):
         spec([(START, 1.0)], negatives=[("blurry", 1.0)]),
     ]
     first, *others = render(opened(), *specs)
-    assert all(largest_difference(first, other) > 5 for other in others)
+    assert all(difference(first, other) > 5 for other in others)
 
 
 # --- what it costs -----------------------------------------------------------------------------
@@ -358,7 +349,7 @@ def test_rows_of_the_first_evaluation_are_computed_once(folders, monkeypatch, bl
     each = sum(4 * rows(frame, blend, STABLE_DIFFUSION) for frame in film)
     assert diffusion.rows == each - {"noise": 5 + 2, "embedding": 2 + 1}[blend]
     fresh = open_tiny(folders["sd1"], blend=blend)
-    assert equal(alone, render(fresh, *film))
+    assert same_pictures(alone, render(fresh, *film))
     assert fresh.rows == diffusion.rows
     diffusion.close()
     fresh.close()
@@ -443,6 +434,23 @@ def test_a_gpus_batch_is_measured_and_not_what_happens_to_be_free(folders, monke
     stock.denoiser.forward = counted
     assert frames_filling_gpu(stock) == 8
     assert rows == [1, 2]
+    stock.close()
+    del stock.denoiser.forward
+    diffusion = open_tiny(folders["sd1"], batch=8)
+    assert diffusion.batch == 8
+    assert same_pictures(render(diffusion, *FILM), render(diffusion, *FILM))
+    diffusion.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "in_place", "frames"), [("cuda", True, 16), ("cuda", False, 8), ("cpu", True, 4)]
+)
+def test_a_gpus_memory_is_filled_where_all_of_the_model_is_in_it(
+    monkeypatch, kind, in_place, frames
+):
+    monkeypatch.setattr(open_model, "frames_filling_gpu", lambda stock: 16)
+    stock = SimpleNamespace(device=torch.device(kind), noise_shape=(1, 4, 32, 32))
+    assert open_model.frames_a_batch(stock, in_place) == frames
 
 
 def test_batch_of_other_gpus_is_fixed():
@@ -464,13 +472,22 @@ def test_rows_of_a_call_follow_the_size_on_a_cpu_and_the_batch_elsewhere(
     assert batch_size.rows_per_call(kind, (1, 4, side, side), batch, family, "noise") == rows
 
 
+def test_another_batch_leaves_the_rows_of_a_call_on_a_cpu(opened):
+    diffusion = opened()
+    before = diffusion.batch
+    for batch in (1, 4, 100):
+        diffusion.set_batch(batch)
+        assert diffusion.rows_per_call() == (12, 8, 4)
+    diffusion.set_batch(before)
+
+
 def test_large_pictures_on_a_cpu_are_the_same_alone_and_together(folders, monkeypatch):
     """There, a frame's rows are a call of their own."""
     monkeypatch.setattr(batch_size, "LATENTS_ON_CPU", 1)
     diffusion = open_tiny(folders["sd1"])
     together = render(diffusion, *FILM)
     assert diffusion.padded_rows == 0
-    assert equal(together, [render(diffusion, frame)[0] for frame in FILM])
+    assert same_pictures(together, [render(diffusion, frame)[0] for frame in FILM])
     diffusion.close()
 
 
@@ -480,7 +497,7 @@ def test_batch_asked_for_is_kept(folders):
     before = render(diffusion, *FILM)
     diffusion.set_batch(1)
     assert diffusion.batch == 1
-    assert equal(before, [render(diffusion, frame)[0] for frame in FILM])
+    assert same_pictures(before, [render(diffusion, frame)[0] for frame in FILM])
     diffusion.close()
 
 
@@ -503,7 +520,7 @@ def test_what_progress_raises_ends_the_rendering_and_the_next_is_right(opened):
 
     with pytest.raises(KeyboardInterrupt):
         diffusion.render(FILM, interrupt)
-    assert equal(before, render(diffusion, *FILM))
+    assert same_pictures(before, render(diffusion, *FILM))
 
 
 def test_a_picture_that_is_not_finite_fails_alone(opened):
@@ -513,7 +530,7 @@ def test_a_picture_that_is_not_finite_fails_alone(opened):
         render(diffusion, FILM[0], hopeless, FILM[1])
     assert failed.value.places == (1,)
     assert set(failed.value.good) == {0, 2}
-    assert equal([failed.value.good[0], failed.value.good[2]], render(diffusion, *FILM[:2]))
+    assert same_pictures([failed.value.good[0], failed.value.good[2]], render(diffusion, *FILM[:2]))
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
@@ -527,7 +544,7 @@ def test_a_picture_that_overflows_is_reported_before_it_is_clamped(folders, valu
         with pytest.raises(NonFiniteFrames):
             render(diffusion, FILM[0])
         bias.copy_(kept)
-    assert equal(before, render(diffusion, FILM[0]))
+    assert same_pictures(before, render(diffusion, FILM[0]))
 
 
 def test_infinite_pictures_are_not_finite_either():

@@ -9,7 +9,7 @@ import pytest
 import torch
 from command_line import Place
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
-from pictures import difference, equal, render
+from pictures import difference, render, same_pictures
 from PIL import Image
 from tiny_families import SIDE as FAMILY_SIDE
 from tiny_models import SIDE, randomised, save_tiny_sd2
@@ -235,7 +235,7 @@ def test_steps_and_calls_are_the_stock_pipelines(opened, pictures, name):
 def test_strength_one_is_text_to_image(opened, pictures, name):
     a, _ = pictures
     plain, full, less = render(opened(name), spec([]), spec(a, 1.0), spec(a, 0.6))
-    assert equal([plain], [full])
+    assert same_pictures([plain], [full])
     assert difference(plain, less) >= VISIBLE
 
 
@@ -251,12 +251,12 @@ def test_strength_zero_is_the_picture_through_the_autoencoder(opened, pictures, 
     wanted = ((decoded / 2 + 0.5).clamp(0, 1) * 255).round().permute(1, 2, 0).numpy()
     ours = render(diffusion, spec(digest, 0.0))[0]
     assert difference(ours, wanted) <= 1
-    assert equal([ours], render(diffusion, spec(digest, 0.0, FOREST, seed=2)))
+    assert same_pictures([ours], render(diffusion, spec(digest, 0.0, FOREST, seed=2)))
 
 
 def test_a_strength_too_small_for_a_step_is_the_picture(opened, pictures):
     a, _ = pictures
-    assert equal(*[render(opened("sd1"), spec(a, strength)) for strength in (0.0, 0.19)])
+    assert same_pictures(*[render(opened("sd1"), spec(a, strength)) for strength in (0.0, 0.19)])
 
 
 # --- neighbours ----------------------------------------------------------------------------------
@@ -282,8 +282,8 @@ def test_a_frame_alone_is_the_frame_among_others(opened, pictures, name, schedul
     diffusion, frames = opened(name, scheduler), film(*pictures)
     together = render(diffusion, *frames)
     torch.manual_seed(99)
-    assert equal(together, [render(diffusion, frame)[0] for frame in frames])
-    assert equal(together, render(diffusion, *reversed(frames))[::-1])
+    assert same_pictures(together, [render(diffusion, frame)[0] for frame in frames])
+    assert same_pictures(together, render(diffusion, *reversed(frames))[::-1])
     assert len({picture.tobytes() for picture in together}) == len(frames)
 
 
@@ -313,7 +313,9 @@ def test_the_ends_between_two_pictures_are_each_alone(opened, pictures):
     a, b = pictures
     diffusion = opened("sd1")
     ends = render(diffusion, spec(a), spec(b))
-    assert equal(ends, render(diffusion, spec([(a, 1.0), (b, 0.0)]), spec([(a, 0.0), (b, 1.0)])))
+    assert same_pictures(
+        ends, render(diffusion, spec([(a, 1.0), (b, 0.0)]), spec([(a, 0.0), (b, 1.0)]))
+    )
     middle = render(diffusion, spec([(a, 0.5), (b, 0.5)]))[0]
     assert min(difference(middle, end) for end in ends) >= VISIBLE / 4
 

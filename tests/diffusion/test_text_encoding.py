@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from pictures import equal, render
+from pictures import render, same_pictures
 from PIL import Image
 from tiny_families import BUILDERS, SIDE, SIDES
 from tiny_loras import save_tiny_lora
@@ -59,7 +59,7 @@ def test_after_the_first_frame_the_encoders_are_gone_and_no_pixel_is_another(fam
     gone = [weakref.ref(part) for encoder in encoders(diffusion).values()
             for part in (encoder, *encoder.parameters())]  # fmt: skip
     assert len(gone) > 2
-    assert equal(film_in_two_calls(kept), film_in_two_calls(diffusion))
+    assert same_pictures(film_in_two_calls(kept), film_in_two_calls(diffusion))
     assert not any(part() is not None for part in gone)
     assert encoders(kept)
 
@@ -87,7 +87,7 @@ def test_encoders_that_a_lora_changes_stay(tiny_sd1, tmp_path):
     loras = [Lora("reads", "model.loras.0", "sha256:1", file)]
     film = [spec(CASTLE, loras=(("reads", weight),)) for weight in (0.5, 0.8)]
     kept, diffusion = (opened(tiny_sd1, specs, loras=loras) for specs in ((), film))
-    assert equal(render(kept, *film), render(diffusion, *film))
+    assert same_pictures(render(kept, *film), render(diffusion, *film))
     assert list(encoders(diffusion)) == ["text_encoder"]
 
 
@@ -99,7 +99,7 @@ def test_frames_that_start_from_pictures_need_no_encoder_either(tiny_sd1, tmp_pa
     film = [spec(CASTLE), *started]
     kept, diffusion = (opened(tiny_sd1, specs, images={digest: path}) for specs in ((), film))
     gone = weakref.ref(diffusion.pipeline.text_encoder)
-    assert equal(render(kept, *film), render(diffusion, *film))
+    assert same_pictures(render(kept, *film), render(diffusion, *film))
     assert gone() is None
 
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 
 import pytest
-from outside import same_pictures
+from pictures import same_pictures
 from powers import WITHOUT_POWERS, reason_for_none
 
 from render.store.prune import still_unused

@@ -7,9 +7,8 @@ import struct
 import zlib
 
 import pytest
-from outside import same_pictures
+from pictures import chunk, same_pictures
 from test_r3_corrupt_frames import only_shown, only_stored, shown, stored
-from things import chunk
 
 FRAMES = 9
 COMMAND = ["+timeline=film", "output.fps=8", "output.width=32", "output.height=32"]

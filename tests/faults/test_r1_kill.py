@@ -12,7 +12,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from outside import same_pictures
+from pictures import same_pictures
 from PIL import Image
 
 SEED = 1  # of the instants; another one is as good

@@ -6,7 +6,8 @@ import os
 import shutil
 
 import pytest
-from outside import content_hash, same_pictures
+from outside import content_hash
+from pictures import same_pictures
 from small_disk import small_disk
 from test_r6_disk_full import fill, needs_a_small_disk
 from things import picture

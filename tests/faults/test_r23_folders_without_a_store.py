@@ -4,7 +4,7 @@ only ones, and no edit and no other rate writes over them."""
 import shutil
 
 import pytest
-from outside import same_pictures
+from pictures import same_pictures
 
 FILM = [{"at": 0, "prompt": "one", "seed": 1}, {"at": 1, "prompt": "two", "seed": 2}]
 FRAMES, TWICE = 5, 9  # at 4 and at 8 frames a second

@@ -8,7 +8,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from outside import same_pictures, tree
+from outside import tree
+from pictures import same_pictures
 from PIL import Image, PngImagePlugin
 
 FRAMES = 13

@@ -7,7 +7,8 @@ import signal
 
 import pytest
 from films import SPELLED_OTHERWISE
-from outside import CHECKOUT, same_pictures
+from outside import CHECKOUT
+from pictures import same_pictures
 
 KEYFRAMES = [
     {"at": 0, "prompt": "one", "seed": 1},

@@ -11,7 +11,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from outside import same_pictures, tree
+from outside import tree
+from pictures import same_pictures
 
 KEYFRAMES = [{"at": 0, "prompt": "one", "seed": 1}, {"at": 1, "prompt": "two", "seed": 2}]
 FRAMES = 13

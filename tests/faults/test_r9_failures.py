@@ -3,7 +3,8 @@
 import shutil
 
 import pytest
-from outside import content_hash, same_pictures
+from outside import content_hash
+from pictures import same_pictures
 
 LADDER = [{"at": k, "prompt": f"p{k}", "seed": k, "ease": "hold"} for k in range(8)]
 SMALL = ("output=frames", "output.fps=1", "output.width=64", "output.height=64")

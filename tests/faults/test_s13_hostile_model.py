@@ -3,7 +3,6 @@
 Each is refused, or looked at, in bounded time and memory while the film is planned."""
 
 import json
-import os
 import shutil
 import struct
 
@@ -11,6 +10,7 @@ import pytest
 from films import write_model
 from outside import tree
 from PIL import Image
+from things import pipe
 
 FILM = [{"at": 0, "prompt": "a" * 40, "seed": 1}]
 LOCAL = ("+timeline=t", "model=local", "model.steps=2", "model.guidance=7.5", "model.path=model")
@@ -38,10 +38,6 @@ def planned(calls, *more, code=2):
     if code:
         assert tree(calls.site.here) == before
     return answer.err
-
-
-def pipe(path):
-    os.mkfifo(path)
 
 
 def device(path):

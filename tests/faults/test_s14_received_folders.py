@@ -6,8 +6,9 @@ import shutil
 import socket
 
 import pytest
+from pictures import chunk
 from PIL import PngImagePlugin
-from things import SIDE, chunk, picture
+from things import SIDE, picture
 
 FILM = [{"at": k, "prompt": f"p{k}", "seed": k, "ease": "hold"} for k in range(3)]
 CALL = ["+timeline=film", "output.fps=1", f"output.width={SIDE}", f"output.height={SIDE}"]

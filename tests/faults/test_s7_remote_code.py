@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from commands import Commands
-from films import write_model
+from films import edit, write_model
 from outside import CHECKOUT, tree
 from traps import network_canary, trap_network
 
@@ -42,11 +42,6 @@ def model(guarded):
     (site.here / "evil_here.py").write_text(evil(site))
     yield folder
     shutil.rmtree(folder)
-
-
-def edit(path, **changes):
-    content = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps(content | changes))
 
 
 def refused(guarded, mode="plan"):

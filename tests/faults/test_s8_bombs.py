@@ -6,6 +6,7 @@ import stat
 
 import numpy as np
 import pytest
+from pictures import huge
 from PIL import Image
 from things import (
     MANY_TEXTS,
@@ -16,7 +17,6 @@ from things import (
     bound_socket,
     folder_with_a_file,
     holding,
-    huge,
     large,
     link_to,
     picture,

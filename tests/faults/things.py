@@ -3,25 +3,13 @@
 import io
 import os
 import socket
-import struct
 import zlib
 from pathlib import Path
 
+from pictures import chunk
 from PIL import Image, PngImagePlugin
 
 SIDE = 64  # pixels of a frame in these tests
-
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    checksum = struct.pack(">I", zlib.crc32(kind + content))
-    return struct.pack(">I", len(content)) + kind + content + checksum
-
-
-def huge(side: int) -> bytes:
-    """A PNG of side² pixels that says so in its header; its pixels begin with a megabyte."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-    pixels = chunk(b"IDAT", zlib.compress(b"\0" * (1 << 20)))
-    return b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
 
 
 def picture(colour=(1, 2, 3), digest: str | None = None, extra: bytes = b"") -> bytes:

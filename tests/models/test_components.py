@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from films import composed
+from pictures import difference
 from safetensors.torch import load_file, save_file
 from single_files import autoencoder
 
@@ -79,10 +80,6 @@ def stock_picture(film, text=CASTLE, negative="", change=lambda pipeline: None, 
             **options,
         ).images[0]
     )
-
-
-def difference(a, b):
-    return np.abs(a.astype(int) - b.astype(int)).max()
 
 
 # --- latents -------------------------------------------------------------------------------------

@@ -8,7 +8,9 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from command_line import Place, same_pictures
+from command_line import Place
+from films import edit
+from pictures import same_pictures
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -24,10 +26,6 @@ def model(place, tmp_path):
     place.model = shutil.copytree(place.model, tmp_path / "model")
     place.timeline("t", [{"at": 0, "prompt": "one", "seed": 1}])
     return place.model
-
-
-def edit(path, **changes):
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def pictures(place, name, *more):

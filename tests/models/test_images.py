@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from films import composed, write_model
+from pictures import chunk
 from PIL import Image, PngImagePlugin
 from PIL.ImageCms import ImageCmsProfile, createProfile
 from profiles import ADOBE, P3, SRGB, grey_profile, in_srgb, ink_profile, rgb_profile
@@ -466,11 +467,6 @@ def test_hdr_colours_count_before_a_profile_beside_them(folder, coded, said):
     shown = read_image(folder / "hdr.png", remarks.append)[1]
     assert ["the HDR colours" in line for line in remarks] == ([True] if said else [])
     assert (shown.getpixel((0, 0)) == RED) == said
-
-
-def chunk(name, content):
-    length, check = struct.pack(">I", len(content)), struct.pack(">I", zlib.crc32(name + content))
-    return length + name + content + check
 
 
 def png_of_depth(depth, kind, row, transparent):

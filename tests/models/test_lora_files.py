@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import same_pictures
 from films import composed, write_model
+from pictures import same_pictures
 from safetensors.numpy import save_file
 
 from render.config.model_group import ModelConfig

@@ -1,6 +1,5 @@
 """A checkpoint in one file gives the pictures of its folder; what can't be one is refused."""
 
-import json
 import shutil
 
 import diffusers
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 import tiny_families
 import torch
-from films import composed
+from films import composed, edit
 from safetensors.torch import load_file, save_file
 from single_files import save_single_file
 from tiny_models import randomised
@@ -135,10 +134,6 @@ def test_a_file_is_its_content_and_its_configs(made, film, tmp_path):
     configs = shutil.copytree(bare, tmp_path / "configs")
     edit(configs / "scheduler" / "scheduler_config.json", beta_end=0.02)
     assert identity(film(file, config=configs)) != before
-
-
-def edit(path, **changes):
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def test_the_folders_weights_count_where_the_file_lacks_them(made, film, tmp_path):

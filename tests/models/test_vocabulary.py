@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from command_line import same_pictures
 from films import write_model
+from pictures import same_pictures
 from safetensors.numpy import save_file
 
 from render.errors import ConfigError
@@ -28,7 +28,7 @@ def model(place, tmp_path):
     return place.model
 
 
-def edit(path, **changes):
+def rewrite(path, **changes):
     """Other values in a JSON file; None takes a key away."""
     written = json.loads(path.read_text()) | changes
     path.write_text(json.dumps({key: v for key, v in written.items() if v is not None}))
@@ -131,9 +131,9 @@ def test_another_models_vocabulary_is_refused(place, model, family_folder):
 
 def test_words_that_were_added_count(place, model):
     config = model / "tokenizer" / "tokenizer_config.json"
-    edit(config, added_tokens_decoder={"514": {"content": "<cat>"}})
+    rewrite(config, added_tokens_decoder={"514": {"content": "<cat>"}})
     assert "has 515 tokens and the text encoder knows 514" in refused(place)
-    edit(model / "text_encoder" / "config.json", vocab_size=515)
+    rewrite(model / "text_encoder" / "config.json", vocab_size=515)
     weights = model / "text_encoder" / "model.safetensors"
     tensors = safetensors.torch.load_file(weights)
     name = next(name for name in tensors if name.endswith("token_embedding.weight"))
@@ -155,7 +155,7 @@ def test_a_tokenizer_without_a_limit_reads_as_much_as_its_encoder(place, model, 
     long = [{"at": 0, "prompt": "a long text of more than sixteen tokens", "seed": 1}]
     place.timeline("t", long)
     assert place.render("+timeline=t", "output=frames", "name=limited").code == 0
-    edit(model / "tokenizer" / "tokenizer_config.json", model_max_length=limit)
+    rewrite(model / "tokenizer" / "tokenizer_config.json", model_max_length=limit)
     ended = place.render("+timeline=t", "output=frames", "name=unlimited")
     assert ended.code == 0, ended.err
     assert "cut: " in ended.err

@@ -9,8 +9,8 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from command_line import same_pictures
 from films import composed, write_model
+from pictures import difference, render, same_pictures
 from tiny_models import BETAS, SIDE, save_tiny_sd1
 
 from render.config.schema import SamplingConfig
@@ -221,14 +221,6 @@ def specs(timeline, fps, **taken):
     return [frame.spec for frame in make_plan(timeline, recipe, Fraction(fps), DDIM).frames]
 
 
-def render(diffusion, *frames):
-    return diffusion.render(frames, lambda done, total: None).all()
-
-
-def largest_difference(one, other):
-    return np.abs(one.astype(int) - other.astype(int)).max()
-
-
 class Plain:
     """The same with a plain loop, a frame at a time, on the stock parts."""
 
@@ -277,7 +269,7 @@ def test_a_frame_between_anchors_goes_on_from_their_latents_slerped(folder, othe
     for share, spec, picture in zip((0.25, 0.5, 0.75), frames[1:], pictures[1:], strict=False):
         before, after = slerp_weights(*noise, share)
         wanted = plain.latents(spec, slice(3, None), before * start + after * end)
-        assert largest_difference(picture, plain.picture(wanted)) <= 1
+        assert difference(picture, plain.picture(wanted)) <= 1
     diffusion.close()
 
 
@@ -419,8 +411,8 @@ def test_outside_of_the_interval_there_is_no_guidance(folder):
     diffusion = opened(folder, guidance_interval=(0.34, 0.67))
     spec = shown(("a castle", 0.25), ("a lake", 0.75))
     wanted = plain.picture(plain.latents(spec, guided=lambda number: 2 <= number < 4))
-    assert largest_difference(render(diffusion, spec)[0], wanted) <= 1
-    assert largest_difference(render(opened(folder), spec)[0], wanted) > 1
+    assert difference(render(diffusion, spec)[0], wanted) <= 1
+    assert difference(render(opened(folder), spec)[0], wanted) > 1
     diffusion.close()
 
 

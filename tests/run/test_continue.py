@@ -9,8 +9,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-from command_line import Place, same_pictures
+from command_line import Place
 from films import SPELLED_OTHERWISE
+from pictures import same_pictures
 
 from render.plan.frame_plan import RECIPE_VERSION, Recipe
 from render.run.work import Work

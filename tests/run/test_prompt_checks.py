@@ -1,10 +1,9 @@
 """A plan's warnings about texts, guidance and revisions that do not do what their writer thinks."""
 
-import json
 import shutil
 
 import pytest
-from films import composed, write_model
+from films import composed, edit, write_model
 
 from render.errors import ConfigError
 from render.models.prompt_weights import pieces, plain, weighted_part
@@ -165,14 +164,10 @@ def family_copy(family_folder, tmp_path):
     return lambda name: shutil.copytree(family_folder(name), tmp_path / "model")
 
 
-def edited(path, **changes):
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
 def test_a_qwen_model_with_guidance_as_an_input_is_refused(family_copy, tmp_path):
     folder = family_copy("qwen_image")
     assert open_film(composed(folder, tmp_path), "", str)
-    edited(folder / "transformer" / "config.json", guidance_embeds=True)
+    edit(folder / "transformer" / "config.json", guidance_embeds=True)
     (line,) = refused(lambda: open_film(composed(folder, tmp_path), "", str))
     assert "transformer/config.json: guidance_embeds: a Qwen-Image model" in line
 
@@ -183,7 +178,7 @@ def test_a_tokenizer_that_wants_torchvision_is_refused_without_it(
 ):
     folder = family_copy("flux2")
     monkeypatch.setattr("render.models.safety.find_spec", lambda name: object() if there else None)
-    edited(folder / "model_index.json", tokenizer=["transformers", "PixtralProcessor"])
+    edit(folder / "model_index.json", tokenizer=["transformers", "PixtralProcessor"])
     if there:
         assert open_film(composed(folder, tmp_path), "", str)
     else:

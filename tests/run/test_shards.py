@@ -5,7 +5,7 @@ import re
 import socket
 
 import pytest
-from command_line import same_pictures
+from pictures import same_pictures
 
 from render.files.lock import holding
 

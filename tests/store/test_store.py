@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import struct
 import tracemalloc
 import zlib
 from fractions import Fraction
@@ -12,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import chunk, huge
 from PIL import Image, PngImagePlugin
+from things import pipe
 
 from render.errors import DiskFull, RenderError
 from render.files.ownership import set_aside, unsaid
@@ -48,11 +49,6 @@ def pixels(shade=7, size=SIZE):
     return np.full((size[1], size[0], 3), shade, np.uint8)
 
 
-def chunk(kind, content):
-    checksum = struct.pack(">I", zlib.crc32(kind + content))
-    return struct.pack(">I", len(content)) + kind + content + checksum
-
-
 def png(size=SIZE, mode="RGB", digest=None, extra=b""):
     """A picture that Pillow wrote, with a digest and more chunks behind its header."""
     stream, proofs = io.BytesIO(), PngImagePlugin.PngInfo()
@@ -61,13 +57,6 @@ def png(size=SIZE, mode="RGB", digest=None, extra=b""):
     Image.new(mode, size).save(stream, "PNG", pnginfo=proofs)
     content = stream.getvalue()
     return content[:33] + extra + content[33:]
-
-
-def huge(side):
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-    return (
-        b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
-    )
 
 
 @pytest.fixture
@@ -265,10 +254,6 @@ def test_a_file_too_big_for_a_frame_is_not_read(place, monkeypatch):
         State.CORRUPT,
         "is 5,000,000,000 bytes, more than such a frame can have",
     )
-
-
-def pipe(path):
-    os.mkfifo(path)
 
 
 def linked(path):
