@@ -323,7 +323,7 @@ def nearest_places(
 
 
 def table(rows: Sequence[Row], pairs: int, asked: argparse.Namespace) -> Iterator[str]:
-    """Markdown: the cost of every setting, then how well it foretells the exact film."""
+    """Markdown: the cost of every setting, then how well it predicts the exact film."""
     sampler = f"{asked.steps} steps of {asked.scheduler}, guidance {asked.guidance:g}"
     yield f"\n{pairs} pairs of prompts, {sampler}; × is how many times as fast as exact.\n"
     yield (

@@ -10,6 +10,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 FOLDERS = ["benchmarks", "render", "tests", "training"]
 ELSEWHERE = {"version.py"}
 """Files of other packages that docstrings name."""
+TELL = re.compile(r"\.tell\(\)")
+"""A file's method."""
 FILES = [path for folder in FOLDERS for path in sorted((CHECKOUT / folder).rglob("*.py"))]
 
 
@@ -34,6 +36,18 @@ def found(pattern):
 def test_no_docstring_is_a_riddle(pattern):
     """`What …` names nothing; a program returns, prints, reports or names."""
     assert found(pattern) == []
+
+
+def test_no_word_of_the_code_or_of_its_tests_is_of_telling():
+    """Names, messages and comments, too: `message`, `line`, `reports`, `names`."""
+    found = [
+        f"{path.relative_to(CHECKOUT)}: {word}"
+        for path in FILES
+        if path != Path(__file__).resolve()
+        for word in re.findall(r"[A-Za-z]+", TELL.sub("", path.read_text(encoding="utf-8")))
+        if word.lower() in ("tell", "tells", "told", "telling")
+    ]
+    assert found == []
 
 
 def test_every_file_that_a_docstring_of_render_names_is_there():

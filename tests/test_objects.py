@@ -54,7 +54,8 @@ def single(target: ast.expr) -> Iterator[ast.expr]:
 
 
 def own_names(function: ast.AST) -> set[str]:
-    """What a function may set attributes of: a method's own object, and one that `__new__` made."""
+    """The names whose attributes a function may set: a method's own object, and one that its
+    `__new__` made."""
     if not isinstance(function, ast.FunctionDef):
         return set()
     first = {argument.arg for argument in function.args.args[:1]}

@@ -87,7 +87,7 @@ def test_the_tokenizer_encodes_anything_to_one_length(folder, text):
     assert tokenizer.unk_token_id is None or tokenizer.eos_token_id in tokens
 
 
-def test_the_tokenizer_tells_unknown_words_apart(folder):
+def test_the_tokenizer_keeps_unknown_words_apart(folder):
     tokens = encode_texts(load_tokenizer(folder / "tokenizer"), ["xyzzy", "plugh", "京", "東"])
     assert len({tuple(row) for row in tokens.tolist()}) == 4
 

@@ -275,7 +275,8 @@ def plain_config(composed: DictConfig) -> dict[str, Any]:
     if composed.get("timeline") is None:
         check_without_timeline(composed.get("mode"), composed.get("input"))
         if OmegaConf.is_interpolation(composed, "name"):
-            composed.name = "input"
+            named = OmegaConf.merge(composed, {"name": "input"})
+            composed = named if isinstance(named, DictConfig) else composed
     result: dict[str, Any] = {}
     for key in composed:
         if key == "timeline" and composed.timeline is None:

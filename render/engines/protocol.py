@@ -55,8 +55,8 @@ class Opened:
 
 @dataclass(frozen=True)
 class Abilities:
-    """What an engine can do besides computing whole networks in float32. Known in a plan, before
-    anything is loaded; the defaults are right for every engine, if not always the best."""
+    """The abilities of an engine besides computing whole networks in float32. They are known in a
+    plan, before anything is loaded. The defaults are right for every engine, if not always best."""
 
     quantises_as: str = ""
     """A name in the identity of frames in 8 bits, for an engine that quantises the networks itself

@@ -160,7 +160,7 @@ def test_a_run_leaves_what_the_contract_names(place):
     assert {path.name for path in place.folder.iterdir()} == {"configs", "outputs"}
 
 
-def test_progress_tells_of_texts_before_the_first_frame_and_of_frames_that_are_stored(
+def test_progress_counts_texts_before_the_first_frame_and_of_frames_that_are_stored(
     place, monkeypatch
 ):
     monkeypatch.setattr("render.report.progress.LONGEST_S", 0.0)

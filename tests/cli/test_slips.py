@@ -133,7 +133,7 @@ def test_a_habit_of_other_programs(place, typed, said):
     assert said in ended.err
 
 
-def test_two_files_of_one_name_are_told_apart_by_their_folders(place):
+def test_two_files_of_one_name_are_kept_apart_by_their_folders(place):
     for name in ("one/main", "two/main", "castle"):
         file = place.folder / f"{name}.yaml"
         file.parent.mkdir(exist_ok=True)

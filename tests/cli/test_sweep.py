@@ -114,7 +114,7 @@ def test_jobs_of_one_model_come_together():
     assert [job.overrides["k"] for job in by_model(jobs)] == ["0", "3", "1", "4", "2"]
 
 
-def test_every_line_of_a_job_tells_which(films):
+def test_every_line_of_a_job_names_it(films):
     ended = films.call(
         *("-m", "+timeline=a", "model=mine", "output.fps=4", "output=frames"),
         "sampling.guidance=3,-1,6",
@@ -170,7 +170,7 @@ def test_a_jobs_folder_is_one_plain_name(override):
     assert folder != job_folder(["+timeline=a", override.replace("a", "b").replace("x", "y")])
 
 
-def test_jobs_are_told_apart_by_their_folders_however_many_overrides_they_share():
+def test_jobs_are_kept_apart_by_their_folders_however_many_overrides_they_share():
     shared = ["model.path=/home/me/models/mine", "model=local", "model.dtype=float32", "name=x"]
     shared += ["output.fps=6", "output=frames", "output.width=64", "output.height=64"]
     long = [*shared, f"sampling.negative={'fog and ' * 30}rain", "sampling.blend=embedding"]

@@ -82,8 +82,8 @@ def test_stock_kernels_are_another_identity_in_16_bits_alone(tiny_sd1, tmp_path)
 def test_stock_kernels_are_for_torch(tiny_sd1, tmp_path):
     with pytest.raises(ConfigError) as error:
         plan_of(tiny_sd1, tmp_path, kernels="stock", engine="compiled")
-    told = "compute.kernels: compiled computes whole networks in place"
-    assert f"{told}; use compute.engine=torch with it" in str(error.value)
+    message = "compute.kernels: compiled computes whole networks in place"
+    assert f"{message}; use compute.engine=torch with it" in str(error.value)
 
 
 def shape(pipeline):

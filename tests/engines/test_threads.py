@@ -54,7 +54,7 @@ def siblings(*lists):
          "quota of a group above", "less than one", "nonsense", "version 1", "version 1 in a "
          "container", "version 1 without"],
 )  # fmt: skip
-def test_cores_are_counted_as_the_kernel_tells(tmp_path, files, cores):
+def test_cores_are_counted_as_the_kernel_says(tmp_path, files, cores):
     assert usable_cores(range(4), machine(tmp_path, files)) == cores
 
 

@@ -17,7 +17,7 @@ from reading import outcome
 from stand_in import Faults, without_a_model
 
 CASES = sorted(Path(__file__).with_name("cases").iterdir())
-TOLD = re.compile(r"render: \S.*?: \S.*")  # where: what
+A_MISTAKE = re.compile(r"render: \S.*?: \S.*")  # where: what
 SLOW = pytest.mark.slow
 MOST_FRAMES = 40  # that are rendered; a timeline may ask for millions
 
@@ -152,7 +152,7 @@ def answers(place, *arguments):
     if ended.code == 2:
         assert ended.err
         for line in ended.err.splitlines():
-            assert TOLD.fullmatch(line), line
+            assert A_MISTAKE.fullmatch(line), line
     assert outside(place) == before
     return ended
 

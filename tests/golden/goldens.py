@@ -109,7 +109,7 @@ def small(picture: np.ndarray) -> np.ndarray:
 
 
 def kept_plans(plans: dict[str, dict], exact: bool) -> dict:
-    """What is kept of a film's plan, or of each job of a sweep."""
+    """The part of a film's plan that is kept, or that of each job of a sweep."""
     if list(plans) == [""]:
         return kept_plan(plans[""], exact)
     kept = {job: kept_plan(plan, exact) for job, plan in plans.items()}

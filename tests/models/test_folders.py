@@ -260,9 +260,9 @@ MISMATCHED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "part", "change", "told"), MISMATCHED)
+@pytest.mark.parametrize(("name", "part", "change", "message"), MISMATCHED)
 def test_a_config_that_is_not_that_of_the_weights_is_refused_in_the_plan(
-    tiny_sd1, family_folder, tmp_path, name, part, change, told
+    tiny_sd1, family_folder, tmp_path, name, part, change, message
 ):
     folder = tiny_sd1 if name == "sd1" else family_folder(name)
     place = Place(tmp_path / "here", shutil.copytree(folder, tmp_path / "model"))
@@ -271,4 +271,4 @@ def test_a_config_that_is_not_that_of_the_weights_is_refused_in_the_plan(
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     ended = place.render("t", "mode=plan", "model.width=64", "model.height=64")
     assert ended.code == 2
-    assert f"{path}: {told}" in ended.err
+    assert f"{path}: {message}" in ended.err

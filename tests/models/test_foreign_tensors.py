@@ -74,9 +74,9 @@ def spoil(file, change, part="to_q.weight"):
 @pytest.mark.parametrize(("change", "said"), FOREIGN)
 def test_weights_that_mean_something_else_are_refused_in_the_plan(place, model, change, said):
     spoil(model / UNET, change)
-    told = refused(place)
-    assert said in told
-    assert str(model / UNET) in told
+    line = refused(place)
+    assert said in line
+    assert str(model / UNET) in line
     spoil(model / "text_encoder/model.safetensors", change, "q_proj.weight")
     assert refused(place).count(said) == 2
 
@@ -86,13 +86,13 @@ def test_so_it_is_in_single_files(place, model, tmp_path, change, said):
     name = "model.diffusion_model.input_blocks.1.0.in_layers.2.weight"
     save_file(change(name, torch.ones(8, 8)), tmp_path / "whole.safetensors")
     file = tmp_path / "whole.safetensors"
-    told = refused(place, f"model.path={file}", f"model.config={model}")
-    assert "model.path: " in told
-    assert said in told
+    line = refused(place, f"model.path={file}", f"model.config={model}")
+    assert "model.path: " in line
+    assert said in line
     save_file(change("decoder.conv_in.weight", torch.ones(8, 8)), file)
-    told = refused(place, f"model.vae={file}")
-    assert "model.vae: " in told
-    assert said in told
+    line = refused(place, f"model.vae={file}")
+    assert "model.vae: " in line
+    assert said in line
 
 
 @pytest.mark.parametrize("wrapper", ["_orig_mod.", "module.", "_fsdp_wrapped_module."])
@@ -103,9 +103,9 @@ def test_a_wrappers_name_before_those_of_weights_is_refused_in_the_plan(
     for part in (UNET, "text_encoder/model.safetensors"):
         file = model / part
         save_file({wrapper + key: tensor for key, tensor in load_file(file).items()}, file)
-        told = refused(place)
-        assert f"{file}: holds weights under the name that a wrapper of training puts" in told
-        assert f"save it again with '{wrapper}' taken out of every name" in told
+        line = refused(place)
+        assert f"{file}: holds weights under the name that a wrapper of training puts" in line
+        assert f"save it again with '{wrapper}' taken out of every name" in line
     vae = tmp_path / "vae.safetensors"
     save_file({f"{wrapper}decoder.conv_in.weight": torch.ones(8, 8)}, vae)
     assert f"model.vae: {vae} holds weights under the name" in refused(place, f"model.vae={vae}")
@@ -137,25 +137,25 @@ def test_plain_eight_bits_are_weights(place, model):
 )
 def test_weights_that_a_config_has_no_place_for_are_refused_in_the_plan(place, model, name, key):
     save_file(load_file(model / UNET) | {name: torch.ones(8, 8)}, model / UNET)
-    told = refused(place)
-    assert f"{key} is not given, and the weights have {name}" in told
-    assert "unet/config.json" in told
+    line = refused(place)
+    assert f"{key} is not given, and the weights have {name}" in line
+    assert "unet/config.json" in line
 
 
 @pytest.mark.parametrize("name", [UNET, "model_index.json", "vae/config.json"])
 def test_a_pointer_of_git_lfs_is_named(place, model, name):
     (model / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
-    told = refused(place)
-    assert f"{model / name}: is only Git LFS's pointer" in told
-    assert "git lfs pull" in told
+    line = refused(place)
+    assert f"{model / name}: is only Git LFS's pointer" in line
+    assert "git lfs pull" in line
 
 
 @pytest.mark.parametrize("name", ["model_index.json", "scheduler/scheduler_config.json"])
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_a_byte_order_mark_that_libraries_refuse_is_named(place, model, name, encoding):
     (model / name).write_text((model / name).read_text(), encoding=encoding)
-    told = refused(place)
-    assert f"{model / name}: begins with a byte order mark; save it as UTF-8" in told
+    line = refused(place)
+    assert f"{model / name}: begins with a byte order mark; save it as UTF-8" in line
 
 
 @pytest.mark.parametrize("name", ["text_encoder", "tokenizer", "scheduler", "vae", "unet"])
@@ -181,9 +181,9 @@ def test_the_folder_that_is_meant_is_named(place, model, tmp_path, given, meant)
     for target in ("outer/inner", "models--me--mine/snapshots/abc"):
         shutil.copytree(model, tmp_path / target)
     place.model = tmp_path / given
-    told = refused(place)
-    assert f"{tmp_path / given} is no diffusers folder" in told
-    assert f"did you mean {tmp_path / meant}?" in told
+    line = refused(place)
+    assert f"{tmp_path / given} is no diffusers folder" in line
+    assert f"did you mean {tmp_path / meant}?" in line
 
 
 @pytest.mark.parametrize(

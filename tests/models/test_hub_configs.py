@@ -76,8 +76,8 @@ def hub(snapshot, tiny_sd1, tmp_path, monkeypatch):
 def plan(place, *more):
     ended = place.call("walk", *FAR, "mode=plan", *more)
     assert ended.code == 0, ended.err
-    told = json.loads((place.folder / "outputs" / "walk" / "plan.json").read_text())
-    return ended, [frame["digest"] for frame in told["frames"]]
+    plan = json.loads((place.folder / "outputs" / "walk" / "plan.json").read_text())
+    return ended, [frame["digest"] for frame in plan["frames"]]
 
 
 def test_half_of_the_configs_are_fetched_before_a_plan_goes_by_them(walk, hub, snapshot):

@@ -149,7 +149,7 @@ def test_strength_is_part_of_it_up_to_one_where_no_picture_shows(model, folder):
     assert len({*plain, *less, *more}) == 3
 
 
-def test_the_plan_tells_pictures_and_strength_where_there_are_any(model, folder):
+def test_the_plan_names_pictures_and_strength_where_there_are_any(model, folder):
     film = opened(model, folder, frames({**A, "strength": 0.25}, {"image": None}))
     frames_written = json.loads(plan_files(film.plan, "film")["plan.json"])["frames"]
     assert frames_written[0]["images"] == [[sha256(folder / "a.png"), 1.0]]

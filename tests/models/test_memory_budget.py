@@ -60,7 +60,7 @@ def counts(tiny_sd1):
 # --- what a model takes --------------------------------------------------------------------------
 
 
-def test_the_headers_tell_what_is_loaded(tiny_sd1, counts):
+def test_the_headers_say_what_is_loaded(tiny_sd1, counts):
     pipeline = assembled(source(tiny_sd1), tiny_sd1, SD, torch.float32, Patches())
     parts = ("unet", "vae", "text_encoder")
     real = {part: sum(w.numel() for w in getattr(pipeline, part).parameters()) for part in parts}

@@ -44,8 +44,8 @@ def test_the_page_has_each_event_with_its_fields():
 
 def test_the_page_has_each_number_of_a_plan():
     page = (CHECKOUT / "docs" / "python.md").read_text(encoding="utf-8")
-    told = re.findall(r"`(\w+)`", page.partition("`summary` has")[2])
-    assert sorted(told) == sorted(field.name for field in dataclasses.fields(events.PlanSummary))
+    listed = re.findall(r"`(\w+)`", page.partition("`summary` has")[2])
+    assert sorted(listed) == sorted(field.name for field in dataclasses.fields(events.PlanSummary))
 
 
 def test_a_render_as_json_lines(place):

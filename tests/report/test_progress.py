@@ -27,7 +27,7 @@ def begin(total: int) -> tuple[Phase, Watch, list[str]]:
     return Phase("render", total, take, watch), watch, lines
 
 
-def test_lines_tell_frames_speed_time_left_and_prompt() -> None:
+def test_lines_hold_frames_speed_time_left_and_prompt() -> None:
     progress, watch, lines = begin(20)
     progress.now(4, "A castle\n[in] the mist")
     watch.time_s += 8

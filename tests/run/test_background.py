@@ -185,8 +185,8 @@ def test_as_many_pictures_are_alive_however_long_the_film_is(count):
         kept.append(finished[0].index)
 
     with behind(lambda come: (come[0], come[1]()), keep) as keeper:
-        told = (ignored, ignored, keeper.put, ignored, ignored)
-        for _ in render_frames(Model(4), frames(count), *told):
+        calls = (ignored, ignored, keeper.put, ignored, ignored)
+        for _ in render_frames(Model(4), frames(count), *calls):
             pass
     assert kept == list(range(count))
     assert max(alive) <= 4 * (ROOM + 1)

@@ -163,7 +163,7 @@ def test_a_gpu_is_given_the_next_batch_before_its_last_one_has_come():
     assert [index for index, _ in watch.failed] == [3]
 
 
-def test_an_error_that_a_gpu_tells_late_fails_its_batch():
+def test_an_error_that_a_gpu_reports_late_fails_its_batch():
     answers = iter([None, RuntimeError("CUDA error: an illegal memory access"), None])
     watch = Watch().run(StandIn(2, event=lambda: Event(next(answers))), frames(6))
     assert watch.done == [0, 1, 4, 5]

@@ -517,7 +517,7 @@ def test_a_flood_on_stderr_is_read_and_not_kept(
     assert len(str(error)) < 10_000
 
 
-def test_a_full_disk_as_ffmpeg_tells_it(tmp_path: Path, stand_in: Callable[[str], None]) -> None:
+def test_a_full_disk_as_ffmpeg_reports_it(tmp_path: Path, stand_in: Callable[[str], None]) -> None:
     stand_in("cat > /dev/null; echo 'Error writing trailer: No space left on device' >&2; exit 1")
     expect_failure(tmp_path, DiskFull, "the video takes about 3,686 bytes")
 

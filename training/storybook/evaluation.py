@@ -269,20 +269,20 @@ def evaluate(model: Path, folder: Path, count: int = 500) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     pipeline = load_pipeline(model)
     report: dict[str, Any] = {"model": str(model), "steps": STEPS, "guidance": GUIDANCE}
-    report["probe_on_painted"] = _told("probe", judge_probe())
-    report["autoencoder"] = _told("autoencoder", judge_autoencoder(pipeline))
-    report["seconds_a_frame"] = _told("seconds a frame", measure_speed(pipeline))
-    report["five_prompts_place"] = _told("five prompts", draw_grid(pipeline, folder))
-    report["films"] = _told("films", [draw_film(pipeline, folder, seed) for seed in (1, 2)])
-    report["free_wording"] = _told("free wording", judge_free_wording(pipeline, folder))
+    report["probe_on_painted"] = _reported("probe", judge_probe())
+    report["autoencoder"] = _reported("autoencoder", judge_autoencoder(pipeline))
+    report["seconds_a_frame"] = _reported("seconds a frame", measure_speed(pipeline))
+    report["five_prompts_place"] = _reported("five prompts", draw_grid(pipeline, folder))
+    report["films"] = _reported("films", [draw_film(pipeline, folder, seed) for seed in (1, 2)])
+    report["free_wording"] = _reported("free wording", judge_free_wording(pipeline, folder))
     report["rendered"], report["wrong_places"] = judge_obedience(pipeline, count)
-    _told("rendered", report["rendered"])
-    report["schedulers"] = _told("schedulers", judge_schedulers(pipeline, folder))
+    _reported("rendered", report["rendered"])
+    report["schedulers"] = _reported("schedulers", judge_schedulers(pipeline, folder))
     (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     return report
 
 
-def _told(name: str, figures: Any) -> Any:
+def _reported(name: str, figures: Any) -> Any:
     print(f"{name}: {figures}", flush=True)
     return figures
 
