@@ -70,6 +70,7 @@ def composed(model: Path, root: Path, changes=None):
         "name": "film",
         "mode": "render",
         "shard": None,
+        "measure": {"keyframes": None},
         "model": {
             "name": "tiny",
             "path": str(model),

@@ -178,7 +178,7 @@ def read_folder(folder: Path, events: RunEvents) -> InputFrames:
             what = f"lacks {len(missing)} of its {len(planned)} frames; render them first"
             raise unusable(film, f"{what} (the first: {missing[0]})")
         known = Known(
-            [index for index, frame in enumerate(planned) if frame.keyframe],
+            keyframes_of(planned),
             [frame.digest for frame in planned],
             is_loop(film / "plan.json"),
         )
@@ -194,6 +194,20 @@ def read_folder(folder: Path, events: RunEvents) -> InputFrames:
         readings = gathered(read_files(paths, at_once()), phase)
     named = folder if folder.name not in ("", "..") else folder.resolve()
     return InputFrames(named.with_name(f"{named.name}.measure"), readings)
+
+
+def keyframes_of(planned: Sequence[ShownFrame]) -> list[int]:
+    """The frames at which keyframes stand. Older plans do not mark them: there it is where prompts
+    begin or end to be blended."""
+    marked = [index for index, frame in enumerate(planned) if frame.keyframe]
+    if marked:
+        return marked
+    blended = [len(frame.prompts) > 1 for frame in planned]
+    return [
+        index
+        for index, here in enumerate(blended)
+        if not here and any(blended[max(0, index - 1) : index + 2])
+    ]
 
 
 def pictures_of(folder: Path) -> list[Path]:

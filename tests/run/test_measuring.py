@@ -255,6 +255,18 @@ def test_the_plan_marks_keyframes_and_loops(place):
     assert {key: data[key] for key in found} == found
 
 
+def test_keyframes_of_an_older_plan_are_where_blends_begin_and_end(place):
+    keyframes = [{"at": at, "prompt": text} for at, text in ((0, "one"), (0.5, "two"), (1.5, "a"))]
+    place.timeline("t", keyframes)
+    found, _ = measured(place, "output=frames")
+    plan = place.folder / "outputs" / "t" / "plan.json"
+    plan.write_text(plan.read_text().replace('"keyframe": true, ', ""))
+    assert "keyframe" not in plan.read_text()
+    place.call("mode=measure", "input=outputs/t")
+    data = json.loads((place.folder / "outputs" / "t" / "measure.json").read_text())
+    assert data["keyframes"] == found["keyframes"] == [0, 2, 6]
+
+
 def test_a_hold_is_a_rest_and_a_cut_that_the_timeline_asks_for(place):
     keyframes = [{"at": 0, "prompt": "one", "ease": "hold"}, {"at": 1, "prompt": "two", "seed": 9}]
     place.timeline("t", keyframes)
