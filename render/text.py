@@ -12,8 +12,12 @@ SEEN = 8  # characters after the place where texts part that show how
 
 def one_line(text: str) -> str:
     """Text on one line without control characters."""
-    spaced = " ".join(text.split())
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in spaced)
+    return printable(" ".join(text.split()))
+
+
+def printable(line: str) -> str:
+    """A line without control characters, which names of files may hold as well; its spaces stay."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
 
 
 def digits(value: float) -> str:

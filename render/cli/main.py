@@ -49,7 +49,7 @@ with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of
     from render.engines.threads import wait_patiently
     from render.errors import ConfigError, Interrupted, Mistake, RenderError
     from render.files.ownership import make_way
-    from render.text import plural
+    from render.text import plural, printable
 
 if TYPE_CHECKING:
     from render.run.kept_model import Models
@@ -64,7 +64,7 @@ def sweep_folder(root: str) -> str:
     if folder.is_symlink():
         raise ConfigError([Mistake(str(folder), "is a link; remove it")])
     note = folder / "multirun.yaml"
-    make_way(note, lambda line: print(f"render: {line}", file=sys.stderr))
+    make_way(note, lambda line: print(f"render: {printable(line)}", file=sys.stderr))
     NOTES.setdefault(note, note.read_bytes() if note.is_file() else None)
     return str(folder)
 
@@ -169,7 +169,7 @@ def attempt(
 def say(error: RenderError, prefix: str = "") -> None:
     """Print an error, a line for each problem."""
     for line in str(error).splitlines():
-        print(f"render: {prefix}{line}", file=sys.stderr)
+        print(f"render: {prefix}{printable(line.expandtabs())}", file=sys.stderr)
 
 
 def ending() -> int:
@@ -184,7 +184,8 @@ def ending() -> int:
         for (text, code), failed in alike.items():
             more = f" and {len(failed) - 1:,} more" if len(failed) > 1 else ""
             for line in text.splitlines():
-                print(f"render:   {failed[0]}{more} (exit code {code}): {line}", file=sys.stderr)
+                what = printable(line.expandtabs())
+                print(f"render:   {failed[0]}{more} (exit code {code}): {what}", file=sys.stderr)
     return OUTCOMES[0][1].exit_code if OUTCOMES else 0
 
 

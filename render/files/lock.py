@@ -28,6 +28,7 @@ from render.text import shortened
 LOCK_NAME = ".lock"
 SHARD_PATIENCE_S = 5.0  # another shard may be freezing the plan right now
 WHOLE_PATIENCE_S = 0.5  # a shard that has just begun may not have signed yet
+MOMENT_S = 1.0
 PRUNE_PATIENCE_S = 600.0  # that a run waits for a prune
 
 
@@ -156,6 +157,32 @@ def locked(path: Path) -> Iterator[None]:
             raise busy(path.parent, descriptor)
         sign(descriptor, "shard")
         yield
+
+
+@contextmanager
+def taking_turns(folder: Path) -> Iterator[None]:
+    """Let one shard after the other make the film's video: those that end at one time all find its
+    frames there. However long one takes, the next waits."""
+    with opened(folder / f"{LOCK_NAME}-video") as descriptor:
+        while not take(descriptor, fcntl.LOCK_EX):
+            time.sleep(0.05)
+        sign(descriptor, "shard")
+        yield
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Hold a folder for the moment in which a file of it is read and written again. Whoever holds
+    it for longer, or has no locks, keeps nobody waiting."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        until = time.monotonic() + MOMENT_S
+        with suppress(OSError):
+            while not take(descriptor, fcntl.LOCK_EX) and time.monotonic() < until:
+                time.sleep(0.01)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

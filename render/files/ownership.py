@@ -76,11 +76,25 @@ def unsaid(line: str) -> None:
     """A `say` that drops its line: for files that only remember earlier runs."""
 
 
+def take_name(free: Path, like: Path) -> bool:
+    """Whether a name was free, which an empty file or folder now has: what it is `like` may be
+    renamed over it."""
+    try:
+        if like.is_dir() and not like.is_symlink():
+            free.mkdir()
+        else:
+            os.close(os.open(free, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
 def set_aside(path: Path) -> Path:
-    """Rename a file that is not ours to a free name beside it."""
+    """Rename a file that is not ours to a free name beside it. The name is taken first, as another
+    process may set aside a file, too."""
     for count in range(1, 10_000):
         free = path.with_name(f"{path.name}.set-aside-{count}")
-        if not os.path.lexists(free):
+        if take_name(free, like=path):
             path.rename(free)
             return free
     raise RenderError(f"{path}: thousands of files have been set aside here; tidy up the folder")

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from render.models.prompt_weights import WEIGHT, weights_in
+from render.models.prompt_weights import without_weights
 
-NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
+# Texts may come from anyone, so every pattern takes time by a text's length alone: what can be
+# divided in many ways takes all it can at once (`++`), and begins at one place only.
+NUMBER = r"[+-]?(?:\d++\.?\d*+|\.\d++)"
 WORD = r"[^\W\d_][\w'-]*"
 WEIGHTED = "a word's weight is written (castle:1.3)"
 BLENDED = (
@@ -38,11 +40,11 @@ SPELLINGS = (
      "<cat>}]; without it these are letters"),
     (rf"(?<!\w)(?i:embedding):{WORD}", "a learned word is loaded with model.embeddings=[{path: "
      "FILE, token: WORD}] and written as that word"),
-    (rf"\[[^\[\]]*:[^\[\]]*:\s*{NUMBER}\s*\]|\[[^\[\]]*\|[^\[\]]*\]", CHANGED),
-    (rf"\[[^\[\]]*:\s*{NUMBER}\s*\]", ""),
+    (rf"\[[^\[\]:]*:[^\[\]:]*:\s*+{NUMBER}\s*\]|\[[^\[\]|]*\|[^\[\]]*\]", CHANGED),
+    (rf"\[[^\[\]]*:\s*+{NUMBER}\s*\]", ""),
     (r"\[[^\[\]]+\]", "[word] weighs less elsewhere; "),
-    (r"\{[^{}]*\|[^{}]*\}|(?<!\w)__[\w/-]+__(?!\w)", "nothing is drawn at random here; sweep over "
-     "the prompts with -m"),
+    (r"\{[^{}|]*\|[^{}]*\}|(?<![\w/-])__[\w/-]+__(?!\w)", "nothing is drawn at random here; sweep "
+     "over the prompts with -m"),
     (r"\{\{[^{}]*\}\}", "{{word}} weighs more elsewhere; "),
     (r"(?<!\$)\{[^{}]+\}", "{word} weighs more elsewhere; "),
     (r"\([^()]*[^\W\d]:\s*\d?,\d{1,2}\s*\)", "a weight has a point, not a comma; "),
@@ -50,15 +52,16 @@ SPELLINGS = (
      "tool; this one's are keys: sampling.negative, scheduler.steps, scheduler, sampling.guidance"),
     (r"\(\([^()]*\)\)", "((word)) weighs more elsewhere; "),
     (rf"\([^()]*[^\W\d]:\s*{NUMBER}(?![\d.,]*\s*\))", "the bracket is not closed; "),
-    (rf"\([^()]*\)(?:{NUMBER}(?!\w)|(?:\+\+?|--?)(?!\w))|[^\W\d_]{{2,}}(?:\+\+|--)(?!\w)", ""),
-    (rf"(?<![\w:]){WORD}::?{NUMBER}(?![\w:])", ""),
+    (rf"\([^()]*\)(?:{NUMBER}(?!\w)|(?:\+\+?|--?)(?!\w))"
+     r"|(?<![^\W\d_])[^\W\d_]{2,}(?:\+\+|--)(?!\w)", ""),
+    (rf"(?<![\w:-])(?<!\w')(?:{WORD})::?{NUMBER}(?![\w:])", ""),
     (rf"(?<!\S)(?:--|[–—])(?:{OPTIONS})(?![\w-])(?:\s+[\w:.]+)?", "options of "
      "another tool; this one's are keys: output.width, sampling.seed, sampling.negative"),
     (r"(?<!\S)/imagine\b(?: prompt:)?", "a command of another tool; leave it out"),
     (r"\([^()]*\)\.(?:blend|and)\([^()]*\)", MIXED),
-    (r"[^\s,]+\.swap\([^()]*\)", CHANGED),
+    (r"(?<![^\s,])[^\s,]+\.swap\([^()]*\)", CHANGED),
     (rf"\([^(),]*,\s*{DECIMAL}\s*\)|\"[^\"]*\"(?:\+\+?|--?)(?!\w)|(?<!\S)::{NUMBER}(?!\w)", ""),
-    (r"[^\s|]*\s*\|\s*[^\s|]*", f"{CHANGED}; {MIXED}"),
+    (r"(?:(?<![^\s|])[^\s|]++\s{0,9})?\|\s{0,9}[^\s|]*", f"{CHANGED}; {MIXED}"),
     (r"(?s)^\s*[“”„«»‘‚].*[“”«»’]\s*$", "such quotes are letters of the text; YAML's own are \" "
      "and '"),
 )  # fmt: skip
@@ -80,9 +83,7 @@ def misread(text: str, weighted: bool, learned: Collection[str] = ()) -> Iterato
         weighted: whether the model is given weights of words.
         learned: the words of model.embeddings.
     """
-    rest = text
-    for own in weights_in(text) if WEIGHT.search(text) else ():
-        rest = rest.replace(own[0], " ")
+    rest = without_weights(text, " ")
     for word in learned:
         rest = rest.replace(word, " ")
     weights = WEIGHTED if weighted else BLENDED

@@ -13,7 +13,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-WEIGHT = re.compile(r"(?<!\\)\((?P<words>[^()]*):\s*(?P<weight>[+-]?(?:\d+\.?\d*|\.\d+))\s*\)")
+WEIGHT = re.compile(r"(?<!\\)\((?P<words>[^()]*):\s*(?P<weight>[+-]?(?:\d++\.?\d*+|\.\d++))\s*\)")
 MOST = 10.0  # a weight beyond it is a slip
 
 Pieces = tuple[tuple[str, float], ...]
@@ -54,13 +54,19 @@ def plain(text: str) -> str:
     return "".join(words for words, _ in pieces(text)) if has_weights(text) else text
 
 
+def without_weights(text: str, instead: str = "") -> str:
+    """A text without its words that have weights."""
+    kept, end = [], 0
+    for part in weights_in(text):
+        kept.append(text[end : part.start()])
+        end = part.end()
+    return instead.join([*kept, text[end:]])
+
+
 def weight_flaw(text: str) -> str | None:
     """The part of a text from which no weight can be read, or None."""
     parts = list(weights_in(text))
-    rest = text
-    for part in parts:
-        rest = rest.replace(part[0], "")
-    if parts and weighted_part(rest):
+    if parts and weighted_part(without_weights(text)):
         return "weights inside of weights can't be read; give each part a weight of its own"
     if any(not 0 <= float(part["weight"]) <= MOST for part in parts):
         return f"a weight is a number from 0 to {MOST:g}; what is not wanted is a negative"

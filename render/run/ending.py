@@ -20,6 +20,7 @@ from render.files.atomic import BLOCK_BYTES, NO_ROOM, no_room
 from render.report.events import Ended
 from render.run.session import Session
 from render.run.undo import Before
+from render.text import one_line
 
 
 @contextmanager
@@ -63,7 +64,7 @@ def announce(error: Error, run: Session) -> Error:
 def error_of_a_run(error: OSError, run: Session) -> RenderError:
     """A refusal of the file system, as a line; its traceback stands in the log."""
     note_traceback(run)
-    where = error.filename or run.film.folder
+    where = one_line(str(error.filename or run.film.folder))
     if error.errno in NO_ROOM:
         return no_room(Path(where), f"it needs {BLOCK_BYTES:,} bytes")
     return RenderError(f"{where}: {error.strerror or error}; mend that, or give another root=")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import render
 from render.engines.threads import compressed_at_once
 from render.errors import FramesFailed, RenderError
+from render.files.lock import one_at_a_time, taking_turns
 from render.plan import cost
 from render.plan.frame_plan import PlannedFrame
 from render.report.events import Finished, FrameFailed, Measured
@@ -187,8 +188,10 @@ class Work:
 
     def make_video(self) -> None:
         """Make the video and the contact sheet, from frames that are all there."""
-        self.video.make_video()
-        self.video.make_sheet()
+        film = self.film
+        with taking_turns(film.folder) if film.config.shard else nullcontext():
+            self.video.make_video()
+            self.video.make_sheet()
 
     def measure(self) -> None:
         """Measure how smooth the film is, unless the run before did, or it would take long."""
@@ -246,9 +249,14 @@ class Work:
         self.record()
 
     def record(self) -> None:
-        """Write run.json."""
+        """Write run.json, with what other shards wrote of videos meanwhile."""
+        with one_at_a_time(self.film.folder):
+            write_run_json(self.film.folder / "run.json", self.summed_up())
+
+    def summed_up(self) -> dict[str, Any]:
+        """The content of run.json."""
         film, phases = self.film, self.run.phases
-        data = {
+        return {
             "by": f"render {render.__version__}",
             "name": film.config.name,
             "frames": self.counts(),
@@ -263,7 +271,6 @@ class Work:
             "videos": self.video.recorded_videos(),
             "versions": versions(),
         }
-        write_run_json(film.folder / "run.json", data)
 
 
 class Watch:

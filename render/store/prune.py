@@ -13,6 +13,7 @@ from render.files.ownership import is_ours
 from render.plan.plan_json import NEXT
 from render.store.plan_digests import digests_in
 from render.store.store import DIGEST, STORE_NAME
+from render.text import one_line
 
 MOST_FOLDERS = 200_000  # under a root; a link may lead to a whole disk
 PLAN_NAMES = ("plan.json", f"{NEXT}.json")
@@ -81,7 +82,9 @@ def is_lost(entry: os.DirEntry[str]) -> bool:
 
 def unread(path: Path) -> RenderError:
     """The error for a file that a prune has to read and can't."""
-    return RenderError(f"{path} can't be read, so nothing is pruned; remove or mend it")
+    return RenderError(
+        f"{one_line(str(path))} can't be read, so nothing is pruned; remove or mend it"
+    )
 
 
 def unused(store: Path, used: set[str]) -> list[Path]:

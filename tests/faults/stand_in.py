@@ -8,6 +8,7 @@ asked to. File calls can be written down, and the k-th of them can fail.
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -61,6 +62,8 @@ class Faults:
     """The number, from 1, of the file call that fails …"""
     fail_how: str = "EIO"
     """… with this error, or `KILL`: the process ends there; a write leaves half of its bytes."""
+    clock: bool = False
+    """Let the time of day jump by years, there and back, whenever someone asks for it."""
     no_sync: list[str] = field(default_factory=list)
     """`folders`, `files`, or both: those that the disk can't sync."""
     rounds: bool = False
@@ -180,12 +183,38 @@ def without_sync(kinds: list[str]) -> None:
     os.fsync = fsync
 
 
+def with_jumping_clock() -> None:
+    """A time of day that is another year's at each look, in turn before and after the true one."""
+    import datetime
+
+    import render.files.lock
+    import render.report.run_log
+
+    looks = itertools.count(1)
+    real = time.time
+
+    class Jumping(datetime.datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return cls.fromtimestamp(time.time(), zone)
+
+    def jumped() -> float:
+        number = next(looks)
+        return max(real() + (-1) ** number * number * 86_400 * 400, 1.0)
+
+    time.time, time.time_ns = jumped, lambda: int(jumped() * 1e9)
+    for module in (render.files.lock, render.report.run_log):
+        module.datetime = Jumping
+
+
 def prepare(faults: Faults) -> None:
     """Put the faults that are asked for in place."""
     for dotted in faults.waits:
         wait_before(dotted, faults.go)
     if faults.no_sync:
         without_sync(faults.no_sync)
+    if faults.clock:
+        with_jumping_clock()
     if faults.patience:
         be_impatient(faults.patience)
     if faults.model != "real":

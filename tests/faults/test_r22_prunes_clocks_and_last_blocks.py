@@ -4,6 +4,7 @@ blocks are gone while a video is made."""
 import json
 import os
 import shutil
+import subprocess
 
 import pytest
 from outside import content_hash
@@ -73,6 +74,30 @@ def test_a_prune_that_is_killed_takes_nothing_that_is_needed(film, tenth):
     assert_film_is_whole(film)
 
 
+@pytest.mark.parametrize("how", ["ESTALE", "ENOSPC"])
+def test_a_prune_of_which_a_call_fails_takes_nothing_that_is_needed(film, how):
+    """Every seventh, of both rounds, before and after the question."""
+    needed = {path.name for path in film.frames("film")} | set(stored_for(film))
+    count = calls_of(film, PRUNE)
+    for number in range(2, count, 7):
+        shutil.rmtree(film.root)
+        subprocess.run(["cp", "-a", film.here / "copy", film.root], check=True)
+        ended = film.rounds.render(PRUNE, under="outputs", fail_call=number, fail_how=how)
+        assert ended.code in (0, 1, 28), ended.err
+        assert "bug in render" not in ended.err
+        there = {path.name for path in (*film.stored(), *film.frames("film"))}
+        assert needed <= there, number
+    assert film.rounds.render(PRUNE).code == 0
+    assert len(film.stored()) == FRAMES
+    assert_film_is_whole(film)
+
+
+def stored_for(site):
+    """The names in the store of the film's frames."""
+    planned = json.loads((site.run_folder("film") / "plan.json").read_text())["frames"]
+    return [f"{frame['digest']}.png" for frame in planned]
+
+
 @pytest.mark.parametrize("tenth", range(1, 10, 2))
 def test_a_kill_while_frames_are_adopted_loses_none(film, tenth):
     shutil.rmtree(film.root / ".store")
@@ -88,12 +113,28 @@ def test_a_kill_while_frames_are_adopted_loses_none(film, tenth):
 
 
 @pytest.mark.parametrize("time", [1, 4_102_444_800], ids=["1970", "2100"])
-def test_clocks_that_jump_change_nothing(film, time):
+def test_times_of_files_change_nothing(film, time):
     for path in film.root.rglob("*"):
         os.utime(path, (time, time))
     assert film.rounds.render({"mode": "plan"}).code == 0
     ended = film.rounds.render(**QUICK)
     assert "film.mp4 (as it was)" in ended.out
+    assert_film_is_whole(film)
+
+
+def test_a_clock_that_jumps_during_a_run_changes_nothing(film):
+    """At every look at it; the video's own time jumps, too."""
+    shutil.rmtree(film.root)
+    killed = film.rounds.render(clock=True, killed=["two"], batch=1, **QUICK)
+    assert killed.code == -9
+    ended = film.rounds.render(clock=True, **QUICK)
+    assert ended.code == 0, ended.err
+    log = (film.run_folder("film") / "render.log").read_text()
+    assert len({line[:4] for line in log.splitlines()}) > 3  # years
+    os.utime(film.run_folder("film") / "film.mp4", (1, 1))
+    again = film.rounds.render(clock=True, **QUICK)
+    assert "film.mp4 (as it was)" in again.out
+    assert film.rounds.render({**PRUNE, "name": "film"}, clock=True).code == 0
     assert_film_is_whole(film)
 
 

@@ -164,6 +164,25 @@ def test_four_shards_at_once_render_each_frame_once(film):
     assert same_pictures(shown, film.pictures("film"))
 
 
+@pytest.mark.parametrize("before", [[], ["output.quality=30"]], ids=["new", "over an older one"])
+def test_shards_that_end_together_make_one_video(film, before):
+    """Each finds all frames there, and stands before the film's end when the others do."""
+    assert film.render(*COMMAND, *(before or ["output=frames"]), **QUICK).code == 0
+    go, waits = film.here / "go", ["render.run.work.Work.make_video"]
+    go.unlink(missing_ok=True)
+    calls = [[*COMMAND, f"shard={place}/2"] for place in range(2)]
+    shards = [film.start(*call, waits=waits, go=str(go), **QUICK) for call in calls]
+    for shard in shards:
+        shard.until(lambda shard=shard: "waiting before" in shard.said("err"))
+    go.touch()
+    ended = [shard.wait() for shard in shards]
+    assert [end.code for end in ended] == [0, 0]
+    assert sum("film.mp4 (as it was)" in end.out for end in ended) == 1
+    assert not any("not ours" in end.err for end in ended)
+    assert not list(film.root.rglob("*set-aside*"))
+    assert "film.mp4 (as it was)" in film.render(*COMMAND, **QUICK).out
+
+
 def test_a_shard_of_another_plan_is_refused_and_one_of_the_same_is_not(film):
     first = start_and_stop(film, "shard=0/2")
     plan = (film.run_folder("film") / "plan.json").read_bytes()

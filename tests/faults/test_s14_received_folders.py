@@ -184,3 +184,13 @@ def test_what_only_begins_like_a_lock_of_ours_is_never_emptied(film, begin, shar
     assert ended.code == 75
     assert f"{lock.name} is not ours, so it can't be held; move it away" in ended.err
     assert lock.read_bytes() == begin + b"an image of a disk"
+
+
+def test_no_control_character_of_a_name_reaches_the_terminal(film):
+    """A link under such a name that leads nowhere stops a prune, which names it on one line."""
+    (film.root / "a\x1b]0;title\x07\nrender: done\r").symlink_to("nowhere")
+    ended = film.rounds.render({"mode": "prune", "prune": "yes"})
+    assert ended.code == 1
+    assert not set("\x1b\x07\r").intersection(ended.err + ended.out)
+    (line,) = [line for line in ended.err.splitlines() if "can't be read" in line]
+    assert "nothing is pruned" in line

@@ -335,6 +335,32 @@ def test_what_is_not_ours_is_set_aside_and_never_overwritten(place, content):
     assert judged(place, frame()) == (State.KEPT, "", True, True)
 
 
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_two_that_set_aside_at_once_lose_nothing(tmp_path, monkeypatch, kind):
+    """Another process renames its own just before this one would."""
+    mine, theirs, rename = tmp_path / "a", tmp_path / "theirs", Path.rename
+    if kind == "file":
+        mine.write_text("mine")
+    elif kind == "folder":
+        (mine / "x").mkdir(parents=True)
+    else:
+        mine.symlink_to("nowhere")
+    theirs.write_text("theirs")
+
+    def meanwhile(path, free):
+        names = (tmp_path / f"a.set-aside-{count}" for count in range(1, 9))
+        rename(theirs, next(name for name in names if not os.path.lexists(name)))
+        return rename(path, free)
+
+    monkeypatch.setattr(Path, "rename", meanwhile)
+    aside = set_aside(mine)
+    monkeypatch.undo()
+    assert (tmp_path / "a.set-aside-2").read_text() == "theirs"
+    assert aside == tmp_path / "a.set-aside-1"
+    assert os.path.lexists(aside)
+    assert not os.path.lexists(mine)
+
+
 def test_setting_aside_gives_way_to_a_broken_link(tmp_path):
     (tmp_path / "a").write_text("x")
     (tmp_path / "a.set-aside-1").symlink_to(tmp_path / "gone")
