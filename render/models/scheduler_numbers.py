@@ -14,6 +14,9 @@ from render.errors import Mistake
 from render.models.scheduler_signatures import is_flow
 from render.models.scheduler_values import UNREAD, Made
 
+MOST = 100_000
+"""Timesteps and steps that a model's settings may count; usual are 1,000. Schedulers keep numbers
+for each of them, so a model from anywhere could fill the memory."""
 BY_BETAS = ("linear", "scaled_linear", "sigmoid")
 """The schedules that go from beta_start to beta_end."""
 COUNTS = ("original_inference_steps", "predictor_order", "solver_order")
@@ -47,6 +50,9 @@ def wrong_numbers(made: Made) -> Iterator[tuple[str, str]]:
     flow = is_flow(made.class_name, held)  # then sigmas are times, and there are no betas
     if count < (1 if flow else 2):
         yield "num_train_timesteps", f"{count} is no number of timesteps to train at"
+    if count > MOST:
+        yield "num_train_timesteps", f"{count:,} are more timesteps than any model is trained at"
+        return
     if flow or count < 2:
         return
     if count < made.steps:
@@ -66,6 +72,8 @@ def wrong_factors(held: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key in COUNTS:
         if isinstance(held.get(key), int) and held[key] < 1:
             yield key, f"{held[key]} is below 1"
+        elif isinstance(held.get(key), int) and held[key] > MOST:
+            yield key, f"{held[key]:,} is far more than any model's"
     for key, (gate, wanted) in SHIFTS.items():
         value = held.get(key)
         read = held.get(gate, wanted) == wanted

@@ -15,6 +15,7 @@ LIST_NAME = "words.txt"
 MAX_BYTES = 1_000_000
 WORD = re.compile(r"[^\W_]+")
 NEAR = 0.8
+MOST_COMPARED = 10_000  # words; a longer list, which may come from anyone, takes seconds a word
 
 
 def known_words(folder: Path | None) -> frozenset[str]:
@@ -34,6 +35,8 @@ def unknown_words(text: str, known: frozenset[str]) -> list[str]:
 
 
 def with_nearest(word: str, known: frozenset[str]) -> str:
-    """A word in quotes, with the known one that it may have been meant for."""
-    near = near_name(word[:40].lower(), sorted(known), NEAR)
+    """A word in quotes, with the known one that it may have been meant for, if the list is short
+    enough to look for it."""
+    few = len(known) <= MOST_COMPARED
+    near = near_name(word[:40].lower(), sorted(known), NEAR) if few else None
     return f"{word!r} ({near!r}?)" if near else repr(word)

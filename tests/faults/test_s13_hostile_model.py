@@ -2,6 +2,7 @@
 
 Each is refused, or looked at, in bounded time and memory while the film is planned."""
 
+import itertools
 import json
 import shutil
 import struct
@@ -156,6 +157,26 @@ def test_settings_of_another_kind_are_named_with_their_key(calls, model, place, 
     path.write_text(json.dumps(json.loads(path.read_text()) | settings))
     said = planned(calls, "model.clip_skip=1", "scheduler.steps=3")
     assert f"model/{place}: {next(iter(settings))}: " in said
+
+
+def test_a_list_of_very_many_words_is_not_searched_for_the_nearest(calls, model):
+    words = ("".join(letters) for letters in itertools.product("abcdefghijk", repeat=5))
+    (model / "words.txt").write_text("\n".join(words))
+    strange = " ".join("".join(letters) for letters in itertools.product("lmnop", repeat=4))
+    texts = [f"{strange} {number}" for number in range(9)]
+    calls.site.timeline("t", [{"at": k, "prompt": text} for k, text in enumerate(texts)])
+    answer = calls(*LOCAL, "mode=plan")
+    assert answer.code == 0, answer.err
+    assert "never learnt 'llll', 'lllm'" in answer.err + answer.out
+    assert answer.cpu < SECONDS
+
+
+@pytest.mark.parametrize("kind", ["PNDMScheduler", "FlowMatchEulerDiscreteScheduler"])
+def test_timesteps_that_would_fill_the_memory_are_refused(calls, model, kind):
+    path = model / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({"_class_name": kind, "num_train_timesteps": 10**9}))
+    said = planned(calls)
+    assert "num_train_timesteps: 1,000,000,000 are more timesteps than any model" in said
 
 
 def tokenizer(folder, **rules):

@@ -52,6 +52,8 @@ WRONG = [
     ({"_class_name": DPM, "solver_order": 0}, "solver_order", "0 is below 1"),
     ({"_class_name": "LCMScheduler", "original_inference_steps": 0}, "original_inference_steps",
      "0 is below 1"),
+    ({"_class_name": "LCMScheduler", "original_inference_steps": 10**9}, "original_inference_steps",
+     "1,000,000,000 is far more than"),
     ({"beta_end": 1}, "beta_end", "1 is no part of noise from 0 to below 1"),
 ]  # fmt: skip
 
