@@ -29,7 +29,7 @@ from transformers.utils import logging as transformers_logging
 from render.config.schema import ComputeConfig
 from render.diffusion.components import assembled, placed, unusable
 from render.diffusion.schedules import give_scheduler, make_scheduler
-from render.errors import ConfigError, Mistake
+from render.errors import ConfigError, Mistake, RenderError
 from render.kernels.patches import Patches
 from render.models.components import reading_whole, skipping
 from render.models.controlnet_inputs import leaving_negatives
@@ -109,7 +109,9 @@ def loaded_from(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of the libraries to one another
             pipeline = assembled(source, folder, family, dtype, patches, compute.quantised)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
+    except (RenderError, MemoryError):
+        raise
+    except Exception as error:  # a config from anywhere makes libraries divide by zero and more
         raise unusable(source, f"can't be loaded: {of_a_loader(error)}") from error
     patches.replace(pipeline, "_progress_bar_config", {"disable": True})
     patches.add(pipeline.vae.decoder.register_forward_hook(keep_overflow).remove)

@@ -33,6 +33,9 @@ BLOCKS = {
     r"decoder\.up_blocks": "block_out_channels",
 }
 """The same for blocks of which a setting lists each one's channels."""
+COUNTS = re.compile(r"(?:\w+_)?(?:layers|blocks)(?:_per_\w+)?|layers_per_\w+|(?:\w+_)?depths?")
+"""Settings that are a number of layers, or list such numbers."""
+MOST_LAYERS = 1000  # of one kind; the largest models have a hundred, and making many takes for ever
 SIDES = {
     "hidden_size": (r"(?:text_model\.)?embeddings\.token_embedding\.weight", 1),
     "intermediate_size": (r"(?:text_model\.)?encoder\.layers\.0\.mlp\.fc1\.weight", 0),
@@ -66,6 +69,9 @@ def mistakes_in_config(component: Path, library: str) -> Iterator[Mistake]:
     for key, said, held in (*layers(config, shapes), *blocks(config, shapes)):
         if said != held:
             yield Mistake(path, f"{key} gives {said}, the weights have {held}; {WAY}")
+    for key, count in far_too_many(config):
+        what = f"{count:,} are more layers than any model has; download the file again"
+        yield Mistake(path, f"{key}: {what}")
     for key, (pattern, side) in SIDES.items():
         sides = {
             shape[side]
@@ -77,6 +83,20 @@ def mistakes_in_config(component: Path, library: str) -> Iterator[Mistake]:
             yield Mistake(path, f"{key} is {side_given}, in the weights it is {sides.pop()}; {WAY}")
     for key, name in placeless(config, shapes):
         yield Mistake(path, f"{key} is not given, and the weights have {name}; {WAY}")
+
+
+def far_too_many(config: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """The first setting that asks for more layers than any model has, however deep it stands."""
+    waiting: list[tuple[str, Any]] = list(config.items())
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, dict):
+            waiting += value.items()
+        elif isinstance(value, list):
+            waiting += ((key, each) for each in value)
+        elif isinstance(value, int) and value > MOST_LAYERS and COUNTS.fullmatch(key):
+            yield key, value
+            return
 
 
 def placeless(config: Mapping[str, Any], shapes: Shapes) -> Iterator[tuple[str, str]]:

@@ -257,7 +257,12 @@ MISMATCHED = [
     ("sd3", "text_encoder_3", {"num_layers": 1}, "num_layers gives 1, the weights have 2"),
     ("sd3", "transformer", {"num_layers": 1}, "num_layers gives 1, the weights have 2"),
     ("flux", "transformer", {"num_single_layers": 4}, "num_single_layers gives 4"),
-]
+    ("sd1", "unet", {"transformer_layers_per_block": 10**6},
+     "transformer_layers_per_block: 1,000,000 are more layers than any model has"),
+    ("sd1", "unet", {"transformer_layers_per_block": [1, [1, 10**9]]},
+     "transformer_layers_per_block: 1,000,000,000 are more layers"),
+    ("sd1", "vae", {"encoder": {"depth": 10**6}}, "depth: 1,000,000 are more layers"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "part", "change", "message"), MISMATCHED)

@@ -34,6 +34,17 @@ def test_a_refused_run_leaves_no_folder(broken):
     assert not (broken.folder / "outputs").exists()
 
 
+@pytest.mark.parametrize("odd", [{"norm_num_groups": 0}, {"attention_head_dim": 10**9}], ids=str)
+def test_a_config_with_which_libraries_fail_in_any_way_is_the_models_mistake(place, broken, odd):
+    path = broken.model / "unet" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"out_channels": 4} | odd))
+    before = broken.tree()
+    ended = broken.render("+timeline=t")
+    assert ended.code == 2
+    assert "can't be loaded: ZeroDivisionError" in ended.err
+    assert broken.tree() == before
+
+
 @pytest.mark.parametrize("more", [["shard=0/2"], ["-m", "sampling.guidance=3,4"], ["name=other"]])
 def test_so_do_shards_and_sweeps(broken, more):
     before = broken.tree()
