@@ -91,14 +91,15 @@ class Work:
         models, diffusion = self.run.models, self.load()
         rows, padded = diffusion.rows, diffusion.padded_rows  # of an earlier job, if it was kept
         try:
-            with self.run.phases.measured("render"):
-                yield from self.render_with(diffusion)
+            try:
+                with self.run.phases.measured("render"):
+                    yield from self.render_with(diffusion)
+            finally:  # before the model goes, which counts them
+                self.rows, self.padded_rows = diffusion.rows - rows, diffusion.padded_rows - padded
         except BaseException:
             models.drop()  # whatever happened may have left its marks
             raise
-        finally:
-            self.rows, self.padded_rows = diffusion.rows - rows, diffusion.padded_rows - padded
-            models.release()
+        models.release()
         self.remember_timing()
 
     def load(self) -> Diffusion:
