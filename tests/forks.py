@@ -3,6 +3,9 @@
 Importing torch and diffusers takes seconds, and most tests of a process are not about them.
 """
 
+import gc
+import importlib
+import json
 import os
 import signal
 import subprocess
@@ -42,15 +45,23 @@ class Fork:
         if self.poll() is None:
             os.kill(self.pid, number)
 
-    def communicate(self, timeout):
-        """Wait for its end; what it printed on both streams."""
+    def wait(self, timeout=300):
+        """Wait for its end; the exit code."""
         deadline = time.monotonic() + timeout
         while self.poll() is None:
             if time.monotonic() > deadline:
                 self.send_signal(signal.SIGKILL)
                 raise subprocess.TimeoutExpired("render", timeout)
             time.sleep(0.01)
+        return self.returncode
+
+    def said(self):
+        """What it printed on both streams."""
         return self.out.read_text(), self.err.read_text()
+
+    def communicate(self, timeout):
+        self.wait(timeout)
+        return self.said()
 
 
 def become(folder, arguments, out, err, then):
@@ -83,3 +94,47 @@ def redirect(out, err):
     sys.stdin = os.fdopen(0, "r", encoding="utf-8")
     sys.stdout = os.fdopen(1, "w", encoding="utf-8")
     sys.stderr = os.fdopen(2, "w", encoding="utf-8")
+
+
+class Installed:
+    """Calls `render` in forks of one process that has further packages in its path.
+
+    Args:
+        path: where packages lie, as PYTHONPATH has it.
+        logs: an empty folder for what the forks print.
+    """
+
+    def __init__(self, path, logs):
+        self.process = subprocess.Popen(
+            [sys.executable, __file__, str(logs)],
+            env={**os.environ, "PYTHONPATH": path},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, folder, *arguments):
+        self.process.stdin.write(json.dumps([str(folder), arguments]) + "\n")
+        self.process.stdin.flush()
+        code, out, err = json.loads(self.process.stdout.readline())
+        return subprocess.CompletedProcess(arguments, code, out, err)
+
+    def close(self):
+        self.process.stdin.close()
+        assert self.process.wait(timeout=60) == 0
+        self.process.stdout.close()
+
+
+def serve(logs):
+    """A fork for every line of stdin."""
+    for late in ("cli.main", "run.modes", "run.work", "engines.open_model"):
+        importlib.import_module(f"render.{late}")
+    gc.freeze()  # or each fork goes over all of it, and copies it
+    for line in sys.stdin:
+        folder, arguments = json.loads(line)
+        fork = Fork(folder, arguments, logs)
+        print(json.dumps([fork.wait(), *fork.said()]), flush=True)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])

@@ -4,11 +4,10 @@ and one config, and the command line renders with them."""
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 from command_line import CHECKOUT
+from forks import Installed
 from PIL import Image
 
 from render.models.families import FAMILIES
@@ -99,30 +98,25 @@ shipped = shipped.configs
 }
 
 
-@pytest.fixture
-def shipped(tmp_path):
-    """The folder of an installed package."""
-    folder = tmp_path / "site"
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """`render` in processes that have the package."""
+    folder = tmp_path_factory.mktemp("site")
     for name, content in SHIPPED.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
-    return folder
+    path = os.pathsep.join([str(folder), str(CHECKOUT)])
+    installed = Installed(path, tmp_path_factory.mktemp("logs"))
+    yield installed
+    installed.close()
 
 
 @pytest.fixture
-def ran(place, shipped):
-    """Calls `render` in a process that has the package."""
+def ran(place, installed):
+    """Calls `render` in a process that has the package, in a folder with a timeline."""
 
     def run(*arguments, tiny=True):
-        path = os.pathsep.join([str(shipped), str(CHECKOUT)])
-        return subprocess.run(
-            [sys.executable, "-m", "render", *(place.arguments() if tiny else ()), *arguments],
-            cwd=place.folder,
-            env=os.environ | {"PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        return installed(place.folder, *(place.arguments() if tiny else ()), *arguments)
 
     return run
 
