@@ -27,7 +27,7 @@ INDENTED = re.compile(r"(?:^ {4}\S.*\n(?: {8}.*\n)*)+", re.M)
 SPAN = re.compile(r"`([^`\n]+)`")
 SETTING = re.compile(r"(?:shard|output|compute)=\S+|[a-z]+\.[a-z_.]+=\S+")
 ELSEWHERE = re.compile(
-    r"render: model\.revision: the hub can't say what OWNER/NAME at 'COMMIT' is \(\w+\); pin"
+    r"render: model\.revision: the hub can't say what OWNER/NAME at 'COMMIT' is \([^)]+\); pin"
     r"|render: compute\.offload: .* on a CUDA GPU, but this run is on cpu"
     r"|render: compute\.engine: .* needs [\w ]+, which is not here: pip install"
 )

@@ -135,6 +135,10 @@ def worded(error: ErrorDetails, where: tuple[str | int, ...]) -> str:
         return f"{shown(given)} is not a whole number"
     if kind == "bool_type":
         return f"{shown(given)} is neither true nor false"
+    if kind == "tuple_type":
+        listed = get_origin(type_at(where)) is tuple
+        wanted = "a list belongs, as [{path: FILE}]" if listed else "two numbers belong: [0, 0.8]"
+        return f"{shown(given)} stands where {wanted}"
     if kind in ("model_type", "dict_type", "model_attributes_type"):
         return f"{shown(given)} stands where keys with values belong"
     message = error["msg"][:1].lower() + error["msg"][1:]

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 
 from render.diffusion.pending_images import Arriving
-from render.errors import OutOfMemory
+from render.errors import NOT_FINITE, OutOfMemory
 from render.models.hub_errors import first_line
 
 SAYINGS = ("out of memory", "can't allocate memory")
 
 
-def rounded(pictures: torch.Tensor) -> Arriving:
+def rounded(pictures: torch.Tensor, why: Callable[[], str] = lambda: NOT_FINITE) -> Arriving:
     """Pictures (B, 3, H, W) in 0..1 as uint8 pictures (H, W, 3), rounded as diffusers does.
 
     That is done on their device, so that a quarter of the bytes leaves a GPU, and nothing here
     waits for them.
+
+    Args:
+        why: the cause where some are not finite.
     """
     finite = to_main_memory(torch.isfinite(pictures).flatten(1).all(1))
     levels = pictures.float().mul(255).round().to(torch.uint8)
@@ -27,7 +30,7 @@ def rounded(pictures: torch.Tensor) -> Arriving:
     if pictures.is_cuda:
         event = torch.cuda.Event(blocking=True)  # whoever waits for it leaves the cores alone
         event.record()
-    return Arriving(list(shown.numpy()), finite.numpy(), event)
+    return Arriving(list(shown.numpy()), finite.numpy(), event, why)
 
 
 def to_main_memory(tensor: torch.Tensor) -> torch.Tensor:

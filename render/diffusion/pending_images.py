@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from render.errors import NonFiniteFrames
+from render.errors import NOT_FINITE, NonFiniteFrames
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,12 +22,17 @@ class Arriving:
         pictures: uint8 (H, W, 3) each; memory that is being written to until `event` has come.
         finite: whether each is, and no NaN or infinity; likewise.
         event: a GPU's, behind all that was asked of it; None: everything is there.
+        why: the cause where some are not finite.
     """
 
     def __init__(
-        self, pictures: Sequence[Picture], finite: Sequence[bool] | Flags, event: Any = None
+        self,
+        pictures: Sequence[Picture],
+        finite: Sequence[bool] | Flags,
+        event: Any = None,
+        why: Callable[[], str] = lambda: NOT_FINITE,
     ) -> None:
-        self.pictures, self.finite, self.event = pictures, finite, event
+        self.pictures, self.finite, self.event, self.why = pictures, finite, event, why
 
     def ready(self) -> bool:
         """Whether nothing has to be waited for."""

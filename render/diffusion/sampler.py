@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from render.diffusion.decoded import out_of_memory, rounded
 from render.diffusion.evaluations import Enough, Evaluations
 from render.diffusion.family_pipeline import FamilyPipeline
 from render.diffusion.noise import starting_noise, step_generator
+from render.diffusion.not_finite import cause
 from render.diffusion.pending_images import Arriving
 from render.diffusion.pipeline import quiet_libraries
 from render.diffusion.schedules import own_generators
@@ -164,7 +166,14 @@ class Diffusion:
             for (_, steps, _), places in groups.items():
                 alike = self.denoise_and_decode([specs[place] for place in places], steps, on_call)
                 pictures |= zip(places, alike, strict=True)
-            return rounded(torch.stack([pictures[place] for place in range(len(specs))]))
+            whole = torch.stack([pictures[place] for place in range(len(specs))])
+            return rounded(whole, lambda: self.not_finite)
+
+    @cached_property
+    def not_finite(self) -> str:
+        """Why pictures are not finite; looked for once, when the first one is not."""
+        texts = (each for known in self.denoiser.texts.known.values() for each in known.values())
+        return cause(self.pipeline.components, texts)
 
     def alike(
         self, specs: Sequence[FrameSpec], anchors: Sequence[FrameSpec]

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from render.errors import ConfigError, Mistake
+from render.models.hub_errors import of_the_hub
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -26,7 +27,7 @@ def resolve_commit(repository: str, revision: str) -> str:
         return str(HfApi().model_info(repository, revision=revision, timeout=5).sha)
     except Exception as error:  # the hub's client has no common base for being unreachable
         what = (
-            f"the hub can't say what {repository} at {revision!r} is ({type(error).__name__}); "
+            f"the hub can't say what {repository} at {revision!r} is ({of_the_hub(error)}); "
             f"pin model.revision to a commit, download it with `hf download {repository}`, give a "
             "folder with model=local model.path=…, or run with model=storybook"
         )

@@ -38,7 +38,8 @@ def read_index(folder: Path, key: str = "model.path") -> dict[str, Any]:
 
 def no_folder(folder: Path) -> str:
     """Why a path is no diffusers folder, with what may be meant."""
-    what = f"{folder} is no diffusers folder (it has no model_index.json)"
+    why = "it has no model_index.json" if folder.exists() else "there is nothing of this name"
+    what = f"{folder} is no diffusers folder ({why})"
     if folder.suffix.lower() == ".gguf":
         return f"{what}: GGUF is not read; get the model as .safetensors or in diffusers' format"
     if not folder.exists() and HUB_NAME.fullmatch(str(folder)):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from render.errors import NOT_FINITE, FramesFailed, OutOfMemory
+from render.errors import FramesFailed, OutOfMemory
 from render.plan.frame_plan import PlannedFrame
 from render.run.spared_warnings import libraries_spared
 
@@ -64,9 +64,9 @@ class Tried:
             return None, self.error
         try:
             picture = self.pictures.picture(self.place)
+            return picture, self.pictures.why() if picture is None else ""
         except PASSING as error:
             return None, as_cause(error)
-        return picture, NOT_FINITE if picture is None else ""
 
 
 @dataclass(frozen=True, slots=True)

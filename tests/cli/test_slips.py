@@ -19,6 +19,8 @@ FILM = "- {at: 0, prompt: a castle}\n"
         (["output.fps", "=", "6"], "has no name; write name=value without spaces beside ="),
         (["model=runwayml/sd-1.5"], "model=local model.repository=runwayml/sd-1.5"),
         (["model=./my-model"], "model=local model.path=./my-model"),
+        (["sampling.guidance_interval=0.5"], "0.5 stands where two numbers belong: [0, 0.8]"),
+        (["model.embeddings=cat.safetensors"], "stands where a list belongs, as [{path: FILE}]"),
         (["output=mov"], "no output 'mov'; did you mean 'prores'? Known: apng"),
         (["output=PNG"], "did you mean 'frames'?"),
         (["output.fps=12,5"], "output.fps: a decimal point is a dot; several values are a sweep"),

@@ -61,7 +61,7 @@ WRONG = [
     ("timeline.keyframes", [], "at least one keyframe"),
     ("timeline.keyframes", {}, "at least one keyframe"),
     (f"{KEYFRAME}.prompt", False, "put it in quotes"),
-    (f"{KEYFRAME}.prompt", ["a"], "not a text"),
+    (f"{KEYFRAME}.prompt", ["a"], "several texts have weights"),
     (f"{KEYFRAME}.prompt", "\udc80", "not Unicode"),
     (f"{KEYFRAME}.negative", "\udc80", "not Unicode"),
     ("sampling.negative", "\udc80", "not Unicode"),
