@@ -278,4 +278,6 @@ def test_the_hubs_offline_mode_is_one_line_too(tmp_path, monkeypatch):
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert "switched off by HF_HUB_OFFLINE" in refusal(hub(revision="v2", width=8, height=8), tmp_path)
+    assert "switched off by HF_HUB_OFFLINE" in refusal(
+        hub(revision="v2", width=8, height=8), tmp_path
+    )
