@@ -6,7 +6,6 @@ run that finds 10,000 finished frames. Each is a process of its own; nothing is 
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -17,20 +16,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from product import composed, declared
 
-from render.run.resolve import open_film
 from render.store.store import commit
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 FRAMES = 10_000
 LONG = 100_000
 SIDE = 64
-FOLDER_FACTS = {
-    "model_index.json": {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet"]},
-    "unet/config.json": {"sample_size": SIDE // 8},
-    "vae/config.json": {"block_out_channels": [8, 8, 16, 16]},
-    "scheduler/scheduler_config.json": {"_class_name": "DDIMScheduler"},
-}
+SMALL = (f"output.width={SIDE}", f"output.height={SIDE}")
 TIMELINE = "keyframes: [{{at: 0, prompt: one, seed: 1}}, {{at: {last}f, prompt: two, seed: 2}}]\n"
 
 
@@ -45,29 +39,20 @@ def main() -> None:
         prepare(folder)
         measure("--help", folder, "--help")
         measure("a config error", folder, "+timeline=long", "output.fbs=3")
-        measure(f"a plan of {LONG:,} frames", folder, "+timeline=long", "mode=plan", *model(folder))
+        measure(f"a plan of {LONG:,} frames", folder, "+timeline=long", "mode=plan", *SMALL)
         fill_store(folder)
         measure(
             f"{FRAMES:,} finished frames linked",
-            *(folder, "+timeline=done", "output=frames", *model(folder)),
+            *(folder, "+timeline=done", "output=frames", *SMALL),
         )
         measure(
             f"{FRAMES:,} finished frames checked",
-            *(folder, "+timeline=done", "output=frames", *model(folder)),
+            *(folder, "+timeline=done", "output=frames", *SMALL),
         )
 
 
-def model(folder: Path) -> list[str]:
-    """Overrides for a model folder of configs alone: a plan reads no weights."""
-    return ["model=local", f"model.path={folder / 'model'}"]
-
-
 def prepare(folder: Path) -> None:
-    """A model's configs and two timelines."""
-    for name, content in FOLDER_FACTS.items():
-        path = folder / "model" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content))
+    """Two timelines; the model is the embedded one."""
     for name, frames in (("long", LONG), ("done", FRAMES)):
         path = folder / "configs" / "timeline" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,14 +65,7 @@ def fill_store(folder: Path) -> None:
         {"at": 0, "prompt": "one", "seed": 1},
         {"at": f"{FRAMES - 1}f", "prompt": "two", "seed": 2},
     ]
-    config = {
-        "root": str(folder / "outputs"),
-        "name": "done",
-        "model": {"name": "local", "path": str(folder / "model"), "steps": 30, "guidance": 7.5},
-        "scheduler": {"name": "model"},
-        "timeline": {"keyframes": keyframes},
-    }
-    film = open_film(config, "", str)
+    film = declared(composed(SMALL, keyframes, folder / "outputs", "done"))
     noise = np.random.default_rng(0)
     for frame in film.plan.frames:
         commit(film.store, frame, noise.integers(0, 256, (SIDE, SIDE, 3), np.uint8), print)

@@ -128,10 +128,16 @@ def unguided(frame: FrameRows) -> FrameRows:
     """The frame without guidance: its prompts' rows alone."""
     if not any(frame.unconditional):
         return frame
+    rows, conditional = prompt_rows(frame), tuple(weight for weight in frame.conditional if weight)
+    return replace(frame, rows=rows, conditional=conditional, unconditional=(0.0,) * len(rows))
+
+
+def prompt_rows(frame: FrameRows) -> tuple[RowTexts, ...]:
+    """The rows that have a part in the prompts' prediction: those of a frame without guidance."""
+    if not any(frame.unconditional):
+        return frame.rows
     pairs = zip(frame.rows, frame.conditional, strict=True)
-    kept = [(row, weight) for row, weight in pairs if weight]
-    rows, conditional = zip(*kept, strict=True)
-    return replace(frame, rows=rows, conditional=conditional, unconditional=(0.0,) * len(kept))
+    return tuple(row for row, weight in pairs if weight)
 
 
 def beginning(spec: FrameSpec, family: Family) -> Hashable:

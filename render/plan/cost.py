@@ -15,7 +15,7 @@ from render.files.atomic import HOST, write_whole
 from render.files.ownership import make_way, unsaid
 from render.files.received_json import read_memory
 from render.models.family import Family
-from render.plan.conditioning import beginning, calls_of, frame_rows, unguided
+from render.plan.conditioning import beginning, calls_of, frame_rows, prompt_rows
 from render.plan.frame_plan import PlannedFrame, Recipe
 from render.timeline.spec import FrameSpec
 
@@ -71,7 +71,7 @@ def evaluated(
     """
     frame = frame_rows(spec, recipe.blend, family)
     guided = recipe.approximations.guided(total, total - own.stop if spec.start else 0)
-    rows, fewer = frame.rows, unguided(frame).rows
+    rows, fewer = frame.rows, prompt_rows(frame)
     begin = beginning(spec, family)
     count = 0
     if own and own.start == 0 and begin is not None:

@@ -16,8 +16,8 @@ def rendered_time(timeline: Timeline, time: Fraction, fps: Fraction, every: int)
 
     Every segment begins anew at its keyframe, so that keyframes are shown however long it is.
     """
-    segment = segment_at(timeline, time)
-    if every == 1 or segment is None:
+    segment = segment_at(timeline, time) if every > 1 else None
+    if segment is None:
         return time
     first = math.ceil(segment.start.time * fps)
     frame = round(time * fps)
