@@ -21,6 +21,7 @@ from render.timeline.spec import FrameSpec
 
 TIMINGS_NAME = "timings.json"
 UNMEASURED_BYTES_PER_PIXEL = 1.6  # a PNG of a photograph; flat pictures take less
+LARGEST_BYTES_PER_PIXEL = 3.1  # of noise, with what a PNG has beside the pixels
 MOST = 1e15  # seconds or bytes; no frame takes so much
 SMALL_PLAN_BYTES = 2_000  # plan, log and the like, a frame
 PLAIN = FrameSpec((), (), (), 0.0)  # starts from no pictures, so it does the whole schedule
@@ -156,7 +157,9 @@ def seconds_for(denoiser_rows: int, timing: Timing | None) -> float | None:
 
 
 def bytes_for(frames: int, recipe: Recipe, timing: Timing | None) -> int:
-    """Disk that the frames to be rendered need, by earlier ones of the kind or by their pixels."""
+    """Disk that the frames to be rendered need, by earlier ones of the kind or by their pixels. A
+    memory from elsewhere may say anything, but no picture takes more than its pixels do."""
     pixels = recipe.width * recipe.height
     each = timing.bytes_per_frame if timing else UNMEASURED_BYTES_PER_PIXEL * pixels
+    each = min(each, LARGEST_BYTES_PER_PIXEL * pixels)
     return round(frames * (each + SMALL_PLAN_BYTES))

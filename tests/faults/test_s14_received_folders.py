@@ -194,3 +194,18 @@ def test_no_control_character_of_a_name_reaches_the_terminal(film):
     assert not set("\x1b\x07\r").intersection(ended.err + ended.out)
     (line,) = [line for line in ended.err.splitlines() if "can't be read" in line]
     assert "nothing is pruned" in line
+
+
+@pytest.mark.parametrize("value", [1e14, 9e14, 1e-300])
+def test_a_memory_of_times_and_sizes_that_can_not_be_keeps_no_run_from_its_work(film, value):
+    """Under the right name, for which the sender has to know the host's."""
+    path = film.root / ".store" / "timings.json"
+    known = json.loads(path.read_text())
+    odd = {name: dict.fromkeys(entry, value) for name, entry in known.items()}
+    path.write_text(json.dumps(odd, indent=1, sort_keys=True))
+    planned = film.rounds.render({"mode": "plan", "sampling.guidance": 3.0})
+    assert planned.code == 0, planned.err
+    assert "no room" not in planned.err
+    assert len(max(planned.out.splitlines(), key=len)) < 500
+    ended = film.rounds.render({"sampling.guidance": 3.0})
+    assert ended.code == 0, ended.err
