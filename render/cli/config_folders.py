@@ -84,7 +84,8 @@ def config_folders() -> list[Path]:
 
 def known_choices(group: str) -> list[str]:
     """Names of all choices of a config group."""
-    return sorted({p.stem for folder in config_folders() for p in folder.glob(f"{group}/*.yaml")})
+    files = (p for folder in config_folders() for p in folder.glob(f"{group}/*.yaml"))
+    return sorted({path.stem for path in files if path.is_file()})
 
 
 def job_folder(overrides: Sequence[str], name: str | None = None) -> str:

@@ -15,6 +15,9 @@ from render.errors import ConfigError, Locate, Mistake
 from render.timeline.spec import FrameSpec, Keyframe, Timeline
 
 MAX_FRAMES = 1_000_000
+MOST_LETTERS = 1 << 28  # of a plan whose frames take more than …
+USUAL_LETTERS = 2_000  # … each on the average, as six long texts do
+LETTERS_OF_A_WEIGHT = 40  # with its place in a list
 USUAL_STRENGTH = 0.6  # of keyframes with an image, before the first that gives one
 
 Key = TypeVar("Key", str, int)
@@ -58,7 +61,10 @@ def resolve(
         for key, spec, frame in zip(order, values, given, strict=True)
     )
     length = seconds(written.duration, fps) if written.duration else keyframes[-1].time
-    return Timeline(keyframes, length, written.loop, written.end == "open")
+    timeline = Timeline(keyframes, length, written.loop, written.end == "open")
+    if what := plan_flaw(timeline, fps):
+        raise ConfigError([Mistake(locate("timeline.keyframes"), what)])
+    return timeline
 
 
 def time_flaws(
@@ -77,6 +83,30 @@ def value_flaws(
     if written.keyframes[order[0]].prompt is None:
         found.append((f"keyframes.{order[0]}", "the first keyframe needs a prompt"))
     return found + strength_flaws(written, order)
+
+
+def plan_flaw(timeline: Timeline, fps: Fraction) -> str | None:
+    """Why a plan, in which each frame stands with all of its texts, would take far more memory and
+    time than its timeline: a megabyte of text in every frame."""
+    ends = [keyframe.time for keyframe in timeline.keyframes[1:]] + [timeline.duration]
+    following = [*timeline.keyframes[1:], timeline.keyframes[0 if timeline.loop else -1]]
+    frames_and_letters = (
+        ((end - frame.time) * fps, letters(frame.values) + letters(after.values))
+        for frame, after, end in zip(timeline.keyframes, following, ends, strict=True)
+    )
+    total = sum((frames * each for frames, each in frames_and_letters), Fraction(0))
+    if total <= max(Fraction(MOST_LETTERS), USUAL_LETTERS * timeline.duration * fps):
+        return None
+    return (
+        f"all frames with their texts take about {int(total):,} letters in a plan; shorten the "
+        "texts, or the film"
+    )
+
+
+def letters(values: FrameSpec) -> int:
+    """About how many letters a keyframe's values take in a plan."""
+    texts = sum(len(text) for text, _ in (*values.prompts, *values.negatives))
+    return texts + LETTERS_OF_A_WEIGHT * (len(values.prompts) + len(values.seeds))
 
 
 def seconds(moment: Moment, fps: Fraction) -> Fraction:

@@ -17,6 +17,8 @@ from PIL import Image
 from rounds import Rounds
 from safetensors.numpy import save_file
 
+from render.run.undo import NAMES as PUT_BACK
+
 FILM = [{"at": k, "prompt": f"p{k}", "seed": k, "ease": "hold"} for k in range(2)]
 EDITED = [FILM[0], {**FILM[1], "prompt": "edited"}]
 LONGER = [*FILM, {"at": 2, "prompt": "p2"}]
@@ -217,8 +219,9 @@ def absorbed(call: Call) -> bool:
     if ".store/models.json" in call.what or call.where in (".", ".store"):
         return True  # a memory of hashes, and the folder that is made for it first
     if call.reads:
-        # plan.json is read to say what changed since; the frames are judged by themselves.
-        return call.where.endswith(("timings.json", "run.json", "plan.json", ".png"))
+        # plan.json is read to say what changed since; the frames are judged by themselves. And all
+        # small files are kept, to be put back if the run is refused, which this one is not.
+        return call.where.endswith((*PUT_BACK, "timings.json", ".png"))
     again = call.name == "mkdir"  # … of a folder that is there
     return again or call.name == "link" or (call.where.endswith(".lock") and call.name != "open")
 

@@ -42,6 +42,18 @@ CASES = {
     "a megabyte of empty lines": ("\n" * 999_000 + "- a\n", 1, "mapping"),
     "a megabyte of blanks and marks": (" \n#\n" * 240_000 + "- a\n", 1, "mapping"),
     "a number of a megabyte": (film(first=f"{{at: {'9' * 900_000}, prompt: a}}"), 2, "not a time"),
+    "a megabyte of text in every frame": (
+        f"keyframes:\n- {{at: 0, prompt: {'a' * 900_000}}}\n- {{at: 300}}\n",
+        1,
+        "shorten the texts",
+    ),
+    "20,000 seeds in every frame": (
+        "keyframes:\n- at: 0\n  prompt: a\n  seed:\n"
+        + "".join(f"    {n}: 1\n" for n in range(20_000))
+        + "- at: 3000\n",
+        1,
+        "or the film",
+    ),
     "10⁹ frames": (film("  - {at: 1000000000, prompt: b}\n"), 1, "more than 1,000,000 frames"),
     "10⁹ frames long": (film("duration: 1e9\n"), 3, "more than 1,000,000 frames"),
     "10⁹ frames as frames": (film('  - {at: "1000000000f"}\n'), 1, "more than 1,000,000 frames"),
