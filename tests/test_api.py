@@ -416,7 +416,7 @@ def test_hydras_own_state_is_left_to_the_program(here):
 def test_the_public_names():
     assert sorted(render.__all__) == [
         "ConfigError", "DiskFull", "EncodeError", "Film", "FolderBusy", "Frame", "FramesFailed",
-        "Plan", "RenderError", "__version__", "load",
+        "Plan", "RenderError", "__version__", "load", "measure",
     ]  # fmt: skip
     page = (CHECKOUT / "docs" / "python.md").read_text()
     named = set(re.findall(r"`render\.(\w+)", page)) - {"log"}  # render.log is a file
