@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,18 @@ from render.config.schema import ComputeConfig
 from render.engines.registry import abilities_named
 from render.engines.requirements import keep_compiled
 from render.engines.threads import threads_for
+
+
+@contextmanager
+def unsaid() -> Iterator[None]:
+    """Libraries say nothing while they are imported: of parts of theirs for machines that this one
+    is not, for example."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 @contextmanager
@@ -34,8 +47,9 @@ def applied(compute: ComputeConfig, device: str) -> Iterator[None]:
 
     if threads := threads_for(compute.threads):
         torch.set_num_threads(threads)
-    if not gc.get_freeze_count():  # once: what an earlier model left is to be collected
+    with unsaid():
         importlib.import_module("render.engines.open_model")
+    if not gc.get_freeze_count():  # once: what an earlier model left is to be collected
         gc.freeze()
     yield
     if device == "cpu":

@@ -1,5 +1,6 @@
 """An engine says what it can do; nobody asks for it by its name."""
 
+import logging
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -75,3 +76,14 @@ def test_a_place_for_machine_code_is_set_where_torch_compiles(engine, monkeypatc
     with process_settings.applied(ComputeConfig(engine=engine), "cuda"):
         pass
     assert set_up == (["compiled"] if engine == "compiled" else [])
+
+
+def test_libraries_say_nothing_while_a_command_imports_them(monkeypatch, caplog):
+    def noisy(name):
+        logging.getLogger("torchao").warning("no part of %s for this machine", name)
+
+    monkeypatch.setattr(process_settings.importlib, "import_module", noisy)
+    with process_settings.applied(ComputeConfig(threads=1), "cuda"):
+        logging.getLogger("torchao").warning("of the model")
+    assert caplog.messages == ["of the model"]
+    assert logging.root.manager.disable == logging.NOTSET
