@@ -14,7 +14,7 @@ KERNELS := tests/kernels tests/run/test_devices.py $(WORKERS)
 # Tests begin some hundred processes; without bytecode each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install city plan sweep test test-older-cpus lint bench bench-quality bench-growth bench-gpu docs fuzz storybook storybook-eval clean
+.PHONY: help install city plan sweep test test-older-cpus lint bench bench-quality bench-growth bench-block-cache bench-gpu docs fuzz storybook storybook-eval clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ bench-quality: $(STAMP) ## what each approximation costs in picture: tables, and
 bench-growth: $(STAMP) ## how rows, time and memory grow with the work: tables, and docs/growth.webp
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --editable '.[bench]'
 	$(BIN)/python benchmarks/growth.py --plot docs/growth.webp $(ARGS)
+
+bench-block-cache: $(STAMP) ## what sampling.block_cache gains and costs on networks of Flux's kind: tables
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --editable '.[bench]'
+	$(BIN)/python benchmarks/block_cache.py $(ARGS)
 
 bench-gpu: $(STAMP) ## on an NVIDIA GPU: a stock pipeline and this project, by frames a call, with a profile
 	$(BIN)/python benchmarks/gpu.py $(ARGS)

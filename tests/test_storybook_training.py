@@ -1,6 +1,10 @@
 """The making of storybook in miniature: every stage on 48 small pictures, stopped and resumed."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,6 +34,7 @@ from training.storybook.parallel import as_pictures
 from training.storybook.scene import UNKNOWN, Scene, classes_of
 from training.storybook.tokenizer import MAX_LENGTH, encode_texts, load_tokenizer
 
+CHECKOUT = Path(__file__).resolve().parent.parent
 WIDTHS = (8, 8, 16)
 SMALL = AutoencoderTraining(samples=160, batch=4, peak_rate=1e-2, widths=WIDTHS)
 THIN = DenoiserTraining(samples=320, batch=8, peak_rate=4e-3, widths=(16, 16, 32))
@@ -176,3 +181,30 @@ def test_the_readers_loss_is_low_for_the_right_classes_alone():
         right[row, column] = 9.0
     assert reading_loss(right, classes) < 0.01
     assert reading_loss(-right, classes) > 10
+
+
+@pytest.mark.slow
+def test_the_making_begins_from_the_clone_and_says_how_long_it_takes(tmp_path):
+    """As `make storybook` calls it, with fewer pictures; it is ended when it paints."""
+    few = ("--pictures", "48", "--autoencoder-samples", "640", "--denoiser-samples", "640")
+    making = subprocess.Popen(
+        [sys.executable, "-m", "training.storybook", "make", "--folder", str(tmp_path), *few],
+        cwd=CHECKOUT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        lines = [making.stdout.readline() for _ in range(2)]
+    finally:
+        making.kill()
+        making.communicate()
+    assert lines[0].startswith("storybook on ")
+    assert lines[1].startswith("about ")
+    assert "minutes from nothing" in lines[1]
+
+
+def test_make_storybook_is_that_command():
+    recipe = (CHECKOUT / "Makefile").read_text().partition("\nstorybook: ")[2].splitlines()[1]
+    assert recipe.strip() == "$(BIN)/python -m training.storybook make $(ARGS)"
+    assert (CHECKOUT / "training" / "storybook" / "__main__.py").is_file()

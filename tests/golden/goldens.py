@@ -70,9 +70,9 @@ FILMS = {
 }
 
 
-def render(name: str, folder: Path) -> tuple[dict[str, dict], np.ndarray]:
-    """The plans as plan.json has them, by the folder of each job below the film's ("" where there
-    is but one), and all their pictures (frames, SIDE, SIDE, 3)."""
+def render(name: str, folder: Path) -> tuple[list[dict], np.ndarray]:
+    """The plans as plan.json has them, one or that of each job, and all their pictures (frames,
+    SIDE, SIDE, 3)."""
     golden = FILMS[name]
     place = Place(folder, folder / "model")
     place.timeline("golden", golden.keyframes)
@@ -91,16 +91,12 @@ def render(name: str, folder: Path) -> tuple[dict[str, dict], np.ndarray]:
     else:
         ended = place.render("output=frames", "+timeline=golden", *golden.overrides)
     assert ended.code == 0, ended.err
-    films = sorted(path.parent for path in (folder / "outputs" / "golden").rglob("plan.json"))
     outputs = folder / "outputs"
-    plans = {
-        film.relative_to(outputs / "golden").as_posix().removeprefix("."): json.loads(
-            (film / "plan.json").read_text()
-        )
-        for film in films
-    }
-    pictures = [picture for film in films for picture in place.pictures(film.relative_to(outputs))]
-    return plans, np.stack([small(picture) for picture in pictures])
+    found = [(path.parent, json.loads(path.read_text())) for path in outputs.rglob("plan.json")]
+    found.sort(key=lambda film: film[1]["frames"][0]["digest"])  # folders' names are not kept
+    folders = [film.relative_to(outputs) for film, _ in found]
+    pictures = [picture for film in folders for picture in place.pictures(film)]
+    return [plan for _, plan in found], np.stack([small(picture) for picture in pictures])
 
 
 def small(picture: np.ndarray) -> np.ndarray:
@@ -108,12 +104,10 @@ def small(picture: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
-def kept_plans(plans: dict[str, dict], exact: bool) -> dict:
+def kept_plans(plans: list[dict], exact: bool) -> dict:
     """The part of a film's plan that is kept, or that of each job of a sweep."""
-    if list(plans) == [""]:
-        return kept_plan(plans[""], exact)
-    kept = {job: kept_plan(plan, exact) for job, plan in plans.items()}
-    return {"version": next(iter(kept.values()))["version"], "jobs": kept}
+    kept = [kept_plan(plan, exact) for plan in plans]
+    return kept[0] if len(kept) == 1 else {"version": kept[0]["version"], "jobs": kept}
 
 
 def kept_plan(plan: dict, exact: bool) -> dict:

@@ -51,7 +51,8 @@ def make_storybook(folder: Path, making: Making) -> Path:
     """Make the model in `folder`, continuing where an earlier run stopped; returns its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     print(f"storybook on {process_count()} × {train_device()}, in {folder}", flush=True)
-    print(f"about {estimate_minutes(making):.0f} minutes from nothing; stops and resumes anywhere")
+    minutes = f"{estimate_minutes(making):.0f} minutes"
+    print(f"about {minutes} from nothing; stops and resumes anywhere", flush=True)
     paint_dataset(folder / "data", making.pictures, making.size, process_count())
     make_tokens(folder)
     train_autoencoder(folder, making.autoencoder)
