@@ -46,6 +46,8 @@ SAID = (
     (r"Could not append to config. An item is already at '(?P<key>[^']+)'", "is there already; "
      "leave the + out"),
     (r"Error merging override \+*~?(?P<key>timeline\.keyframes\.[^=]*)=", LISTED),
+    (r"Error merging override \+*~?(?P<key>model\.(loras|embeddings))=",
+     "is a list, as [{path: FILE}]"),
     (r"Error merging override \+*~?(?P<key>[^=]+)=", "is no place for this value"),
     (r"Index '.*' \(str\) is not an int|list (assignment )?ind(ex|ices)|ListConfig", LISTED),
     (r"Missing mandatory value: (?P<key>\S+)", "is open (???); give it a value"),

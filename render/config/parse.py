@@ -18,6 +18,7 @@ from pydantic_core import ErrorDetails
 from render.config.schema import RunConfig
 from render.config.values import near_name, nearest, not_text, shown
 from render.errors import ConfigError, Mistake, Place
+from render.text import shortened
 
 GROUPS = ("output", "sampling", "scheduler", "compute", "timeline", "model")
 """Where a key that stands elsewhere is looked for, in this order."""
@@ -140,7 +141,9 @@ def worded(error: ErrorDetails, where: tuple[str | int, ...]) -> str:
         wanted = "a list belongs, as [{path: FILE}]" if listed else "two numbers belong: [0, 0.8]"
         return f"{shown(given)} stands where {wanted}"
     if kind in ("model_type", "dict_type", "model_attributes_type"):
-        return f"{shown(given)} stands where keys with values belong"
+        file = isinstance(given, str) and "path" in keys_at(where)
+        keys = f", as {{path: {shortened(str(given), SHORT)}}}" if file else ""
+        return f"{shown(given)} stands where keys with values belong{keys}"
     message = error["msg"][:1].lower() + error["msg"][1:]
     return f"{shown(given)}: {message}"
 

@@ -21,6 +21,8 @@ FILM = "- {at: 0, prompt: a castle}\n"
         (["model=./my-model"], "model=local model.path=./my-model"),
         (["sampling.guidance_interval=0.5"], "0.5 stands where two numbers belong: [0, 0.8]"),
         (["model.embeddings=cat.safetensors"], "stands where a list belongs, as [{path: FILE}]"),
+        (["model.loras=[a.safetensors]"], "with values belong, as {path: a.safetensors}"),
+        (["model=local", "model.loras={path: a}"], "model.loras: is a list, as [{path: FILE}]"),
         (["output=mov"], "no output 'mov'; did you mean 'prores'? Known: apng"),
         (["output=PNG"], "did you mean 'frames'?"),
         (["output.fps=12,5"], "output.fps: a decimal point is a dot; several values are a sweep"),
