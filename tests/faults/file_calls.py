@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from functools import partial
 
@@ -52,6 +53,7 @@ class FileCalls:
         self.folder = os.path.realpath(folder)
         self.fail_call, self.fail_how, self.count = fail_call, fail_how, 0
         self.seconds = seconds
+        self.lock = threading.RLock()
         self.log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if log else None
 
     def watch(self) -> None:
@@ -110,12 +112,14 @@ class FileCalls:
             REAL[name](descriptor, content[: len(content) // 2], *place)
 
     def notice(self, name: str, where: str, more, before_failing=lambda: None) -> None:
-        self.count += 1
+        with self.lock:  # a run reads frames in threads; a reentrant lock, for what a signal calls
+            self.count += 1
+            number = self.count
+            if self.log is not None:
+                line = json.dumps([number, name, where, more])
+                REAL["write"](self.log, f"{line}\n".encode())
         time.sleep(self.seconds)
-        if self.log is not None:
-            line = json.dumps([self.count, name, where, more])
-            REAL["write"](self.log, f"{line}\n".encode())
-        if self.count != self.fail_call:
+        if number != self.fail_call:
             return
         before_failing()
         if self.fail_how == "KILL":

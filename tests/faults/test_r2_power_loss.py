@@ -216,8 +216,9 @@ def playable(video: Path) -> bool:
 
 def absorbed(call: Call) -> bool:
     """Whether a film may be complete though this call failed."""
-    if ".store/models.json" in call.what or call.where in (".", ".store"):
-        return True  # a memory of hashes, and the folder that is made for it first
+    memories = (".store/models.json", ".store/timings.json")
+    if any(name in call.what for name in memories) or call.where in (".", ".store"):
+        return True  # memories of hashes and times, and the folder that is made for them first
     if call.reads:
         # plan.json is read to say what changed since; the frames are judged by themselves. And all
         # small files are kept, to be put back if the run is refused, which this one is not.
@@ -262,7 +263,10 @@ def fail_one(lab: Lab, scene: Scene, base: Path, call: Call, how: str) -> None:
         return  # a full disk refuses nobody who reads or removes
     root = lab.root(base)
     ended = lab.render(root, scene.changes, fail_call=call.number, fail_how=how)
-    assert lab.recorded(root)[call.number - 1].what == call.what
+    done = lab.recorded(root)[call.number - 1]
+    if done.what != call.what:  # frames that are read at one time, by threads, in any order
+        assert done.reads
+        assert {done.where[-4:], call.where[-4:]} == {".png"}
     ended_right(ended, call, how)
     stored = all_whole(lab, root)
     if ended.code == 0:
