@@ -56,7 +56,7 @@ class Fork:
         return self.returncode
 
     def said(self):
-        """What it printed on both streams."""
+        """All that it printed, on both streams."""
         return self.out.read_text(), self.err.read_text()
 
     def communicate(self, timeout):

@@ -26,7 +26,8 @@ listed_by_hydra: Split = BasicSweeper.split_arguments
 
 def count_first() -> None:
     """Let Hydra's sweeper count before it lists, whatever the sweep's values come from."""
-    # By its name, since Hydra imports its plugins anew; there is no other place between the two.
+    # By its name, since Hydra imports its plugins anew. It makes a sweeper by its class's name, and
+    # refuses one from elsewhere; what a callback raises is only a warning.
     sweeper: Any = get_class(f"{BasicSweeper.__module__}.{BasicSweeper.__name__}")
     sweeper.split_arguments = staticmethod(counted)
 
