@@ -173,9 +173,9 @@ def test_a_picture_covers_the_frame_and_is_cut_to_its_middle():
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp"])
 def test_a_picture_is_turned_as_its_xmp_says_where_it_has_no_exif(folder, name):
     xmp = '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
-    told = PngImagePlugin.PngInfo()
-    told.add_itxt("XML:com.adobe.xmp", xmp)
-    more = {"pnginfo": told} if name.endswith("png") else {"xmp": xmp.encode()}
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_itxt("XML:com.adobe.xmp", xmp)
+    more = {"pnginfo": chunks} if name.endswith("png") else {"xmp": xmp.encode()}
     paint(name, RED, **more)
     assert read_image(folder / name)[1].size == (20, 30)
 
