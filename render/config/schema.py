@@ -75,6 +75,8 @@ class SamplingConfig(Frozen):
 
     guidance: GuidanceScale | None = None
     blend: BlendName = "noise"
+    path: Literal["plain", "smooth"] = "plain"
+    path_parts: Annotated[StrictInt, Field(ge=2, le=1000)] | None = None
     negative: Text = ""
     seed: Annotated[StrictInt, Field(ge=0, le=MAX_SEED)] = 0
     speed: Literal["exact", "balanced", "draft"] = "exact"

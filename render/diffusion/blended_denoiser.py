@@ -35,6 +35,8 @@ from render.plan.conditioning import FrameRows, Weights, unguided
 
 Residual = Callable[[Mapping[str, Any], Sequence[Row]], Mapping[str, Any]]
 PLAIN = Evaluations()
+LATENTS = ("sample", "hidden_states", "x")
+"""What networks call their latents."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ class BlendedDenoiser:
         own: Mapping[str, torch.Tensor] | None = None,
         evaluations: Evaluations = PLAIN,
         on_call: Callable[[], None] = lambda: None,
+        on_part: Callable[[], None] = lambda: None,
     ) -> None:
         """Get ready for the evaluations of these frames.
 
@@ -138,9 +141,10 @@ class BlendedDenoiser:
             own: arguments in which each frame has a value of its own, with one row a frame.
             evaluations: which of them need not be computed.
             on_call: called after each evaluation; an error of it ends the pipeline's call.
+            on_part: called after each call of the network, of which an evaluation may need many.
         """
         self.frames, self.rows_per_call, self.own = frames, rows or RowsPerCall(), own or {}
-        self.evaluations, self.on_call = evaluations, on_call
+        self.evaluations, self.on_call, self.on_part = evaluations, on_call, on_part
         self.number, self.since_whole = 0, 0
         self.kept: list[torch.Tensor] = []
         self.calls: dict[bool, list[Call]] = {}
@@ -158,6 +162,8 @@ class BlendedDenoiser:
         Raises:
             Enough: it was the last evaluation that was wanted.
         """
+        if self.evaluations.blank:
+            return (blank(arguments),)
         number, self.number = self.number, self.number + 1
         given = self.evaluations.given_at(number)
         blend = torch.stack(given) if given else self.computed(arguments, number)
@@ -232,6 +238,7 @@ class BlendedDenoiser:
             for row, prediction in zip(call.rows, output, strict=False):  # the rest is padding
                 predictions[row] = prediction.float()
             self.count(call, shallow)
+            self.on_part()
         return predictions
 
     def arguments_of(self, call: Call, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -268,3 +275,10 @@ class BlendedDenoiser:
                 for owner, frame in enumerate(frames)
             ]
         )
+
+
+def blank(arguments: Mapping[str, Any]) -> Any:
+    """Zeros in the shape of the latents that a denoiser is called with."""
+    latents = next(arguments[name] for name in LATENTS if name in arguments)
+    listed = isinstance(latents, list)
+    return [torch.zeros_like(x) for x in latents] if listed else torch.zeros_like(latents)

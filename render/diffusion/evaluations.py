@@ -36,6 +36,8 @@ class Evaluations:
     """Evaluations after which the call ends; None: the schedule's own."""
     keep: int = 0
     """First evaluations whose predictions are kept."""
+    blank: bool = False
+    """Whether nothing comes of them, so that none is computed."""
 
     def is_guided(self, number: int) -> bool:
         """Whether the evaluation of this number, from 0, has guidance."""

@@ -26,13 +26,15 @@ from render.diffusion.pending_images import Arriving
 from render.diffusion.pipeline import quiet_libraries
 from render.diffusion.schedules import own_generators
 from render.diffusion.shared_predictions import Anchors
+from render.diffusion.smooth_path import Nodes, Paths, ending_at, in_step
 from render.diffusion.start_images import Starts
 from render.diffusion.text_encoding import PLACEHOLDER, OnText, TextReader, release_memory, texts_of
 from render.kernels.memory_format import multiplied_as_declared
 from render.models.family import Family
 from render.plan.conditioning import FrameRows, beginning, frame_rows, steps_done
 from render.plan.frame_plan import Recipe
-from render.timeline.spec import FrameSpec
+from render.timeline.smooth_path import nodes
+from render.timeline.spec import FrameSpec, SmoothPath
 
 ANCHORS_PER_FRAME = 3  # of a batch, whose early predictions are remembered
 
@@ -99,9 +101,14 @@ class Diffusion:
         self.anchors = Anchors(early, ANCHORS_PER_FRAME * self.batch, own)
         stock = self.stock
         self.starts = Starts(stock.pipeline, stock.family, recipe, images) if images else None
+        self.paths = Paths()
 
     def expect(
-        self, specs: Sequence[FrameSpec], on_text: OnText | None = None, last: bool = True
+        self,
+        specs: Sequence[FrameSpec],
+        on_text: OnText | None = None,
+        last: bool = True,
+        nodes: Nodes | None = None,
     ) -> None:
         """Say which frames are coming, in order, and all of them: what they share can then be done
         together, and their texts are encoded before the first of them.
@@ -110,10 +117,11 @@ class Diffusion:
             on_text: called after each text that is encoded.
             last: whether the model renders no others afterwards, so that its text encoders may be
                 freed.
+            nodes: where the nodes of smooth paths are kept.
         """
         self.anchors.expect(specs)
-        anchors = [anchor for spec in specs for anchor, _ in spec.early]
-        self.reader.expect(texts_of([*specs, *anchors], self.frame_rows), on_text, last)
+        self.paths = Paths(specs, nodes)
+        self.reader.expect(texts_of(specs, self.frame_rows), on_text, last)
 
     def set_batch(self, frames: int) -> None:
         """Render so many frames at a time from now on; on a GPU with fewer rows a call."""
@@ -149,11 +157,13 @@ class Diffusion:
         Raises:
             OutOfMemory: fewer frames at a time may fit.
         """
-        anchors = self.anchors.missing(specs, self.batch)
-        groups = self.alike(specs, anchors)
+        anchors, paths = self.anchors.missing(specs, self.batch), self.paths.missing(specs)
+        on_paths = [place for place, spec in enumerate(specs) if self.paths.of(spec)]
+        groups = self.alike(specs, anchors, frozenset(on_paths))
         parts = [anchors[k : k + self.batch] for k in range(0, len(anchors), self.batch)]
         total = sum(self.stock.evaluations(steps) for _, steps, _ in groups)
-        on_call = step_counter(on_step, total + len(parts) * self.anchors.evaluations)
+        total += len(paths) * self.stock.evaluations(self.recipe.steps)
+        on_call = StepCounter(on_step, total + len(parts) * self.anchors.evaluations)
         with (
             out_of_memory(),
             quiet_libraries(),
@@ -162,7 +172,10 @@ class Diffusion:
         ):
             for part in parts:
                 self.begin_anchors(part, on_call)
-            pictures: dict[int, torch.Tensor] = {}
+            for path in paths:
+                self.denoise_path(path, on_call)
+            pictures = dict(zip(on_paths, self.decoded([specs[k] for k in on_paths]), strict=True))
+            self.paths.forget()
             for (_, steps, _), places in groups.items():
                 alike = self.denoise_and_decode([specs[place] for place in places], steps, on_call)
                 pictures |= zip(places, alike, strict=True)
@@ -176,12 +189,15 @@ class Diffusion:
         return cause(self.pipeline.components, texts)
 
     def alike(
-        self, specs: Sequence[FrameSpec], anchors: Sequence[FrameSpec]
+        self, specs: Sequence[FrameSpec], anchors: Sequence[FrameSpec], others: frozenset[int]
     ) -> dict[tuple[bool, int, bool], list[int]]:
-        """Places of the frames that share a call of the pipeline: all of them start from pictures
-        or none, they do equally many steps, and all take early predictions or none."""
+        """Places of the frames, without those of some `others`, that share a call of the pipeline:
+        all of them start from pictures or none, they do equally many steps, and all take early
+        predictions or none."""
         groups: dict[tuple[bool, int, bool], list[int]] = {}
         for place, spec in enumerate(specs):
+            if place in others:
+                continue
             steps = steps_done(spec, self.recipe.steps, self.stock.family)
             early = bool(self.anchors.of(spec)) or (self.anchors.own and spec in anchors)
             groups.setdefault((bool(spec.start), steps, early), []).append(place)
@@ -200,24 +216,45 @@ class Diffusion:
         noise = torch.cat([self.noise(spec) for spec in anchors])
         self.anchors.keep(anchors, noise, self.denoiser.kept)
 
+    def denoise_path(self, path: SmoothPath, on_call: StepCounter) -> None:
+        """Denoise the nodes of a path in step with each other."""
+        last = self.stock.evaluations(self.recipe.steps)
+        with in_step(self.pipeline.scheduler, path.parts, last) as ended, suppress(Enough):
+            self.denoise_and_decode(nodes(path), self.recipe.steps, on_call, part=on_call.look)
+        self.paths.add(path, ended[0].float().cpu())
+
+    def decoded(self, specs: Sequence[FrameSpec]) -> Sequence[torch.Tensor]:
+        """The pictures (3, H, W) of frames on paths that are known."""
+        pictures: list[torch.Tensor] = []
+        for first in range(0, len(specs), self.batch):
+            part = specs[first : first + self.batch]
+            noise = torch.cat([self.noise(spec) for spec in part])
+            self.read_texts([])
+            self.denoiser.prepare((), evaluations=Evaluations(blank=True))
+            with ending_at(self.pipeline.scheduler, self.paths.latents_of(part)):
+                pictures += self.called(part, self.recipe.steps, noise, None)
+        return pictures
+
     def denoise_and_decode(
         self,
         specs: Sequence[FrameSpec],
         steps: int,
         on_call: Callable[[], None],
         last: int | None = None,
+        part: Callable[[], None] = lambda: None,
     ) -> torch.Tensor:
         """The pictures (B, 3, H, W) in 0..1 of frames that are `alike`.
 
         Args:
             on_call: called after each evaluation.
             last: evaluations after which it ends, by raising Enough; None: as many as it takes.
+            part: called after each call of the network, of which an evaluation may need many.
         """
         frames = [self.frame_rows(spec) for spec in specs]
-        self.reader.read(frames, [self.starts.pipeline] if self.starts else [])
+        self.read_texts(frames)
         self.denoiser.prepare(
             *(frames, self.rows_per_call(), self.stock.scales(frames)),
-            *(self.evaluations(specs, steps, last), on_call),
+            *(self.evaluations(specs, steps, last), on_call, part),
         )
         if self.residuals:
             self.residuals.follow([spec.control for spec in specs])
@@ -226,12 +263,16 @@ class Diffusion:
         with own_generators(self.pipeline.scheduler, generators):
             return self.called(specs, steps, noise, generators)
 
+    def read_texts(self, frames: Sequence[FrameRows]) -> None:
+        """Encode the texts of these frames, and those that are expected."""
+        self.reader.read(frames, [self.starts.pipeline] if self.starts else [])
+
     def called(
         self,
         specs: Sequence[FrameSpec],
         steps: int,
         noise: torch.Tensor,
-        generators: list[torch.Generator],
+        generators: list[torch.Generator] | None,
     ) -> torch.Tensor:
         """The pictures that a pipeline gives: the stock one, or its sister that starts from
         pictures."""
@@ -272,13 +313,21 @@ class Diffusion:
         release_memory()
 
 
-def step_counter(on_step: OnStep, total: int) -> Callable[[], None]:
-    """A function that counts the denoiser's evaluations of one `render`, and reports each."""
-    done = 0
+class StepCounter:
+    """Counts the denoiser's evaluations of one `render`, and reports each.
 
-    def count() -> None:
-        nonlocal done
-        done += 1
-        on_step(done, total)
+    Args:
+        total: of all of them.
+    """
 
-    return count
+    def __init__(self, on_step: OnStep, total: int) -> None:
+        self.on_step, self.total, self.done = on_step, total, 0
+
+    def __call__(self) -> None:
+        """One more is done."""
+        self.done += 1
+        self.on_step(self.done, self.total)
+
+    def look(self) -> None:
+        """Report the same again, so that an interruption is noticed."""
+        self.on_step(self.done, self.total)

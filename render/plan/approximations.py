@@ -29,6 +29,8 @@ class Approximations:
     block_cache: float = 0.0
     """A transformer's blocks but the first are computed again where that one's change differs by
     more than this part from the evaluation before. 0: always."""
+    path_parts: int = 0
+    """Into how many parts a smooth path is divided. 0: every frame is rendered by itself."""
     every: int = 1
     """Only every n-th frame is rendered, and shown n times."""
     fewer_steps: float = 1.0
@@ -78,9 +80,18 @@ PRESETS: Mapping[str, Approximations] = {
 }
 
 
+PATH_PARTS: Mapping[str, int] = {"exact": 24, "balanced": 12, "draft": 6}
+"""Parts of a smooth path, by the speed that was asked for."""
+
+
 def approximations_of(sampling: SamplingConfig) -> Approximations:
     """The approximations of a preset, with the single keys that a person set. Anchors for no step
-    are none."""
+    are none, and a smooth path has its nodes in their place."""
     keys = {field.name: getattr(sampling, field.name) for field in fields(Approximations)}
+    if sampling.path == "plain":
+        del keys["path_parts"]
     taken = replace(PRESETS[sampling.speed], **{k: v for k, v in keys.items() if v is not None})
+    if sampling.path == "smooth":
+        parts = taken.path_parts or PATH_PARTS[sampling.speed]
+        return replace(taken, anchors=0, path_parts=parts)
     return taken if taken.early_steps else replace(taken, anchors=0)

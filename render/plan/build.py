@@ -14,13 +14,14 @@ from render.models.families import STABLE_DIFFUSION
 from render.models.guidance import Guidance
 from render.models.resolve import Model
 from render.models.scheduler_signatures import filled_in, is_stochastic, mistakes_in_options
-from render.plan.approximations import approximations_of
-from render.plan.digest import frame_digest, recipe_bytes
+from render.plan.approximations import Approximations, approximations_of
+from render.plan.digest import frame_digest, path_digest, recipe_bytes
 from render.plan.frame_plan import FramePlan, PlannedFrame, Recipe
 from render.plan.plan_warnings import grid_warnings, keyframe_places, noise_warnings
 from render.timeline.interpolation import frame_times, values_at
 from render.timeline.keyframe_anchors import early, rendered_time
-from render.timeline.spec import FrameSpec, Timeline
+from render.timeline.smooth_path import smooth_spec
+from render.timeline.spec import FrameSpec, OnPath, SmoothPath, Timeline
 
 
 def make_recipe(config: RunConfig, model: Model, dtype: str) -> Recipe:
@@ -101,23 +102,41 @@ def make_plan(
         ConfigError: fewer pictures to follow than frames.
     """
     shared, whole = recipe_bytes(recipe), recipe_bytes(without_anchors(recipe))
-    frames = []
+    frames, paths = [], dict[SmoothPath, str]()
     times = list(frame_times(timeline, fps))
     taken = recipe.approximations
     noisy = is_stochastic(scheduler, recipe.scheduler_options if settings is None else settings)
     for index, time in enumerate(times):
         rendered = rendered_time(timeline, time, fps, taken.every)
-        spec = values_at(timeline, rendered)
-        if taken.anchors and not spec.start:
-            anchors = early(timeline, rendered, taken.anchors)
-            spec = spec if noisy and seeds_differ(anchors) else replace(spec, early=anchors)
+        spec = rendered_spec(timeline, rendered, taken, noisy)
         if control:
             spec = following(spec, followed(control, index, len(times)))
         digest = frame_digest(shared if spec.early else whole, spec, guidance, loras or {})
-        frames.append(PlannedFrame(index, time, spec, digest))
+        if spec.path and spec.path.path not in paths:
+            paths[spec.path.path] = path_digest(whole, spec.path.path, guidance, loras or {})
+        of_path = paths[spec.path.path] if spec.path else ""
+        frames.append(PlannedFrame(index, time, spec, digest, of_path))
     warnings = (*grid_warnings(timeline, fps), *noise_warnings(timeline, noisy, scheduler, taken))
     shown = keyframe_places(timeline, times)
     return FramePlan(fps, recipe, tuple(frames), warnings, loras or {}, shown, timeline.loop)
+
+
+def rendered_spec(
+    timeline: Timeline, time: Fraction, taken: Approximations, noisy: bool
+) -> FrameSpec:
+    """The spec of the frame at a time, with its place on a smooth path or the anchors that it takes
+    its early predictions from.
+
+    Args:
+        noisy: whether the scheduler adds noise of its own.
+    """
+    spec = values_at(timeline, time)
+    if taken.path_parts:
+        return smooth_spec(timeline, time, taken.path_parts, noisy) or spec
+    if taken.anchors and not spec.start:
+        anchors = early(timeline, time, taken.anchors)
+        return spec if noisy and seeds_differ(anchors) else replace(spec, early=anchors)
+    return spec
 
 
 def seeds_differ(anchors: Sequence[tuple[FrameSpec, float]]) -> bool:
@@ -127,9 +146,18 @@ def seeds_differ(anchors: Sequence[tuple[FrameSpec, float]]) -> bool:
 
 
 def following(spec: FrameSpec, control: str) -> FrameSpec:
-    """The spec with a picture that a ControlNet follows; its anchors follow the same."""
+    """The spec with a picture that a ControlNet follows; its anchors and its path follow the
+    same."""
     anchors = tuple((replace(anchor, control=control), weight) for anchor, weight in spec.early)
-    return replace(spec, control=control, early=anchors)
+    return replace(spec, control=control, early=anchors, path=path_following(spec.path, control))
+
+
+def path_following(place: OnPath | None, control: str) -> OnPath | None:
+    """A place on the same path, all along which a ControlNet follows one picture."""
+    if place is None:
+        return None
+    start, end = (replace(spec, control=control) for spec in (place.path.start, place.path.end))
+    return replace(place, path=SmoothPath(start, end, place.path.parts))
 
 
 def without_anchors(recipe: Recipe) -> Recipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Container, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -17,6 +17,7 @@ from render.files.received_json import read_memory
 from render.models.family import Family
 from render.plan.conditioning import beginning, calls_of, frame_rows, prompt_rows
 from render.plan.frame_plan import PlannedFrame, Recipe
+from render.timeline.smooth_path import nodes
 from render.timeline.spec import FrameSpec
 
 TIMINGS_NAME = "timings.json"
@@ -37,19 +38,34 @@ class Timing:
 
 
 def planned_rows(
-    frames: Sequence[PlannedFrame], recipe: Recipe, scheduler: str, family: Family
+    frames: Sequence[PlannedFrame],
+    recipe: Recipe,
+    scheduler: str,
+    family: Family,
+    stored: Container[str] = (),
 ) -> int:
     """Denoiser rows that rendering these frames computes.
 
-    First evaluations are counted once for all frames that begin alike, early ones once an anchor.
+    First evaluations are counted once for all frames that begin alike, early ones once an anchor,
+    and a smooth path's nodes once for all of its frames.
+
+    Args:
+        stored: identities of smooth paths whose nodes are there.
     """
     total = calls_of(PLAIN, scheduler, recipe.steps, recipe.scheduler_options, family)
     early = recipe.approximations.evaluations(total)
     anchors = dict.fromkeys(anchor for frame in frames for anchor, _ in frame.spec.early)
     known: set[Hashable] = set()
     count = sum(evaluated(anchor, range(early), total, recipe, family, known) for anchor in anchors)
+    paths = {frame.spec.path.path: frame.path for frame in frames if frame.spec.path}
+    for path, digest in paths.items():
+        for node in nodes(path) if digest not in stored else ():
+            count += evaluated(node, range(total), total, recipe, family, known)
+    on_paths = {end for path in paths for end in (path.start, path.end)}
     for frame in frames:
         spec = frame.spec
+        if spec.path or spec in on_paths:  # made from nodes
+            continue
         calls = calls_of(spec, scheduler, recipe.steps, recipe.scheduler_options, family)
         given = spec.early or (spec in anchors and recipe.approximations.own_early)
         own = range(early if given else 0, calls)

@@ -15,7 +15,9 @@ from render.models.families import STABLE_DIFFUSION
 from render.models.guidance import Guidance
 from render.models.prompt_weights import has_weights, reader_name
 from render.plan.frame_plan import Recipe, picture_entry
-from render.timeline.spec import FrameSpec
+from render.timeline.spec import FrameSpec, SmoothPath
+
+PATH_VERSION = 1  # raised by hand when the same smooth path would give other pictures
 
 # Encoders made once: a long plan has hundreds of thousands of lines.
 ONE_SPELLING = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -37,10 +39,30 @@ def frame_digest(
     LoRAs count by what they are and not by what they are called (`loras`: identities by name).
     """
     mine = identity(spec, guidance, loras or {})
+    if spec.path:
+        of_path = path_identity(spec.path.path, guidance, loras or {})
+        mine = {"path": of_path, "place": spec.path.place}
     if spec.early:
         anchors = [[identity(of, guidance, loras or {}), weight] for of, weight in spec.early]
         mine["early"] = sorted(anchors, key=canonical)
     return hashlib.sha256(shared + b"\0" + canonical(mine)).hexdigest()
+
+
+def path_digest(
+    shared: bytes,
+    path: SmoothPath,
+    guidance: Guidance = STABLE_DIFFUSION.guidance,
+    loras: Mapping[str, str] | None = None,
+) -> str:
+    """The identity of a smooth path, whose nodes are stored under it."""
+    mine = canonical({"path": path_identity(path, guidance, loras or {})})
+    return hashlib.sha256(shared + b"\0" + mine).hexdigest()
+
+
+def path_identity(path: SmoothPath, guidance: Guidance, loras: Mapping[str, str]) -> dict[str, Any]:
+    """All that has an effect on the pictures of a smooth path, but for what the recipe says."""
+    ends = [identity(spec, guidance, loras) for spec in (path.start, path.end)]
+    return {"ends": ends, "parts": path.parts, "version": PATH_VERSION}
 
 
 def identity(spec: FrameSpec, guidance: Guidance, loras: Mapping[str, str]) -> dict[str, Any]:

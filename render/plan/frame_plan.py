@@ -61,6 +61,8 @@ class PlannedFrame:
     time: Fraction
     spec: FrameSpec
     digest: str
+    path: str = ""
+    """The identity of the smooth path that it is on; empty if it is on none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,21 @@ class FramePlan:
 
 
 def shard_of(plan: FramePlan, shard: tuple[int, int] | None) -> tuple[PlannedFrame, ...]:
-    """The frames this run renders: every n-th from the i-th, so that shards end together."""
-    return plan.frames if shard is None else plan.frames[shard[0] :: shard[1]]
+    """The frames this run renders: every n-th from the i-th, so that shards end together. Smooth
+    paths are denoised whole, so every n-th of these; a keyframe goes with the path behind it, or
+    with the last one."""
+    if shard is None:
+        return plan.frames
+    paths = list(dict.fromkeys(frame.path for frame in plan.frames if frame.path))
+    if not paths:
+        return plan.frames[shard[0] :: shard[1]]
+    numbers = {path: number for number, path in enumerate(paths)}
+    following, owners = len(paths) - 1, list[int]()
+    for frame in reversed(plan.frames):
+        following = numbers.get(frame.path, following)
+        owners.append(following)
+    pairs = zip(plan.frames, reversed(owners), strict=True)
+    return tuple(frame for frame, owner in pairs if owner % shard[1] == shard[0])
 
 
 def picture_entry(spec: FrameSpec) -> dict[str, Any]:
@@ -100,11 +115,21 @@ def picture_entry(spec: FrameSpec) -> dict[str, Any]:
 
 def early_entry(spec: FrameSpec) -> list[dict[str, Any]]:
     """The anchors whose early predictions a frame takes, with their weights."""
-    return [
-        {
-            "weight": weight,
-            "prompts": [list(pair) for pair in anchor.prompts],
-            "seeds": [list(pair) for pair in anchor.seeds],
-        }
-        for anchor, weight in spec.early
-    ]
+    return [{"weight": weight, **values_entry(anchor)} for anchor, weight in spec.early]
+
+
+def path_entry(spec: FrameSpec) -> dict[str, Any]:
+    """A frame's place on a smooth path, and the values at its ends; nothing without one."""
+    if spec.path is None:
+        return {}
+    path = spec.path.path
+    ends = {"start": values_entry(path.start), "end": values_entry(path.end)}
+    return {"path": {"place": spec.path.place, "parts": path.parts, **ends}}
+
+
+def values_entry(spec: FrameSpec) -> dict[str, Any]:
+    """The texts and seeds of a frame that another one is made from."""
+    return {
+        "prompts": [list(pair) for pair in spec.prompts],
+        "seeds": [list(pair) for pair in spec.seeds],
+    }

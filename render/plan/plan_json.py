@@ -168,6 +168,7 @@ def entry(frame: PlannedFrame, keyframe: bool = False) -> dict[str, Any]:
         "guidance": spec.guidance,
         **picture_entry(spec),
         **({"early": early_entry(spec)} if spec.early else {}),
+        **({"path": {"digest": frame.path, "place": spec.path.place}} if spec.path else {}),
         **({"loras": [list(pair) for pair in spec.loras]} if spec.loras else {}),
         **({"keyframe": True} if keyframe else {}),
         "digest": frame.digest,

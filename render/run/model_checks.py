@@ -140,11 +140,15 @@ def approximation_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]
     if config.sampling.guidance_interval and not family.guidance.negatives:
         what = "this model has no unconditional row, so there is none to save; leave it out"
         yield Mistake("sampling.guidance_interval", what)
-    if taken.anchors and control and control.image.is_dir():
+    own = control and control.image.is_dir()
+    if taken.anchors and own:
         what = (
             "each frame follows a picture of its own, which no anchor has; use sampling.anchors=0"
         )
         yield Mistake("sampling.anchors", what)
+    if taken.path_parts and own:
+        what = "each frame follows a picture of its own, and a path follows one; use path: plain"
+        yield Mistake("sampling.path", what)
 
 
 def image_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:

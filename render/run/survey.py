@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, replace
 
-from render.files.atomic import free_bytes, no_room
+from render.files.atomic import free_bytes, is_there, no_room
 from render.files.temporary import sweep
 from render.models.components import vectors_of
 from render.models.prompt_weights import plain
@@ -21,6 +21,7 @@ from render.run.film import ResolvedFilm
 from render.run.frame_loop import distinct
 from render.store import judge, store
 from render.store.judge import ANOTHER_RECIPE, FROM_THE_STORE, State, Verdict
+from render.store.path_latents import latents_path
 from render.text import shortened
 from render.video.codecs import video_bytes
 
@@ -117,7 +118,8 @@ def summarise(
     """
     missing = missing_frames(verdicts)
     verdicts = as_people_see(verdicts, film, before)
-    rows = cost.planned_rows(missing, film.plan.recipe, film.scheduler, film.model.family)
+    there = stored_paths(film, missing)
+    rows = cost.planned_rows(missing, film.plan.recipe, film.scheduler, film.model.family, there)
     timing = cost.earlier_timing(film.store, film.plan.recipe, film.device)
     scaled = None if timing else cost.scaled_timing(film.store, film.plan.recipe, film.device)
     counts = Counter(v.state.value for v in verdicts)
@@ -135,6 +137,12 @@ def summarise(
         video_bytes=video_bytes(film.config.output, film.size, len(film.plan.frames)),
         loras=list(lora_weights(film)),
     )
+
+
+def stored_paths(film: ResolvedFilm, frames: Sequence[PlannedFrame]) -> set[str]:
+    """The identities of these frames' smooth paths whose nodes are in the store."""
+    paths = {frame.path for frame in frames if frame.path}
+    return {digest for digest in paths if is_there(latents_path(film.store, digest))}
 
 
 def lora_weights(film: ResolvedFilm) -> Iterator[tuple[str, float, float]]:

@@ -28,7 +28,15 @@ def unused_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     if written.family not in (None, model.family.pipeline):
         what = f"the model's own index says {model.family.pipeline}, which counts; leave it out"
         yield Mistake("model.family", what)
-    if sampling.early_steps is not None and not approximations_of(sampling).anchors:
+    smooth = sampling.path == "smooth"
+    if sampling.path_parts is not None and not smooth:
+        what = "changes nothing on a plain path; leave it out, or add sampling.path=smooth"
+        yield Mistake("sampling.path_parts", what)
+    for key in ("anchors", "early_steps") if smooth else ():
+        if getattr(sampling, key) is not None:
+            what = "a smooth path has nodes in place of anchors; use sampling.path_parts"
+            yield Mistake(f"sampling.{key}", what)
+    if sampling.early_steps is not None and not smooth and not approximations_of(sampling).anchors:
         what = "changes nothing without anchors; leave it out, or add sampling.anchors=6"
         yield Mistake("sampling.early_steps", what)
     unguided = not any(guidance.uses_negatives(scale) for scale in scales(config))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import render
@@ -25,10 +26,11 @@ from render.run.session import Session
 from render.run.spared_warnings import libraries_spared
 from render.run.survey import missing_frames, survey_to_show
 from render.run.video_step import VideoStep
-from render.store import store
+from render.store import path_latents, store
 from render.store.judge import Verdict
+from render.store.path_latents import Latents
 from render.text import plural, weighted
-from render.timeline.spec import FrameSpec
+from render.timeline.spec import FrameSpec, SmoothPath
 
 if TYPE_CHECKING:
     from render.diffusion.sampler import Diffusion
@@ -123,7 +125,12 @@ class Work:
             watch = Watch(phase, writer)
             specs = [frame.spec for frame in self.missing]
             with libraries_spared():
-                diffusion.expect(specs, on_text=watch.encoded, last=not self.run.models.more)
+                diffusion.expect(
+                    specs,
+                    on_text=watch.encoded,
+                    last=not self.run.models.more,
+                    nodes=StoredNodes(self.film.store, self.missing, writer.unsaid.append),
+                )
             try:
                 wait = partial(phases.measured, "write")
                 at_once = compressed_at_once(self.film.device)
@@ -272,6 +279,28 @@ class Work:
             "videos": self.video.recorded_videos(),
             "versions": versions(),
         }
+
+
+class StoredNodes:
+    """The nodes of the frames' smooth paths, in the store.
+
+    Args:
+        say: is called with a line if something that is not render's stood in the way.
+    """
+
+    def __init__(
+        self, folder: Path, frames: Sequence[PlannedFrame], say: Callable[[str], None]
+    ) -> None:
+        self.folder, self.say = folder, say
+        self.digests = {frame.spec.path.path: frame.path for frame in frames if frame.spec.path}
+
+    def stored(self, path: SmoothPath) -> Latents | None:
+        """The latents of a path; None if they are not there."""
+        return path_latents.stored(self.folder, self.digests[path], path.parts + 1)
+
+    def keep(self, path: SmoothPath, latents: Latents) -> None:
+        """Store the latents of a path."""
+        path_latents.keep(self.folder, self.digests[path], latents, self.say)
 
 
 class Watch:

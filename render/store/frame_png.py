@@ -15,7 +15,13 @@ from PIL import Image, PngImagePlugin
 
 from render.files.atomic import is_there, read_regular
 from render.files.ownership import FRAME_MARK
-from render.plan.frame_plan import PICTURE_FIELDS, PlannedFrame, early_entry, picture_entry
+from render.plan.frame_plan import (
+    PICTURE_FIELDS,
+    PlannedFrame,
+    early_entry,
+    path_entry,
+    picture_entry,
+)
 from render.store.png import pixel_flaw
 from render.text import shortened
 from render.timeline.spec import FrameSpec
@@ -94,10 +100,11 @@ def inspect_png(content: bytes) -> Found:
 
 def spec_json(spec: FrameSpec) -> str:
     """The spec as it stands in a frame's PNG."""
-    left_out = {*PICTURE_FIELDS, "early", *(() if spec.loras else ("loras",))}
+    left_out = {*PICTURE_FIELDS, "early", "path", *(() if spec.loras else ("loras",))}
     shown = {name: value for name, value in asdict(spec).items() if name not in left_out}
     anchors = {"early": early_entry(spec)} if spec.early else {}
-    return json.dumps(shown | picture_entry(spec) | anchors, ensure_ascii=False)
+    entry = shown | picture_entry(spec) | path_entry(spec) | anchors
+    return json.dumps(entry, ensure_ascii=False)
 
 
 def encoded(frame: PlannedFrame, pixels: np.ndarray[Any, Any]) -> bytes:

@@ -18,13 +18,16 @@ BEGIN, END = b' "frames": [', (b" ]", b"}")  # as `plan_files` writes them
 
 
 def digests_in(plan: Path) -> Iterator[str]:
-    """The digest of each frame of a plan.
+    """The digest of each frame of a plan, and of the smooth path that it is on.
 
     Raises:
         OSError: it, or the file of its frames, can't be read.
         ValueError: it is no plan, or larger than any that render writes.
     """
-    return map(digest_of, frames_in(plan))
+    for frame in frames_in(plan):
+        yield digest_of(frame)
+        if isinstance(frame, dict) and "path" in frame:
+            yield digest_of(frame["path"])
 
 
 def frames_in(plan: Path) -> Iterator[object]:
@@ -79,7 +82,7 @@ def lines_of(stream: BufferedReader) -> Iterator[bytes]:
 
 
 def digest_of(frame: object) -> str:
-    """A frame's digest."""
+    """The digest of a frame or of a path."""
     digest = frame.get("digest") if isinstance(frame, dict) else None
     if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
         raise ValueError("has a frame without a digest")

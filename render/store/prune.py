@@ -11,11 +11,14 @@ from render.errors import RenderError
 from render.files.atomic import is_there, sync_folder
 from render.files.ownership import is_ours
 from render.plan.plan_json import NEXT
+from render.store.path_latents import SUFFIX
 from render.store.plan_digests import digests_in
 from render.store.store import DIGEST, STORE_NAME
 from render.text import one_line
 
 MOST_FOLDERS = 200_000  # under a root; a link may lead to a whole disk
+STORED = (".png", SUFFIX)
+"""Suffixes of what the store holds under digests."""
 PLAN_NAMES = ("plan.json", f"{NEXT}.json")
 
 
@@ -88,8 +91,9 @@ def unread(path: Path) -> RenderError:
 
 
 def unused(store: Path, used: set[str]) -> list[Path]:
-    """Stored frames that no plan names and no run's folder shows."""
-    named = (file for file in store.glob("??/*.png") if DIGEST.fullmatch(file.stem))
+    """Stored frames and nodes of paths that no plan names and no run's folder shows."""
+    files = (file for kind in STORED for file in store.glob(f"??/*{kind}"))
+    named = (file for file in files if DIGEST.fullmatch(file.stem))
     return sorted(file for file in still_unused(named, used) if is_ours(file))
 
 

@@ -31,10 +31,32 @@ class FrameSpec:
     early: tuple[tuple[FrameSpec, float], ...] = ()
     """Anchors whose early predictions the frame takes in place of its own, by their weights."""
 
+    path: OnPath | None = None
+    """Where the frame stands on the smooth path between two keyframes; None: it is rendered by
+    itself."""
+
     @property
     def start(self) -> tuple[tuple[str, float], ...]:
         """The pictures that show in the frame."""
         return self.images if self.strength < 1 else ()
+
+
+@dataclass(frozen=True, slots=True)
+class SmoothPath:
+    """The smooth path from one keyframe's values to the next one's: pictures at equal parts of the
+    way, its nodes, that are denoised in step with each other."""
+
+    start: FrameSpec
+    end: FrameSpec
+    parts: int
+
+
+@dataclass(frozen=True, slots=True)
+class OnPath:
+    """A place on a smooth path, above 0 and below 1."""
+
+    path: SmoothPath
+    place: float
 
 
 @dataclass(frozen=True, slots=True)

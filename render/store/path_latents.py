@@ -1,0 +1,93 @@
+"""The nodes of smooth paths in the store: their latents, from which every frame on a path is made.
+
+A file holds the latents of one path, in float32, under the path's identity. Like a frame's, its
+name and the mark inside it have to agree, and what is damaged counts as not there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from render.files.atomic import is_there, make_folder, read_regular, room_for, write_whole
+from render.files.ownership import FRAME_MARK, make_way
+from render.files.received_json import parsed
+
+SUFFIX = ".latents"
+MOST_BYTES = 1 << 31  # of 1,000 nodes of the largest pictures there are
+HEADER_BYTES = 1 << 12
+
+Latents = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def latents_path(store: Path, digest: str) -> Path:
+    """.store/ab/abcd….latents"""
+    return store.joinpath(digest[:2], f"{digest}{SUFFIX}")
+
+
+def keep(store: Path, digest: str, latents: Latents, say: Callable[[str], None]) -> None:
+    """Write the latents of a path's nodes, whole or not at all.
+
+    Args:
+        latents: float32, (nodes, …).
+        say: is called with a line if something that is not render's stood there.
+
+    Raises:
+        DiskFull: no room for them.
+    """
+    target = latents_path(store, digest)
+    content = encoded(digest, latents)
+    with room_for(target, len(content)):
+        make_folder(target.parent)
+    make_way(target, say)
+    write_whole(target, content)
+
+
+def encoded(digest: str, latents: Latents) -> bytes:
+    """A line of JSON, then the numbers, little-endian."""
+    numbers = np.ascontiguousarray(latents, "<f4").tobytes()
+    head = {FRAME_MARK: digest, "shape": latents.shape, "sha256": sha256(numbers)}
+    return json.dumps(head).encode() + b"\n" + numbers
+
+
+def stored(store: Path, digest: str, nodes: int) -> Latents | None:
+    """The latents (nodes, …) of a path; None if they are not there, or damaged.
+
+    Raises:
+        OSError: they can't be read.
+    """
+    path = latents_path(store, digest)
+    if not is_there(path):
+        return None
+    head, _, numbers = read_regular(path, MOST_BYTES).partition(b"\n")
+    shape = shape_in(head, digest, sha256(numbers))
+    if len(shape) < 2 or shape[0] != nodes or 4 * int(np.prod(shape)) != len(numbers):
+        return None
+    return np.frombuffer(numbers, "<f4").reshape(shape)
+
+
+def shape_in(head: bytes, digest: str, of_numbers: str) -> Sequence[int]:
+    """The shape that a file's first line gives; () if it is not the line of these numbers."""
+    try:
+        said = parsed(head) if len(head) <= HEADER_BYTES else None
+    except ValueError:
+        return ()
+    if not isinstance(said, dict) or (said.get(FRAME_MARK), said.get("sha256")) != (
+        digest,
+        of_numbers,
+    ):
+        return ()
+    shape = said.get("shape")
+    if not isinstance(shape, list) or not all(type(side) is int and side > 0 for side in shape):
+        return ()
+    return shape
+
+
+def sha256(content: bytes) -> str:
+    """The checksum of a file's numbers."""
+    return hashlib.sha256(content).hexdigest()

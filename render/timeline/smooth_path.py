@@ -1,0 +1,50 @@
+"""The smooth path between two keyframes: its nodes, and where a frame stands on it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+from render.timeline.easing import eased
+from render.timeline.interpolation import Segment, between, segment_at
+from render.timeline.spec import FrameSpec, OnPath, SmoothPath, Timeline
+
+PLACE_DIGITS = 9  # so that a digest never depends on a last bit
+
+
+def path_of(segment: Segment, parts: int) -> SmoothPath | None:
+    """The smooth path of a segment; None where nothing changes, or where frames start from
+    pictures: each of them then has steps of its own, so they can't be denoised in step."""
+    start, end = segment.start.values, segment.end.values
+    return None if start == end or start.start or end.start else SmoothPath(start, end, parts)
+
+
+def smooth_spec(timeline: Timeline, time: Fraction, parts: int, noisy: bool) -> FrameSpec | None:
+    """The values at a time with their place on the smooth path; None where the path is plain.
+
+    Args:
+        parts: into how many the path of each segment is divided.
+        noisy: whether the scheduler adds noise of its own. It belongs to one seed, so a path
+            between two seeds would jump half way.
+    """
+    segment = segment_at(timeline, time)
+    path = path_of(segment, parts) if segment else None
+    if segment is None or path is None or (noisy and path.start.seeds != path.end.seeds):
+        return None
+    share = float((time - segment.start.time) / (segment.until - segment.start.time))
+    return spec_at(path, eased(segment.start.ease, share))
+
+
+def spec_at(path: SmoothPath, place: float) -> FrameSpec:
+    """The frame at a place of a path, from 0 (its start) to 1: a keyframe at its ends."""
+    place = round(place, PLACE_DIGITS)
+    if place <= 0 or place >= 1:
+        return path.start if place <= 0 else path.end
+    return replace(between(path.start, path.end, place), path=OnPath(path, place))
+
+
+def nodes(path: SmoothPath) -> list[FrameSpec]:
+    """The values at the nodes of a path: its keyframes, and those that divide it into equal
+    parts."""
+    inner = [between(path.start, path.end, node / path.parts) for node in range(1, path.parts)]
+    return [path.start, *inner, path.end]
