@@ -145,6 +145,7 @@ class KeyframeConfig(Frozen):
     strength: Strength | None = None
     lora: Annotated[dict[str, float], BeforeValidator(lora_weights)] | None = None
     ease: Annotated[str | tuple[float, float, float, float], BeforeValidator(easing)] = "linear"
+    pace: Literal["time", "even"] | None = None
 
 
 class TimelineConfig(Frozen):
@@ -155,6 +156,7 @@ class TimelineConfig(Frozen):
     loop: StrictBool = False
     end: Literal["closed", "open"] = "closed"
     duration: When | None = None
+    pace: Literal["time", "even"] = "time"
 
     @field_validator("keyframes", mode="before")
     @classmethod

@@ -132,7 +132,8 @@ def smoothing(parts: int, reach: float) -> torch.Tensor:
     spread = torch.zeros(parts + 1, parts + 1, dtype=torch.float64)
     for node in range(1, parts):
         spread[node, node - 1 : node + 2] = torch.tensor([0.5, -1.0, 0.5], dtype=torch.float64)
-    return torch.linalg.matrix_exp(spread * (reach * parts) ** 2).float()
+    matrix: torch.Tensor = torch.linalg.matrix_exp(spread * (reach * parts) ** 2)
+    return matrix.float()
 
 
 def averaged(matrix: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

@@ -29,6 +29,7 @@ MARKS = {
     "measure.svg": PLOT_MARK.encode(),
     "models.json": rb'\A\{\n "[^\n]*": \[\n  \d+,\n',
     "multirun.yaml": rb"\Ahydra:\n",
+    "paces.json": rb'\A\{\n "[0-9a-f]{64}": \{\n  "lengths": ',
     "plan.next.json": rb'\A\{\n "name": [^\n]*\n "fps": [^\n]*\n "rate": ',
     "plan.next.jsonl": rb'\A\{"index": 0, "time": 0.0, "prompts": ',
     "plan.json": rb'\A\{\n "name": [^\n]*\n "fps": [^\n]*\n "rate": ',

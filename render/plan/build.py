@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache, partial
 from typing import Any
 
 from render.config.schema import RunConfig
@@ -16,11 +17,12 @@ from render.models.resolve import Model
 from render.models.scheduler_signatures import filled_in, is_stochastic, mistakes_in_options
 from render.plan.approximations import Approximations, approximations_of
 from render.plan.digest import frame_digest, path_digest, recipe_bytes
-from render.plan.frame_plan import FramePlan, PlannedFrame, Recipe
+from render.plan.frame_plan import FramePlan, PlannedFrame, Recipe, Unmeasured
 from render.plan.plan_warnings import grid_warnings, keyframe_places, noise_warnings
-from render.timeline.interpolation import frame_times, values_at
+from render.timeline.interpolation import frame_times, segment_behind, values_at
 from render.timeline.keyframe_anchors import early, rendered_time
-from render.timeline.smooth_path import smooth_spec
+from render.timeline.pace import TimeMap
+from render.timeline.smooth_path import path_of, smooth_spec
 from render.timeline.spec import FrameSpec, OnPath, SmoothPath, Timeline
 
 
@@ -88,6 +90,7 @@ def make_plan(
     loras: Mapping[str, str] | None = None,
     control: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
+    time_maps: Mapping[str, TimeMap] | None = None,
 ) -> FramePlan:
     """One planned frame for every k/fps.
 
@@ -97,12 +100,17 @@ def make_plan(
         loras: identities of the model's LoRAs by name.
         control: the digest of the picture that a ControlNet follows, or of one for each frame.
         settings: the scheduler's, the model's own among them; None: those of the recipe.
+        time_maps: of segments of even pace, by their digests.
 
     Raises:
         ConfigError: fewer pictures to follow than frames.
     """
     shared, whole = recipe_bytes(recipe), recipe_bytes(without_anchors(recipe))
-    frames, paths = [], dict[SmoothPath, str]()
+    digest_of = cache(partial(path_digest, whole, guidance=guidance, loras=loras or {}))
+    follows = control[0] if len(set(control)) == 1 else ""
+    parts = recipe.approximations.path_parts
+    timeline, unmeasured = with_time_maps(timeline, time_maps or {}, digest_of, parts, follows)
+    frames = []
     times = list(frame_times(timeline, fps))
     taken = recipe.approximations
     noisy = is_stochastic(scheduler, recipe.scheduler_options if settings is None else settings)
@@ -112,13 +120,56 @@ def make_plan(
         if control:
             spec = following(spec, followed(control, index, len(times)))
         digest = frame_digest(shared if spec.early else whole, spec, guidance, loras or {})
-        if spec.path and spec.path.path not in paths:
-            paths[spec.path.path] = path_digest(whole, spec.path.path, guidance, loras or {})
-        of_path = paths[spec.path.path] if spec.path else ""
+        of_path = digest_of(spec.path.path) if spec.path else ""
         frames.append(PlannedFrame(index, time, spec, digest, of_path))
     warnings = (*grid_warnings(timeline, fps), *noise_warnings(timeline, noisy, scheduler, taken))
     shown = keyframe_places(timeline, times)
-    return FramePlan(fps, recipe, tuple(frames), warnings, loras or {}, shown, timeline.loop)
+    film = FramePlan(fps, recipe, tuple(frames), warnings, loras or {}, shown, timeline.loop)
+    return replace(film, unmeasured=unmeasured)
+
+
+def with_time_maps(
+    timeline: Timeline,
+    known: Mapping[str, TimeMap],
+    digest_of: Callable[[SmoothPath], str],
+    parts: int,
+    control: str,
+) -> tuple[Timeline, tuple[Unmeasured, ...]]:
+    """The timeline with the maps of its segments of even pace, and the segments whose maps are not
+    known.
+
+    Args:
+        known: maps by their digests.
+        parts: of smooth paths; 0 where the path is plain.
+        control: the picture that all frames follow.
+    """
+    keyframes, unmeasured = [], []
+    for place, keyframe in enumerate(timeline.keyframes):
+        segment = segment_behind(timeline, place)
+        if keyframe.even and segment and keyframe.values != segment.end.values:
+            ends = [replace(each.values, control=control) for each in (keyframe, segment.end)]
+            smooth = parts if path_of(segment, parts) else 0
+            path = SmoothPath(ends[0], ends[1], smooth)
+            digest = digest_of(path)
+            keyframe = replace(keyframe, time_map=known.get(digest))
+            if digest not in known:
+                unmeasured.append(Unmeasured(path, digest, keyframe.time, segment.until))
+        keyframes.append(keyframe)
+    return replace(timeline, keyframes=tuple(keyframes)), tuple(unmeasured)
+
+
+def frame_of(
+    recipe: Recipe,
+    index: int,
+    time: Fraction,
+    spec: FrameSpec,
+    guidance: Guidance,
+    loras: Mapping[str, str],
+) -> PlannedFrame:
+    """A planned frame of a spec that takes nothing from anchors."""
+    whole = recipe_bytes(without_anchors(recipe))
+    of_path = path_digest(whole, spec.path.path, guidance, loras) if spec.path else ""
+    return PlannedFrame(index, time, spec, frame_digest(whole, spec, guidance, loras), of_path)
 
 
 def rendered_spec(

@@ -10,7 +10,7 @@ from typing import Any
 
 from render.plan.approximations import NONE, Approximations
 from render.plan.blends import BLENDS
-from render.timeline.spec import FrameSpec
+from render.timeline.spec import FrameSpec, SmoothPath
 
 RECIPE_VERSION = 2  # raised by hand when the same spec would give another picture
 
@@ -66,6 +66,23 @@ class PlannedFrame:
 
 
 @dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """A segment of even pace whose time map is not known; the frames of a plan stand in it as if
+    its pace were that of time.
+
+    Attributes:
+        path: its keyframes' values; of no parts if its path is plain.
+        digest: under which its map is remembered.
+        start, until: its times in seconds.
+    """
+
+    path: SmoothPath
+    digest: str
+    start: Fraction
+    until: Fraction
+
+
+@dataclass(frozen=True, slots=True)
 class FramePlan:
     """All frames of a run, in order."""
 
@@ -79,6 +96,7 @@ class FramePlan:
     """Places of the frames at which keyframes stand."""
     loop: bool = False
     """Whether the first frame follows the last one."""
+    unmeasured: tuple[Unmeasured, ...] = ()
 
     @property
     def digest(self) -> str:

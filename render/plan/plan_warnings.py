@@ -7,6 +7,8 @@ from fractions import Fraction
 from math import ceil, floor
 
 from render.plan.approximations import Approximations
+from render.plan.frame_plan import FramePlan
+from render.text import plural
 from render.timeline.spec import Timeline
 
 NEARLY = 0.05  # of a frame: so near to a keyframe no one sees that it is not met
@@ -64,4 +66,13 @@ def noise_warnings(
         yield (
             f"{scheduler} adds noise of its own at every step: frames between two seeds jump half "
             f"way{slower}; a deterministic scheduler (dpmpp_2m, euler, lms) walks smoothly"
+        )
+
+
+def unmeasured_warnings(plan: FramePlan) -> Iterator[str]:
+    """Segments of even pace that no render has measured yet."""
+    if count := len(plan.unmeasured):
+        yield (
+            f"the pace of {plural(count, 'segment')} is not measured yet: a render does that first "
+            "and then knows where frames stand; this plan has them where time would put them"
         )

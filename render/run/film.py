@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from render.config.schema import RunConfig
 from render.models.lora_files import Lora
 from render.models.resolve import Model
 from render.plan.frame_plan import FramePlan
+from render.timeline.pace import TimeMap
 from render.video import codecs
 
 
@@ -26,6 +27,8 @@ class ResolvedFilm:
     scheduler: str
     """Class name of the scheduler in use; `unknown` for a model that is not downloaded yet."""
     plan: FramePlan
+    plan_by: Callable[[Mapping[str, TimeMap]], FramePlan]
+    """The plan by time maps of segments of even pace, by their digests."""
     images: Mapping[str, Path]
     """Where the pictures lie that frames start from or follow, by their digests."""
     loras: tuple[Lora, ...] = ()

@@ -14,12 +14,14 @@ from render.files.atomic import syncs, write_if_changed
 from render.files.lock import holding, sharing
 from render.files.ownership import CONFIG_MARK, make_way
 from render.plan.plan_json import freeze, plan_files
+from render.run.even_pace import with_time_maps
 from render.run.session import Session
 
 
 @contextmanager
 def held(run: Session) -> Iterator[None]:
-    """Hold the run's folder with the plan frozen in it, and its log open.
+    """Hold the run's folder with the plan frozen in it, and its log open. A plan whose pace is not
+    measured yet is not frozen: `with_measured_plan` does that.
 
     Raises:
         FolderBusy: another run holds it.
@@ -28,14 +30,12 @@ def held(run: Session) -> Iterator[None]:
     film, events = run.film, run.events
 
     def write_plan() -> None:
-        freeze(film.folder, film.plan, run.name, events.warn)
+        if not film.plan.unmeasured:
+            freeze_plan(run)
 
     def agree() -> None:
-        if (film.folder / "plan.json").read_bytes() != plan_files(film.plan, run.name)["plan.json"]:
-            raise OtherPlan(
-                f"{film.folder}: shards of another plan are at work here; wait for them, or give "
-                "this one another name="
-            )
+        if not film.plan.unmeasured:
+            check_agreement(run)
 
     with (
         sharing(film.store, events.say),
@@ -50,6 +50,42 @@ def held(run: Session) -> Iterator[None]:
             make_way(film.folder / name, events.warn)
         events.log.open(film.folder / "render.log")
         yield
+
+
+def with_measured_plan(run: Session) -> Session:
+    """The run with the pace of its film measured, and the plan frozen by which it renders.
+
+    Raises:
+        FramesFailed: probes could not be rendered.
+        OtherPlan: shards of another plan are at work.
+    """
+    if not run.film.plan.unmeasured:
+        return run
+    run = with_time_maps(run)
+    if run.film.config.shard and (run.film.folder / "plan.json").is_file():
+        check_agreement(run)
+    else:
+        freeze_plan(run)
+    return run
+
+
+def freeze_plan(run: Session) -> None:
+    """Write the plan by which the run renders."""
+    freeze(run.film.folder, run.film.plan, run.name, run.events.warn)
+
+
+def check_agreement(run: Session) -> None:
+    """Hold the run's plan against the one that is frozen in its folder.
+
+    Raises:
+        OtherPlan: they differ.
+    """
+    folder, files = run.film.folder, plan_files(run.film.plan, run.name)
+    if (folder / "plan.json").read_bytes() != files["plan.json"]:
+        raise OtherPlan(
+            f"{folder}: shards of another plan are at work here; wait for them, or give this one "
+            "another name="
+        )
 
 
 def write_config(run: Session) -> None:

@@ -16,7 +16,7 @@ from render.files.lock import pruning, sharing
 from render.plan.frame_plan import shard_of
 from render.plan.plan_json import keep_asked, shown_film
 from render.report.events import PlanShown, PlanSummary, Pruned, UnusedFrames, WorkPlanned
-from render.run.folder import held, write_config
+from render.run.folder import held, with_measured_plan, write_config
 from render.run.measuring import measure
 from render.run.session import Session
 from render.run.survey import check_room, summarise, survey, survey_to_show
@@ -50,6 +50,7 @@ def begun(run: Session) -> Iterator[Work]:
     """
     before = shown_film(run.film.folder)
     with held(run):
+        run = with_measured_plan(run)
         write_config(run)
         with run.phases.measured("check"):
             mine = shard_of(run.film.plan, run.film.config.shard)

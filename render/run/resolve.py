@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from render.config.parse import InvalidConfig, parse
 from render.config.schema import RunConfig
 from render.errors import ConfigError, Locate, Mistake
 from render.files.received_json import flaw_of
+from render.models import identity
 from render.models.controlnet_inputs import picture_warnings
-from render.models.identity import remember, remembered
 from render.models.lora_files import hashed
 from render.models.resolve import Model
 from render.models.scheduler_signatures import settings
 from render.plan.build import make_plan
 from render.plan.cost import TIMINGS_NAME
-from render.plan.frame_plan import Recipe
+from render.plan.frame_plan import FramePlan, Recipe
+from render.plan.plan_warnings import unmeasured_warnings
 from render.run.facts import Facts
 from render.run.film import ResolvedFilm
 from render.run.film_model import HASHES_NAME, model_with_parts
@@ -37,6 +39,8 @@ from render.run.prompt_checks import (
 from render.run.sound_checks import sound_warnings
 from render.run.unused_keys import fallback_warnings
 from render.store.store import STORE_NAME
+from render.store.time_maps import MAPS_NAME, remembered
+from render.timeline.pace import TimeMap
 from render.timeline.spec import Timeline
 
 
@@ -84,9 +88,9 @@ def resolved(
     timeline, model, recipe = facts.timeline, facts.model, facts.recipe
     if found or not (timeline and model and recipe):
         raise ConfigError(list({str(mistake): mistake for mistake in found}.values()))
-    memory = (facts.store / HASHES_NAME, facts.store / TIMINGS_NAME, facts.folder / "run.json")
-    flaws = tuple(flaw for path in memory if (flaw := flaw_of(path)))
-    remember(facts.store / HASHES_NAME, facts.hashes)
+    memory = [facts.store / name for name in (HASHES_NAME, TIMINGS_NAME, MAPS_NAME)]
+    flaws = tuple(flaw for path in (*memory, facts.folder / "run.json") if (flaw := flaw_of(path)))
+    identity.remember(facts.store / HASHES_NAME, facts.hashes)
     remarks = [*facts.remarks, *word_warnings(config, model, locate), *size_warnings(config, model)]
     film = planned(facts, timeline, model, recipe)
     film = replace(film, timeline_file=timeline_file(locate))
@@ -106,7 +110,10 @@ def check_unchanged(film: ResolvedFilm) -> None:
     Raises:
         ConfigError: they are others, so the frames would have a wrong identity.
     """
-    written, known = film.config.model, remembered(film.config.root / STORE_NAME / HASHES_NAME)
+    written, known = (
+        film.config.model,
+        identity.remembered(film.config.root / STORE_NAME / HASHES_NAME),
+    )
     files = [(lora, lora.file) for lora in film.loras if lora.file and not lora.repository]
     same = all(hashed(lora, file, known) == lora for lora, file in files)
     if same and (written.path or written.vae or written.embeddings or written.controlnet):
@@ -124,7 +131,8 @@ def planned(facts: Facts, timeline: Timeline, model: Model, recipe: Recipe) -> R
     config, scheduler = facts.config, facts.scheduler or "unknown"
     loras, control, images = facts.loras or (), facts.control or (), facts.images or {}
     own = model.scheduler_config, config.scheduler.options, model.family
-    plan = make_plan(
+    make = partial(
+        make_plan,
         timeline,
         recipe,
         config.output.fps,
@@ -141,8 +149,14 @@ def planned(facts: Facts, timeline: Timeline, model: Model, recipe: Recipe) -> R
         *revision_warnings(model, config.model.revision),
         *picture_warnings(config.model.controlnet, control),
     ]
-    plan = replace(plan, warnings=(*plan.warnings, *more))
+
+    def plan_by(maps: Mapping[str, TimeMap]) -> FramePlan:
+        plan = make(maps)
+        return replace(plan, warnings=(*plan.warnings, *more, *unmeasured_warnings(plan)))
+
     places = {digest: path for path, digest in (*images.items(), *control)}
+    plan = plan_by(remembered(facts.store))
     return ResolvedFilm(
-        config, facts.folder, facts.store, model, facts.place, scheduler, plan, places, loras
+        *(config, facts.folder, facts.store, model, facts.place, scheduler, plan, plan_by),
+        *(places, loras),
     )

@@ -42,12 +42,15 @@ class Work:
     Attributes:
         verdicts: this run's frames (its shard's) with their states before work started.
         missing: the frames to render, each picture once.
+
+    Args:
+        shown: whether the run's folder shows the frames, too, and not the store alone.
     """
 
-    def __init__(self, run: Session, verdicts: Sequence[Verdict]) -> None:
+    def __init__(self, run: Session, verdicts: Sequence[Verdict], shown: bool = True) -> None:
         self.run, self.film, self.verdicts = run, run.film, verdicts
         self.missing = missing_frames(verdicts)
-        self.writer = FrameWriter(run.film, run.events, verdicts)
+        self.writer = FrameWriter(run.film, run.events, verdicts if shown else ())
         self.video = VideoStep(run, self.record)
         self.failures: list[Failure] = []
         self.rows = self.padded_rows = 0

@@ -31,8 +31,14 @@ class Segment:
 def segment_at(timeline: Timeline, time: Fraction) -> Segment | None:
     """The segment that begins at or before `time`; None behind the last keyframe of a film that is
     no loop, in which the last leads back to the first."""
+    place = bisect_right(timeline.keyframes, time, key=lambda frame: frame.time) - 1
+    return segment_behind(timeline, place)
+
+
+def segment_behind(timeline: Timeline, place: int) -> Segment | None:
+    """The segment that begins at the keyframe of this place; None behind the last one of a film
+    that is no loop."""
     frames = timeline.keyframes
-    place = bisect_right(frames, time, key=lambda frame: frame.time) - 1
     if place + 1 < len(frames):
         return Segment(frames[place], frames[place + 1], frames[place + 1].time)
     return Segment(frames[place], frames[0], timeline.duration) if timeline.loop else None
@@ -44,9 +50,15 @@ def values_at(timeline: Timeline, time: Fraction) -> FrameSpec:
     segment = segment_at(timeline, time)
     if segment is None:
         return timeline.keyframes[-1].values
-    start, end = segment.start, segment.end
-    progress = eased(start.ease, float((time - start.time) / (segment.until - start.time)))
+    start, end, progress = segment.start, segment.end, progress_at(segment, time)
     return start.values if progress == 0 else between(start.values, end.values, progress)
+
+
+def progress_at(segment: Segment, time: Fraction) -> float:
+    """How far along the way from start to end a segment is at a time, from 0 to 1."""
+    start = segment.start
+    progress = eased(start.ease, float((time - start.time) / (segment.until - start.time)))
+    return start.time_map.place_at(progress) if start.time_map else progress
 
 
 def between(start: FrameSpec, end: FrameSpec, progress: float) -> FrameSpec:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from render.timeline.easing import eased
-from render.timeline.interpolation import segment_at, values_at
+from render.timeline.interpolation import progress_at, segment_at, values_at
 from render.timeline.spec import FrameSpec, Timeline
 
 
@@ -40,13 +39,11 @@ def early(timeline: Timeline, time: Fraction, anchors: int) -> tuple[tuple[Frame
     below = math.floor(place)
     if place == below:
         return ()
-    progress = [
-        eased(segment.start.ease, float(part / anchors)) for part in (below, place, below + 1)
-    ]
+    times = [segment.start.time + length * Fraction(part, anchors) for part in (below, below + 1)]
+    progress = [progress_at(segment, each) for each in (times[0], time, times[1])]
     if progress[0] == progress[2]:
         return ()
     share = round((progress[1] - progress[0]) / (progress[2] - progress[0]), 12)
-    times = [segment.start.time + length * Fraction(part, anchors) for part in (below, below + 1)]
     last = segment.end.values if below + 1 == anchors else values_at(timeline, times[1])
     pairs = ((values_at(timeline, times[0]), 1 - share), (last, share))
     return tuple((spec, weight) for spec, weight in pairs if weight != 0)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
-from render.timeline.easing import eased
-from render.timeline.interpolation import Segment, between, segment_at
+from render.timeline.interpolation import Segment, between, progress_at, segment_at
 from render.timeline.spec import FrameSpec, OnPath, SmoothPath, Timeline
 
 PLACE_DIGITS = 9  # so that a digest never depends on a last bit
@@ -31,8 +30,16 @@ def smooth_spec(timeline: Timeline, time: Fraction, parts: int, noisy: bool) -> 
     path = path_of(segment, parts) if segment else None
     if segment is None or path is None or (noisy and path.start.seeds != path.end.seeds):
         return None
-    share = float((time - segment.start.time) / (segment.until - segment.start.time))
-    return spec_at(path, eased(segment.start.ease, share))
+    return spec_at(path, progress_at(segment, time))
+
+
+def spec_on(path: SmoothPath, place: float) -> FrameSpec:
+    """The frame at a place of the way from one keyframe to the next: on the smooth path, or
+    rendered by itself where the path has no parts."""
+    if path.parts:
+        return spec_at(path, place)
+    spec = path.start if place == 0 else between(path.start, path.end, place)
+    return replace(spec, control=path.start.control)
 
 
 def spec_at(path: SmoothPath, place: float) -> FrameSpec:

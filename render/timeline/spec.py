@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from render.timeline.easing import Bezier
+from render.timeline.pace import TimeMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,14 @@ class OnPath:
 @dataclass(frozen=True, slots=True)
 class Keyframe:
     """A keyframe with nothing left out. `time` in seconds; `ease` shapes the segment to the
-    next."""
+    next, `even` is whether the picture changes evenly in it, and `time_map` its measured map, if
+    that is known."""
 
     time: Fraction
     values: FrameSpec
     ease: str | Bezier
+    even: bool = False
+    time_map: TimeMap | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def resolve(
     given = [written.keyframes[key] for key in order]
     values = fill(given, sampling, guidance, images or {}, loras or {})
     keyframes = tuple(
-        Keyframe(times[key], spec, frame.ease)
+        Keyframe(times[key], spec, frame.ease, (frame.pace or written.pace) == "even")
         for key, spec, frame in zip(order, values, given, strict=True)
     )
     length = seconds(written.duration, fps) if written.duration else keyframes[-1].time
