@@ -36,7 +36,7 @@ from render.plan.conditioning import FrameRows, Weights, unguided
 Residual = Callable[[Mapping[str, Any], Sequence[Row]], Mapping[str, Any]]
 PLAIN = Evaluations()
 LATENTS = ("sample", "hidden_states", "x")
-"""What networks call their latents."""
+"""The names of networks' argument for latents."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Smooth paths: the nodes between two keyframes, denoised in step with each other.
 
-Rendered by themselves, frames between two prompts jump back and forth: a small change of the way
+Rendered by themselves, frames between prompts jump back and forth: a small change of the way
 makes another picture. So the nodes of a path are denoised together, and at each evaluation the
 clean picture that every node foresees (x0) is averaged with its neighbours' along the path. The
 ends are left as they are, so a keyframe is the plain picture, bit for bit. A frame between two
@@ -20,11 +20,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
 from render.diffusion.evaluations import Enough
 from render.kernels.patches import Patches
+from render.store.path_latents import Numbers
 from render.timeline.spec import FrameSpec, SmoothPath
 
 REACH = (0.2, 0.04)
@@ -32,27 +32,25 @@ REACH = (0.2, 0.04)
 deviation, in parts of the whole. Wide where the layout is found, narrow where details are."""
 REMEMBERED_PATHS = 2  # so that a keyframe is made from the path that leads to it
 
-Latents = np.ndarray[Any, np.dtype[np.float32]]
-
 
 class Nodes(Protocol):
     """Where the latents of paths' nodes are kept, float32, (nodes, …)."""
 
-    def stored(self, path: SmoothPath) -> Latents | None:
+    def stored(self, path: SmoothPath) -> Numbers | None:
         """The latents of a path; None if they are not there."""
 
-    def keep(self, path: SmoothPath, latents: Latents) -> None:
+    def keep(self, path: SmoothPath, latents: Numbers) -> None:
         """Keep the latents of a path."""
 
 
 class Forgotten:
     """Keeps nothing."""
 
-    def stored(self, path: SmoothPath) -> Latents | None:
+    def stored(self, path: SmoothPath) -> Numbers | None:
         """Nothing."""
         return None
 
-    def keep(self, path: SmoothPath, latents: Latents) -> None:
+    def keep(self, path: SmoothPath, latents: Numbers) -> None:
         """Do nothing."""
 
 
@@ -209,7 +207,7 @@ def in_step(scheduler: Any, parts: int, last: int) -> Iterator[list[torch.Tensor
 
 @contextmanager
 def ending_at(scheduler: Any, latents: torch.Tensor) -> Iterator[None]:
-    """Let a pipeline decode latents (B, …) of ours, whatever it denoises: no step is done."""
+    """Let a pipeline decode these latents (B, …), whatever it denoises: no step is done."""
 
     @functools.wraps(scheduler.step)
     def step(model_output: Any, timestep: Any, sample: Any, *args: Any, **kwargs: Any) -> Any:

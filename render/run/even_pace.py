@@ -1,6 +1,6 @@
 """Even pace: the time maps of segments, measured on probes.
 
-Probes are frames like all others, at places on the way between two keyframes; they stay in the
+Probes are frames like all others, at places on a segment; they stay in the
 store. Where the picture changes much between two of them, another is rendered half way, so that
 few find the narrow part of the way in which it changes.
 """
@@ -43,7 +43,7 @@ SHARE_OF_JUMP = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What is known of one segment: its probes' places in order, and their steps."""
+    """One segment with its probes' places, in order."""
 
     segment: Unmeasured
     places: tuple[Fraction, ...]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import render
@@ -24,13 +23,13 @@ from render.run.measuring import in_record, kept_measurement, measured_in_passin
 from render.run.resolve import check_unchanged
 from render.run.session import Session
 from render.run.spared_warnings import libraries_spared
+from render.run.stored_nodes import StoredNodes
 from render.run.survey import missing_frames, survey_to_show
 from render.run.video_step import VideoStep
-from render.store import path_latents, store
+from render.store import store
 from render.store.judge import Verdict
-from render.store.path_latents import Latents
 from render.text import plural, weighted
-from render.timeline.spec import FrameSpec, SmoothPath
+from render.timeline.spec import FrameSpec
 
 if TYPE_CHECKING:
     from render.diffusion.sampler import Diffusion
@@ -282,28 +281,6 @@ class Work:
             "videos": self.video.recorded_videos(),
             "versions": versions(),
         }
-
-
-class StoredNodes:
-    """The nodes of the frames' smooth paths, in the store.
-
-    Args:
-        say: is called with a line if something that is not render's stood in the way.
-    """
-
-    def __init__(
-        self, folder: Path, frames: Sequence[PlannedFrame], say: Callable[[str], None]
-    ) -> None:
-        self.folder, self.say = folder, say
-        self.digests = {frame.spec.path.path: frame.path for frame in frames if frame.spec.path}
-
-    def stored(self, path: SmoothPath) -> Latents | None:
-        """The latents of a path; None if they are not there."""
-        return path_latents.stored(self.folder, self.digests[path], path.parts + 1)
-
-    def keep(self, path: SmoothPath, latents: Latents) -> None:
-        """Store the latents of a path."""
-        path_latents.keep(self.folder, self.digests[path], latents, self.say)
 
 
 class Watch:

@@ -22,7 +22,7 @@ SUFFIX = ".latents"
 MOST_BYTES = 1 << 31  # of 1,000 nodes of the largest pictures there are
 HEADER_BYTES = 1 << 12
 
-Latents = np.ndarray[Any, np.dtype[np.float32]]
+Numbers = np.ndarray[Any, np.dtype[np.float32]]
 
 
 def latents_path(store: Path, digest: str) -> Path:
@@ -30,7 +30,7 @@ def latents_path(store: Path, digest: str) -> Path:
     return store.joinpath(digest[:2], f"{digest}{SUFFIX}")
 
 
-def keep(store: Path, digest: str, latents: Latents, say: Callable[[str], None]) -> None:
+def keep(store: Path, digest: str, latents: Numbers, say: Callable[[str], None]) -> None:
     """Write the latents of a path's nodes, whole or not at all.
 
     Args:
@@ -48,14 +48,14 @@ def keep(store: Path, digest: str, latents: Latents, say: Callable[[str], None])
     write_whole(target, content)
 
 
-def encoded(digest: str, latents: Latents) -> bytes:
+def encoded(digest: str, latents: Numbers) -> bytes:
     """A line of JSON, then the numbers, little-endian."""
     numbers = np.ascontiguousarray(latents, "<f4").tobytes()
     head = {FRAME_MARK: digest, "shape": latents.shape, "sha256": sha256(numbers)}
     return json.dumps(head).encode() + b"\n" + numbers
 
 
-def stored(store: Path, digest: str, nodes: int) -> Latents | None:
+def stored(store: Path, digest: str, nodes: int) -> Numbers | None:
     """The latents (nodes, …) of a path; None if they are not there, or damaged.
 
     Raises:

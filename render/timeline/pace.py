@@ -1,4 +1,4 @@
-"""Even pace: how far along the way between two keyframes a frame stands, so that the picture
+"""Even pace: how far along a segment a frame stands, so that the picture
 changes equally much from each frame to the next."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ LENGTH_DIGITS = 6  # of a length; the pictures of another machine differ by less
 
 @dataclass(frozen=True, slots=True)
 class TimeMap:
-    """Places on the way between two keyframes, and how much of the whole change lies before each.
+    """Places on a segment, and how much of the whole change lies before each.
 
     Attributes:
         places: from 0 to 1, increasing.

@@ -43,6 +43,8 @@ PIXELS = {
     "sampling.guidance": 3.0,
     "sampling.guidance_interval": [0, 0.5],
     "sampling.negative": "fog",
+    "sampling.path": "smooth",
+    "sampling.path_parts": 4,
     "sampling.seed": 5,
     "sampling.shrink": 2,
     "sampling.speed": "balanced",
@@ -92,6 +94,8 @@ ELSEWHERE = {
     "model.loras": "models/test_lora_files",
     "model.vae": "models/test_components",
     "output.audio": "video/test_encode",
+    "timeline.pace": "run/test_smooth_films",
+    f"{KEYFRAME}.pace": "run/test_smooth_films",
     f"{KEYFRAME}.image": "diffusion/test_start_images",
     f"{KEYFRAME}.lora": "models/test_lora_files",
     f"{KEYFRAME}.strength": "diffusion/test_start_images",
@@ -99,6 +103,7 @@ ELSEWHERE = {
 """Keys that need files of their own, and the tests that hold them to other pixels."""
 WITH = {
     "sampling.early_steps": ANCHORED,
+    "sampling.path_parts": {"sampling.path": "smooth"},
     "output.repeat": {"output.format": "gif"},
     "timeline.loop": {"timeline.duration": 3},
     "sampling.seed": {"timeline.keyframes.0.seed": None, "timeline.keyframes.2.seed": None},

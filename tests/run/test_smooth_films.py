@@ -6,7 +6,8 @@ import signal
 import time
 
 import pytest
-from command_line import Place, same_pictures
+from command_line import Place
+from pictures import same_pictures
 
 THREE = [
     {"at": 0, "prompt": "one", "seed": 1},
