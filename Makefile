@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TIMELINE ?= city
+SMOOTH ?= sampling.path=smooth timeline.pace=even
 ARGS ?=
 SECONDS ?= 60
 # Each worker gets a part of the files in a piece, so that what a file's tests share is made once.
@@ -29,10 +30,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $(STAMP)
 
 city: $(STAMP) ## render the film of the five prompts: outputs/city/city.mp4
-	$(BIN)/render +timeline=$(TIMELINE) $(ARGS)
+	$(BIN)/render +timeline=$(TIMELINE) $(SMOOTH) $(ARGS)
 
 plan: $(STAMP) ## say what `make city` would render, keep and redo, at what cost
-	$(BIN)/render +timeline=$(TIMELINE) mode=plan $(ARGS)
+	$(BIN)/render +timeline=$(TIMELINE) $(SMOOTH) mode=plan $(ARGS)
 
 sweep: $(STAMP) ## two timelines with two schedulers, into outputs/NAME/OVERRIDES/
 	$(BIN)/render -m +timeline=city,city_seeds scheduler=lms,dpmpp_2m $(ARGS)

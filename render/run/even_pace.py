@@ -77,13 +77,16 @@ def with_time_maps(run: Session) -> Session:
     film = run.film
     if not film.plan.unmeasured:
         return run
-    maps = measured(run, film.plan.unmeasured)
+    maps, rows = measured(run, film.plan.unmeasured)
     remember(film.store, maps)
-    return replace(run, film=replace(film, plan=film.plan_by({**remembered(film.store), **maps})))
+    film = replace(film, plan=film.plan_by({**remembered(film.store), **maps}))
+    return replace(run, film=film, rows=rows)
 
 
-def measured(run: Session, segments: Sequence[Unmeasured]) -> dict[str, TimeMap]:
-    """The time maps of segments, by their digests."""
+def measured(
+    run: Session, segments: Sequence[Unmeasured]
+) -> tuple[dict[str, TimeMap], tuple[int, int]]:
+    """The time maps of segments, by their digests, and the rows that they took."""
     run.events.say(f"measuring the pace of {len(segments)} segments")
     left = [Probed.first(segment) for segment in segments]
     maps: dict[str, TimeMap] = {}
@@ -93,7 +96,8 @@ def measured(run: Session, segments: Sequence[Unmeasured]) -> dict[str, TimeMap]
     try:
         while left:
             frames = [list(probes(run.film, probed)) for probed in left]
-            render_probes(run, [frame for each in frames for frame in each])
+            rows = render_probes(run, [frame for each in frames for frame in each])
+            run = replace(run, rows=rows)
             for frame in (frame for each in frames for frame in each):
                 if frame.digest not in small:
                     small[frame.digest] = small_copy(stored_path(run.film.store, frame.digest))
@@ -108,7 +112,7 @@ def measured(run: Session, segments: Sequence[Unmeasured]) -> dict[str, TimeMap]
             left = following
     finally:
         run.models.expect(more_was)
-    return maps
+    return maps, run.rows
 
 
 def map_of(probed: Probed, steps: Sequence[float]) -> TimeMap:
@@ -130,13 +134,15 @@ def probes(film: ResolvedFilm, probed: Probed) -> Iterator[PlannedFrame]:
         yield frame_of(plan.recipe, round(time * plan.fps), time, spec, *of_model)
 
 
-def render_probes(run: Session, frames: Sequence[PlannedFrame]) -> None:
-    """Render the probes that the store lacks; the run's folder shows none of them."""
+def render_probes(run: Session, frames: Sequence[PlannedFrame]) -> tuple[int, int]:
+    """Render the probes that the store lacks; the run's folder shows none of them. Returns the
+    run's rows so far."""
     film = replace(run.film, folder=run.film.store / "probes")  # is never made
     verdicts = judge_all(frames, film.store, film.frames, film.size)
     work = Work(replace(run, film=film), verdicts, shown=False)
     for _ in work.frames():
         pass
+    return work.rows, work.padded_rows
 
 
 def small_copy(path: Path) -> Any:

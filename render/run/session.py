@@ -20,6 +20,7 @@ class Session:
         composed: the config as plain data, which config.yaml keeps.
         models: loads the model, and may keep it for the next job of a sweep.
         phases: seconds by phase, from now on.
+        rows: (denoiser rows, rows that only filled calls) that probes took before.
     """
 
     film: ResolvedFilm
@@ -27,6 +28,7 @@ class Session:
     events: RunEvents
     models: Models = field(default_factory=Models)
     phases: Phases = field(default_factory=Phases)
+    rows: tuple[int, int] = (0, 0)
 
     @property
     def name(self) -> str:

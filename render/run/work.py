@@ -52,7 +52,7 @@ class Work:
         self.writer = FrameWriter(run.film, run.events, verdicts if shown else ())
         self.video = VideoStep(run, self.record)
         self.failures: list[Failure] = []
-        self.rows = self.padded_rows = 0
+        self.rows, self.padded_rows = run.rows
         self.earlier_measured = kept_measurement(run.film)
         self.measured: Measured | None = None
 
@@ -99,7 +99,8 @@ class Work:
                 with self.run.phases.measured("render"):
                     yield from self.render_with(diffusion)
             finally:  # before the model goes, which counts them
-                self.rows, self.padded_rows = diffusion.rows - rows, diffusion.padded_rows - padded
+                self.rows += diffusion.rows - rows
+                self.padded_rows += diffusion.padded_rows - padded
         except BaseException:
             models.drop()  # whatever happened may have left its marks
             raise

@@ -72,6 +72,14 @@ def test_another_rate_and_another_easing_denoise_nothing(rendered):
     assert rows(rendered, "eased") == 0
 
 
+def test_rows_of_probes_count(rendered, fresh):
+    assert fresh.render("+timeline=film", *SMOOTH).code == 0
+    of_smooth = rows(fresh)
+    fresh.timeline("even", THREE)
+    assert fresh.render("+timeline=even", *EVEN, "root=elsewhere").code == 0
+    assert fresh.run_json("even", "elsewhere")["rows"] == of_smooth
+
+
 def test_a_frame_says_where_it_is_on_which_path(rendered):
     for frame in plan(rendered, "even")["frames"]:
         if frame["index"] in (0, 4, 8):
