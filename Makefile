@@ -15,7 +15,7 @@ KERNELS := tests/kernels tests/run/test_devices.py $(WORKERS)
 # Tests begin some hundred processes; without bytecode each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install city plan sweep test test-older-cpus lint bench bench-quality bench-growth bench-block-cache bench-gpu docs fuzz storybook storybook-eval clean
+.PHONY: help install city plan sweep test test-older-cpus lint bench bench-quality bench-smooth bench-growth bench-block-cache bench-gpu docs fuzz storybook storybook-eval clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: $(STAMP) ## the reference loop, a stock pipeline and this project in turn
 bench-quality: $(STAMP) ## what each approximation costs in picture: tables, and docs/pareto.webp
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --editable '.[bench]'
 	$(BIN)/python benchmarks/quality.py --plot docs/pareto.webp $(ARGS)
+
+bench-smooth: $(STAMP) ## how smooth films are, by the way their frames are made: a table
+	$(BIN)/python benchmarks/smooth.py $(ARGS)
 
 bench-growth: $(STAMP) ## how rows, time and memory grow with the work: tables, and docs/growth.webp
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --editable '.[bench]'

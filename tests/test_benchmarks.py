@@ -11,6 +11,7 @@ import likeness
 import numpy as np
 import pytest
 import quality
+import smooth
 import speed
 from growth import Point, line
 from product import composed, declared
@@ -262,3 +263,27 @@ def test_a_way_ends_with_the_benchmark_that_is_killed():
         ends = time.monotonic() + 30
         assert benchmark.stdout.read() == ""  # until the child, which has the pipe too, is gone
         assert time.monotonic() < ends
+
+
+def test_a_dissolve_is_even_and_each_of_its_pictures_is_two():
+    segment = dissolve(25)
+    row = smooth.judged(segment)
+    assert row.gini < 0.1
+    assert row.flashes == 0
+    assert row.double > 0.9
+    assert smooth.judged(smooth.dissolve([segment[0], *[grey(0)] * 23, segment[-1]])) == row
+
+
+def test_pictures_are_spread_by_their_distances():
+    pictures = [grey(value) for value in (0, 10, 200)]
+    shown = smooth.spread(pictures)
+    assert len(shown) == smooth.FPS + 1
+    assert [int(shown[0].mean()), int(shown[-1].mean())] == [0, 200]
+    assert smooth.judged(shown).largest < 1.5
+
+
+def test_lab_is_that_of_known_colours():
+    white = smooth.lab([np.full((64, 64, 3), 255, np.uint8)])[0, 0, 0]
+    red = smooth.lab([np.tile(np.array([255, 0, 0], np.uint8), (64, 64, 1))])[0, 0, 0]
+    assert white * 100 == pytest.approx([100, 0, 0], abs=0.1)
+    assert red * 100 == pytest.approx([53.2, 80.1, 67.2], abs=0.3)

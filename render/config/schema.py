@@ -83,6 +83,7 @@ class SamplingConfig(Frozen):
     guidance_interval: tuple[Part, Part] | None = None
     anchors: Annotated[StrictInt, Field(ge=0, le=1000)] | None = None
     early_steps: Part | None = None
+    trunk: Part | None = None
     deep_cache: Annotated[StrictInt, Field(ge=1, le=100)] | None = None
     block_cache: Part | None = None
     every: Annotated[StrictInt, Field(ge=1, le=1000)] | None = None

@@ -24,6 +24,9 @@ class Approximations:
     every frame."""
     early_steps: float = 0.5
     """Which part of the steps is early."""
+    trunk: float = 0.0
+    """This part of the steps is done half-way between the prompts of a segment, and all of its
+    frames start from there. 0: every frame has its own."""
     deep_cache: int = 1
     """A U-Net's deep blocks are computed at every n-th evaluation only (Ma et al. 2023)."""
     block_cache: float = 0.0
@@ -43,10 +46,13 @@ class Approximations:
         """Whether an anchor's own frame takes the early predictions that others take from it. With
         deep features, or cached blocks, it would then not compute them at the evaluations at which
         it does alone."""
-        return (self.deep_cache == 1 and not self.block_cache) or self.early_steps == 1
+        alone = self.deep_cache == 1 and not self.block_cache
+        return alone or (self.early_steps == 1 and not self.trunk)
 
     def evaluations(self, total: int) -> int:
         """How many of a schedule's evaluations are early."""
+        if self.trunk:
+            return round(self.trunk * total)
         return round(self.early_steps * total) if self.anchors else 0
 
     def guided(self, total: int, left_out: int = 0) -> range:
@@ -62,6 +68,8 @@ class Approximations:
             entry["guidance_interval"] = list(self.guidance_interval)
         if self.anchors:
             entry["early_steps"] = self.early_steps
+        if self.trunk:
+            entry["trunk"] = self.trunk
         if self.deep_cache > 1:
             entry["deep_cache"] = self.deep_cache
         if self.block_cache:

@@ -18,10 +18,16 @@ from render.models.scheduler_signatures import filled_in, is_stochastic, mistake
 from render.plan.approximations import Approximations, approximations_of
 from render.plan.digest import frame_digest, path_digest, recipe_bytes
 from render.plan.frame_plan import FramePlan, PlannedFrame, Recipe, Unmeasured
-from render.plan.plan_warnings import grid_warnings, keyframe_places, noise_warnings
-from render.timeline.interpolation import frame_times, segment_behind, values_at
-from render.timeline.keyframe_anchors import early, rendered_time
-from render.timeline.pace import TimeMap
+from render.plan.plan_warnings import (
+    bridge_warnings,
+    grid_warnings,
+    keyframe_places,
+    noise_warnings,
+    trunk_warnings,
+)
+from render.timeline.interpolation import frame_times, segment_at, segment_behind, values_at
+from render.timeline.keyframe_anchors import early, rendered_time, trunk_at
+from render.timeline.pace import TimeMap, jumps
 from render.timeline.smooth_path import path_of, smooth_spec
 from render.timeline.spec import FrameSpec, OnPath, SmoothPath, Timeline
 
@@ -121,11 +127,26 @@ def make_plan(
             spec = following(spec, followed(control, index, len(times)))
         digest = frame_digest(shared if spec.early else whole, spec, guidance, loras or {})
         of_path = digest_of(spec.path.path) if spec.path else ""
-        frames.append(PlannedFrame(index, time, spec, digest, of_path))
-    warnings = (*grid_warnings(timeline, fps), *noise_warnings(timeline, noisy, scheduler, taken))
+        bridge = bool(spec.path) and bridges(timeline, rendered, spec.path)
+        frames.append(PlannedFrame(index, time, spec, digest, of_path, bridge))
+    warnings = (
+        *grid_warnings(timeline, fps),
+        *noise_warnings(timeline, noisy, scheduler, taken),
+        *trunk_warnings(taken),
+        *bridge_warnings(frames),
+    )
     shown = keyframe_places(timeline, times)
     film = FramePlan(fps, recipe, tuple(frames), warnings, loras or {}, shown, timeline.loop)
     return replace(film, unmeasured=unmeasured)
+
+
+def bridges(timeline: Timeline, time: Fraction, place: OnPath | None) -> bool:
+    """Whether the frame at a time, at that place of its path, bridges a jump that was measured."""
+    segment = segment_at(timeline, time)
+    if place is None or segment is None or segment.start.time_map is None:
+        return False
+    parts = place.path.parts
+    return int(place.place * parts) in jumps(segment.start.time_map, parts)
 
 
 def with_time_maps(
@@ -184,6 +205,9 @@ def rendered_spec(
     spec = values_at(timeline, time)
     if taken.path_parts:
         return smooth_spec(timeline, time, taken.path_parts, noisy) or spec
+    if taken.trunk and not spec.start:
+        trunk = trunk_at(timeline, time)
+        return spec if noisy and seeds_differ([(spec, 1.0), *trunk]) else replace(spec, early=trunk)
     if taken.anchors and not spec.start:
         anchors = early(timeline, time, taken.anchors)
         return spec if noisy and seeds_differ(anchors) else replace(spec, early=anchors)
@@ -214,4 +238,4 @@ def path_following(place: OnPath | None, control: str) -> OnPath | None:
 def without_anchors(recipe: Recipe) -> Recipe:
     """The recipe of frames that take nothing from anchors, as keyframes and the anchors themselves:
     they are, bit for bit, those of a film without anchors, and so are their digests."""
-    return replace(recipe, approximations=replace(recipe.approximations, anchors=0))
+    return replace(recipe, approximations=replace(recipe.approximations, anchors=0, trunk=0.0))

@@ -63,6 +63,8 @@ class PlannedFrame:
     digest: str
     path: str = ""
     """The identity of the smooth path that it is on; empty if it is on none."""
+    bridge: bool = False
+    """Whether it bridges a jump of its path: it is a blend of the pictures on either side."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import groupby
 from math import ceil, floor
 
 from render.plan.approximations import Approximations
-from render.plan.frame_plan import FramePlan
+from render.plan.frame_plan import FramePlan, PlannedFrame
 from render.text import plural
 from render.timeline.spec import Timeline
 
@@ -67,6 +68,29 @@ def noise_warnings(
             f"{scheduler} adds noise of its own at every step: frames between two seeds jump half "
             f"way{slower}; a deterministic scheduler (dpmpp_2m, euler, lms) walks smoothly"
         )
+
+
+def trunk_warnings(taken: Approximations) -> Iterator[str]:
+    """Keyframes that are not the pictures of their prompts alone."""
+    if taken.trunk:
+        yield (
+            f"with sampling.trunk={taken.trunk:g} every frame starts half-way between two prompts, "
+            "keyframes too: they are not the plain pictures, and the film jumps where one segment "
+            "ends and the next begins"
+        )
+
+
+def bridge_warnings(frames: Sequence[PlannedFrame]) -> Iterator[str]:
+    """Jumps of smooth paths: no picture that was denoised lies between their two sides."""
+    for path, group in groupby(frames, lambda frame: frame.path if frame.bridge else ""):
+        if path:
+            bridging = list(group)
+            first, last = bridging[0], bridging[-1]
+            yield (
+                f"the picture jumps at {float(first.time):.2f} to {float(last.time):.2f} s, and no "
+                f"other lies between: frames {first.index} to {last.index} are blends of those on "
+                "either side; a keyframe there, or more sampling.path_parts, may help"
+            )
 
 
 def unmeasured_warnings(plan: FramePlan) -> Iterator[str]:

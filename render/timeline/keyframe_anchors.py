@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from render.timeline.interpolation import progress_at, segment_at, values_at
+from render.timeline.interpolation import (
+    between,
+    progress_at,
+    segment_at,
+    segment_behind,
+    values_at,
+)
 from render.timeline.spec import FrameSpec, Timeline
 
 
@@ -47,3 +53,15 @@ def early(timeline: Timeline, time: Fraction, anchors: int) -> tuple[tuple[Frame
     last = segment.end.values if below + 1 == anchors else values_at(timeline, times[1])
     pairs = ((values_at(timeline, times[0]), 1 - share), (last, share))
     return tuple((spec, weight) for spec, weight in pairs if weight != 0)
+
+
+def trunk_at(timeline: Timeline, time: Fraction) -> tuple[tuple[FrameSpec, float], ...]:
+    """The values half-way between the keyframes of the segment at a time, whose early predictions
+    all frames of the segment take; () where nothing changes. A film's last frame is its last
+    segment's."""
+    segment = segment_at(timeline, time)
+    if segment is None and len(timeline.keyframes) > 1:
+        segment = segment_behind(timeline, len(timeline.keyframes) - 2)
+    if segment is None or segment.start.values == segment.end.values:
+        return ()
+    return ((between(segment.start.values, segment.end.values, 0.5), 1.0),)

@@ -6,7 +6,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from statistics import median
 
+JUMP = 4.0  # times the usual change of a part
 LENGTH_DIGITS = 6  # of a length; the pictures of another machine differ by less
 
 
@@ -24,11 +28,30 @@ class TimeMap:
 
     def place_at(self, length: float) -> float:
         """The place before which so much of the change lies."""
-        if length <= 0 or length >= 1:
-            return 0.0 if length <= 0 else 1.0
-        above = bisect_right(self.lengths, length)
-        (x0, x1), (y0, y1) = self.lengths[above - 1 : above + 1], self.places[above - 1 : above + 1]
-        return y0 + (y1 - y0) * (length - x0) / (x1 - x0)
+        return between(self.lengths, self.places, length)
+
+    def length_at(self, place: float) -> float:
+        """How much of the change lies before a place."""
+        return between(self.places, self.lengths, place)
+
+
+@lru_cache
+def jumps(measured: TimeMap, parts: int) -> frozenset[int]:
+    """The parts of a smooth path, of so many, from whose beginning to whose end the picture changes
+    far more than in the usual part: nothing that was denoised lies between."""
+    lengths = [measured.length_at(node / parts) for node in range(parts + 1)]
+    steps = [after - before for before, after in pairwise(lengths)]
+    least = JUMP * max(median(steps), 1 / (4 * parts))
+    return frozenset(part for part, step in enumerate(steps) if step > least)
+
+
+def between(known: Sequence[float], values: Sequence[float], at: float) -> float:
+    """The value at a point, by its neighbours; both sequences rise from 0 to 1."""
+    if at <= 0 or at >= 1:
+        return 0.0 if at <= 0 else 1.0
+    above = bisect_right(known, at)
+    (x0, x1), (y0, y1) = known[above - 1 : above + 1], values[above - 1 : above + 1]
+    return y0 + (y1 - y0) * (at - x0) / (x1 - x0)
 
 
 UNCHANGED = TimeMap((0.0, 1.0), (0.0, 1.0))

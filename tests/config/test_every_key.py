@@ -48,6 +48,7 @@ PIXELS = {
     "sampling.seed": 5,
     "sampling.shrink": 2,
     "sampling.speed": "balanced",
+    "sampling.trunk": 0.3,
     "scheduler.class": "DDIMScheduler",
     "scheduler.steps": 3,
     "timeline.duration": 3,

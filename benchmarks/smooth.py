@@ -1,0 +1,302 @@
+"""How smooth films are, by the way their frames are made, on storybook.
+
+    python benchmarks/smooth.py [--films 6] [--ways plain smooth ...]
+
+Films of five keyframes (four segments of a second, 24 frames each) from the storybook grammar are
+rendered in every way of the table below through the product's own path; a tree of latents as in
+latentblending and a dissolve of the two keyframes are made here. All ways show the same times. They
+are judged by another measure than the even pace plans with: the distance in Lab of copies of 64
+pixels a side. The dissolve is the control: nothing is more even, and each of its pictures is two.
+What is finished is kept under outputs/.bench/smooth and not rendered again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from product import composed, declared, machine, rendered
+from quality import prompt_films
+
+from render.measurement.between import against_ends, double_exposure
+from render.measurement.reading import read_pixels
+from render.measurement.steps import (
+    distances,
+    flashes,
+    gini,
+    largest_over_median,
+    path_over_direct,
+)
+from render.store.store import frame_path
+
+FPS = 24
+SIDE = 64  # pixels of the copies that are compared
+KEPT = Path("outputs/.bench/smooth")
+SMOOTH = "sampling.path=smooth"
+EVEN = "timeline.pace=even"
+EMBEDDING = "sampling.blend=embedding"
+WAYS: dict[str, list[str]] = {
+    "plain, noise blend": [],
+    "plain, embedding blend": [EMBEDDING],
+    "balanced": ["sampling.speed=balanced"],
+    "smooth": [SMOOTH],
+    "smooth, even": [SMOOTH, EVEN],
+    "smooth, even, embedding blend": [SMOOTH, EVEN, EMBEDDING],
+}
+TREE, DISSOLVE = "tree of latents", "dissolve"
+MATRIX = np.array(
+    [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], np.float32
+)
+"""Linear sRGB to XYZ (IEC 61966-2-1)."""
+WHITE = np.array([0.9505, 1.0, 1.089], np.float32)
+DEPTH = 0.45  # part of the steps that a branch of the tree takes over from its parents
+
+Picture = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One segment in one way."""
+
+    gini: float
+    largest: float
+    flashes: int
+    path: float
+    sharpness: float
+    double: float
+
+
+def main() -> None:
+    """Render what is missing, judge, and print the table."""
+    asked = arguments()
+    rows: dict[str, list[Row]] = {}
+    cost: dict[str, list[int]] = {}
+    for number, keyframes in enumerate(prompt_films(asked.films)):
+        for name, segments, used in films(number, keyframes, asked.ways):
+            rows.setdefault(name, []).extend(judged(segment) for segment in segments)
+            cost.setdefault(name, []).append(used)
+            print(f"film {number + 1} of {asked.films}: {name}", flush=True)
+    print("\n".join([*machine("torch", "diffusers"), "", *table(rows, cost)]))
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--films", type=int, default=6, help="of four segments each")
+    parser.add_argument("--ways", nargs="+", default=[*WAYS, TREE, DISSOLVE])
+    return parser.parse_args()
+
+
+def films(
+    number: int, keyframes: Sequence[dict[str, Any]], ways: Sequence[str]
+) -> Iterator[tuple[str, list[list[Picture]], int]]:
+    """(way, the pictures of each segment with its keyframes', denoiser rows) of one film."""
+    plain: list[list[Picture]] = []
+    for name in ways:
+        if name in WAYS:
+            segments, rows = product(number, keyframes, name)
+            plain = plain or segments
+            yield name, segments, rows
+        elif name == TREE:
+            yield name, *tree(keyframes)
+        else:
+            yield name, [dissolve(segment) for segment in plain], 0
+
+
+def product(
+    number: int, keyframes: Sequence[dict[str, Any]], name: str
+) -> tuple[list[list[Picture]], int]:
+    """A film through the product's own path."""
+    root = KEPT / name.replace(", ", "-").replace(" ", "-")
+    content = composed([f"output.fps={FPS}", *WAYS[name]], keyframes, root, f"film{number}")
+    rows = planned(content)
+    rendered(content)
+    folder = root / f"film{number}" / "frames"
+    pictures = [
+        np.asarray(Image.open(frame_path(folder, index)))
+        for index in range(FPS * (len(keyframes) - 1) + 1)
+    ]
+    return in_segments(pictures), rows
+
+
+def planned(content: dict[str, Any]) -> int:
+    """The denoiser rows of a whole film in an empty store."""
+    from render.plan.cost import planned_rows
+
+    film = declared({**content, "root": str(KEPT / "none")})
+    given = (film.plan.recipe, film.scheduler, film.model.family)
+    return planned_rows(film.plan.frames, *given)
+
+
+def in_segments(pictures: Sequence[Picture]) -> list[list[Picture]]:
+    """The pictures from each keyframe to the next one, with both."""
+    return [list(pictures[at : at + FPS + 1]) for at in range(0, len(pictures) - 1, FPS)]
+
+
+def dissolve(segment: Sequence[Picture]) -> list[Picture]:
+    """The first picture of a segment dissolves into its last."""
+    weights = np.linspace(0, 1, len(segment))[:, None, None, None]
+    mixed = (1 - weights) * segment[0] + weights * segment[-1]
+    return list(mixed.round().astype(np.uint8))
+
+
+# --- a tree of latents ---------------------------------------------------------------------------
+
+
+def tree(keyframes: Sequence[dict[str, Any]]) -> tuple[list[list[Picture]], int]:
+    """Each segment as a tree (after lunarring/latentblending): new branches begin at a given depth
+    from the slerp of their parents' latents, with the lerp of their texts, always where pictures
+    differ most. They are spread over time by their distances, with dissolves between them."""
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    from render.diffusion.noise import slerp
+
+    film = declared(composed([], keyframes, KEPT / "none", "film"))
+    folder = str(film.model.source.folder)
+    pipeline = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True)
+    steps, guidance = film.plan.recipe.steps, film.plan.frames[0].spec.guidance
+    first = round(DEPTH * steps)
+    rows = 0
+
+    def text(prompt: str) -> torch.Tensor:
+        tokens = pipeline.tokenizer(
+            prompt,
+            padding="max_length",
+            max_length=pipeline.tokenizer.model_max_length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        embedding: torch.Tensor = pipeline.text_encoder(tokens.input_ids)[0]
+        return embedding
+
+    def denoised(latents: torch.Tensor, embedding: torch.Tensor, begin: int) -> list[torch.Tensor]:
+        """The latents before each step from `begin`, and after the last."""
+        nonlocal rows
+        scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
+        scheduler.set_timesteps(steps)
+        if begin:
+            scheduler.set_begin_index(begin)
+        kept = [latents]
+        for time in scheduler.timesteps[begin:]:
+            both = torch.cat([empty, embedding])
+            predicted = pipeline.unet(torch.cat([latents] * 2), time, both).sample
+            u, c = predicted.chunk(2)
+            latents = scheduler.step(u + guidance * (c - u), time, latents).prev_sample
+            kept.append(latents)
+            rows += 2
+        return kept
+
+    def picture(latents: torch.Tensor) -> Picture:
+        decoded = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
+        shown = (decoded / 2 + 0.5).clamp(0, 1)[0].permute(1, 2, 0)
+        result: Picture = (shown.numpy() * 255).round().astype(np.uint8)
+        return result
+
+    found = []
+    with torch.inference_mode():
+        empty = text("")
+        side = film.plan.recipe.height // pipeline.vae_scale_factor
+        shape = (1, pipeline.unet.config.in_channels, side, side)
+        for one, other in pairwise(keyframes):
+            branches = []
+            for place, keyframe in ((0.0, one), (1.0, other)):
+                generator = torch.Generator("cpu").manual_seed(keyframe["seed"])
+                noise = torch.randn(shape, generator=generator)
+                embedding = text(keyframe["prompt"])
+                kept = denoised(noise * pipeline.scheduler.init_noise_sigma, embedding, 0)
+                branches.append((place, embedding, kept, picture(kept[-1])))
+            while len(branches) < FPS + 1:
+                gaps = [distances(lab([a[3], b[3]]))[0] for a, b in pairwise(branches)]
+                widest = int(np.argmax(gaps))
+                before, after = branches[widest : widest + 2]
+                place = (before[0] + after[0]) / 2
+                embedding = (1 - place) * branches[0][1] + place * branches[-1][1]
+                start = slerp(before[2][first], after[2][first], 0.5)
+                kept = [*before[2][:first], *denoised(start, embedding, first)]
+                branches.insert(widest + 1, (place, embedding, kept, picture(kept[-1])))
+            found.append(spread([branch[3] for branch in branches]))
+    return found, rows
+
+
+def spread(pictures: Sequence[Picture]) -> list[Picture]:
+    """As many frames as a segment shows, by the pictures' distances, with dissolves between."""
+    lengths = np.concatenate([[0], np.cumsum(distances(lab(pictures)))])
+    places = np.interp(np.linspace(0, lengths[-1], FPS + 1), lengths, range(len(pictures)))
+    shown = []
+    for place in places:
+        below = min(int(place), len(pictures) - 2)
+        mixed = (1 - place + below) * pictures[below] + (place - below) * pictures[below + 1]
+        shown.append(mixed.round().astype(np.uint8))
+    return shown
+
+
+# --- judging -------------------------------------------------------------------------------------
+
+
+def lab(pictures: Sequence[Picture]) -> Floats:
+    """CIE Lab of copies of 64 pixels a side, with L from 0 to 1."""
+    copies = [Image.fromarray(each).resize((SIDE, SIDE), Image.Resampling.BOX) for each in pictures]
+    values = np.stack([np.asarray(copy) for copy in copies]).astype(np.float32) / 255
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    xyz = linear @ MATRIX.T / WHITE
+    bent = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
+    x, y, z = np.moveaxis(bent, -1, 0)
+    result: Floats = np.stack([1.16 * y - 0.16, 5 * (x - y), 2 * (y - z)], -1).astype(np.float32)
+    return result
+
+
+def judged(segment: Sequence[Picture]) -> Row:
+    """The figures of one segment."""
+    colours = lab(segment)
+    steps = distances(colours)
+    readings = [read_pixels(picture) for picture in segment]
+    sharpness = against_ends(np.array([reading.sharpness for reading in readings]))
+    return Row(
+        gini=gini(steps),
+        largest=largest_over_median(steps) or 1.0,
+        flashes=len(flashes(steps, distances(colours, 2))),
+        path=path_over_direct(colours) or 1.0,
+        sharpness=sharpness[0] if sharpness else 1.0,
+        double=double_exposure(np.stack([reading.small for reading in readings])) or 0.0,
+    )
+
+
+def table(rows: Mapping[str, Sequence[Row]], cost: Mapping[str, Sequence[int]]) -> Iterator[str]:
+    """Medians over the segments, and in brackets the value that nine of ten segments keep."""
+    count = max(map(len, rows.values()))
+    yield f"{count} segments of {FPS} frames; the median, and in brackets the worst tenth begins"
+    yield ""
+    yield "| way | rows a frame | Gini | largest / median | flashes | path / direct | sharpness | double exposure |"  # noqa: E501
+    yield "|---|---|---|---|---|---|---|---|"
+    for name, each in rows.items():
+        frames = len(each) * FPS + len(cost[name])
+        cells = [
+            f"{sum(cost[name]) / frames:.1f}",
+            both([row.gini for row in each], ".2f"),
+            both([row.largest for row in each], ".1f"),
+            f"{sum(row.flashes for row in each)}",
+            both([row.path for row in each], ".2f"),
+            both([row.sharpness for row in each], ".2f", min),
+            both([row.double for row in each], ".2f"),
+        ]
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
+def both(values: Sequence[float], form: str, worst: Callable[..., float] = max) -> str:
+    """The median and where the worst tenth begins."""
+    part = 0.1 if worst is min else 0.9
+    return f"{statistics.median(values):{form}} ({np.quantile(values, part):{form}})"
+
+
+if __name__ == "__main__":
+    main()
