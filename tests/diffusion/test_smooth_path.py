@@ -7,7 +7,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from pictures import equal, render
+from pictures import render, same_pictures
 from tiny_families import BUILDERS, SIDE, SIDES
 from tiny_models import BETAS
 
@@ -86,7 +86,7 @@ def test_keyframes_are_the_plain_pictures_and_a_path_goes_from_one_to_the_other(
     diffusion.expect([], last=False)
     plain = render(diffusion, PATH.start, PATH.end)
     frames = rendered(diffusion, film(PATH))
-    assert equal([frames[0], frames[-1]], plain)
+    assert same_pictures([frames[0], frames[-1]], plain)
     first, last = (
         [np.abs(frame.astype(float) - end).mean() for frame in frames[1:-1]] for end in plain
     )
@@ -104,8 +104,8 @@ def test_frames_together_alone_and_of_kept_nodes_are_the_same(opened, path):
     assert diffusion.rows == before  # nothing is denoised
     diffusion.expect(specs, last=False)
     together = render(diffusion, *specs)
-    assert equal(alone, again)
-    assert equal(alone, together)
+    assert same_pictures(alone, again)
+    assert same_pictures(alone, together)
     assert diffusion.rows > before
 
 
@@ -221,7 +221,7 @@ def test_a_path_works_with_every_kind_of_solver(opened, scheduler):
     diffusion.expect([], last=False)
     plain = render(diffusion, PATH.start, PATH.end)
     frames = rendered(diffusion, film(PATH))
-    assert equal([frames[0], frames[-1]], plain)
+    assert same_pictures([frames[0], frames[-1]], plain)
 
 
 def denoised(scheduler, wanted, parts=None):

@@ -107,7 +107,7 @@ class StandIn:
     def set_batch(self, frames: int) -> None:
         self.batch = frames
 
-    def expect(self, specs, on_text=None, last=True) -> None:
+    def expect(self, specs, on_text=None, last=True, nodes=None) -> None:
         pass
 
     def turn_to(self, recipe, images=None) -> None:
