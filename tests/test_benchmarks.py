@@ -266,12 +266,12 @@ def test_a_way_ends_with_the_benchmark_that_is_killed():
 
 
 def test_a_dissolve_is_even_and_each_of_its_pictures_is_two():
-    segment = dissolve(25)
+    left = np.tile(np.where(np.arange(SIDE) < SIDE // 2, 255, 0)[None, :, None], (SIDE, 1, 3))
+    segment = smooth.dissolve([left, *[left] * 23, left[:, ::-1]])
     row = smooth.judged(segment)
-    assert row.gini < 0.1
+    assert row.gini < 0.25
     assert row.flashes == 0
     assert row.double > 0.9
-    assert smooth.judged(smooth.dissolve([segment[0], *[grey(0)] * 23, segment[-1]])) == row
 
 
 def test_pictures_are_spread_by_their_distances():

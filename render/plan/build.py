@@ -206,8 +206,7 @@ def rendered_spec(
     if taken.path_parts:
         return smooth_spec(timeline, time, taken.path_parts, noisy) or spec
     if taken.trunk and not spec.start:
-        trunk = trunk_at(timeline, time)
-        return spec if noisy and seeds_differ([(spec, 1.0), *trunk]) else replace(spec, early=trunk)
+        return replace(spec, early=trunk_at(timeline, time, noisy))
     if taken.anchors and not spec.start:
         anchors = early(timeline, time, taken.anchors)
         return spec if noisy and seeds_differ(anchors) else replace(spec, early=anchors)

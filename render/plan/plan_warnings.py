@@ -74,7 +74,7 @@ def trunk_warnings(taken: Approximations) -> Iterator[str]:
     """Keyframes that are not the pictures of their prompts alone."""
     if taken.trunk:
         yield (
-            f"with sampling.trunk={taken.trunk:g} every frame starts half-way between two prompts, "
+            f"with sampling.trunk={taken.trunk:g} every frame starts half-way through its segment, "
             "keyframes too: they are not the plain pictures, and the film jumps where one segment "
             "ends and the next begins"
         )

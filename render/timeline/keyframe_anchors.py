@@ -55,13 +55,20 @@ def early(timeline: Timeline, time: Fraction, anchors: int) -> tuple[tuple[Frame
     return tuple((spec, weight) for spec, weight in pairs if weight != 0)
 
 
-def trunk_at(timeline: Timeline, time: Fraction) -> tuple[tuple[FrameSpec, float], ...]:
-    """The values half-way between the keyframes of the segment at a time, whose early predictions
-    all frames of the segment take; () where nothing changes. A film's last frame is its last
-    segment's."""
+def trunk_at(
+    timeline: Timeline, time: Fraction, noisy: bool
+) -> tuple[tuple[FrameSpec, float], ...]:
+    """The values half-way through the segment at a time, whose early predictions all frames of the
+    segment take; () where nothing changes. A film's last frame is its last segment's.
+
+    Args:
+        noisy: whether the scheduler adds noise of its own: each seed's frames have another one, so
+            a segment from one seed to another has no trunk.
+    """
     segment = segment_at(timeline, time)
     if segment is None and len(timeline.keyframes) > 1:
         segment = segment_behind(timeline, len(timeline.keyframes) - 2)
     if segment is None or segment.start.values == segment.end.values:
         return ()
-    return ((between(segment.start.values, segment.end.values, 0.5), 1.0),)
+    start, end = segment.start.values, segment.end.values
+    return () if noisy and start.seeds != end.seeds else ((between(start, end, 0.5), 1.0),)

@@ -76,7 +76,7 @@ def loop(folder, scheduler, t):
     return (picture * 255).round().astype("uint8")
 
 
-@pytest.mark.parametrize("scheduler", ["LMSDiscreteScheduler", "DDIMScheduler"])
+@pytest.mark.parametrize("scheduler", ["LMSDiscreteScheduler", "EulerDiscreteScheduler"])
 def test_frames_equal_the_loop_that_is_written_out(folder, scheduler):
     plan = make_plan(timeline(), recipe(scheduler), Fraction(4), scheduler)
     source = ModelSource(folder, None, None, None, None)

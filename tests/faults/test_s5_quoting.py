@@ -62,8 +62,8 @@ def test_odd_prompts_are_in_the_frames_and_nothing_else_happens(calls):
     plan = json.loads((folder / "plan.json").read_bytes())
     assert [frame["prompts"][0][0] for frame in plan["frames"]] == ODD
     assert frames_of(folder / "odd.mp4") == len(ODD)
-    assert not list(calls.site.here.rglob("*pwned*"))
-    new = set(tree(calls.site.here)) - before
+    new = set(tree(calls.site.here)) - before  # roots of other tests have such names
+    assert not any("pwned" in path for path in new)
     assert all(path.startswith(str(calls.site.root)) for path in new)
 
 
