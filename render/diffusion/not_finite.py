@@ -37,8 +37,19 @@ def damaged(parts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name, part in parts.items():
         if isinstance(part, torch.nn.Module):
             for weight, values in part.named_parameters():
-                if not is_finite(values):
+                if is_damaged(values):
                     yield name, weight
+
+
+def is_damaged(values: torch.Tensor) -> bool:
+    """Whether weights hold NaN, or infinities that they did not get when they were converted from
+    float32 to 16 bits."""
+    return not is_finite(values) and (values.dtype == torch.float32 or has_nan(values))
+
+
+def has_nan(values: torch.Tensor) -> bool:
+    """Whether a number of a tensor is NaN."""
+    return bool(torch.isnan(values).any())
 
 
 def is_finite(values: Any) -> bool:

@@ -50,7 +50,7 @@ def here(calls):
     site.timeline("film", FILM)
     if not (site.here / "model").exists():
         write_model(site.here / "model")
-        (site.here / "sounds").mkdir()
+        (site.here / "sounds").mkdir(exist_ok=True)
         (site.here / "sounds" / "a.wav").write_bytes(b"RIFF")
     return site.here
 
@@ -67,7 +67,7 @@ def assert_one_line(code, err, *codes):
 def test_what_is_closed_is_named(site, name):
     site.timeline("film", FILM)
     write_model(site.here / "model")
-    (site.here / "sounds").mkdir()
+    (site.here / "sounds").mkdir(exist_ok=True)
     (site.here / "sounds" / "a.wav").write_bytes(b"RIFF")
     site.root.mkdir()
     closed = site.here / name
