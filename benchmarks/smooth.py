@@ -163,7 +163,9 @@ def tree(keyframes: Sequence[dict[str, Any]]) -> tuple[list[list[Picture]], int]
 
     film = declared(composed([], keyframes, KEPT / "none", "film"))
     folder = str(film.model.source.folder)
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, local_files_only=True)
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        folder, local_files_only=True, dtype=torch.float32
+    )
     steps, guidance = film.plan.recipe.steps, film.plan.frames[0].spec.guidance
     first = round(DEPTH * steps)
     rows = 0
