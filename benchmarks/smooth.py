@@ -171,14 +171,7 @@ def tree(keyframes: Sequence[dict[str, Any]]) -> tuple[list[list[Picture]], int]
     rows = 0
 
     def text(prompt: str) -> torch.Tensor:
-        tokens = pipeline.tokenizer(
-            prompt,
-            padding="max_length",
-            max_length=pipeline.tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        )
-        embedding: torch.Tensor = pipeline.text_encoder(tokens.input_ids)[0]
+        embedding: torch.Tensor = pipeline.encode_prompt(prompt, "cpu", 1, False)[0]
         return embedding
 
     def denoised(latents: torch.Tensor, embedding: torch.Tensor, begin: int) -> list[torch.Tensor]:

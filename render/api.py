@@ -24,6 +24,7 @@ from render.report.lines import plan_text
 from render.report.reporter import Reporter, SilentReporter, reporter_for
 from render.report.run_events import RunEvents
 from render.run.ending import ending
+from render.run.even_pace import with_known_maps
 from render.run.film import ResolvedFilm
 from render.run.kept_model import Models
 from render.run.measuring import measured_film
@@ -51,8 +52,14 @@ class Film:
 
     def __init__(self, config: Mapping[str, Any], variant: str = "", locate: Locate = str) -> None:
         self.config = config
-        self.resolved: ResolvedFilm = open_film(config, variant, locate)
-        self.folder = self.resolved.folder
+        self.opened: ResolvedFilm = open_film(config, variant, locate)
+        self.folder = self.opened.folder
+
+    @property
+    def resolved(self) -> ResolvedFilm:
+        """The film with everything decided; a render may have measured its pace meanwhile."""
+        self.opened = with_known_maps(self.opened)
+        return self.opened
 
     def plan(self) -> Plan:
         """Plan a render: its frames, and which of them are there already. Nothing is

@@ -120,7 +120,7 @@ class Diffusion:
             nodes: where the nodes of smooth paths are kept.
         """
         self.anchors.expect(specs)
-        self.paths = Paths(specs, nodes)
+        self.paths = Paths(specs, nodes, self.stock.latents_shape)
         self.reader.expect(texts_of(specs, self.frame_rows), on_text, last)
 
     def set_batch(self, frames: int) -> None:
@@ -228,7 +228,7 @@ class Diffusion:
         pictures: list[torch.Tensor] = []
         for first in range(0, len(specs), self.batch):
             part = specs[first : first + self.batch]
-            noise = torch.cat([self.noise(spec) for spec in part])
+            noise = torch.zeros(len(part), *self.stock.noise_shape[1:])  # nothing comes of it
             self.read_texts([])
             self.denoiser.prepare((), evaluations=Evaluations(blank=True))
             with ending_at(self.pipeline.scheduler, self.paths.latents_of(part)):

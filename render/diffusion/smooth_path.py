@@ -59,10 +59,16 @@ class Paths:
 
     Args:
         nodes: where their latents are kept.
+        shape: of one node's latents; what is kept in another is no path of this model's.
     """
 
-    def __init__(self, specs: Sequence[FrameSpec] = (), nodes: Nodes | None = None) -> None:
-        self.nodes = nodes or Forgotten()
+    def __init__(
+        self,
+        specs: Sequence[FrameSpec] = (),
+        nodes: Nodes | None = None,
+        shape: tuple[int, ...] = (),
+    ) -> None:
+        self.nodes, self.shape = nodes or Forgotten(), shape
         self.known: OrderedDict[SmoothPath, torch.Tensor] = OrderedDict()
         self.ends: dict[FrameSpec, SmoothPath] = {}
         for path in dict.fromkeys(spec.path.path for spec in specs if spec.path):
@@ -79,7 +85,7 @@ class Paths:
         wanted = dict.fromkeys(path for spec in specs if (path := self.of(spec)))
         for path in wanted:
             kept = None if path in self.known else self.nodes.stored(path)
-            if kept is not None:
+            if kept is not None and kept.shape[1:] == self.shape:
                 self.learn(path, torch.from_numpy(kept.copy()))
             elif path in self.known:
                 self.known.move_to_end(path)

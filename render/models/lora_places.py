@@ -1,7 +1,7 @@
 """Whether every layer that a LoRA changes is in the model, at its width. Without torch.
 
-Names and shapes stand in the headers of both. What is known to be wrong is refused before a model
-is loaded; where a name is spelled in a way that only diffusers turns into its own, loading shows
+The headers of both hold names and shapes. A known mismatch is refused before a model is loaded.
+Spellings that only diffusers turns into its own are looked at while loading
 (diffusion/lora_layers.py).
 """
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache, partial
+from math import floor
 from typing import Any
 
 from render.config.schema import RunConfig
@@ -23,9 +24,16 @@ from render.plan.plan_warnings import (
     grid_warnings,
     keyframe_places,
     noise_warnings,
+    plain_warnings,
     trunk_warnings,
 )
-from render.timeline.interpolation import frame_times, segment_at, segment_behind, values_at
+from render.timeline.interpolation import (
+    Segment,
+    frame_times,
+    segment_at,
+    segment_behind,
+    values_at,
+)
 from render.timeline.keyframe_anchors import early, rendered_time, trunk_at
 from render.timeline.pace import TimeMap, jumps
 from render.timeline.smooth_path import path_of, smooth_spec
@@ -114,12 +122,13 @@ def make_plan(
     shared, whole = recipe_bytes(recipe), recipe_bytes(without_anchors(recipe))
     digest_of = cache(partial(path_digest, whole, guidance=guidance, loras=loras or {}))
     follows = control[0] if len(set(control)) == 1 else ""
-    parts = recipe.approximations.path_parts
-    timeline, unmeasured = with_time_maps(timeline, time_maps or {}, digest_of, parts, follows)
-    frames = []
-    times = list(frame_times(timeline, fps))
     taken = recipe.approximations
     noisy = is_stochastic(scheduler, recipe.scheduler_options if settings is None else settings)
+    smooth = partial(path_of, parts=taken.path_parts, noisy=noisy)
+    timeline, unmeasured = with_time_maps(
+        timeline, fps, time_maps or {}, smooth, digest_of, follows
+    )
+    frames, times = [], list(frame_times(timeline, fps))
     for index, time in enumerate(times):
         rendered = rendered_time(timeline, time, fps, taken.every)
         spec = rendered_spec(timeline, rendered, taken, noisy)
@@ -133,6 +142,7 @@ def make_plan(
         *grid_warnings(timeline, fps),
         *noise_warnings(timeline, noisy, scheduler, taken),
         *trunk_warnings(taken),
+        *plain_warnings(timeline, smooth, taken),
         *bridge_warnings(frames),
     )
     shown = keyframe_places(timeline, times)
@@ -151,9 +161,10 @@ def bridges(timeline: Timeline, time: Fraction, place: OnPath | None) -> bool:
 
 def with_time_maps(
     timeline: Timeline,
+    fps: Fraction,
     known: Mapping[str, TimeMap],
+    smooth: Callable[[Segment], SmoothPath | None],
     digest_of: Callable[[SmoothPath], str],
-    parts: int,
     control: str,
 ) -> tuple[Timeline, tuple[Unmeasured, ...]]:
     """The timeline with the maps of its segments of even pace, and the segments whose maps are not
@@ -161,22 +172,28 @@ def with_time_maps(
 
     Args:
         known: maps by their digests.
-        parts: of smooth paths; 0 where the path is plain.
+        smooth: the smooth path of a segment; None where it is plain.
         control: the picture that all frames follow.
     """
     keyframes, unmeasured = [], []
     for place, keyframe in enumerate(timeline.keyframes):
         segment = segment_behind(timeline, place)
-        if keyframe.even and segment and keyframe.values != segment.end.values:
-            ends = [replace(each.values, control=control) for each in (keyframe, segment.end)]
-            smooth = parts if path_of(segment, parts) else 0
-            path = SmoothPath(ends[0], ends[1], smooth)
+        if segment and keyframe.even and has_frames_of_its_own(segment, fps):
+            path = smooth(segment) or SmoothPath(keyframe.values, segment.end.values, 0)
+            path = following_all_along(path, control)
             digest = digest_of(path)
             keyframe = replace(keyframe, time_map=known.get(digest))
             if digest not in known:
                 unmeasured.append(Unmeasured(path, digest, keyframe.time, segment.until))
         keyframes.append(keyframe)
     return replace(timeline, keyframes=tuple(keyframes)), tuple(unmeasured)
+
+
+def has_frames_of_its_own(segment: Segment, fps: Fraction) -> bool:
+    """Whether a segment shows frames that are neither of its keyframes."""
+    start, end = segment.start, segment.end
+    first = Fraction(floor(start.time * fps) + 1) / fps
+    return start.ease != "hold" and start.values != end.values and first < segment.until
 
 
 def frame_of(
@@ -223,15 +240,14 @@ def following(spec: FrameSpec, control: str) -> FrameSpec:
     """The spec with a picture that a ControlNet follows; its anchors and its path follow the
     same."""
     anchors = tuple((replace(anchor, control=control), weight) for anchor, weight in spec.early)
-    return replace(spec, control=control, early=anchors, path=path_following(spec.path, control))
+    place = spec.path and replace(spec.path, path=following_all_along(spec.path.path, control))
+    return replace(spec, control=control, early=anchors, path=place)
 
 
-def path_following(place: OnPath | None, control: str) -> OnPath | None:
-    """A place on the same path, all along which a ControlNet follows one picture."""
-    if place is None:
-        return None
-    start, end = (replace(spec, control=control) for spec in (place.path.start, place.path.end))
-    return replace(place, path=SmoothPath(start, end, place.path.parts))
+def following_all_along(path: SmoothPath, control: str) -> SmoothPath:
+    """The same path, all along which a ControlNet follows one picture."""
+    start, end = (replace(spec, control=control) for spec in (path.start, path.end))
+    return SmoothPath(start, end, path.parts)
 
 
 def without_anchors(recipe: Recipe) -> Recipe:

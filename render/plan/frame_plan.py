@@ -69,8 +69,7 @@ class PlannedFrame:
 
 @dataclass(frozen=True, slots=True)
 class Unmeasured:
-    """A segment of even pace whose time map is not known; the frames of a plan stand in it as if
-    its pace were that of time.
+    """A segment of even pace whose time map is not known. A plan places its frames evenly in time.
 
     Attributes:
         path: its keyframes' values; of no parts if its path is plain.

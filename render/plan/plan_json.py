@@ -156,7 +156,7 @@ def entry(frame: PlannedFrame, keyframe: bool = False) -> dict[str, Any]:
     """A frame as programs read it. `negative` is a text, or texts with weights while it changes.
 
     Args:
-        keyframe: whether a keyframe stands there.
+        keyframe: whether it is the frame of a keyframe.
     """
     spec = frame.spec
     alone = len(spec.negatives) == 1

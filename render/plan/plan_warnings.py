@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import groupby
 from math import ceil, floor
@@ -10,7 +10,8 @@ from math import ceil, floor
 from render.plan.approximations import Approximations
 from render.plan.frame_plan import FramePlan, PlannedFrame
 from render.text import plural
-from render.timeline.spec import Timeline
+from render.timeline.interpolation import Segment, segment_behind
+from render.timeline.spec import SmoothPath, Timeline
 
 NEARLY = 0.05  # of a frame: so near to a keyframe no one sees that it is not met
 LARGEST_PART = 16  # of a rate that is suggested: 64/5 has 5
@@ -77,6 +78,22 @@ def trunk_warnings(taken: Approximations) -> Iterator[str]:
             f"with sampling.trunk={taken.trunk:g} every frame starts half-way through its segment, "
             "keyframes too: they are not the plain pictures, and the film jumps where one segment "
             "ends and the next begins"
+        )
+
+
+def plain_warnings(
+    timeline: Timeline, smooth: Callable[[Segment], SmoothPath | None], taken: Approximations
+) -> Iterator[str]:
+    """Segments that stay plain where smooth paths are asked for."""
+    segments = [segment_behind(timeline, place) for place in range(len(timeline.keyframes))]
+    changing = [each for each in segments if each and each.start.values != each.end.values]
+    plain = [each for each in changing if each.start.ease != "hold" and not smooth(each)]
+    if taken.path_parts and plain:
+        times = ", ".join(f"{float(each.start.time):g}" for each in plain[:5])
+        more = " …" if len(plain) > 5 else ""
+        yield (
+            f"no smooth path in {plural(len(plain), 'segment')} (from {times}{more} s): frames "
+            "start from pictures there, or seeds differ and the scheduler adds noise of its own"
         )
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ from render.run.work import Work
 from render.store.judge import judge_all
 from render.store.store import stored_path
 from render.store.time_maps import remember, remembered
+from render.text import plural
 from render.timeline.pace import TimeMap, time_map
 from render.timeline.smooth_path import spec_on
 
@@ -35,10 +38,8 @@ PER_NODE = 2  # probes on a smooth path, which cost decoding only
 LARGE = 2.0  # a step of so many times the mean is divided
 DEPTH = 10  # halvings of a part at most
 MOST = 3  # times the first probes, that a segment may have
-JUMP_OF_MEDIAN = 4.0
-"""A step that stays so many medians large when its part is as small as it gets is a jump."""
 SHARE_OF_JUMP = 3.0
-"""Medians that a jump counts for in a map, so that it takes no more frames than a quick change."""
+"""Medians that a jump counts for in a map: a step in a part that is as narrow as parts get."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Probed:
     @staticmethod
     def first(segment: Unmeasured) -> Probed:
         """With the probes that every segment gets."""
-        parts = PER_NODE * segment.path.parts or PROBES
+        parts = Probed(segment, ()).parts
         return Probed(segment, tuple(Fraction(part, parts) for part in range(parts + 1)))
 
     def more(self, steps: Sequence[float]) -> tuple[Fraction, ...]:
@@ -60,12 +61,50 @@ class Probed:
         Args:
             steps: the distance from each place's picture to the next one's.
         """
-        whole = PER_NODE * self.segment.path.parts or PROBES
-        if len(self.places) > MOST * whole:
+        if len(self.places) > MOST * self.parts:
             return ()
-        large, least = LARGE * sum(steps) / whole, Fraction(1, whole << DEPTH)
-        pairs = zip(self.places, self.places[1:], steps, strict=False)
-        return tuple((a + b) / 2 for a, b, step in pairs if step > large and b - a > least)
+        large = LARGE * sum(steps) / self.parts
+        wide = (width > self.least for width in self.widths)
+        chosen = (step > large and divisible for step, divisible in zip(steps, wide, strict=True))
+        pairs = zip(pairwise(self.places), chosen, strict=True)
+        return tuple((before + after) / 2 for (before, after), large_one in pairs if large_one)
+
+    def time_map(self, steps: Sequence[float]) -> TimeMap:
+        """The map of the segment. A jump of a plain path, between whose sides no picture lies,
+        counts for no more than a quick change.
+
+        Args:
+            steps: the distance from each place's picture to the next one's.
+        """
+        usual = median([step for step in steps if step > 0] or [0.0])
+        counted = [
+            min(step, SHARE_OF_JUMP * usual) if width <= self.least else step
+            for step, width in zip(steps, self.widths, strict=True)
+        ]
+        plain = not self.segment.path.parts
+        return time_map([float(place) for place in self.places], counted if plain else steps)
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts the first probes divide the segment."""
+        return PER_NODE * self.segment.path.parts or PROBES
+
+    @property
+    def least(self) -> Fraction:
+        """The width of a part that is not divided again."""
+        return Fraction(1, self.parts << DEPTH)
+
+    @property
+    def widths(self) -> list[Fraction]:
+        """The width of each part between two probes."""
+        return [after - before for before, after in pairwise(self.places)]
+
+
+def with_known_maps(film: ResolvedFilm) -> ResolvedFilm:
+    """The film by the time maps that are known now; a run may have measured them meanwhile."""
+    if not film.plan.unmeasured:
+        return film
+    return replace(film, plan=film.plan_by(remembered(film.store)))
 
 
 def with_time_maps(run: Session) -> Session:
@@ -87,7 +126,7 @@ def measured(
     run: Session, segments: Sequence[Unmeasured]
 ) -> tuple[dict[str, TimeMap], tuple[int, int]]:
     """The time maps of segments, by their digests, and the rows that they took."""
-    run.events.say(f"measuring the pace of {len(segments)} segments")
+    run.events.say(f"measuring the pace of {plural(len(segments), 'segment')}")
     left = [Probed.first(segment) for segment in segments]
     maps: dict[str, TimeMap] = {}
     small: dict[str, Any] = {}
@@ -108,20 +147,11 @@ def measured(
                 if more := probed.more(steps):
                     following.append(replace(probed, places=tuple(sorted({*probed.places, *more}))))
                 else:
-                    maps[probed.segment.digest] = map_of(probed, steps)
+                    maps[probed.segment.digest] = probed.time_map(steps)
             left = following
     finally:
         run.models.expect(more_was)
     return maps, run.rows
-
-
-def map_of(probed: Probed, steps: Sequence[float]) -> TimeMap:
-    """The map of a segment; on a plain path jumps count for less than they are."""
-    if not probed.segment.path.parts:
-        moving = [step for step in steps if step > 0] or [0.0]
-        most = SHARE_OF_JUMP * float(np.median(moving))
-        steps = [min(step, most) if step > JUMP_OF_MEDIAN * most else step for step in steps]
-    return time_map([float(place) for place in probed.places], steps)
 
 
 def probes(film: ResolvedFilm, probed: Probed) -> Iterator[PlannedFrame]:

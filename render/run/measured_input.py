@@ -80,7 +80,7 @@ def measured_input(
     """The measurement of a path, and the path without suffix of its files.
 
     Args:
-        keyframes: where keyframes stand; None: where a film's own plan has them.
+        keyframes: the times of keyframes; None: those of the film's own plan.
         fps: frames a second, where the input does not say when they are shown.
 
     Raises:

@@ -149,6 +149,13 @@ def approximation_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]
     if taken.path_parts and own:
         what = "each frame follows a picture of its own, and a path follows one; use path: plain"
         yield Mistake("sampling.path", what)
+    even = any(
+        (keyframe.pace or config.timeline.pace) == "even"
+        for keyframe in config.timeline.keyframes.values()
+    )
+    if even and own:
+        what = "each frame follows a picture of its own, which no probe has; use pace: time"
+        yield Mistake("timeline.pace", what)
 
 
 def image_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:

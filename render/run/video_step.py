@@ -100,7 +100,7 @@ class VideoStep:
         """The video, recorded before it takes its name; what is not ours there makes way.
 
         Args:
-            before: content of the recorded video that stands there, or None.
+            before: content of the recorded video that is there, or None.
             sound: the descriptor of the sound file.
             old_size: the size of the recorded video that gets a name with its size.
         """

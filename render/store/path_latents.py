@@ -68,7 +68,8 @@ def stored(store: Path, digest: str, nodes: int) -> Numbers | None:
     shape = shape_in(head, digest, sha256(numbers))
     if len(shape) < 2 or shape[0] != nodes or 4 * int(np.prod(shape)) != len(numbers):
         return None
-    return np.frombuffer(numbers, "<f4").reshape(shape)
+    latents = np.frombuffer(numbers, "<f4").reshape(shape)
+    return latents if np.isfinite(latents).all() else None
 
 
 def shape_in(head: bytes, digest: str, of_numbers: str) -> Sequence[int]:

@@ -22,7 +22,7 @@ class ShownFrame:
     Attributes:
         time_s: when the film shows it.
         prompts: (text, weight).
-        keyframe: whether a keyframe stands there.
+        keyframe: whether it is the frame of a keyframe.
     """
 
     time_s: float

@@ -11,26 +11,28 @@ from render.timeline.spec import FrameSpec, OnPath, SmoothPath, Timeline
 PLACE_DIGITS = 9  # so that a digest never depends on a last bit
 
 
-def path_of(segment: Segment, parts: int) -> SmoothPath | None:
-    """The smooth path of a segment; None where nothing changes, or where frames start from
-    pictures: each of them then has steps of its own, so they can't be denoised in step."""
+def path_of(segment: Segment, parts: int, noisy: bool) -> SmoothPath | None:
+    """The smooth path of a segment; None where it stays plain.
+
+    Nothing may change in it, or its frames start from pictures: each of them then has steps of its
+    own, so they can't be denoised in step. Noise that a scheduler adds belongs to one seed, so a
+    path between two seeds would jump half-way.
+
+    Args:
+        parts: into how many the path is divided; 0: no path is smooth.
+        noisy: whether the scheduler adds noise of its own.
+    """
     start, end = segment.start.values, segment.end.values
-    return None if start == end or start.start or end.start else SmoothPath(start, end, parts)
+    if not parts or start == end or start.start or end.start:
+        return None
+    return None if noisy and start.seeds != end.seeds else SmoothPath(start, end, parts)
 
 
 def smooth_spec(timeline: Timeline, time: Fraction, parts: int, noisy: bool) -> FrameSpec | None:
-    """The values at a time with their place on the smooth path; None where the path is plain.
-
-    Args:
-        parts: into how many the path of each segment is divided.
-        noisy: whether the scheduler adds noise of its own. It belongs to one seed, so a path
-            between two seeds would jump half way.
-    """
+    """The values at a time with their place on the smooth path; None where the path is plain."""
     segment = segment_at(timeline, time)
-    path = path_of(segment, parts) if segment else None
-    if segment is None or path is None or (noisy and path.start.seeds != path.end.seeds):
-        return None
-    return spec_at(path, progress_at(segment, time))
+    path = path_of(segment, parts, noisy) if segment else None
+    return spec_at(path, progress_at(segment, time)) if segment and path else None
 
 
 def spec_on(path: SmoothPath, place: float) -> FrameSpec:
@@ -38,8 +40,7 @@ def spec_on(path: SmoothPath, place: float) -> FrameSpec:
     rendered by itself where the path has no parts."""
     if path.parts:
         return spec_at(path, place)
-    spec = path.start if place == 0 else between(path.start, path.end, place)
-    return replace(spec, control=path.start.control)
+    return path.start if place == 0 else between(path.start, path.end, place)
 
 
 def spec_at(path: SmoothPath, place: float) -> FrameSpec:

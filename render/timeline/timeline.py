@@ -86,8 +86,8 @@ def value_flaws(
 
 
 def plan_flaw(timeline: Timeline, fps: Fraction) -> str | None:
-    """Why a plan, in which each frame stands with all of its texts, would take far more memory and
-    time than its timeline: a megabyte of text in every frame."""
+    """Why a plan would take far more memory and time than its timeline: it names all texts of each
+    frame, and they may be a megabyte."""
     ends = [keyframe.time for keyframe in timeline.keyframes[1:]] + [timeline.duration]
     following = [*timeline.keyframes[1:], timeline.keyframes[0 if timeline.loop else -1]]
     frames_and_letters = (

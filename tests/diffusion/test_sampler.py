@@ -13,7 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pictures import difference, render, same_pictures
-from tiny_models import BETAS, SIDE, save_tiny_sd1, save_tiny_sd2
+from reference_loop import reference_frame, reference_noise, reference_pipeline
+from tiny_models import SIDE, save_tiny_sd1, save_tiny_sd2
 
 from render.config.schema import ComputeConfig
 from render.diffusion import batch_size
@@ -94,19 +95,6 @@ def between(t, start=START, end=END):
 # --- the reference loop ------------------------------------------------------------------------
 
 
-def reference_pipeline(folder):
-    return diffusers.StableDiffusionPipeline.from_pretrained(
-        folder, safety_checker=None, requires_safety_checker=False, local_files_only=True
-    )
-
-
-def reference_noise(pipeline, seed):
-    generator = torch.Generator("cpu").manual_seed(seed)
-    factor = pipeline.vae_scale_factor
-    shape = (1, pipeline.unet.config.in_channels, SIDE // factor, SIDE // factor)
-    return torch.randn(shape, generator=generator)
-
-
 def reference_slerp(t, v0, v1):
     """As in the scripts that walk seeds: numpy, the whole sample, a lerp when nearly parallel."""
     v0, v1 = v0.numpy(), v1.numpy()
@@ -117,35 +105,6 @@ def reference_slerp(t, v0, v1):
     theta_t = theta_0 * t
     s0, s1 = np.sin(theta_0 - theta_t) / np.sin(theta_0), np.sin(theta_t) / np.sin(theta_0)
     return torch.from_numpy(s0 * v0 + s1 * v1).float()
-
-
-def reference_texts(pipeline, texts):
-    tokens = pipeline.tokenizer(
-        texts,
-        padding="max_length",
-        max_length=pipeline.tokenizer.model_max_length,
-        truncation=True,
-        return_tensors="pt",
-    )
-    return pipeline.text_encoder(tokens.input_ids)[0]
-
-
-@torch.no_grad()
-def reference_frame(pipeline, texts, t, noise, steps=10, guidance=7.5):
-    """One frame of the reference loop: LMS, rows [unconditional, start, end]."""
-    prediction_type = pipeline.scheduler.config.get("prediction_type", "epsilon")
-    scheduler = diffusers.LMSDiscreteScheduler(**BETAS, prediction_type=prediction_type)
-    scheduler.set_timesteps(steps)
-    embeddings = reference_texts(pipeline, ["", *texts])
-    latents = noise * scheduler.init_noise_sigma
-    for timestep in scheduler.timesteps:
-        three = scheduler.scale_model_input(torch.cat([latents] * 3), timestep)
-        u, s, e = pipeline.unet(three, timestep, encoder_hidden_states=embeddings).sample.chunk(3)
-        guided = u + guidance * ((1 - t) * (s - u) + t * (e - u))
-        latents = scheduler.step(guided, timestep, latents).prev_sample
-    picture = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
-    picture = (picture / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()[0]
-    return (picture * 255).round().astype("uint8")
 
 
 @pytest.mark.parametrize("model", ["sd1", "sd2"])

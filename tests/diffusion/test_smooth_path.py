@@ -1,6 +1,7 @@
 """Smooth paths: nodes denoised in step, frames decoded between them, keyframes left alone."""
 
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import partial
 
 import diffusers
@@ -123,6 +124,12 @@ def test_rows_are_counted_as_planned(opened):
     )
     assert diffusion.rows - before == count()
     assert count(stored={"path"}) == 0
+
+
+def test_a_control_picture_is_followed_all_along():
+    followed = SmoothPath(*(replace(end, control="ab") for end in (PATH.start, PATH.end)), PARTS)
+    assert {node.control for node in nodes(followed)} == {"ab"}
+    assert spec_at(followed, 0.3).control == "ab"
 
 
 def test_a_node_is_where_its_place_says(opened):

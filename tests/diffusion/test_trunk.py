@@ -6,10 +6,10 @@ from fractions import Fraction
 import diffusers
 import numpy as np
 import pytest
-import torch
 from command_line import Place
 from pictures import difference, render
-from tiny_models import BETAS, SIDE, save_tiny_sd1
+from reference_loop import reference_frame, reference_noise, reference_pipeline
+from tiny_models import SIDE, save_tiny_sd1
 
 from render.engines.open_model import open_diffusion
 from render.models.model_source import ModelSource
@@ -45,37 +45,6 @@ def recipe(scheduler, trunk=TRUNK):
     return Recipe("tiny", scheduler, {}, *sizes, "float32", "noise", approximations=taken)
 
 
-@torch.no_grad()
-def loop(folder, scheduler, t):
-    """A frame at `t` whose first steps were done at one half."""
-    pipeline = diffusers.StableDiffusionPipeline.from_pretrained(
-        folder, safety_checker=None, requires_safety_checker=False, local_files_only=True
-    )
-    scheduler = getattr(diffusers, scheduler)(**BETAS)
-    scheduler.set_timesteps(STEPS)
-    tokens = pipeline.tokenizer(
-        ["", START, END],
-        padding="max_length",
-        max_length=pipeline.tokenizer.model_max_length,
-        truncation=True,
-        return_tensors="pt",
-    )
-    embeddings = pipeline.text_encoder(tokens.input_ids)[0]
-    factor = pipeline.vae_scale_factor
-    shape = (1, pipeline.unet.config.in_channels, SIDE // factor, SIDE // factor)
-    noise = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(1))
-    latents = noise * scheduler.init_noise_sigma
-    for number, timestep in enumerate(scheduler.timesteps):
-        weight = 0.5 if number < TRUNK * STEPS else t
-        three = scheduler.scale_model_input(torch.cat([latents] * 3), timestep)
-        u, s, e = pipeline.unet(three, timestep, encoder_hidden_states=embeddings).sample.chunk(3)
-        guided = u + GUIDANCE * ((1 - weight) * (s - u) + weight * (e - u))
-        latents = scheduler.step(guided, timestep, latents).prev_sample
-    picture = pipeline.vae.decode(latents / pipeline.vae.config.scaling_factor).sample
-    picture = (picture / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy()[0]
-    return (picture * 255).round().astype("uint8")
-
-
 @pytest.mark.parametrize("scheduler", ["LMSDiscreteScheduler", "EulerDiscreteScheduler"])
 def test_frames_equal_the_loop_that_is_written_out(folder, scheduler):
     plan = make_plan(timeline(), recipe(scheduler), Fraction(4), scheduler)
@@ -84,8 +53,13 @@ def test_frames_equal_the_loop_that_is_written_out(folder, scheduler):
     specs = [frame.spec for frame in plan.frames]
     diffusion.expect(specs)
     frames = render(diffusion, *specs)
+    pipeline, kind = reference_pipeline(folder), getattr(diffusers, scheduler)
+    trunk = round(TRUNK * STEPS)
     for place, frame in enumerate(frames):
-        assert difference(frame, loop(folder, scheduler, place / 4)) <= 1, place
+        weights = [0.5] * trunk + [place / 4] * (STEPS - trunk)
+        noise = reference_noise(pipeline, 1)
+        expected = reference_frame(pipeline, (START, END), weights, noise, STEPS, GUIDANCE, kind)
+        assert difference(frame, expected) <= 1, place
     diffusion.expect(specs)
     alone = np.stack([render(diffusion, spec)[0] for spec in specs])
     assert np.array_equal(alone, frames)

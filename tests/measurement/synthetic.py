@@ -22,7 +22,7 @@ def ends():
 
 
 def moving_shape(places) -> np.ndarray:
-    """Small copies of a soft disc that stands at these places across the picture."""
+    """Small copies of a picture with a soft disc at each of these places."""
     down, across = np.mgrid[0:SIDE, 0:SIDE]
     films = []
     for place in places:

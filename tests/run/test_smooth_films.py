@@ -2,12 +2,18 @@
 what the store keeps."""
 
 import json
+import shutil
 import signal
 import time
 
+import numpy as np
 import pytest
 from command_line import Place
 from pictures import same_pictures
+
+import render
+from render.files.ownership import FRAME_MARK
+from render.store import path_latents
 
 THREE = [
     {"at": 0, "prompt": "one", "seed": 1},
@@ -63,9 +69,9 @@ def test_keyframes_are_those_of_the_plain_film(rendered, fresh):
 
 
 def test_another_rate_and_another_easing_denoise_nothing(rendered):
-    ended = rendered.render("+timeline=film", *SMOOTH, "output.fps=8", "name=film")
+    ended = rendered.render("+timeline=film", *SMOOTH, "output.fps=8", "name=faster")
     assert ended.code == 0, ended.err
-    assert (rows(rendered), sum(rendered.counts("film"))) == (0, 17)
+    assert (rows(rendered, "faster"), sum(rendered.counts("faster"))) == (0, 17)
     eased = [{**THREE[0], "ease": "smooth"}, *THREE[1:]]
     rendered.timeline("eased", eased)
     assert rendered.render("+timeline=eased", *SMOOTH).code == 0
@@ -98,18 +104,17 @@ def test_the_plan_counts_rows_and_says_what_is_not_measured(fresh):
     assert "plan.next.json" not in ended.out + ended.err
 
 
-def test_an_edit_measures_and_denoises_its_segment_alone(rendered, tmp_path):
-    edited = [*THREE[:2], {"at": 2, "prompt": "four"}]
-    rendered.timeline("even", edited)
+def test_an_edit_measures_and_denoises_its_segment_alone(rendered):
+    rendered.timeline("edited", [*THREE[:2], {"at": 2, "prompt": "four"}])
     before = set(nodes(rendered))
-    ended = rendered.render("+timeline=even", *EVEN)
+    ended = rendered.render("+timeline=edited", *EVEN)
     assert ended.code == 0, ended.err
-    assert "measuring the pace of 1 segment" in ended.out + ended.err
+    assert "measuring the pace of 1 segment\n" in ended.out + ended.err
     assert len(set(nodes(rendered)) - before) == 1
-    assert rendered.counts("even")[0] >= 5
-    rendered.timeline("even", THREE)
-    assert rendered.render("+timeline=even", *EVEN).code == 0
-    assert rendered.counts("even") == (9, 0)
+    assert rendered.counts("edited")[0] >= 5
+    rendered.timeline("edited", THREE)
+    assert rendered.render("+timeline=edited", *EVEN).code == 0
+    assert rendered.counts("edited") == (9, 0)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.7])
@@ -127,19 +132,46 @@ def test_a_killed_film_of_even_pace_ends_as_the_uninterrupted_one(fresh, rendere
     assert plan(fresh, "even") == plan(rendered, "even")
 
 
-def test_lost_maps_and_damaged_nodes_are_made_again_and_are_the_same(rendered):
-    store = rendered.folder / "outputs" / ".store"
-    before = rendered.pictures("even")
+@pytest.fixture
+def copied(rendered, tmp_path):
+    """A copy of the films of this file, for tests that damage them."""
+    shutil.copytree(rendered.folder, tmp_path / "copy", symlinks=True)
+    return Place(tmp_path / "copy", rendered.model)
+
+
+def short(numbers):
+    return numbers[:-4]
+
+
+def empty(numbers):
+    return b""
+
+
+def not_finite(numbers):
+    """Right in all but its numbers."""
+    digest = json.loads(numbers.partition(b"\n")[0])[FRAME_MARK]
+    return path_latents.encoded(digest, np.full((5, 4, 8, 8), np.nan, np.float32))
+
+
+def of_another_size(numbers):
+    digest = json.loads(numbers.partition(b"\n")[0])[FRAME_MARK]
+    return path_latents.encoded(digest, np.zeros((5, 4, 2, 2), np.float32))
+
+
+@pytest.mark.parametrize("damage", [short, empty, not_finite, of_another_size])
+def test_lost_maps_and_damaged_nodes_are_made_again_and_are_the_same(copied, damage):
+    store = copied.folder / "outputs" / ".store"
+    before = copied.pictures("even")
     (store / "paces.json").unlink()
     for latents in store.glob("??/*.latents"):
-        latents.write_bytes(latents.read_bytes()[:-4])
-    for frame in (rendered.folder / "outputs" / "even" / "frames").glob("*.png"):
-        frame.unlink()
-    for frame in store.glob("??/*.png"):
-        frame.unlink()
-    ended = rendered.render("+timeline=even", *EVEN)
+        latents.write_bytes(damage(latents.read_bytes()))
+    for folder in (store, copied.folder / "outputs" / "even" / "frames"):
+        for frame in folder.rglob("*.png"):
+            frame.unlink()
+    ended = copied.render("+timeline=even", *EVEN)
     assert ended.code == 0, ended.err
-    assert same_pictures(rendered.pictures("even"), before)
+    assert same_pictures(copied.pictures("even"), before)
+    assert rows(copied, "even") > 0
 
 
 def test_prune_keeps_the_nodes_of_a_plan_and_removes_others(fresh):
@@ -158,8 +190,12 @@ def test_shards_share_paths_out_and_make_the_film(fresh, rendered):
         ended = fresh.render("+timeline=film", *SMOOTH, f"shard={shard}")
         assert ended.code == 0, ended.err
         assert rows(fresh) > 0
-    film = rendered.pictures("film")
-    assert same_pictures(fresh.pictures("film"), film if len(film) == 9 else film[::2])
+    assert same_pictures(fresh.pictures("film"), rendered.pictures("film"))
+
+
+def test_a_shard_without_a_path_has_nothing_to_do(fresh):
+    assert fresh.render("+timeline=film", *SMOOTH, "shard=3/4").code == 0
+    assert fresh.counts("film") == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -189,3 +225,31 @@ def test_a_plain_path_has_an_even_pace_too(fresh):
     assert fresh.counts("film")[1] > 0
     assert fresh.render("+timeline=film", "output=frames", "timeline.pace=even").code == 0
     assert fresh.counts("film") == (9, 0)
+
+
+def test_segments_that_stay_plain_are_named_and_measured_as_plain_ones(fresh):
+    walk = [{"at": 0, "prompt": "one", "seed": 1}, {"at": 1, "prompt": "one", "seed": 2}]
+    fresh.timeline("walk", walk)
+    noisy = ("scheduler=euler_a", *EVEN)
+    ended = fresh.render("+timeline=walk", *noisy)
+    assert ended.code == 0, ended.err
+    assert "no smooth path in 1 segment (from 0 s)" in ended.out + ended.err
+    assert nodes(fresh) == []
+
+
+def test_holds_and_segments_without_frames_are_not_measured(fresh):
+    held = [{**THREE[0], "ease": "hold"}, {"at": 1, "prompt": "two"}, {"at": 1.25, "prompt": "six"}]
+    fresh.timeline("held", held)
+    ended = fresh.render("+timeline=held", *EVEN, "output.fps=4")
+    assert ended.code == 0, ended.err
+    assert "measur" not in (ended.out + ended.err).replace("measure ", "")
+    assert nodes(fresh) == []
+
+
+def test_a_film_in_python_is_encoded_after_its_pace_was_measured(fresh, monkeypatch):
+    monkeypatch.chdir(fresh.folder)
+    film = render.load(THREE, *fresh.arguments(*SMOOTH, "output=gif", "timeline.pace=even"))
+    frames = list(film.render())
+    assert film.plan().facts.kept == len(frames) == 9
+    assert [frame.digest for frame in film.plan().frames] == [frame.digest for frame in frames]
+    assert film.encode().is_file()
