@@ -34,6 +34,7 @@ SHARED_NAMES = {
 """Entries that all frames share, where a person has other words for them."""
 OF_THIS_KIND = "earlier frames of this kind on this machine"
 OF_ANOTHER_SIZE = "earlier frames of another size on this machine, by their pixels"
+ONLY_DECODED = "little: the frames that are missing are only decoded"
 NAMED = 4  # frames that a reason names
 
 
@@ -122,6 +123,9 @@ def summarise(
     rows = cost.planned_rows(missing, film.plan.recipe, film.scheduler, film.model.family, there)
     timing = cost.earlier_timing(film.store, film.plan.recipe, film.device)
     scaled = None if timing else cost.scaled_timing(film.store, film.plan.recipe, film.device)
+    only_decoded = bool(missing) and not rows
+    source = OF_THIS_KIND if timing else OF_ANOTHER_SIZE if scaled else ""
+    source = ONLY_DECODED if only_decoded else source
     counts = Counter(v.state.value for v in verdicts)
     texts = {text for v in verdicts for text, _ in (*v.frame.spec.prompts, *v.frame.spec.negatives)}
     return PlanSummary(
@@ -129,8 +133,8 @@ def summarise(
         **{state.value: counts[state.value] for state in State},
         reasons=reasons(verdicts),
         rows=rows,
-        seconds_estimate=cost.seconds_for(rows, timing or scaled),
-        estimate_source=OF_THIS_KIND if timing else OF_ANOTHER_SIZE if scaled else "",
+        seconds_estimate=None if only_decoded else cost.seconds_for(rows, timing or scaled),
+        estimate_source=source,
         disk_bytes=cost.bytes_for(len(missing), film.plan.recipe, timing),
         cut_prompts=[astuple(cut) for cut in cut_texts(film.model, texts)],
         warnings=film.plan.warnings,

@@ -78,6 +78,13 @@ def test_another_rate_and_another_easing_denoise_nothing(rendered):
     assert rows(rendered, "eased") == 0
 
 
+def test_the_plan_says_that_frames_are_only_decoded(rendered):
+    ended = rendered.render("+timeline=film", *SMOOTH, "output.fps=16", "mode=plan", "name=film")
+    assert "denoiser  0 rows" in ended.out
+    assert "only decoded" in ended.out
+    assert "about" not in ended.out
+
+
 def test_rows_of_probes_count(rendered, fresh):
     assert fresh.render("+timeline=film", *SMOOTH).code == 0
     of_smooth = rows(fresh)
