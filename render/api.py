@@ -24,6 +24,7 @@ from render.report.lines import plan_text
 from render.report.reporter import Reporter, SilentReporter, reporter_for
 from render.report.run_events import RunEvents
 from render.run.ending import ending
+from render.run.even_pace import with_remembered_maps
 from render.run.film import ResolvedFilm
 from render.run.kept_model import Models
 from render.run.measuring import measured_film
@@ -129,7 +130,8 @@ class Film:
     def session(
         self, reporter: Reporter | None = None, job: str = "", models: Models | None = None
     ) -> Session:
-        """A run of this film; by default a silent one."""
+        """A run of this film, with what is known by now of its pace; by default a silent one."""
+        self.resolved = with_remembered_maps(self.resolved)
         events = RunEvents(reporter or SilentReporter(), job)
         return Session(self.resolved, self.config, events, models or Models())
 

@@ -6,6 +6,7 @@ The family's stock pipeline does the text encoding, the schedule and the decodin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -157,7 +158,8 @@ class Diffusion:
         Raises:
             OutOfMemory: fewer frames at a time may fit.
         """
-        anchors, paths = self.anchors.missing(specs, self.batch), self.paths.missing(specs)
+        anchors = self.anchors.missing(specs, self.batch)
+        paths = self.paths.missing(specs, math.prod(self.stock.noise_shape))
         on_paths = [place for place, spec in enumerate(specs) if self.paths.of(spec)]
         groups = self.alike(specs, anchors, frozenset(on_paths))
         parts = [anchors[k : k + self.batch] for k in range(0, len(anchors), self.batch)]

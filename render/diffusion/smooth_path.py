@@ -36,8 +36,8 @@ REMEMBERED_PATHS = 2  # so that a keyframe is made from the path that leads to i
 class Nodes(Protocol):
     """Where the latents of paths' nodes are kept, float32, (nodes, …)."""
 
-    def stored(self, path: SmoothPath) -> Numbers | None:
-        """The latents of a path; None if they are not there."""
+    def stored(self, path: SmoothPath, each: int) -> Numbers | None:
+        """The latents of a path, of so many numbers a node; None if they are not there."""
 
     def keep(self, path: SmoothPath, latents: Numbers) -> None:
         """Keep the latents of a path."""
@@ -46,7 +46,7 @@ class Nodes(Protocol):
 class Forgotten:
     """Keeps nothing."""
 
-    def stored(self, path: SmoothPath) -> Numbers | None:
+    def stored(self, path: SmoothPath, each: int) -> Numbers | None:
         """Nothing."""
         return None
 
@@ -74,11 +74,15 @@ class Paths:
         path is asked for anyway."""
         return spec.path.path if spec.path else self.ends.get(spec)
 
-    def missing(self, specs: Sequence[FrameSpec]) -> list[SmoothPath]:
-        """The paths of these frames that are neither known nor kept, in order."""
+    def missing(self, specs: Sequence[FrameSpec], each: int) -> list[SmoothPath]:
+        """The paths of these frames that are neither known nor kept, in order.
+
+        Args:
+            each: numbers of a node's latents.
+        """
         wanted = dict.fromkeys(path for spec in specs if (path := self.of(spec)))
         for path in wanted:
-            kept = None if path in self.known else self.nodes.stored(path)
+            kept = None if path in self.known else self.nodes.stored(path, each)
             if kept is not None:
                 self.learn(path, torch.from_numpy(kept.copy()))
             elif path in self.known:
@@ -211,7 +215,7 @@ def ending_at(scheduler: Any, latents: torch.Tensor) -> Iterator[None]:
 
     @functools.wraps(scheduler.step)
     def step(model_output: Any, timestep: Any, sample: Any, *args: Any, **kwargs: Any) -> Any:
-        return (latents.to(sample),)
+        return (latents.to(sample).reshape(sample.shape),)  # a store's file may say another
 
     with Patches() as patches:
         patches.replace(scheduler, "step", step)

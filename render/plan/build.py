@@ -115,11 +115,12 @@ def make_plan(
     digest_of = cache(partial(path_digest, whole, guidance=guidance, loras=loras or {}))
     follows = control[0] if len(set(control)) == 1 else ""
     parts = recipe.approximations.path_parts
-    timeline, unmeasured = with_time_maps(timeline, time_maps or {}, digest_of, parts, follows)
+    noisy = is_stochastic(scheduler, recipe.scheduler_options if settings is None else settings)
+    known = time_maps or {}
+    timeline, unmeasured = with_time_maps(timeline, known, digest_of, parts, follows, noisy)
     frames = []
     times = list(frame_times(timeline, fps))
     taken = recipe.approximations
-    noisy = is_stochastic(scheduler, recipe.scheduler_options if settings is None else settings)
     for index, time in enumerate(times):
         rendered = rendered_time(timeline, time, fps, taken.every)
         spec = rendered_spec(timeline, rendered, taken, noisy)
@@ -155,6 +156,7 @@ def with_time_maps(
     digest_of: Callable[[SmoothPath], str],
     parts: int,
     control: str,
+    noisy: bool,
 ) -> tuple[Timeline, tuple[Unmeasured, ...]]:
     """The timeline with the maps of its segments of even pace, and the segments whose maps are not
     known.
@@ -163,13 +165,15 @@ def with_time_maps(
         known: maps by their digests.
         parts: of smooth paths; 0 where the path is plain.
         control: the picture that all frames follow.
+        noisy: whether the scheduler adds noise of its own.
     """
     keyframes, unmeasured = [], []
     for place, keyframe in enumerate(timeline.keyframes):
         segment = segment_behind(timeline, place)
-        if keyframe.even and segment and keyframe.values != segment.end.values:
+        even = keyframe.even and keyframe.ease != "hold"  # a held picture has no pace
+        if even and segment and keyframe.values != segment.end.values:
             ends = [replace(each.values, control=control) for each in (keyframe, segment.end)]
-            smooth = parts if path_of(segment, parts) else 0
+            smooth = parts if path_of(segment, parts, noisy) else 0
             path = SmoothPath(ends[0], ends[1], smooth)
             digest = digest_of(path)
             keyframe = replace(keyframe, time_map=known.get(digest))

@@ -83,6 +83,13 @@ def with_time_maps(run: Session) -> Session:
     return replace(run, film=film, rows=rows)
 
 
+def with_remembered_maps(film: ResolvedFilm) -> ResolvedFilm:
+    """The film with the time maps that a render may have measured since it was planned."""
+    if not film.plan.unmeasured:
+        return film
+    return replace(film, plan=film.plan_by(remembered(film.store)))
+
+
 def measured(
     run: Session, segments: Sequence[Unmeasured]
 ) -> tuple[dict[str, TimeMap], tuple[int, int]]:

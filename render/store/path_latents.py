@@ -8,19 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from render.files.atomic import is_there, make_folder, read_regular, room_for, write_whole
+from render.files.atomic import (
+    is_regular,
+    is_there,
+    make_folder,
+    read_regular,
+    room_for,
+    write_whole,
+)
 from render.files.ownership import FRAME_MARK, make_way
 from render.files.received_json import parsed
 
 SUFFIX = ".latents"
-MOST_BYTES = 1 << 31  # of 1,000 nodes of the largest pictures there are
 HEADER_BYTES = 1 << 12
+MOST_AXES = 8
 
 Numbers = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -55,20 +63,26 @@ def encoded(digest: str, latents: Numbers) -> bytes:
     return json.dumps(head).encode() + b"\n" + numbers
 
 
-def stored(store: Path, digest: str, nodes: int) -> Numbers | None:
+def stored(store: Path, digest: str, nodes: int, each: int) -> Numbers | None:
     """The latents (nodes, …) of a path; None if they are not there, or damaged.
+
+    Args:
+        each: numbers of a node.
 
     Raises:
         OSError: they can't be read.
     """
-    path = latents_path(store, digest)
-    if not is_there(path):
+    path, expected = latents_path(store, digest), 4 * nodes * each
+    if not is_there(path) or not is_regular(path):
         return None
-    head, _, numbers = read_regular(path, MOST_BYTES).partition(b"\n")
+    if path.stat().st_size > expected + HEADER_BYTES:
+        return None
+    head, _, numbers = read_regular(path, expected + HEADER_BYTES).partition(b"\n")
     shape = shape_in(head, digest, sha256(numbers))
-    if len(shape) < 2 or shape[0] != nodes or 4 * int(np.prod(shape)) != len(numbers):
+    if len(shape) < 2 or shape[0] != nodes or not 4 * math.prod(shape) == expected == len(numbers):
         return None
-    return np.frombuffer(numbers, "<f4").reshape(shape)
+    latents: Numbers = np.frombuffer(numbers, "<f4").reshape(shape)
+    return latents if np.isfinite(latents).all() else None
 
 
 def shape_in(head: bytes, digest: str, of_numbers: str) -> Sequence[int]:
@@ -83,7 +97,11 @@ def shape_in(head: bytes, digest: str, of_numbers: str) -> Sequence[int]:
     ):
         return ()
     shape = said.get("shape")
-    if not isinstance(shape, list) or not all(type(side) is int and side > 0 for side in shape):
+    if (
+        not isinstance(shape, list)
+        or len(shape) > MOST_AXES
+        or not all(type(side) is int and side > 0 for side in shape)
+    ):
         return ()
     return shape
 

@@ -11,11 +11,19 @@ from render.timeline.spec import FrameSpec, OnPath, SmoothPath, Timeline
 PLACE_DIGITS = 9  # so that a digest never depends on a last bit
 
 
-def path_of(segment: Segment, parts: int) -> SmoothPath | None:
+def path_of(segment: Segment, parts: int, noisy: bool) -> SmoothPath | None:
     """The smooth path of a segment; None where nothing changes, or where frames start from
-    pictures: each of them then has steps of its own, so they can't be denoised in step."""
+    pictures: each of them then has steps of its own, so they can't be denoised in step.
+
+    Args:
+        parts: into how many it is divided.
+        noisy: whether the scheduler adds noise of its own. It belongs to one seed, so a path
+            between two seeds would jump half way.
+    """
     start, end = segment.start.values, segment.end.values
-    return None if start == end or start.start or end.start else SmoothPath(start, end, parts)
+    if start == end or start.start or end.start or (noisy and start.seeds != end.seeds):
+        return None
+    return SmoothPath(start, end, parts)
 
 
 def smooth_spec(timeline: Timeline, time: Fraction, parts: int, noisy: bool) -> FrameSpec | None:
@@ -23,12 +31,11 @@ def smooth_spec(timeline: Timeline, time: Fraction, parts: int, noisy: bool) -> 
 
     Args:
         parts: into how many the path of each segment is divided.
-        noisy: whether the scheduler adds noise of its own. It belongs to one seed, so a path
-            between two seeds would jump half way.
+        noisy: whether the scheduler adds noise of its own.
     """
     segment = segment_at(timeline, time)
-    path = path_of(segment, parts) if segment else None
-    if segment is None or path is None or (noisy and path.start.seeds != path.end.seeds):
+    path = path_of(segment, parts, noisy) if segment else None
+    if segment is None or path is None:
         return None
     return spec_at(path, progress_at(segment, time))
 

@@ -73,7 +73,7 @@ class Kept:
     def __init__(self):
         self.latents = {}
 
-    def stored(self, path):
+    def stored(self, path, each):
         return self.latents.get(path)
 
     def keep(self, path, latents):
@@ -142,7 +142,7 @@ def test_latents_that_are_not_finite_are_not_kept():
     paths = Paths([spec_at(PATH, 0.5)], kept)
     paths.add(PATH, torch.full((PARTS + 1, 1), float("nan")))
     assert not kept.latents
-    assert paths.missing([spec_at(PATH, 0.5)]) == []
+    assert paths.missing([spec_at(PATH, 0.5)], 1) == []
 
 
 def test_the_average_leaves_ends_alone_keeps_sums_and_narrows():
