@@ -146,6 +146,10 @@ def approximation_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]
             "each frame follows a picture of its own, which no anchor has; use sampling.anchors=0"
         )
         yield Mistake("sampling.anchors", what)
+    paces = (config.timeline.pace, *(each.pace for each in config.timeline.keyframes.values()))
+    if "even" in paces and own:
+        what = "each frame follows a picture of its own, and probes follow one; use pace: time"
+        yield Mistake("timeline.pace", what)
     if taken.path_parts and own:
         what = "each frame follows a picture of its own, and a path follows one; use path: plain"
         yield Mistake("sampling.path", what)

@@ -65,6 +65,7 @@ def between(start: FrameSpec, end: FrameSpec, progress: float) -> FrameSpec:
     """The weights of all texts and seeds on their way from `start` to `end`.
 
     A picture on one side only stays, and the strength goes to 1 on the other, where none shows.
+    Both sides follow one picture, if any.
     """
     if start == end or progress >= 1:
         return end
@@ -76,6 +77,7 @@ def between(start: FrameSpec, end: FrameSpec, progress: float) -> FrameSpec:
         mixed(start.images or end.images, end.images or start.images, progress),
         round((1 - progress) * start.strength + progress * end.strength, 9),
         faded(start.loras, end.loras, progress),
+        start.control,
     )
 
 

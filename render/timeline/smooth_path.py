@@ -45,8 +45,7 @@ def spec_on(path: SmoothPath, place: float) -> FrameSpec:
     rendered by itself where the path has no parts."""
     if path.parts:
         return spec_at(path, place)
-    spec = path.start if place == 0 else between(path.start, path.end, place)
-    return replace(spec, control=path.start.control)
+    return path.start if place == 0 else between(path.start, path.end, place)
 
 
 def spec_at(path: SmoothPath, place: float) -> FrameSpec:

@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 from command_line import Place
+from diffusers import ControlNetModel, UNet2DConditionModel
 from pictures import same_pictures
 from PIL import Image
 
@@ -322,3 +323,21 @@ def test_a_trunk_of_no_step_costs_none(fresh):
     assert fresh.render("+timeline=film", *given).code == 0
     assert rows(fresh) == plain
     assert same_pictures(fresh.pictures("film"), film)
+
+
+def test_a_smooth_film_and_an_even_one_follow_a_picture(fresh):
+    unet = UNet2DConditionModel.from_pretrained(fresh.model / "unet")
+    ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8,) * 4).save_pretrained(
+        fresh.folder / "net"
+    )
+    (fresh.folder / "edges").mkdir()
+    for name in ("edges.png", *(f"edges/{place}.png" for place in range(9))):
+        Image.new("RGB", (64, 64), "red").save(fresh.folder / name)
+    net = "+model.controlnet.path=net"
+    for given in (SMOOTH, EVEN, ("output=frames", "timeline.pace=even")):
+        follow = "+model.controlnet.image=edges.png"
+        ended = fresh.render("+timeline=film", net, follow, *given)
+        assert ended.code == 0, ended.err
+    ended = fresh.render("+timeline=film", net, "+model.controlnet.image=edges", *EVEN)
+    assert ended.code == 2
+    assert "timeline.pace" in ended.err
