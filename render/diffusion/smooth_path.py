@@ -91,10 +91,10 @@ class Paths:
 
     def add(self, path: SmoothPath, latents: torch.Tensor) -> None:
         """Take and keep the latents of a path that was denoised; what is not finite is not kept,
-        so that it is tried again."""
+        so that it is tried again. Where they can't be kept, the next try need not denoise them."""
+        self.learn(path, latents)
         if latents.isfinite().all():
             self.nodes.keep(path, latents.numpy())
-        self.learn(path, latents)
 
     def learn(self, path: SmoothPath, latents: torch.Tensor) -> None:
         """Remember the latents of a path."""

@@ -145,6 +145,17 @@ def test_latents_that_are_not_finite_are_not_kept():
     assert paths.missing([spec_at(PATH, 0.5)], 1) == []
 
 
+def test_latents_that_can_not_be_kept_are_not_denoised_again():
+    class Closed(Kept):
+        def keep(self, path, latents):
+            raise PermissionError
+
+    paths = Paths([spec_at(PATH, 0.5)], Closed())
+    with pytest.raises(PermissionError):
+        paths.add(PATH, torch.zeros(PARTS + 1, 1))
+    assert paths.missing([spec_at(PATH, 0.5)], 1) == []
+
+
 def test_the_average_leaves_ends_alone_keeps_sums_and_narrows():
     for done in (0, 0.5, 1):
         matrix = smoothing(24, reach_at(done))
