@@ -157,7 +157,8 @@ class Diffusion:
         Raises:
             OutOfMemory: fewer frames at a time may fit.
         """
-        anchors, paths = self.anchors.missing(specs, self.batch), self.paths.missing(specs)
+        anchors = self.anchors.missing(specs, self.batch)
+        paths = self.paths.missing(specs)
         on_paths = [place for place, spec in enumerate(specs) if self.paths.of(spec)]
         groups = self.alike(specs, anchors, frozenset(on_paths))
         parts = [anchors[k : k + self.batch] for k in range(0, len(anchors), self.batch)]

@@ -70,7 +70,10 @@ class Anchors:
         self.order: list[FrameSpec] = []
 
     def of(self, spec: FrameSpec) -> tuple[tuple[FrameSpec, float], ...]:
-        """Whose early predictions a frame takes: its anchors', or its own if they are known."""
+        """Whose early predictions a frame takes: its anchors', or its own if they are known; none
+        of so few steps that none is early."""
+        if not self.evaluations:
+            return ()
         return spec.early or (((spec, 1.0),) if self.own and spec in self.known else ())
 
     def expect(self, specs: Sequence[FrameSpec]) -> None:
@@ -85,6 +88,8 @@ class Anchors:
         Args:
             fill: how many are done together.
         """
+        if not self.evaluations:
+            return []
         wanted = dict.fromkeys(anchor for spec in specs for anchor, _ in spec.early)
         for anchor in wanted:
             if anchor in self.known:

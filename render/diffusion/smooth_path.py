@@ -36,8 +36,8 @@ REMEMBERED_PATHS = 2  # so that a keyframe is made from the path that leads to i
 class Nodes(Protocol):
     """Where the latents of paths' nodes are kept, float32, (nodes, …)."""
 
-    def stored(self, path: SmoothPath) -> Numbers | None:
-        """The latents of a path; None if they are not there."""
+    def stored(self, path: SmoothPath, shape: tuple[int, ...]) -> Numbers | None:
+        """The latents of a path, whose nodes have this shape; None if they are not there."""
 
     def keep(self, path: SmoothPath, latents: Numbers) -> None:
         """Keep the latents of a path."""
@@ -46,7 +46,7 @@ class Nodes(Protocol):
 class Forgotten:
     """Keeps nothing."""
 
-    def stored(self, path: SmoothPath) -> Numbers | None:
+    def stored(self, path: SmoothPath, shape: tuple[int, ...]) -> Numbers | None:
         """Nothing."""
         return None
 
@@ -84,8 +84,8 @@ class Paths:
         """The paths of these frames that are neither known nor kept, in order."""
         wanted = dict.fromkeys(path for spec in specs if (path := self.of(spec)))
         for path in wanted:
-            kept = None if path in self.known else self.nodes.stored(path)
-            if kept is not None and kept.shape[1:] == self.shape:
+            kept = None if path in self.known else self.nodes.stored(path, self.shape)
+            if kept is not None:
                 self.learn(path, torch.from_numpy(kept.copy()))
             elif path in self.known:
                 self.known.move_to_end(path)
@@ -93,10 +93,10 @@ class Paths:
 
     def add(self, path: SmoothPath, latents: torch.Tensor) -> None:
         """Take and keep the latents of a path that was denoised; what is not finite is not kept,
-        so that it is tried again."""
+        so that it is tried again. Where they can't be kept, the next try need not denoise them."""
+        self.learn(path, latents)
         if latents.isfinite().all():
             self.nodes.keep(path, latents.numpy())
-        self.learn(path, latents)
 
     def learn(self, path: SmoothPath, latents: torch.Tensor) -> None:
         """Remember the latents of a path."""

@@ -60,14 +60,28 @@ def path_digest(
 
 
 def path_identity(path: SmoothPath, guidance: Guidance, loras: Mapping[str, str]) -> dict[str, Any]:
-    """All that has an effect on the pictures of a smooth path, but for what the recipe says."""
-    ends = [identity(spec, guidance, loras) for spec in (path.start, path.end)]
-    return {"ends": ends, "parts": path.parts, "version": PATH_VERSION}
+    """All that has an effect on the pictures of a smooth path, but for what the recipe says.
+
+    The negatives of an end without guidance have none on its own picture, but on those of the
+    nodes, whose scales lie between those of the ends.
+    """
+    ends = (path.start, path.end)
+    guided = any(guidance.uses_negatives(spec.guidance) for spec in ends)
+    ends_of = [identity(spec, guidance, loras, guided) for spec in ends]
+    return {"ends": ends_of, "parts": path.parts, "version": PATH_VERSION}
 
 
-def identity(spec: FrameSpec, guidance: Guidance, loras: Mapping[str, str]) -> dict[str, Any]:
-    """The entries of a spec that have an effect on the picture."""
-    negatives = sorted(spec.negatives) if guidance.uses_negatives(spec.guidance) else []
+def identity(
+    spec: FrameSpec, guidance: Guidance, loras: Mapping[str, str], guided: bool | None = None
+) -> dict[str, Any]:
+    """The entries of a spec that have an effect on the picture.
+
+    Args:
+        guided: whether its negatives are among them; None: if its own scale uses them.
+    """
+    if guided is None:
+        guided = guidance.uses_negatives(spec.guidance)
+    negatives = sorted(spec.negatives) if guided else []
     mine = {
         "prompts": sorted(spec.prompts),
         "negatives": negatives,

@@ -110,10 +110,15 @@ def bridge_warnings(frames: Sequence[PlannedFrame]) -> Iterator[str]:
             )
 
 
+def unmeasured_words(count: int) -> str:
+    """That the pace of so many segments is not measured yet."""
+    return f"the pace of {plural(count, 'segment')} is not measured yet"
+
+
 def unmeasured_warnings(plan: FramePlan) -> Iterator[str]:
     """Segments of even pace that no render has measured yet."""
     if count := len(plan.unmeasured):
         yield (
-            f"the pace of {plural(count, 'segment')} is not measured yet: a render does that first "
+            f"{unmeasured_words(count)}: a render does that first "
             "and then knows where frames stand; this plan has them where time would put them"
         )

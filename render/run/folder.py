@@ -21,7 +21,7 @@ from render.run.session import Session
 @contextmanager
 def held(run: Session) -> Iterator[None]:
     """Hold the run's folder with the plan frozen in it, and its log open. A plan whose pace is not
-    measured yet is not frozen: `with_measured_plan` does that.
+    measured yet is frozen for shards only, which agree on it: `with_measured_plan` does the rest.
 
     Raises:
         FolderBusy: another run holds it.
@@ -30,7 +30,7 @@ def held(run: Session) -> Iterator[None]:
     film, events = run.film, run.events
 
     def write_plan() -> None:
-        if not film.plan.unmeasured:
+        if film.config.shard or not film.plan.unmeasured:
             freeze_plan(run)
 
     def agree() -> None:
@@ -61,9 +61,9 @@ def with_measured_plan(run: Session) -> Session:
     """
     if not run.film.plan.unmeasured:
         return run
-    run = with_time_maps(run)
-    if run.film.config.shard and (run.film.folder / "plan.json").is_file():
-        check_agreement(run)
+    asked, run = run, with_time_maps(run)
+    if run.film.config.shard and not is_frozen(asked):
+        check_agreement(run)  # with a shard that has measured the same
     else:
         freeze_plan(run)
     return run
@@ -80,12 +80,17 @@ def check_agreement(run: Session) -> None:
     Raises:
         OtherPlan: they differ.
     """
-    folder, files = run.film.folder, plan_files(run.film.plan, run.name)
-    if (folder / "plan.json").read_bytes() != files["plan.json"]:
+    if not is_frozen(run):
         raise OtherPlan(
-            f"{folder}: shards of another plan are at work here; wait for them, or give this one "
-            "another name="
+            f"{run.film.folder}: shards of another plan are at work here; wait for them, or give "
+            "this one another name="
         )
+
+
+def is_frozen(run: Session) -> bool:
+    """Whether the run's plan is the one that is frozen in its folder."""
+    files = plan_files(run.film.plan, run.name)
+    return (run.film.folder / "plan.json").read_bytes() == files["plan.json"]
 
 
 def write_config(run: Session) -> None:

@@ -18,6 +18,7 @@ from render.measurement.figures import Figures, Known, figures
 from render.measurement.kept_figures import kept_figures
 from render.measurement.pictures import read_files
 from render.measurement.reading import Reading, Readings
+from render.plan.plan_warnings import unmeasured_words
 from render.report.events import Measured, NamedFrame
 from render.report.run_record import read_run_json
 from render.run.film import ResolvedFilm
@@ -168,10 +169,13 @@ def measured_film(run: Session) -> Measured:
     """How smooth a film is whose frames are all there.
 
     Raises:
-        ConfigError: frames are missing, or there is only one.
+        ConfigError: frames are missing, their places are not known, or there is only one.
     """
     film = run.film
     count = len(film.plan.frames)
+    if unmeasured := len(film.plan.unmeasured):
+        what = f"{unmeasured_words(unmeasured)}; render the film first, without mode=measure"
+        raise ConfigError([Mistake("mode", what)])
     if count < 2:
         raise ConfigError([Mistake("mode", "a film of one frame has no steps to measure")])
     with sharing(film.store, run.events.say):

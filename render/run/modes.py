@@ -15,6 +15,7 @@ from render.files.lock import make as make_run_folder
 from render.files.lock import pruning, sharing
 from render.plan.frame_plan import shard_of
 from render.plan.plan_json import keep_asked, shown_film
+from render.plan.plan_warnings import unmeasured_words
 from render.report.events import PlanShown, PlanSummary, Pruned, UnusedFrames, WorkPlanned
 from render.run.folder import held, with_measured_plan, write_config
 from render.run.measuring import measure
@@ -97,6 +98,7 @@ def stitch(run: Session) -> Path | None:
     Raises:
         EncodeError: frames are missing or not whole; an older video stays.
     """
+    check_measured(run)
     with held(run):
         work = whole(run, survey_to_show(run.film, run.film.plan.frames, run.events.warn))
         work.show(work.verdicts)
@@ -116,11 +118,19 @@ def encode_to(run: Session, path: Path) -> Path:
         ConfigError: no format has the file's suffix, or its format can't do what is asked for.
     """
     output = for_file(run.film.config.output, path, run.film.config.timeline.loop)
+    check_measured(run)
     with sharing(run.film.store, run.events.say):
         job = whole(run, survey_to_show(run.film, run.film.plan.frames, run.events.warn))
         job.writer.take_back(job.verdicts)
         job.video.encode_file(path, output)
     return path
+
+
+def check_measured(run: Session) -> None:
+    """Raise EncodeError if nobody knows yet where the film's frames stand: those of its plan may be
+    there, but they are another film's."""
+    if count := len(run.film.plan.unmeasured):
+        raise EncodeError(f"{unmeasured_words(count)}; render the film first, without mode=stitch")
 
 
 def whole(run: Session, verdicts: Sequence[Verdict]) -> Work:

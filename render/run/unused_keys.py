@@ -37,7 +37,7 @@ def unused_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
             what = "a smooth path has nodes in place of anchors; use sampling.path_parts"
             yield Mistake(f"sampling.{key}", what)
     if sampling.trunk and (smooth or approximations_of(sampling).anchors):
-        beside = "a smooth path" if smooth else "anchors"
+        beside = "smooth path" if smooth else "anchors"
         yield Mistake("sampling.trunk", f"goes with no {beside}; leave one of them out")
     if sampling.early_steps is not None and not smooth and not approximations_of(sampling).anchors:
         what = "changes nothing without anchors; leave it out, or add sampling.anchors=6"

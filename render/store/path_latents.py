@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from render.files.atomic import is_there, make_folder, read_regular, room_for, write_whole
+from render.files.atomic import (
+    is_regular,
+    is_there,
+    make_folder,
+    read_regular,
+    room_for,
+    write_whole,
+)
 from render.files.ownership import FRAME_MARK, make_way
 from render.files.received_json import parsed
 
 SUFFIX = ".latents"
-MOST_BYTES = 1 << 31  # of 1,000 nodes of the largest pictures there are
 HEADER_BYTES = 1 << 12
 
 Numbers = np.ndarray[Any, np.dtype[np.float32]]
@@ -55,38 +62,32 @@ def encoded(digest: str, latents: Numbers) -> bytes:
     return json.dumps(head).encode() + b"\n" + numbers
 
 
-def stored(store: Path, digest: str, nodes: int) -> Numbers | None:
-    """The latents (nodes, …) of a path; None if they are not there, or damaged.
+def stored(store: Path, digest: str, shape: tuple[int, ...]) -> Numbers | None:
+    """The latents of a path; None if they are not there, damaged, or of another shape.
+
+    Args:
+        shape: (nodes, …).
 
     Raises:
         OSError: they can't be read.
     """
-    path = latents_path(store, digest)
-    if not is_there(path):
+    path, most = latents_path(store, digest), 4 * math.prod(shape) + HEADER_BYTES
+    if not is_there(path) or not is_regular(path) or path.stat().st_size > most:
         return None
-    head, _, numbers = read_regular(path, MOST_BYTES).partition(b"\n")
-    shape = shape_in(head, digest, sha256(numbers))
-    if len(shape) < 2 or shape[0] != nodes or 4 * int(np.prod(shape)) != len(numbers):
+    head, _, numbers = read_regular(path, most).partition(b"\n")
+    if len(numbers) != 4 * math.prod(shape) or not describes(head, digest, shape, sha256(numbers)):
         return None
-    latents = np.frombuffer(numbers, "<f4").reshape(shape)
+    latents: Numbers = np.frombuffer(numbers, "<f4").reshape(shape)
     return latents if np.isfinite(latents).all() else None
 
 
-def shape_in(head: bytes, digest: str, of_numbers: str) -> Sequence[int]:
-    """The shape that a file's first line gives; () if it is not the line of these numbers."""
+def describes(head: bytes, digest: str, shape: tuple[int, ...], of_numbers: str) -> bool:
+    """Whether a file's first line is that of these numbers."""
     try:
         said = parsed(head) if len(head) <= HEADER_BYTES else None
     except ValueError:
-        return ()
-    if not isinstance(said, dict) or (said.get(FRAME_MARK), said.get("sha256")) != (
-        digest,
-        of_numbers,
-    ):
-        return ()
-    shape = said.get("shape")
-    if not isinstance(shape, list) or not all(type(side) is int and side > 0 for side in shape):
-        return ()
-    return shape
+        return False
+    return said == {FRAME_MARK: digest, "shape": list(shape), "sha256": of_numbers}
 
 
 def sha256(content: bytes) -> str:

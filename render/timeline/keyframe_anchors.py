@@ -59,7 +59,8 @@ def trunk_at(
     timeline: Timeline, time: Fraction, noisy: bool
 ) -> tuple[tuple[FrameSpec, float], ...]:
     """The values half-way through the segment at a time, whose early predictions all frames of the
-    segment take; () where nothing changes. A film's last frame is its last segment's.
+    segment take; () where nothing changes, and where frames start from pictures, as each of those
+    has steps of its own. A film's last frame is its last segment's.
 
     Args:
         noisy: whether the scheduler adds noise of its own: each seed's frames have another one, so
@@ -71,4 +72,6 @@ def trunk_at(
     if segment is None or segment.start.values == segment.end.values:
         return ()
     start, end = segment.start.values, segment.end.values
+    if start.start or end.start:
+        return ()
     return () if noisy and start.seeds != end.seeds else ((between(start, end, 0.5), 1.0),)

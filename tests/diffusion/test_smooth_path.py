@@ -74,7 +74,7 @@ class Kept:
     def __init__(self):
         self.latents = {}
 
-    def stored(self, path):
+    def stored(self, path, shape):
         return self.latents.get(path)
 
     def keep(self, path, latents):
@@ -149,6 +149,17 @@ def test_latents_that_are_not_finite_are_not_kept():
     paths = Paths([spec_at(PATH, 0.5)], kept)
     paths.add(PATH, torch.full((PARTS + 1, 1), float("nan")))
     assert not kept.latents
+    assert paths.missing([spec_at(PATH, 0.5)]) == []
+
+
+def test_latents_that_can_not_be_kept_are_not_denoised_again():
+    class Closed(Kept):
+        def keep(self, path, latents):
+            raise PermissionError
+
+    paths = Paths([spec_at(PATH, 0.5)], Closed())
+    with pytest.raises(PermissionError):
+        paths.add(PATH, torch.zeros(PARTS + 1, 1))
     assert paths.missing([spec_at(PATH, 0.5)]) == []
 
 

@@ -2,6 +2,7 @@
 what the store keeps."""
 
 import json
+import os
 import shutil
 import signal
 import time
@@ -9,11 +10,12 @@ import time
 import numpy as np
 import pytest
 from command_line import Place
+from diffusers import ControlNetModel, UNet2DConditionModel
 from pictures import same_pictures
+from PIL import Image
 
 import render
-from render.files.ownership import FRAME_MARK
-from render.store import path_latents
+from render.store.path_latents import encoded, sha256
 
 THREE = [
     {"at": 0, "prompt": "one", "seed": 1},
@@ -154,18 +156,7 @@ def empty(numbers):
     return b""
 
 
-def not_finite(numbers):
-    """Right in all but its numbers."""
-    digest = json.loads(numbers.partition(b"\n")[0])[FRAME_MARK]
-    return path_latents.encoded(digest, np.full((5, 4, 8, 8), np.nan, np.float32))
-
-
-def of_another_size(numbers):
-    digest = json.loads(numbers.partition(b"\n")[0])[FRAME_MARK]
-    return path_latents.encoded(digest, np.zeros((5, 4, 2, 2), np.float32))
-
-
-@pytest.mark.parametrize("damage", [short, empty, not_finite, of_another_size])
+@pytest.mark.parametrize("damage", [short, empty])
 def test_lost_maps_and_damaged_nodes_are_made_again_and_are_the_same(copied, damage):
     store = copied.folder / "outputs" / ".store"
     before = copied.pictures("even")
@@ -253,10 +244,133 @@ def test_holds_and_segments_without_frames_are_not_measured(fresh):
     assert nodes(fresh) == []
 
 
-def test_a_film_in_python_is_encoded_after_its_pace_was_measured(fresh, monkeypatch):
+def digests(place, name="film"):
+    return [frame["digest"] for frame in plan(place, name)["frames"]]
+
+
+def test_negatives_of_an_end_without_guidance_are_in_the_identity_of_the_path(fresh):
+    end = {"at": 1, "prompt": "two", "guidance": 9, "negative": "blurry"}
+    for name, negative in (("film", "ugly"), ("other", "a very pretty cat")):
+        start = {"at": 0, "prompt": "one", "guidance": 1, "negative": negative}
+        fresh.timeline(name, [start, end])
+        assert fresh.render(f"+timeline={name}", *SMOOTH).code == 0
+    same = [a == b for a, b in zip(digests(fresh), digests(fresh, "other"), strict=True)]
+    assert same == [True, False, False, False, True]
+    assert fresh.counts("other") == (2, 3)
+
+
+@pytest.mark.parametrize("mode", ["stitch", "measure"])
+def test_frames_of_another_pace_are_not_taken_for_those_of_an_even_one(fresh, mode):
+    assert fresh.render("+timeline=film", *SMOOTH).code == 0
+    before = fresh.tree()
+    ended = fresh.render("+timeline=film", *EVEN, f"mode={mode}")
+    assert ended.code in (2, 4)
+    assert "the pace of 2 segments is not measured yet" in ended.err
+    assert fresh.tree() == before
+
+
+@pytest.mark.parametrize("before", [("mode=plan", *EVEN), SMOOTH])
+def test_a_shard_measures_where_another_plan_was_left(fresh, before):
+    assert fresh.render("+timeline=film", *before).code == 0
+    for shard in ("0/2", "1/2"):
+        ended = fresh.render("+timeline=film", *EVEN, f"shard={shard}")
+        assert ended.code == 0, ended.err
+    assert len(fresh.pictures("film")) == 9
+
+
+def with_checksum(path, numbers, shape):
+    head = {"render:digest": path.stem, "shape": shape, "sha256": sha256(numbers)}
+    path.write_bytes(json.dumps(head).encode() + b"\n" + numbers)
+
+
+def as_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def as_link(path):
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to(path.with_name("elsewhere"))
+
+
+WRONG_NODES = {
+    "not finite": lambda path: path.write_bytes(
+        encoded(path.stem, np.full((5, 4, 8, 8), np.nan, np.float32))
+    ),
+    "of a larger picture": lambda path: path.write_bytes(
+        encoded(path.stem, np.zeros((5, 4, 16, 16), np.float32))
+    ),
+    "of fewer channels": lambda path: path.write_bytes(
+        encoded(path.stem, np.zeros((5, 3, 8, 8), np.float32))
+    ),
+    "a product that overflows": lambda path: with_checksum(path, b"", [5, 2**62, 4]),
+    "many axes": lambda path: with_checksum(path, bytes(5120), [5, 256, *[1] * 100]),
+    "larger than any": lambda path: os.truncate(path, (1 << 31) + 5000),
+    "a folder": as_folder,
+    "a link": as_link,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_NODES)
+def test_wrong_nodes_are_made_again(fresh, wrong):
+    fresh.timeline("film", THREE[:2])
+    assert fresh.render("+timeline=film", *SMOOTH).code == 0
+    film, store = fresh.pictures("film"), fresh.folder / "outputs" / ".store"
+    for picture in (fresh.folder / "outputs").rglob("*.png"):
+        picture.unlink()
+    (latents,) = store.glob("??/*.latents")
+    WRONG_NODES[wrong](latents)
+    ended = fresh.render("+timeline=film", *SMOOTH)
+    assert ended.code == 0, ended.err
+    assert rows(fresh) > 0
+    assert same_pictures(fresh.pictures("film"), film)
+    assert latents.is_file()
+    assert not latents.is_symlink()
+
+
+def test_a_program_goes_on_with_the_pace_that_its_render_measured(fresh, monkeypatch):
     monkeypatch.chdir(fresh.folder)
-    film = render.load(THREE, *fresh.arguments(*SMOOTH, "output=gif", "timeline.pace=even"))
+    film = render.load("film", *fresh.arguments(*EVEN))
     frames = list(film.render())
-    assert film.plan().facts.kept == len(frames) == 9
-    assert [frame.digest for frame in film.plan().frames] == [frame.digest for frame in frames]
-    assert film.encode().is_file()
+    planned = film.plan()
+    assert [frame.digest for frame in frames] == [frame.digest for frame in planned.frames]
+    assert planned.facts.warnings == ()
+    assert film.encode("film.mp4").is_file()
+    assert film.measure().figures.frames == 9
+
+
+def test_a_keyframe_takes_no_trunk_from_frames_that_start_from_a_picture(fresh):
+    Image.new("RGB", (64, 64), "red").save(fresh.folder / "start.png")
+    start = {**THREE[0], "image": "start.png", "strength": 0.5}
+    fresh.timeline("film", [start, {"at": 1, "prompt": "two", "strength": 1}])
+    given = ("+timeline=film", "output=frames", "scheduler=ddim", "model.steps=4")
+    assert fresh.render(*given).code == 0
+    assert fresh.render(*given, "sampling.trunk=0.5").code == 0
+    assert fresh.counts("film") == (5, 0)
+
+
+def test_a_trunk_of_no_step_costs_none(fresh):
+    assert fresh.render("+timeline=film", "output=frames", "model.steps=4").code == 0
+    plain, film = rows(fresh), fresh.pictures("film")
+    given = ("output=frames", "model.steps=4", "sampling.trunk=0.01")
+    assert fresh.render("+timeline=film", *given).code == 0
+    assert rows(fresh) == plain
+    assert same_pictures(fresh.pictures("film"), film)
+
+
+def test_a_smooth_film_and_an_even_one_follow_a_picture(fresh):
+    unet = UNet2DConditionModel.from_pretrained(fresh.model / "unet")
+    ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8,) * 4).save_pretrained(
+        fresh.folder / "net"
+    )
+    (fresh.folder / "edges").mkdir()
+    for name in ("edges.png", *(f"edges/{place}.png" for place in range(9))):
+        Image.new("RGB", (64, 64), "red").save(fresh.folder / name)
+    net = "+model.controlnet.path=net"
+    for given in (SMOOTH, EVEN, ("output=frames", "timeline.pace=even")):
+        follow = "+model.controlnet.image=edges.png"
+        ended = fresh.render("+timeline=film", net, follow, *given)
+        assert ended.code == 0, ended.err
+    ended = fresh.render("+timeline=film", net, "+model.controlnet.image=edges", *EVEN)
+    assert ended.code == 2
+    assert "timeline.pace" in ended.err
