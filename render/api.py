@@ -66,7 +66,7 @@ class Film:
         written, and torch is not imported."""
         run = self.session()
         with ending(run):
-            return Plan(run.name, planned(run), self.resolved.plan.frames)
+            return Plan(run.name, planned(run), run.film.plan.frames)
 
     def render(self, reporter: Reporter | None = None) -> Iterator[Frame]:
         """Render what is missing, and yield every frame in order as soon as it is stored.
@@ -84,8 +84,9 @@ class Film:
         """
         run = self.session(reporter)
         with ending(run), begun(run) as work:
+            self.opened = work.film  # with its pace measured
             for frame in work.frames():
-                yield Frame.of(frame, stored_path(self.resolved.store, frame.digest))
+                yield Frame.of(frame, stored_path(work.film.store, frame.digest))
             work.report()
 
     def encode(self, path: str | os.PathLike[str] | None = None) -> Path:
@@ -128,7 +129,7 @@ class Film:
         Raises:
             RenderError: the run ended badly; what was finished stays.
         """
-        config = self.resolved.config
+        config = self.opened.config
         run = self.session(reporter_for(config.report, job), job, models)
         with ending(run):
             MODES[config.mode](run)
@@ -141,7 +142,7 @@ class Film:
         return Session(self.resolved, self.config, events, models or Models())
 
     def __repr__(self) -> str:
-        return f"<Film {self.resolved.config.name}: {len(self.resolved.plan.frames)} frames>"
+        return f"<Film {self.opened.config.name}: {len(self.opened.plan.frames)} frames>"
 
 
 @dataclass(frozen=True)

@@ -51,11 +51,6 @@ class FamilyPipeline:
         """The network that denoises."""
         return getattr(self.pipeline, self.family.denoiser)
 
-    @property
-    def latents_shape(self) -> tuple[int, ...]:
-        """The shape of one frame's latents as the scheduler has them, without the frames' axis."""
-        return tuple(self.family.pack(self.pipeline, torch.zeros(self.noise_shape)).shape[1:])
-
     def rows_per_call(self, batch: int) -> RowsPerCall:
         """Rows of every call of the denoiser with so many frames at a time."""
         recipe = self.recipe

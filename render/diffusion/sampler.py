@@ -6,6 +6,7 @@ The family's stock pipeline does the text encoding, the schedule and the decodin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -120,7 +121,7 @@ class Diffusion:
             nodes: where the nodes of smooth paths are kept.
         """
         self.anchors.expect(specs)
-        self.paths = Paths(specs, nodes, self.stock.latents_shape)
+        self.paths = Paths(specs, nodes, math.prod(self.stock.noise_shape))
         self.reader.expect(texts_of(specs, self.frame_rows), on_text, last)
 
     def set_batch(self, frames: int) -> None:

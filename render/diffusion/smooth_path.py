@@ -36,8 +36,8 @@ REMEMBERED_PATHS = 2  # so that a keyframe is made from the path that leads to i
 class Nodes(Protocol):
     """Where the latents of paths' nodes are kept, float32, (nodes, …)."""
 
-    def stored(self, path: SmoothPath, shape: tuple[int, ...]) -> Numbers | None:
-        """The latents of a path, whose nodes have this shape; None if they are not there."""
+    def stored(self, path: SmoothPath, each: int) -> Numbers | None:
+        """The latents of a path, of so many numbers a node; None if they are not there."""
 
     def keep(self, path: SmoothPath, latents: Numbers) -> None:
         """Keep the latents of a path."""
@@ -46,7 +46,7 @@ class Nodes(Protocol):
 class Forgotten:
     """Keeps nothing."""
 
-    def stored(self, path: SmoothPath, shape: tuple[int, ...]) -> Numbers | None:
+    def stored(self, path: SmoothPath, each: int) -> Numbers | None:
         """Nothing."""
         return None
 
@@ -59,16 +59,17 @@ class Paths:
 
     Args:
         nodes: where their latents are kept.
-        shape: of one node's latents; what is kept in another is no path of this model's.
+        each: numbers of one node's latents, which pipelines shape as they like; what has more or
+            fewer is no path of this model's.
     """
 
     def __init__(
         self,
         specs: Sequence[FrameSpec] = (),
         nodes: Nodes | None = None,
-        shape: tuple[int, ...] = (),
+        each: int = 0,
     ) -> None:
-        self.nodes, self.shape = nodes or Forgotten(), shape
+        self.nodes, self.each = nodes or Forgotten(), each
         self.known: OrderedDict[SmoothPath, torch.Tensor] = OrderedDict()
         self.ends: dict[FrameSpec, SmoothPath] = {}
         for path in dict.fromkeys(spec.path.path for spec in specs if spec.path):
@@ -84,7 +85,7 @@ class Paths:
         """The paths of these frames that are neither known nor kept, in order."""
         wanted = dict.fromkeys(path for spec in specs if (path := self.of(spec)))
         for path in wanted:
-            kept = None if path in self.known else self.nodes.stored(path, self.shape)
+            kept = None if path in self.known else self.nodes.stored(path, self.each)
             if kept is not None:
                 self.learn(path, torch.from_numpy(kept.copy()))
             elif path in self.known:
@@ -217,7 +218,7 @@ def ending_at(scheduler: Any, latents: torch.Tensor) -> Iterator[None]:
 
     @functools.wraps(scheduler.step)
     def step(model_output: Any, timestep: Any, sample: Any, *args: Any, **kwargs: Any) -> Any:
-        return (latents.to(sample),)
+        return (latents.to(sample).reshape(sample.shape),)  # a store's file may have another shape
 
     with Patches() as patches:
         patches.replace(scheduler, "step", step)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import cache, partial
-from math import floor
+from math import ceil
 from typing import Any
 
 from render.config.schema import RunConfig
@@ -126,7 +126,7 @@ def make_plan(
     noisy = is_stochastic(scheduler, recipe.scheduler_options if settings is None else settings)
     smooth = partial(path_of, parts=taken.path_parts, noisy=noisy)
     timeline, unmeasured = with_time_maps(
-        timeline, fps, time_maps or {}, smooth, digest_of, follows
+        timeline, fps, taken.every, time_maps or {}, smooth, digest_of, follows
     )
     frames, times = [], list(frame_times(timeline, fps))
     for index, time in enumerate(times):
@@ -162,6 +162,7 @@ def bridges(timeline: Timeline, time: Fraction, place: OnPath | None) -> bool:
 def with_time_maps(
     timeline: Timeline,
     fps: Fraction,
+    every: int,
     known: Mapping[str, TimeMap],
     smooth: Callable[[Segment], SmoothPath | None],
     digest_of: Callable[[SmoothPath], str],
@@ -171,6 +172,7 @@ def with_time_maps(
     known.
 
     Args:
+        every: which frames are rendered.
         known: maps by their digests.
         smooth: the smooth path of a segment; None where it is plain.
         control: the picture that all frames follow.
@@ -178,7 +180,7 @@ def with_time_maps(
     keyframes, unmeasured = [], []
     for place, keyframe in enumerate(timeline.keyframes):
         segment = segment_behind(timeline, place)
-        if segment and keyframe.even and has_frames_of_its_own(segment, fps):
+        if segment and keyframe.even and has_frames_of_its_own(segment, fps, every):
             path = smooth(segment) or SmoothPath(keyframe.values, segment.end.values, 0)
             path = following_all_along(path, control)
             digest = digest_of(path)
@@ -189,11 +191,16 @@ def with_time_maps(
     return replace(timeline, keyframes=tuple(keyframes)), tuple(unmeasured)
 
 
-def has_frames_of_its_own(segment: Segment, fps: Fraction) -> bool:
-    """Whether a segment shows frames that are neither of its keyframes."""
+def has_frames_of_its_own(segment: Segment, fps: Fraction, every: int) -> bool:
+    """Whether a segment shows pictures that are neither of its keyframes'.
+
+    Args:
+        every: which frames are rendered; those between show the picture before them.
+    """
     start, end = segment.start, segment.end
-    first = Fraction(floor(start.time * fps) + 1) / fps
-    return start.ease != "hold" and start.values != end.values and first < segment.until
+    first = ceil(start.time * fps)
+    first += every if first == start.time * fps else 0
+    return start.ease != "hold" and start.values != end.values and first < segment.until * fps
 
 
 def frame_of(

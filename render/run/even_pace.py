@@ -52,7 +52,7 @@ class Probed:
     @staticmethod
     def first(segment: Unmeasured) -> Probed:
         """With the probes that every segment gets."""
-        parts = Probed(segment, ()).parts
+        parts = first_parts(segment)
         return Probed(segment, tuple(Fraction(part, parts) for part in range(parts + 1)))
 
     def more(self, steps: Sequence[float]) -> tuple[Fraction, ...]:
@@ -61,13 +61,14 @@ class Probed:
         Args:
             steps: the distance from each place's picture to the next one's.
         """
-        if len(self.places) > MOST * self.parts:
+        parts = first_parts(self.segment)
+        if len(self.places) > MOST * parts:
             return ()
-        large = LARGE * sum(steps) / self.parts
-        wide = (width > self.least for width in self.widths)
-        chosen = (step > large and divisible for step, divisible in zip(steps, wide, strict=True))
-        pairs = zip(pairwise(self.places), chosen, strict=True)
-        return tuple((before + after) / 2 for (before, after), large_one in pairs if large_one)
+        large = LARGE * sum(steps) / parts
+        pairs = zip(self.places, self.widths, steps, strict=False)
+        return tuple(
+            place + width / 2 for place, width, step in pairs if step > large and width > self.least
+        )
 
     def time_map(self, steps: Sequence[float]) -> TimeMap:
         """The map of the segment. A jump of a plain path, between whose sides no picture lies,
@@ -85,14 +86,9 @@ class Probed:
         return time_map([float(place) for place in self.places], counted if plain else steps)
 
     @property
-    def parts(self) -> int:
-        """Into how many parts the first probes divide the segment."""
-        return PER_NODE * self.segment.path.parts or PROBES
-
-    @property
     def least(self) -> Fraction:
         """The width of a part that is not divided again."""
-        return Fraction(1, self.parts << DEPTH)
+        return Fraction(1, first_parts(self.segment) << DEPTH)
 
     @property
     def widths(self) -> list[Fraction]:
@@ -100,11 +96,19 @@ class Probed:
         return [after - before for before, after in pairwise(self.places)]
 
 
+def first_parts(segment: Unmeasured) -> int:
+    """Into how many parts the first probes divide a segment."""
+    return PER_NODE * segment.path.parts or PROBES
+
+
 def with_known_maps(film: ResolvedFilm) -> ResolvedFilm:
     """The film by the time maps that are known now; a run may have measured them meanwhile."""
     if not film.plan.unmeasured:
         return film
-    return replace(film, plan=film.plan_by(remembered(film.store)))
+    known = remembered(film.store)
+    if not any(segment.digest in known for segment in film.plan.unmeasured):
+        return film
+    return replace(film, plan=film.plan_by(known))
 
 
 def with_time_maps(run: Session) -> Session:
@@ -118,7 +122,8 @@ def with_time_maps(run: Session) -> Session:
         return run
     maps, rows = measured(run, film.plan.unmeasured)
     remember(film.store, maps)
-    film = replace(film, plan=film.plan_by({**remembered(film.store), **maps}))
+    # Another machine may have measured meanwhile, and a little differently: the first one counts.
+    film = replace(film, plan=film.plan_by({**maps, **remembered(film.store)}))
     return replace(run, film=film, rows=rows)
 
 

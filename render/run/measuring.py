@@ -174,7 +174,7 @@ def measured_film(run: Session) -> Measured:
     film = run.film
     count = len(film.plan.frames)
     if unmeasured := len(film.plan.unmeasured):
-        what = f"{unmeasured_words(unmeasured)}; render the film first, without mode=measure"
+        what = f"{unmeasured_words(unmeasured)}; render the film first"
         raise ConfigError([Mistake("mode", what)])
     if count < 2:
         raise ConfigError([Mistake("mode", "a film of one frame has no steps to measure")])

@@ -130,7 +130,7 @@ def check_measured(run: Session) -> None:
     """Raise EncodeError if nobody knows yet where the film's frames stand: those of its plan may be
     there, but they are another film's."""
     if count := len(run.film.plan.unmeasured):
-        raise EncodeError(f"{unmeasured_words(count)}; render the film first, without mode=stitch")
+        raise EncodeError(f"{unmeasured_words(count)}; render the film first")
 
 
 def whole(run: Session, verdicts: Sequence[Verdict]) -> Work:

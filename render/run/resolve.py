@@ -99,9 +99,12 @@ def resolved(
 
 
 def with_warnings(film: ResolvedFilm, more: Sequence[str]) -> ResolvedFilm:
-    """The film with more that its plan warns of, each once."""
-    warnings = tuple(dict.fromkeys((*film.plan.warnings, *more)))
-    return replace(film, plan=replace(film.plan, warnings=warnings)) if more else film
+    """The film with more that its plan warns of, each once; also when it is planned again."""
+
+    def warned(plan: FramePlan) -> FramePlan:
+        return replace(plan, warnings=tuple(dict.fromkeys((*plan.warnings, *more))))
+
+    return replace(film, plan=warned(film.plan), plan_by=lambda maps: warned(film.plan_by(maps)))
 
 
 def check_unchanged(film: ResolvedFilm) -> None:

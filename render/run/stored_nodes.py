@@ -24,9 +24,9 @@ class StoredNodes:
         self.folder, self.say = folder, say
         self.digests = {frame.spec.path.path: frame.path for frame in frames if frame.spec.path}
 
-    def stored(self, path: SmoothPath, shape: tuple[int, ...]) -> Numbers | None:
-        """The latents of a path, whose nodes have this shape; None if they are not there."""
-        return path_latents.stored(self.folder, self.digests[path], (path.parts + 1, *shape))
+    def stored(self, path: SmoothPath, each: int) -> Numbers | None:
+        """The latents of a path, of so many numbers a node; None if they are not there."""
+        return path_latents.stored(self.folder, self.digests[path], path.parts + 1, each)
 
     def keep(self, path: SmoothPath, latents: Numbers) -> None:
         """Store the latents of a path."""

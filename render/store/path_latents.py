@@ -28,6 +28,7 @@ from render.files.received_json import parsed
 
 SUFFIX = ".latents"
 HEADER_BYTES = 1 << 12
+MOST_AXES = 8
 
 Numbers = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -62,32 +63,39 @@ def encoded(digest: str, latents: Numbers) -> bytes:
     return json.dumps(head).encode() + b"\n" + numbers
 
 
-def stored(store: Path, digest: str, shape: tuple[int, ...]) -> Numbers | None:
-    """The latents of a path; None if they are not there, damaged, or of another shape.
+def stored(store: Path, digest: str, nodes: int, each: int) -> Numbers | None:
+    """The latents (nodes, …) of a path; None if they are not there, damaged, or of another size.
 
     Args:
-        shape: (nodes, …).
+        each: numbers of a node.
 
     Raises:
         OSError: they can't be read.
     """
-    path, most = latents_path(store, digest), 4 * math.prod(shape) + HEADER_BYTES
+    path, expected = latents_path(store, digest), 4 * nodes * each
+    most = expected + HEADER_BYTES
     if not is_there(path) or not is_regular(path) or path.stat().st_size > most:
         return None
     head, _, numbers = read_regular(path, most).partition(b"\n")
-    if len(numbers) != 4 * math.prod(shape) or not describes(head, digest, shape, sha256(numbers)):
+    shape = shape_in(head, digest, sha256(numbers))
+    if shape[:1] != [nodes] or not 4 * math.prod(shape) == expected == len(numbers):
         return None
     latents: Numbers = np.frombuffer(numbers, "<f4").reshape(shape)
     return latents if np.isfinite(latents).all() else None
 
 
-def describes(head: bytes, digest: str, shape: tuple[int, ...], of_numbers: str) -> bool:
-    """Whether a file's first line is that of these numbers."""
+def shape_in(head: bytes, digest: str, of_numbers: str) -> list[int]:
+    """The shape that a file's first line gives; [] if it is not the line of these numbers."""
     try:
         said = parsed(head) if len(head) <= HEADER_BYTES else None
     except ValueError:
-        return False
-    return said == {FRAME_MARK: digest, "shape": list(shape), "sha256": of_numbers}
+        return []
+    shape = said.get("shape") if isinstance(said, dict) else None
+    if said != {FRAME_MARK: digest, "shape": shape, "sha256": of_numbers}:
+        return []
+    if not isinstance(shape, list) or not 2 <= len(shape) <= MOST_AXES:
+        return []
+    return shape if all(type(side) is int and side > 0 for side in shape) else []
 
 
 def sha256(content: bytes) -> str:

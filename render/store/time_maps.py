@@ -44,9 +44,12 @@ def rising(values: object) -> tuple[float, ...]:
 
 
 def remember(store: Path, maps: Mapping[str, TimeMap]) -> None:
-    """Keep maps for later runs; a place that can't be written only costs time."""
+    """Keep maps for later runs; a place that can't be written only costs time.
+
+    What is known already stays as it is: films were planned by it.
+    """
     path = store / MAPS_NAME
-    known = {**remembered(store), **maps}
+    known = {**maps, **remembered(store)}
     entries = {
         digest: {"lengths": each.lengths, "places": each.places, "version": VERSION}
         for digest, each in sorted(known.items())

@@ -26,6 +26,7 @@ from render.engines.open_model import open_diffusion
 from render.models.model_source import ModelSource
 from render.plan.cost import planned_rows
 from render.plan.frame_plan import PlannedFrame, Recipe
+from render.store import path_latents
 from render.timeline.smooth_path import nodes, spec_at
 from render.timeline.spec import FrameSpec, SmoothPath
 
@@ -74,7 +75,7 @@ class Kept:
     def __init__(self):
         self.latents = {}
 
-    def stored(self, path, shape):
+    def stored(self, path, each):
         return self.latents.get(path)
 
     def keep(self, path, latents):
@@ -108,6 +109,29 @@ def test_frames_together_alone_and_of_kept_nodes_are_the_same(opened, path):
     assert same_pictures(alone, again)
     assert same_pictures(alone, together)
     assert diffusion.rows > before
+
+
+class OnDisk:
+    """Keeps nodes in files."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def stored(self, path, each):
+        return path_latents.stored(self.folder, "ab", path.parts + 1, each)
+
+    def keep(self, path, latents):
+        path_latents.keep(self.folder, "ab", latents, print)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_stored_nodes_are_read_again(opened, name, tmp_path):
+    diffusion, specs = opened(name), film(PATH)[1:-1]
+    first = rendered(diffusion, specs, OnDisk(tmp_path))
+    before = diffusion.rows
+    again = rendered(diffusion, specs, OnDisk(tmp_path))
+    assert diffusion.rows == before
+    assert same_pictures(first, again)
 
 
 def test_rows_are_counted_as_planned(opened):

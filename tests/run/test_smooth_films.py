@@ -374,3 +374,35 @@ def test_a_smooth_film_and_an_even_one_follow_a_picture(fresh):
     ended = fresh.render("+timeline=film", net, "+model.controlnet.image=edges", *EVEN)
     assert ended.code == 2
     assert "timeline.pace" in ended.err
+
+
+@pytest.mark.parametrize("given", [("mode=plan",), ()])
+def test_a_film_whose_pace_is_not_measured_warns_of_all_else(fresh, given):
+    ended = fresh.render("+timeline=film", *EVEN, "output.width=128", "output.height=128", *given)
+    assert ended.code == 0, ended.err
+    assert "128 × 128 is far from" in ended.out + ended.err
+
+
+def test_a_film_is_planned_again_only_when_its_pace_was_measured(fresh, monkeypatch):
+    monkeypatch.chdir(fresh.folder)
+    film = render.load("film", *fresh.arguments(*EVEN))
+    before = film.resolved
+    assert film.resolved is before
+    list(film.render())
+    assert film.resolved is film.resolved
+    assert not film.resolved.plan.unmeasured
+
+
+def test_maps_that_can_not_be_kept_cost_only_time(fresh, monkeypatch):
+    monkeypatch.chdir(fresh.folder)
+    monkeypatch.setattr("render.run.even_pace.remember", lambda store, maps: None)
+    film = render.load("film", *fresh.arguments(*EVEN))
+    assert len(list(film.render())) == 9
+    assert not (fresh.folder / "outputs" / ".store" / "paces.json").exists()
+    assert film.encode("film.mp4").is_file()
+
+
+def test_segments_that_show_their_keyframes_alone_are_not_measured(fresh):
+    ended = fresh.render("+timeline=film", *EVEN, "output.fps=4", "sampling.every=4")
+    assert ended.code == 0, ended.err
+    assert "measuring the pace" not in ended.out + ended.err
