@@ -1,4 +1,4 @@
-"""What the store remembers of measured paces."""
+"""Measured paces that the store keeps for later runs."""
 
 from render.store.time_maps import remember, remembered
 from render.timeline.pace import TimeMap
