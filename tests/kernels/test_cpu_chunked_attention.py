@@ -102,18 +102,20 @@ def test_an_autoencoder_answers_the_same(monkeypatch, few, dtype):
     monkeypatch.setattr("render.kernels.cpu_chunked_attention.SCORES", 1 << 30 if few else 0)
     kind = getattr(torch, dtype)
     vae = tiny_autoencoder().eval().to(kind)
-    exact = copy.deepcopy(vae).double()
+    exact, stock = copy.deepcopy(vae).double(), copy.deepcopy(vae)
     picture = torch.randn(1, 3, 32, 32).to(kind)
     patches = Patches()
     use_chunks(vae, patches)
     assert {type(each) for each in vae.attn_processors.values()} == {ChunkedAttention}
     latents = torch.randn(1, 4, 8, 8).to(kind)
-    for answer, expected in (
-        [net.encode(picture.to(net.dtype)).latent_dist.mean.double() for net in (vae, exact)],
-        [net.decode(latents.to(net.dtype)).sample.double() for net in (vae, exact)],
+    nets = (vae, stock, exact)
+    for answer, usual, expected in (
+        [net.encode(picture.to(net.dtype)).latent_dist.mean.double() for net in nets],
+        [net.decode(latents.to(net.dtype)).sample.double() for net in nets],
     ):
-        error = (answer - expected).std() / expected.std()
-        assert error < (1e-5 if dtype == "float32" else 0.03)
+        error, usual_error = ((each - expected).std() / expected.std() for each in (answer, usual))
+        # In 16 bits the convolutions around the layer err most, and by how much hangs on the CPU.
+        assert error < (1e-5 if dtype == "float32" else 1.5 * usual_error)
     patches.close()
     assert {type(each) for each in vae.attn_processors.values()} == {AttnProcessor2_0}
 
