@@ -1,4 +1,4 @@
-"""Training of the autoencoder, on pictures painted while it runs, and its whitening.
+"""Training of the autoencoder, on pictures painted while it runs, and its latents' scales.
 
 The loss is that of the first storybook. Small crops first, then larger ones, whole pictures last,
 since the nets' group norms see the whole of what they are given.
@@ -38,6 +38,8 @@ JUDGE_EVERY = 2000
 JUDGED = 12  # pictures
 CROP = 64  # pixels a side of one sample
 CHECKPOINT = "autoencoder.safetensors"
+SCALED_OVER = 16  # pictures
+SEEN = 0.6  # power of what is seen of a latent channel in its deviation: 0 whitens
 
 
 @dataclass(frozen=True)
@@ -175,12 +177,52 @@ def fold_whitening(net: Net, pictures: Tensor) -> None:
 
 
 @torch.no_grad()
+def visibility(net: Net, pictures: Tensor, noise: float = 0.2) -> Tensor:
+    """How far noise on each latent channel moves a decoded pixel, root mean square, (8,)."""
+    latents = net.encode(pictures).latent_dist.mean
+    usual, moved = net.decode(latents).sample, []
+    generator = torch.Generator().manual_seed(0)
+    for channel in range(CHANNELS):
+        noisy = latents.clone()
+        noisy[:, channel] += noise * torch.randn(noisy[:, channel].shape, generator=generator)
+        moved.append((net.decode(noisy).sample - usual).square().mean().sqrt())
+    return torch.stack(moved)
+
+
+@torch.no_grad()
+def fold_scales(net: Net, scales: Tensor) -> None:
+    """Multiply the latent channels by `scales` (8,), inside the net."""
+    before, after = net.quant_conv, net.post_quant_conv
+    before.weight[:CHANNELS] *= scales.view(-1, 1, 1, 1)
+    before.bias[:CHANNELS] *= scales
+    before.bias[CHANNELS:] += 2 * scales.log()
+    after.weight /= scales.view(1, -1, 1, 1)
+
+
+def channel_scales(folder: Path, net: Net, pictures: Tensor) -> Tensor:
+    """Deviations of the latent channels by what is seen of them, (8,); `folder` remembers them.
+
+    With all deviations equal, noise hides the channels that carry the shapes as soon as those that
+    carry hardly visible detail, and the denoiser spends as much on the one as on the other. So the
+    visible ones are louder, as in the pixels themselves, by the square root of the ratio and a
+    little more. They are measured once: the decoder learns on, the latents stay.
+    """
+    path = folder / "scales.npy"
+    if not path.exists():
+        seen = visibility(net, pictures) ** SEEN
+        np.save(path, (seen / seen.square().mean().sqrt()).numpy())
+    return torch.from_numpy(np.load(path))
+
+
+@torch.no_grad()
 def finish_autoencoder(folder: Path, widths: tuple[int, ...], whitened_over: int) -> Net:
-    """The trained net from `folder`: averaged weights, whitened latents."""
+    """The trained net from `folder`: averaged weights, latents of zero mean and chosen scales."""
     net = make_autoencoder(widths)
     tensors = load_file(folder / CHECKPOINT)
     for i, parameter in enumerate(net.parameters()):
         parameter.copy_(tensors[f"mean.{i}"])
     net.eval()
-    fold_whitening(net, as_pictures(torch.from_numpy(unseen_pictures(whitened_over))))
+    pictures = as_pictures(torch.from_numpy(unseen_pictures(whitened_over)))
+    fold_whitening(net, pictures)
+    fold_scales(net, channel_scales(folder, net, pictures[:SCALED_OVER]))
     return net

@@ -17,7 +17,7 @@ from training.storybook2.palette import (
     mix,
 )
 from training.storybook2.scene import Scene
-from training.storybook2.towers import Block, paint_block
+from training.storybook2.towers import Block, on_grid, paint_block, to_grid
 
 AVENUE = 3
 
@@ -30,9 +30,9 @@ def paint_sprawl(canvas: Canvas, scene: Scene, plan: Composition) -> None:
     gap = street.x if street.kind == AVENUE else rng.uniform(46, 210)  # where one sees far
     kinds = rng.permutation(len(TOWERS))
     tiers = (
-        _Tier(12, 7.8, 70.0, 0.58, 0.0, plan.below(18), 0.0),
-        _Tier(8, 11.6, 96.0, 0.26, 6.6, plan.below(54), 0.15),
-        _Tier(6, 16.5, 100.0, 0.0, 9.2, plan.below(92), 0.3),
+        _Tier(12, 8, 70.0, 0.58, False, plan.below(18), 0.0),
+        _Tier(8, 12, 96.0, 0.26, True, plan.below(54), 0.15),
+        _Tier(6, 16, 100.0, 0.0, True, plan.below(92), 0.3),
     )
     for number, tier in enumerate(tiers):
         ground = canvas.lit((120, 128, 156), tier.haze + 0.1)
@@ -52,13 +52,13 @@ def paint_sprawl(canvas: Canvas, scene: Scene, plan: Composition) -> None:
 
 @dataclass(frozen=True)
 class _Tier:
-    """A row of towers: how many, half their width, height, haze, windows, foot, and its start."""
+    """A row of towers: how many, half their width, height, haze, whether windows are seen, foot, start."""
 
     count: int
     half: float
     tall: float
     haze: float
-    pitch: float
+    windows: bool
     foot: float
     start: float
 
@@ -92,14 +92,15 @@ def _tier_blocks(
         x = i * slot + shift + rng.uniform(-0.08, 0.08) * slot
         valley = np.exp(-(((x - gap) / (34 + 32 * near)) ** 2)) * (0.25 + 0.37 * near)
         valley *= 0.4 if street.kind == AVENUE else 1.0
-        height = tier.tall * rng.uniform(0.62, 1.18) * (1 - valley)
+        height = to_grid(tier.tall * rng.uniform(0.62, 1.18) * (1 - valley), tier.foot)
         crown, seed = int(rng.integers(5)), int(rng.integers(1 << 30))
-        start, size = tier.start + 0.19 * rng.random(), tier.half * rng.uniform(0.84, 1.06)
+        start = tier.start + 0.19 * rng.random()
         room = (0, 17, 50)[round(2 * near)] if street.kind == AVENUE else 0
         if abs(x - gap) < room:
             continue
         colour = TOWERS[int(kinds[i % len(kinds)])]
-        block = Block(x, size, height, tier.pitch, colour, crown, tier.haze, seed)
+        x, half = on_grid(x, tier.half)
+        block = Block(x, half, height, tier.windows, colour, crown, tier.haze, seed)
         yield block, grown(scene.sprawl, start, start + 0.4)
 
 

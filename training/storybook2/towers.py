@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.storybook2.canvas import Canvas
 from training.storybook2.composition import Composition, Relief, grown
@@ -18,14 +19,22 @@ from training.storybook2.palette import (
 from training.storybook2.scene import Scene
 
 
+GRID = 8.0
+"""Towers stand on a grid of so many pixels, as their windows do.
+
+It is the grid of the latents, too: a window that may be anywhere within a latent costs the denoiser
+far more to learn than one that is there or not.
+"""
+
+
 @dataclass(frozen=True)
 class Block:
-    """A modern tower; `pitch` is the size of a window with its frame."""
+    """A modern tower; one that is far away has no windows, only storeys."""
 
     x: float
     half: float
     height: float
-    pitch: float
+    windows: bool
     colour: Colour
     crown: int  # 0 flat, 1 stepped, 2 spire, 3 slanted, 4 dome
     haze: float
@@ -54,31 +63,41 @@ def paint_block(canvas: Canvas, scene: Scene, block: Block, foot: float, rise: f
 
 
 def _windows(canvas: Canvas, block: Block, foot: float, top: float) -> None:
-    """Rows of windows, which rise with their tower."""
-    pitch, x, w = block.pitch, block.x, block.half
-    if not pitch:  # too far away for more than a shimmer of storeys
+    """Rows of windows, which stay where they are and appear as their tower rises past them."""
+    x, w = block.x, block.half
+    if not block.windows:  # too far away for more than a shimmer of storeys
         shimmer = mix(canvas.lit(block.colour, block.haze), canvas.light.horizon, 0.3)
         lamps = mix(shimmer, LAMP, 0.55 * canvas.light.lamp)
-        for y in np.arange(top + 4, foot, 7.0):
-            canvas.box(x - 0.7 * w, y, x + 0.7 * w, y + 2.6, lamps)
+        for y in _storeys(foot, top):
+            canvas.box(x - 0.7 * w, max(y + 2.5, top + 2), x + 0.7 * w, y + 5.5, lamps)
         return
-    columns = max(1, int((2 * w - 1) / pitch))
-    left = x - columns * pitch / 2
-    rows = int(block.height / pitch / 1.25)
-    chances = np.random.default_rng(block.seed).random((rows, columns))
+    chances = np.random.default_rng(block.seed).random((40, 8))  # by storey and column
     glass = canvas.dark(canvas.lit(mix(block.colour, GLASS, 0.72), block.haze), 0.12)
     bright = mix(canvas.lit(mix(block.colour, WHITE, 0.62), block.haze), canvas.light.upper, 0.25)
     lamp = mix(LAMP, canvas.light.horizon, block.haze * 0.5)
     share = 0.72 * canvas.light.lamp
-    for row in range(rows):
-        y = top + 2.4 + row * pitch * 1.25
-        if y + pitch > foot:
-            break
-        for column in range(columns):
-            chance = chances[row, column]
+    for y in _storeys(foot, top):
+        for column in range(round(2 * w / GRID)):
+            chance = chances[round(y / GRID) % 40, column % 8]
             colour = lamp if chance < share else (bright if chance > 0.8 else glass)
-            at = left + column * pitch
-            canvas.box(at + 0.18 * pitch, y, at + 0.82 * pitch, y + 0.82 * pitch, colour)
+            at = x - w + column * GRID
+            canvas.box(at + 1.5, max(y + 1.0, top + 2), at + 6.5, y + 7.0, colour)
+
+
+def _storeys(foot: float, top: float) -> NDArray[np.float64]:
+    """The upper edges of the storeys that are seen at least in part."""
+    return np.arange(np.floor(top / GRID), np.floor(foot / GRID)) * GRID
+
+
+def on_grid(x: float, half: float) -> tuple[float, float]:
+    """Middle and half width of a tower near there whose walls stand on the grid."""
+    wide = GRID * max(2, round(2 * half / GRID))
+    return GRID * round((x - wide / 2) / GRID) + wide / 2, wide / 2
+
+
+def to_grid(height: float, foot: float) -> float:
+    """A height near that one with which the roof is on the grid."""
+    return max(GRID, foot - GRID * round((foot - height) / GRID))
 
 
 def _crown(
@@ -119,18 +138,14 @@ def paint_city(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief) 
         for i in range(count):
             share = (i + 0.5) / count * 2 - 1
             height = rng.uniform(0.72, 1.12) * (40 + 58 * np.exp(-(((share - at) / 0.5) ** 2)))
-            pitch, crown, seed = (
-                rng.choice([4.6, 5.4]),
-                int(rng.integers(5)),
-                int(rng.integers(1 << 30)),
-            )
-            half, start = rng.uniform(7.0, 9.0), 0.5 * rng.random()
+            crown, seed = int(rng.integers(5)), int(rng.integers(1 << 30))
+            half, start = rng.choice([8.0, 8.0, 8.0, 12.0]), 0.5 * rng.random()
             if back != (i % 2 == 0):
                 continue
-            x = middle + share * count * wide / 2
+            x, half = on_grid(middle + share * count * wide / 2, half)
             foot = relief.at("middle", x) + 8  # behind the hill
             block = Block(
-                x, half, height * (1.14 if back else 0.78), pitch,
+                x, half, to_grid(height * (1.14 if back else 0.78), foot), True,
                 TOWERS[int(kinds[i % len(kinds)])], crown, 0.3 if back else 0.06, seed,
             )  # fmt: skip
             paint_block(canvas, scene, block, foot, grown(scene.city, start, start + 0.5))
