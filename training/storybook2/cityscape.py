@@ -52,7 +52,7 @@ def paint_sprawl(canvas: Canvas, scene: Scene, plan: Composition) -> None:
 
 @dataclass(frozen=True)
 class _Tier:
-    """A row of towers: how many, half their width, height, haze, whether windows are seen, foot, start."""
+    """A row of towers: how many, half their width, height, haze, windows or none, foot, start."""
 
     count: int
     half: float

@@ -18,7 +18,6 @@ from training.storybook2.palette import (
 )
 from training.storybook2.scene import Scene
 
-
 GRID = 8.0
 """Towers stand on a grid of so many pixels, as their windows do.
 
@@ -86,7 +85,7 @@ def _windows(canvas: Canvas, block: Block, foot: float, top: float) -> None:
 
 def _storeys(foot: float, top: float) -> NDArray[np.float64]:
     """The upper edges of the storeys that are seen at least in part."""
-    return np.arange(np.floor(top / GRID), np.floor(foot / GRID)) * GRID
+    return np.asarray(np.arange(np.floor(top / GRID), np.floor(foot / GRID)) * GRID, np.float64)
 
 
 def on_grid(x: float, half: float) -> tuple[float, float]:
