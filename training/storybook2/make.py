@@ -11,11 +11,12 @@ from training.storybook2.autoencoder import (
     train_autoencoder,
 )
 from training.storybook2.dataset import Encoding, encode_dataset
+from training.storybook2.decoder import DecoderTraining, finish_decoder, train_decoder
 from training.storybook2.denoiser import DenoiserTraining, finish_denoiser, train_denoiser
 from training.storybook2.probe import CHECKPOINT as PROBE
 from training.storybook2.probe import train_probe
 
-STAGES = ("autoencoder", "data", "denoiser", "probe", "weights")
+STAGES = ("autoencoder", "data", "denoiser", "decoder", "probe", "weights")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Making:
     encoding: Encoding = field(default_factory=Encoding)
     autoencoder: AutoencoderTraining = field(default_factory=AutoencoderTraining)
     denoiser: DenoiserTraining = field(default_factory=DenoiserTraining)
+    decoder: DecoderTraining = field(default_factory=DecoderTraining)
     processes: int | None = None  # as many as the machine has cores
 
 
@@ -36,6 +38,8 @@ def make(folder: Path, making: Making, stages: tuple[str, ...] = STAGES) -> None
         encode_dataset(folder, making.encoding, making.processes)
     if "denoiser" in stages:
         train_denoiser(folder, making.denoiser, making.processes)
+    if "decoder" in stages:
+        train_decoder(folder, making.decoder, making.processes)
     if "probe" in stages and not (folder / PROBE).exists():
         train_probe(folder)
     if "weights" in stages:
@@ -43,10 +47,11 @@ def make(folder: Path, making: Making, stages: tuple[str, ...] = STAGES) -> None
 
 
 def assemble(folder: Path, making: Making) -> None:
-    """Write the diffusers folder `folder/weights` from the two checkpoints."""
+    """Write the diffusers folder `folder/weights` from the checkpoints."""
     text_encoder, unet = finish_denoiser(folder, making.denoiser.widths)
     encoding = making.encoding  # as the latents were made
     autoencoder = finish_autoencoder(folder, encoding.widths, encoding.whitened_over)
+    finish_decoder(folder, autoencoder)
     tokenizer = load_tokenizer(folder / "tokenizer")
     save_folder(folder / "weights", tokenizer, text_encoder, unet, autoencoder)
     print(f"the model is in {folder / 'weights'}")
