@@ -179,6 +179,7 @@ BUILT_IN = {
             noise_shape=transformer_noise,
             mu="dynamic",
             patch=2,
+            places="pos_embed_max_size",
             multiple=16,
             native=1024,
             readers=(Reader("tokenizer_3", 256, marks=1), Reader()),

@@ -69,6 +69,8 @@ class Family:
     """Whether that shift is computed from the scheduler's settings."""
     patch: int = 1
     """Latent pixels on a side that are one to the denoiser."""
+    places: str | None = None
+    """The key of the denoiser's config that says how many of those fit on a side."""
     native: int | None = None
     """Pixels on a side, where the model's configs do not say."""
     native_latent: Callable[[Mapping[str, Any]], Any] = said_latent

@@ -114,6 +114,7 @@ SETTINGS: Mapping[str, Callable[[object], bool]] = {
     "latent_channels": is_count,
     "max_position_embeddings": is_count,
     "num_hidden_layers": is_count,
+    "pos_embed_max_size": is_count,
     "sample_size": is_latent_side,
     "temperal_downsample": lambda value: isinstance(value, list) and len(value) < 100,
     "time_cond_proj_dim": is_count,

@@ -62,6 +62,8 @@ class Model:
     scheduler_config: Mapping[str, Any] = field(default_factory=dict)
     positions: int | None = None
     """Tokens that the reader's text encoder has places for, where its config says so."""
+    longest: int | None = None
+    """Pixels on a side that the denoiser has places for, where there is an end to them."""
     notes: tuple[str, ...] = ()
     """Lines that a plan says of the model's folder."""
     by_own_configs: bool = True
@@ -167,6 +169,8 @@ def with_facts(
     factor = vae_factor(config_of(folder, "vae"))
     width, height = size_of(written, native_size(family, denoiser, factor))
     scheduler = config_of(folder, "scheduler", "scheduler_config.json")
+    multiple = math.lcm(written.multiple, factor * family.patch if factor else family.multiple)
+    places = denoiser.get(family.places) if family.places else None
     reader = reader_of(family, folder)
     encoder = config_of(folder, encoder_of(reader.folder))
     return Model(
@@ -174,7 +178,8 @@ def with_facts(
         identity=identity,
         width=width,
         height=height,
-        multiple=math.lcm(written.multiple, factor * family.patch if factor else family.multiple),
+        multiple=multiple,
+        longest=places * (factor or 8) * family.patch if places else None,
         scheduler=scheduler_class(index, scheduler),
         tokenizer=folder / reader.folder if folder else None,
         family=family,

@@ -55,6 +55,12 @@ def make_recipe(config: RunConfig, model: Model, dtype: str) -> Recipe:
         for side, length in (("width", width), ("height", height))
         if length % multiple
     ]
+    most = model.longest and model.longest * left_out.shrink
+    mistakes += [
+        Mistake(f"output.{side}", f"{length} is more than {most}, the longest side of this model")
+        for side, length in (("width", width), ("height", height))
+        if most and length > most
+    ]
     class_name = config.scheduler.class_name or model.scheduler
     if class_name and (config.scheduler.class_name or config.scheduler.options):
         mistakes += mistakes_in_options(class_name, config.scheduler.options)

@@ -272,3 +272,11 @@ def test_a_lora_for_more_layers_in_a_row_is_refused_by_the_plan(config, tmp_path
 
 def family_name(name):
     return type(BUILDERS[name]()).__name__
+
+
+def test_a_size_beyond_the_denoisers_places_is_refused(config):
+    """8 places of 2 latents of 2 pixels are 32 pixels; diffusers itself gives up while rendering."""
+    assert not refused(config("sd3", output__width=32, output__height=32))
+    assert refused(config("sd3", output__width=64, output__height=32)) == [
+        "output.width: 64 is more than 32, the longest side of this model"
+    ]
