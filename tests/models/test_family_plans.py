@@ -275,7 +275,7 @@ def family_name(name):
 
 
 def test_a_size_beyond_the_denoisers_places_is_refused(config):
-    """8 places of 2 latents of 2 pixels are 32 pixels; diffusers itself gives up while rendering."""
+    """8 places of 2 latents of 2 pixels are 32 pixels; diffusers fails while rendering."""
     assert not refused(config("sd3", output__width=32, output__height=32))
     assert refused(config("sd3", output__width=64, output__height=32)) == [
         "output.width: 64 is more than 32, the longest side of this model"
