@@ -43,6 +43,7 @@ from render.config.values import (
     lora_weights,
     mistake,
     moment,
+    pace,
     seeds,
     shown,
     texts,
@@ -132,6 +133,8 @@ class ComputeConfig(Frozen):
 
 
 When = Annotated[Moment, BeforeValidator(moment)]
+Pace = Annotated[Literal["time", "even"] | dict[float, float], BeforeValidator(pace)]
+"""How a segment's frames are placed; a mapping is shares of its time to shares of the way."""
 
 
 class KeyframeConfig(Frozen):
@@ -146,7 +149,7 @@ class KeyframeConfig(Frozen):
     strength: Strength | None = None
     lora: Annotated[dict[str, float], BeforeValidator(lora_weights)] | None = None
     ease: Annotated[str | tuple[float, float, float, float], BeforeValidator(easing)] = "linear"
-    pace: Literal["time", "even"] | None = None
+    pace: Pace | None = None
 
 
 class TimelineConfig(Frozen):
@@ -157,7 +160,7 @@ class TimelineConfig(Frozen):
     loop: StrictBool = False
     end: Literal["closed", "open"] = "closed"
     duration: When | None = None
-    pace: Literal["time", "even"] = "time"
+    pace: Pace = "time"
 
     @field_validator("keyframes", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,29 @@ def easing(value: object) -> object:
     if not (0 <= numbers[0] <= 1 and 0 <= numbers[2] <= 1):
         raise mistake("x1 and x2 of a cubic Bezier lie between 0 and 1")
     return numbers
+
+
+def pace(value: object) -> object:
+    """`time`, `even`, or shares of a segment's time to shares of the way to the next keyframe."""
+    if value in ("time", "even"):
+        return value
+    if not isinstance(value, dict) or not value:
+        how = "or shares of the segment's time and of the way, {0.2: 0.5, 0.6: 0.7}"
+        raise mistake(f"a pace is time, even, {how}; not {shown(value)}")
+    pairs = sorted((share(time), share(place)) for time, place in value.items())
+    for which in (0, 1):
+        shares = [0.0, *(pair[which] for pair in pairs), 1.0]
+        if any(after <= before for before, after in pairwise(shares)):
+            raise mistake("times and places of a pace lie between 0 and 1 and both rise")
+    return dict(pairs)
+
+
+def share(value: object) -> float:
+    """A share of a whole; keys of YAML may be text."""
+    try:
+        return number(float(value) if isinstance(value, str) else value)
+    except ValueError:
+        raise mistake(f"{shown(value)} is no share of a whole, 0 to 1") from None
 
 
 def text(value: object) -> str:

@@ -21,6 +21,7 @@ PLOT_MARK = "render:steps"
 MEASURED = re.compile(r"(?:.*\.)?(measure\.(?:json|png|svg))", re.DOTALL)
 """Names of measurements: `measure.json` in a film's folder, `clip.mp4.measure.json` by a video."""
 CONFIG_MARK = "# The config as render resolved it\n"
+PACED_MARK = "# The timeline, with the pace that render measured\n"
 MARKS = {
     ".lock": rb'\A(\{"pid": |\0+\Z)',  # zeros are what a power cut may leave
     "config.yaml": rb"\A# The config as render resolved it\n",
@@ -30,6 +31,7 @@ MARKS = {
     "models.json": rb'\A\{\n "[^\n]*": \[\n  \d+,\n',
     "multirun.yaml": rb"\Ahydra:\n",
     "paces.json": rb'\A\{\n "[0-9a-f]{64}": \{\n  "lengths": ',
+    "paced.yaml": rb"\A# The timeline, with the pace that render measured\n",
     "plan.next.json": rb'\A\{\n "name": [^\n]*\n "fps": [^\n]*\n "rate": ',
     "plan.next.jsonl": rb'\A\{"index": 0, "time": 0.0, "prompts": ',
     "plan.json": rb'\A\{\n "name": [^\n]*\n "fps": [^\n]*\n "rate": ',

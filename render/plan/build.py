@@ -153,7 +153,9 @@ def make_plan(
     )
     shown = keyframe_places(timeline, times)
     film = FramePlan(fps, recipe, tuple(frames), warnings, loras or {}, shown, timeline.loop)
-    return replace(film, unmeasured=unmeasured)
+    measured = {each.time: each.time_map for each in timeline.keyframes if each.even}
+    paces = {time: found for time, found in measured.items() if found is not None}
+    return replace(film, unmeasured=unmeasured, paces=paces)
 
 
 def bridges(timeline: Timeline, time: Fraction, place: OnPath | None) -> bool:

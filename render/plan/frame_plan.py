@@ -10,6 +10,7 @@ from typing import Any
 
 from render.plan.approximations import NONE, Approximations
 from render.plan.blends import BLENDS
+from render.timeline.pace import TimeMap
 from render.timeline.spec import FrameSpec, SmoothPath
 
 RECIPE_VERSION = 2  # raised by hand when the same spec would give another picture
@@ -98,6 +99,8 @@ class FramePlan:
     loop: bool = False
     """Whether the first frame follows the last one."""
     unmeasured: tuple[Unmeasured, ...] = ()
+    paces: Mapping[Fraction, TimeMap] = field(default_factory=dict)
+    """The measured time maps of segments of even pace, by the times at which they begin."""
 
     @property
     def digest(self) -> str:

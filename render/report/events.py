@@ -37,6 +37,9 @@ class PlanSummary:
     video_bytes: int = 0
     loras: Sequence[tuple[str, float, float]] = ()
     """(name, its least weight in the film, its greatest)"""
+    paces: Sequence[tuple[float, float, float]] = ()
+    """Of each segment whose pace is measured: (its beginning in seconds, the places between which
+    the middle half of its change lies, 0 to 1)"""
 
     def counts(self) -> dict[str, int]:
         """The number of frames in each state, in the order of concern."""

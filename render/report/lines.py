@@ -84,6 +84,11 @@ def _(event: PlanShown) -> Iterator[Labelled]:
     for name, least, most in summary.loras:
         weights = f"{least:g}" if least == most else f"{least:g} to {most:g}"
         yield "lora", f"{name} at {weights}", ""
+    for begins, start, end in summary.paces[:SHOWN]:
+        half = f"half of the change lies from {start:.0%} to {end:.0%} of the way"
+        yield "pace", f"from {begins:g} s: {half}", ""
+    if (more := len(summary.paces) - SHOWN) > 0:
+        yield "", f"and {plural(more, 'segment')} more", ""
     yield "denoiser", f"{plural(summary.rows, 'row')} to compute", ""
     yield "time", estimate(summary), ""
     yield "disk", f"{size(summary.disk_bytes)} for the frames that are not there", ""

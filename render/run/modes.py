@@ -19,6 +19,7 @@ from render.plan.plan_warnings import unmeasured_words
 from render.report.events import PlanShown, PlanSummary, Pruned, UnusedFrames, WorkPlanned
 from render.run.folder import held, with_measured_plan, write_config
 from render.run.measuring import measure
+from render.run.paced_timeline import write_paced_timeline
 from render.run.session import Session
 from render.run.survey import check_room, summarise, survey, survey_to_show
 from render.run.work import Work
@@ -53,6 +54,7 @@ def begun(run: Session) -> Iterator[Work]:
     with held(run):
         run = with_measured_plan(run)
         write_config(run)
+        write_paced_timeline(run)
         with run.phases.measured("check"):
             mine = shard_of(run.film.plan, run.film.config.shard)
             verdicts = survey_to_show(run.film, mine, run.events.warn)

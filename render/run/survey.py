@@ -140,6 +140,10 @@ def summarise(
         warnings=film.plan.warnings,
         video_bytes=video_bytes(film.config.output, film.size, len(film.plan.frames)),
         loras=list(lora_weights(film)),
+        paces=[
+            (float(time), measured.place_at(0.25), measured.place_at(0.75))
+            for time, measured in film.plan.paces.items()
+        ],
     )
 
 

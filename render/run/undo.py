@@ -17,7 +17,10 @@ from render.plan.plan_json import NEXT
 from render.plan.plan_json import write as write_plan
 from render.store.judge import names_in
 
-NAMES = ("config.yaml", "plan.json", "plan.jsonl", "plan.next.json", "plan.next.jsonl", "run.json")
+NAMES = (
+    "config.yaml", "paced.yaml", "plan.json", "plan.jsonl", "plan.next.json", "plan.next.jsonl",
+    "run.json",
+)  # fmt: skip
 FRESH_NAMES = ("render.log", ".lock")  # kept where they were before: a log goes on
 MOST_BYTES = 1 << 30  # of a file that is kept in memory; the frames of a plan of a million
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TypeVar
 from render.config.schema import KeyframeConfig, SamplingConfig, TimelineConfig
 from render.config.values import Moment, shown
 from render.errors import ConfigError, Locate, Mistake
+from render.timeline.pace import TimeMap
 from render.timeline.spec import FrameSpec, Keyframe, Timeline
 
 MAX_FRAMES = 1_000_000
@@ -57,7 +59,7 @@ def resolve(
     given = [written.keyframes[key] for key in order]
     values = fill(given, sampling, guidance, images or {}, loras or {})
     keyframes = tuple(
-        Keyframe(times[key], spec, frame.ease, (frame.pace or written.pace) == "even")
+        paced(Keyframe(times[key], spec, frame.ease), frame.pace or written.pace)
         for key, spec, frame in zip(order, values, given, strict=True)
     )
     length = seconds(written.duration, fps) if written.duration else keyframes[-1].time
@@ -65,6 +67,14 @@ def resolve(
     if what := plan_flaw(timeline, fps):
         raise ConfigError([Mistake(locate("timeline.keyframes"), what)])
     return timeline
+
+
+def paced(keyframe: Keyframe, pace: str | Mapping[float, float]) -> Keyframe:
+    """The keyframe with the pace at which it leads to the next one."""
+    if isinstance(pace, str):
+        return replace(keyframe, even=pace == "even")
+    written = TimeMap((0.0, *pace.values(), 1.0), (0.0, *pace.keys(), 1.0))
+    return replace(keyframe, time_map=written)
 
 
 def time_flaws(

@@ -3,12 +3,14 @@ what the store keeps."""
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
 
 import numpy as np
 import pytest
+import yaml
 from command_line import Place
 from diffusers import ControlNetModel, UNet2DConditionModel
 from pictures import same_pictures
@@ -111,6 +113,35 @@ def test_the_plan_counts_rows_and_says_what_is_not_measured(fresh):
     ended = fresh.render("+timeline=film", *EVEN, "mode=plan")
     assert "not measured" not in ended.out + ended.err
     assert "plan.next.json" not in ended.out + ended.err
+    assert re.search(
+        r"pace  from 1 s: half of the change lies from \d+% to \d+% of the way", ended.out
+    )
+
+
+def test_a_measured_pace_can_be_given_as_yaml(rendered, fresh):
+    """The same film where nothing is measured; and a pace of one's own is followed."""
+    text = (rendered.folder / "outputs" / "even" / "paced.yaml").read_text()
+    paced = yaml.safe_load(text)
+    assert [each.get("pace") is not None for each in paced["keyframes"]] == [True, True, False]
+    (fresh.folder / "paced.yaml").write_text(text)
+    ended = fresh.render("+timeline=./paced.yaml", *SMOOTH)
+    assert ended.code == 0, ended.err
+    assert "measuring" not in ended.out + ended.err
+    places = [f["path"]["place"] for f in plan(rendered, "even")["frames"] if "path" in f]
+    again = [f["path"]["place"] for f in plan(fresh, paced["name"])["frames"] if "path" in f]
+    assert again == pytest.approx(places, abs=1e-5)
+    own = {0.25: 0.5, 0.75: 0.8}
+    fresh.timeline("own", [{**THREE[0], "pace": own}, *THREE[1:]])
+    assert fresh.render("+timeline=own", *SMOOTH, "mode=plan").code == 0
+    found = [f["path"]["place"] for f in plan(fresh, "own")["frames"] if "path" in f]
+    assert found == pytest.approx([0.5, 0.65, 0.8, 0.25, 0.5, 0.75])
+
+
+def test_a_paced_timeline_goes_with_its_pace(fresh):
+    assert fresh.render("+timeline=film", *EVEN).code == 0
+    assert (fresh.folder / "outputs" / "film" / "paced.yaml").exists()
+    assert fresh.render("+timeline=film", *SMOOTH).code == 0
+    assert not (fresh.folder / "outputs" / "film" / "paced.yaml").exists()
 
 
 def test_an_edit_measures_and_denoises_its_segment_alone(rendered):
@@ -202,6 +233,10 @@ def test_a_shard_without_a_path_has_nothing_to_do(fresh):
         ("sampling.path_parts=4", "changes nothing on a plain path"),
         ("sampling.path=curved", "plain"),
         ("timeline.pace=slow", "even"),
+        ("timeline.pace={0.5:0.5,0.7:0.4}", "both rise"),
+        ("timeline.pace={0.5:1}", "both rise"),
+        ("timeline.pace={half:0.4}", "'half' is no share"),
+        ("timeline.pace={}", "a pace is time, even"),
     ],
 )
 def test_mistakes(fresh, given, said):
