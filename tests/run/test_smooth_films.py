@@ -113,9 +113,8 @@ def test_the_plan_counts_rows_and_says_what_is_not_measured(fresh):
     ended = fresh.render("+timeline=film", *EVEN, "mode=plan")
     assert "not measured" not in ended.out + ended.err
     assert "plan.next.json" not in ended.out + ended.err
-    assert re.search(
-        r"pace  from 1 s: half of the change lies from \d+% to \d+% of the way", ended.out
-    )
+    half = r"pace  from 1 s: half of the change lies from \d+% to \d+% of the way"
+    assert re.search(half, ended.out)
 
 
 def test_a_measured_pace_can_be_given_as_yaml(rendered, fresh):
