@@ -105,7 +105,8 @@ def point(
     timeline.parent.mkdir(parents=True)
     timeline.write_text(yaml.safe_dump({"keyframes": keyframes}, sort_keys=False))
     began = time.perf_counter()
-    status, usage = ended(folder, f"timeline={name}", f"scheduler.steps={asked.steps}", *asked.set)
+    given = [f"timeline={name}", f"scheduler.steps={asked.steps}", "sampling.blend=noise"]
+    status, usage = ended(folder, *given, *asked.set)
     seconds = time.perf_counter() - began
     if status:
         sys.exit(f"{name}: exit code {status}; see {folder / SAID}")

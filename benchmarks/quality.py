@@ -202,6 +202,7 @@ def config(
         f"scheduler={asked.scheduler}",
         f"scheduler.steps={asked.steps}",
         f"sampling.guidance={asked.guidance}",
+        "sampling.blend=noise",
         *asked.set,
     ]
     sampler = f"{asked.scheduler}-{asked.steps}-{asked.guidance:g}"

@@ -80,6 +80,7 @@ def content(way: Way, asked: Asked) -> dict[str, Any]:
         "scheduler=lms",
         f"scheduler.steps={asked.steps}",
         f"sampling.guidance={GUIDANCE}",
+        "sampling.blend=noise",
         f"output.fps={FPS}",
         f"compute.device={asked.device}",
         *way.overrides,

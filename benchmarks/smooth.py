@@ -117,7 +117,8 @@ def product(
 ) -> tuple[list[list[Picture]], int]:
     """A film through the product's own path."""
     root = KEPT / name.replace(", ", "-").replace(" ", "-")
-    content = composed([f"output.fps={FPS}", *WAYS[name]], keyframes, root, f"film{number}")
+    given = [f"output.fps={FPS}", "sampling.blend=noise", *WAYS[name]]
+    content = composed(given, keyframes, root, f"film{number}")
     rows = planned(content)
     rendered(content)
     folder = root / f"film{number}" / "frames"

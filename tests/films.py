@@ -79,7 +79,7 @@ def composed(model: Path, root: Path, changes=None):
             "dtype": "float32",
         },
         "scheduler": {"name": "model", "class": None, "steps": None},
-        "sampling": {"guidance": None, "blend": "noise", "negative": "", "seed": 0},
+        "sampling": {"guidance": None, "blend": None, "negative": "", "seed": 0},
         "output": {"format": "mp4", "fps": 12, "width": None, "height": None, "quality": 80},
         "compute": {"device": "cpu", "dtype": "auto", "batch": "auto"},
         "timeline": {"name": "film", "keyframes": copy.deepcopy(KEYFRAMES)},

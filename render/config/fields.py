@@ -19,7 +19,7 @@ from render.config.values import (
     shown,
     text,
 )
-from render.extensions import is_known, names
+from render.extensions import BLENDS, is_known, names
 
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 
@@ -51,6 +51,9 @@ def chosen(group: str, *more: str) -> BeforeValidator:
         return name
 
     return BeforeValidator(check)
+
+
+BlendName = Annotated[str, chosen(BLENDS)]
 
 
 def not_known(name: str, known: Sequence[str]) -> str:

@@ -16,7 +16,16 @@ from pydantic import (
     model_validator,
 )
 
-from render.config.fields import Dtype, FilePath, Frozen, GuidanceScale, Number, Side, Steps
+from render.config.fields import (
+    BlendName,
+    Dtype,
+    FilePath,
+    Frozen,
+    GuidanceScale,
+    Number,
+    Side,
+    Steps,
+)
 from render.config.values import lora_weight, mistake, shown
 
 
@@ -97,6 +106,7 @@ class ModelConfig(Frozen):
     multiple: Annotated[StrictInt, Field(ge=1)] = 8
     steps: Steps
     guidance: GuidanceScale | None = None
+    blend: BlendName = "noise"
     dtype: Dtype = "auto"
     loras: tuple[LoraConfig, ...] = ()
 

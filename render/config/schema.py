@@ -23,6 +23,7 @@ from pydantic import (
 
 from render.config.fields import (
     MOST,
+    BlendName,
     Dtype,
     FilePath,
     Frozen,
@@ -48,10 +49,9 @@ from render.config.values import (
     shown,
     texts,
 )
-from render.extensions import BLENDS, ENGINES
+from render.extensions import ENGINES
 
 ModeName = Literal["render", "plan", "stitch", "prune", "measure"]
-BlendName = Annotated[str, chosen(BLENDS)]
 EngineName = Annotated[str, chosen(ENGINES)]
 NAME_PATTERN = re.compile(r"[^\W_][\w .,=+@()-]{0,99}", re.ASCII)
 
@@ -75,7 +75,7 @@ class SamplingConfig(Frozen):
     """`sampling`: how prompts meet in the denoiser, and what keyframes fall back to."""
 
     guidance: GuidanceScale | None = None
-    blend: BlendName = "noise"
+    blend: BlendName | None = None
     path: Literal["plain", "smooth"] = "plain"
     path_parts: Annotated[StrictInt, Field(ge=2, le=1000)] | None = None
     negative: Text = ""
@@ -204,6 +204,11 @@ class RunConfig(Frozen):
     output: OutputConfig = OutputConfig()
     compute: ComputeConfig = ComputeConfig()
     timeline: TimelineConfig
+
+    @property
+    def blend(self) -> str:
+        """The name of the blend: the one that is asked for, else the model's."""
+        return self.sampling.blend or self.model.blend
 
     @field_validator("name")
     @classmethod

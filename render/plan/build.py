@@ -74,7 +74,7 @@ def make_recipe(config: RunConfig, model: Model, dtype: str) -> Recipe:
         width=width // left_out.shrink,
         height=height // left_out.shrink,
         dtype=dtype,
-        blend=config.sampling.blend,
+        blend=config.blend,
         approximations=left_out,
         kernels=config.compute.kernels if dtype != "float32" else "auto",
     )

@@ -40,6 +40,8 @@ class PlanSummary:
     paces: Sequence[tuple[float, float, float]] = ()
     """Of each segment whose pace is measured: (its beginning in seconds, the places between which
     the middle half of its change lies, 0 to 1)"""
+    blend: str = ""
+    """How the prompts of a frame meet, by its name."""
 
     def counts(self) -> dict[str, int]:
         """The number of frames in each state, in the order of concern."""

@@ -89,7 +89,8 @@ def _(event: PlanShown) -> Iterator[Labelled]:
         yield "pace", f"from {begins:g} s: {half}", ""
     if (more := len(summary.paces) - SHOWN) > 0:
         yield "", f"and {plural(more, 'segment')} more", ""
-    yield "denoiser", f"{plural(summary.rows, 'row')} to compute", ""
+    blend = f", {summary.blend} blend" if summary.blend else ""
+    yield "denoiser", f"{plural(summary.rows, 'row')} to compute{blend}", ""
     yield "time", estimate(summary), ""
     yield "disk", f"{size(summary.disk_bytes)} for the frames that are not there", ""
     for line in cut_lines(summary):

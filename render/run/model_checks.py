@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 def blend_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     """A blend of embeddings where texts differ in length."""
     family = facts.model.family if facts.model else None
-    if family and BLENDS[config.sampling.blend].lined_up and not family.lined_up:
+    if family and BLENDS[config.blend].lined_up and not family.lined_up:
         what = (
             f"texts have lengths of their own in {family.pipeline}, so there is nothing half way "
             "between two embeddings; use sampling.blend=noise"
         )
-        yield Mistake("sampling.blend", what)
+        yield Mistake("sampling.blend" if config.sampling.blend else "model.blend", what)
 
 
 def negative_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:

@@ -144,6 +144,7 @@ def summarise(
             (float(time), measured.place_at(0.25), measured.place_at(0.75))
             for time, measured in film.plan.paces.items()
         ],
+        blend=film.plan.recipe.blend,
     )
 
 

@@ -1,6 +1,7 @@
 """The command line from outside: what it refuses, what it shows, and its four modes."""
 
 import gc
+import json
 import os
 import re
 import shutil
@@ -139,6 +140,29 @@ def test_a_plan_renders_nothing_and_says_what_it_would_do(place):
     assert "there  1" in edited.out
     assert "changed  4" in edited.out
     assert "4 changed: prompts (frames 1, 2, 3, 4)" in edited.out
+
+
+@pytest.mark.parametrize(
+    ("given", "blend"),
+    [
+        ((), "noise"),
+        (("model.blend=embedding",), "embedding"),
+        (("model.blend=embedding", "sampling.blend=noise"), "noise"),
+        (("sampling.blend=embedding",), "embedding"),
+    ],
+)
+def test_a_plan_says_which_blend_is_used(place, given, blend):
+    ended = place.render("+timeline=t", "mode=plan", *given)
+    assert ended.code == 0, ended.err
+    assert f" rows to compute, {blend} blend\n" in ended.out
+    plan = json.loads((place.folder / "outputs" / "t" / "plan.json").read_text())
+    assert plan["recipe"]["blend"] == blend
+
+
+def test_a_blend_that_a_model_names_wrongly_is_refused(place):
+    ended = place.render("+timeline=t", "mode=plan", "model.blend=noize")
+    assert ended.code == 2
+    assert ended.err.startswith("render: model.blend: 'noize' is not known; did you mean 'noise'")
 
 
 def test_a_run_leaves_what_the_contract_names(place):

@@ -22,6 +22,7 @@ ANCHORED = {"sampling.anchors": 2}
 PIXELS = {
     "compute.dtype": "bfloat16",
     "compute.vae_tiling": True,
+    "model.blend": "embedding",
     "model.clip_skip": 1,
     "model.dtype": "bfloat16",
     "model.guidance": 3.0,

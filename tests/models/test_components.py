@@ -205,9 +205,10 @@ def test_long_prompts_are_part_of_the_identity_and_cut_nothing(film):
 def test_long_prompts_where_they_can_not_be_read(film, folder, tmp_path):
     assert "FluxPipeline reads texts in one window" in refused(film, "flux", long_prompts=True)
     assert "goes without model.clip_skip" in refused(film, clip_skip=1, long_prompts=True)
-    changes = {"model.long_prompts": True, "sampling.blend": "embedding"}
-    with pytest.raises(ConfigError, match=r"sampling.blend: .*use sampling.blend=noise"):
-        open_film(composed(folder("sd1"), tmp_path / "out", changes), "", str)
+    for group in ("sampling", "model"):
+        changes = {"model.long_prompts": True, f"{group}.blend": "embedding"}
+        with pytest.raises(ConfigError, match=rf"^{group}.blend: .*use sampling.blend=noise"):
+            open_film(composed(folder("sd1"), tmp_path / "out", changes), "", str)
 
 
 def test_the_families_that_skip_and_learn_are_those_of_diffusers():

@@ -146,6 +146,8 @@ def test_spelling_is_no_part_of_it():
         {"mode": "plan"},
         {"sampling.seed": 5},  # every keyframe has one
         {"scheduler.steps": 4},  # the model's
+        {"sampling.blend": "noise"},  # the model's
+        {"sampling.blend": "noise", "model.blend": "embedding"},
         {"output.width": SIDE, "output.height": SIDE},  # the model's
         {"timeline.keyframes.2.prompt": {"A forest": 1, "A castle": 3}},
         {"timeline.keyframes.2.prompt": {"A castle": 0.75, "A forest": 0.25}},
@@ -171,6 +173,10 @@ def test_what_does_not_change_the_pictures_changes_no_digest(digests, changes):
 )
 def test_what_changes_every_picture_changes_every_digest(digests, changes):
     assert not set(digests(changes)) & set(digests())
+
+
+def test_a_blend_makes_the_same_frames_whether_the_model_or_the_film_names_it(digests):
+    assert digests({"model.blend": "embedding"}) == digests({"sampling.blend": "embedding"})
 
 
 def test_an_edited_prompt_changes_only_frames_in_which_it_has_weight(digests):
