@@ -1,7 +1,7 @@
 """Parts that are chosen by name: our own, and those of other packages by Python's entry points.
 
-A blend, an output format, a model family or an engine can be shipped by another package: its
-`pyproject.toml` names an object under one of render's groups, as in
+A blend, an output format, a way to make in-betweens, a model family or an engine can be shipped by
+another package: its `pyproject.toml` names an object under one of render's groups, as in
 `[project.entry-points."render.engines"]`. Once it is installed, a config can give its name like a
 built-in one. A package ships the config itself in a folder that it names under `render.configs`.
 """
@@ -22,7 +22,7 @@ from typing import TypeVar
 from render.errors import ConfigError, Mistake
 
 BLENDS, CONFIGS, ENGINES = "render.blends", "render.configs", "render.engines"
-FAMILIES, FORMATS = "render.families", "render.formats"
+FAMILIES, FORMATS, INBETWEENS = "render.families", "render.formats", "render.inbetweens"
 BUILT_IN: Mapping[str, Mapping[str, str]] = {
     BLENDS: {"noise": "render.plan.blends:NOISE", "embedding": "render.plan.blends:EMBEDDING"},
     ENGINES: {
@@ -38,6 +38,10 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "gif": "render.video.codecs:GIF",
         "webp": "render.video.codecs:WEBP",
         "apng": "render.video.codecs:APNG",
+    },
+    INBETWEENS: {
+        "dissolve": "render.video.inbetweens:DISSOLVE",
+        "flow": "render.video.flow:FLOW",
     },
 }
 """Our own parts by group and name, written as entry points are: a config's names are checked before

@@ -109,6 +109,7 @@ class ModelConfig(Frozen):
     blend: BlendName = "noise"
     dtype: Dtype = "auto"
     loras: tuple[LoraConfig, ...] = ()
+    upscaler: FilePath | None = None
 
     @field_validator("loras", mode="before")
     @classmethod

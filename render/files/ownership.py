@@ -16,6 +16,9 @@ from render.files.atomic import is_regular, is_there, opened_regular
 
 MARKED_BYTES = 1 << 16  # a mark stands within the first 64 KB, in a PNG before the pixels
 FRAME_MARK = "render:digest"
+FINISHED_MARK = "render:finished"
+"""Of a picture in between, or one that was made larger."""
+STORED_MARKS = f"{FRAME_MARK}|{FINISHED_MARK}".encode()
 SHEET_MARK = "render:sheet"
 PLOT_MARK = "render:steps"
 MEASURED = re.compile(r"(?:.*\.)?(measure\.(?:json|png|svg))", re.DOTALL)
@@ -39,6 +42,7 @@ MARKS = {
     "render.log": rb"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ",
     "run.json": rb'\A\{\n  "by": "render ',
     "sheet.png": SHEET_MARK.encode(),
+    "upscalers.json": rb'\A\{\n "[0-9a-f]{64}": \d',
     "timings.json": rb'\A\{\n "[^\n]*": \{\n  "bytes_per_frame": ',
 }
 
@@ -60,7 +64,7 @@ def is_ours(path: Path) -> bool:
         name = ".lock"
     if measured := MEASURED.fullmatch(name):
         name = measured[1]
-    return not head or bool(re.search(MARKS.get(name, FRAME_MARK.encode()), head))
+    return not head or bool(re.search(MARKS.get(name, STORED_MARKS), head))
 
 
 def read_head(path: Path) -> bytes:

@@ -18,12 +18,14 @@ from render.models.resolve import Model
 from render.models.scheduler_signatures import filled_in, is_stochastic, mistakes_in_options
 from render.plan.approximations import Approximations, approximations_of
 from render.plan.digest import frame_digest, path_digest, recipe_bytes
+from render.plan.finish import Finish, cuts_of
 from render.plan.frame_plan import FramePlan, PlannedFrame, Recipe, Unmeasured
 from render.plan.plan_warnings import (
     bridge_warnings,
     grid_warnings,
     keyframe_places,
     noise_warnings,
+    open_warnings,
     plain_warnings,
     trunk_warnings,
 )
@@ -111,16 +113,19 @@ def make_plan(
     control: Sequence[str] = (),
     settings: Mapping[str, Any] | None = None,
     time_maps: Mapping[str, TimeMap] | None = None,
+    finish: Finish | None = None,
 ) -> FramePlan:
     """One planned frame for every k/fps.
 
     Args:
+        fps: frames a second that are rendered.
         scheduler: class name of the scheduler in use, to warn of noise that flickers.
         guidance: the model's, which says whether a frame's negatives matter.
         loras: identities of the model's LoRAs by name.
         control: the digest of the picture that a ControlNet follows, or of one for each frame.
         settings: the scheduler's, the model's own among them; None: those of the recipe.
         time_maps: of segments of even pace, by their digests.
+        finish: how the pictures that are shown are made of the frames.
 
     Raises:
         ConfigError: fewer pictures to follow than frames.
@@ -145,17 +150,20 @@ def make_plan(
         bridge = bool(spec.path) and bridges(timeline, rendered, spec.path)
         frames.append(PlannedFrame(index, time, spec, digest, of_path, bridge))
     warnings = (
-        *grid_warnings(timeline, fps),
+        *grid_warnings(timeline, fps, between=finish is not None and finish.times > 1),
         *noise_warnings(timeline, noisy, scheduler, taken),
         *trunk_warnings(taken),
         *plain_warnings(timeline, smooth, taken),
         *bridge_warnings(frames),
+        *open_warnings(timeline, finish),
     )
     shown = keyframe_places(timeline, times)
     film = FramePlan(fps, recipe, tuple(frames), warnings, loras or {}, shown, timeline.loop)
     measured = {each.time: each.time_map for each in timeline.keyframes if each.even}
     paces = {time: found for time, found in measured.items() if found is not None}
-    return replace(film, unmeasured=unmeasured, paces=paces)
+    film = replace(film, unmeasured=unmeasured, paces=paces)
+    cuts = cuts_of(timeline, times, max(len(times) / fps, timeline.duration)) if finish else ()
+    return replace(film, open=timeline.open, cuts=tuple(cuts), finish=finish)
 
 
 def bridges(timeline: Timeline, time: Fraction, place: OnPath | None) -> bool:

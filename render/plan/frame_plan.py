@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
@@ -11,6 +12,7 @@ from typing import Any
 from render.plan.approximations import NONE, Approximations
 from render.plan.blends import BLENDS
 from render.timeline.pace import TimeMap
+from render.plan.finish import Cut, Finish
 from render.timeline.spec import FrameSpec, SmoothPath
 
 RECIPE_VERSION = 2  # raised by hand when the same spec would give another picture
@@ -89,6 +91,7 @@ class FramePlan:
     """All frames of a run, in order."""
 
     fps: Fraction
+    """Frames a second that are rendered."""
     recipe: Recipe
     frames: tuple[PlannedFrame, ...]
     warnings: tuple[str, ...] = ()
@@ -101,13 +104,20 @@ class FramePlan:
     unmeasured: tuple[Unmeasured, ...] = ()
     paces: Mapping[Fraction, TimeMap] = field(default_factory=dict)
     """The measured time maps of segments of even pace, by the times at which they begin."""
+    open: bool = False
+    """Whether the frame at its end is left out."""
+    cuts: tuple[Cut, ...] = ()
+    finish: Finish | None = None
+    """How the pictures that are shown are made of the frames; None: they are the frames."""
 
     @property
     def digest(self) -> str:
-        """Identity of the film: its rate and its frames' digests."""
+        """Identity of the film: its rate, its frames' digests, and how they are finished."""
         total = hashlib.sha256(f"{self.fps}\n".encode())
         for frame in self.frames:
             total.update(frame.digest.encode())
+        if self.finish:
+            total.update(json.dumps([self.finish.identity(), str(self.cuts)]).encode())
         return total.hexdigest()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from render.files.atomic import is_there, write_if_changed, write_whole
 from render.files.ownership import is_ours, make_way, read_head
 from render.files.received_json import parsed
+from render.plan.finish import Finish, shown_pictures
 from render.plan.frame_plan import FramePlan, PlannedFrame, early_entry, picture_entry
 from render.timeline.spec import OnPath
 
@@ -135,7 +136,11 @@ def plan_files(plan: FramePlan, name: str, stem: str = "plan") -> dict[str, byte
     long = len(plan.frames) > INLINE_FRAMES
     frames_name = f"{stem}.jsonl"
     keyframes = set(plan.keyframes)
-    lines = [READABLE.encode(entry(frame, frame.index in keyframes)) for frame in plan.frames]
+    shown = digests_shown(plan)
+    lines = [
+        READABLE.encode(entry(frame, frame.index in keyframes, shown.get(frame.index, ())))
+        for frame in plan.frames
+    ]
     head = {
         "name": name,
         "fps": as_number(plan.fps),
@@ -143,6 +148,7 @@ def plan_files(plan: FramePlan, name: str, stem: str = "plan") -> dict[str, byte
         "count": len(plan.frames),
         "digest": plan.digest,
         "recipe": plan.recipe.entry(),
+        **({"shown": finish_entry(plan, plan.finish)} if plan.finish else {}),
         **({"loras": dict(plan.loras)} if plan.loras else {}),
         **({"loop": True} if plan.loop else {}),
     }
@@ -152,11 +158,38 @@ def plan_files(plan: FramePlan, name: str, stem: str = "plan") -> dict[str, byte
     return files | ({frames_name: ("\n".join(lines) + "\n").encode()} if long else {})
 
 
-def entry(frame: PlannedFrame, keyframe: bool = False) -> dict[str, Any]:
+def digests_shown(plan: FramePlan) -> dict[int, list[str]]:
+    """The digests of the pictures that are made of frames, in order, by the frame at or before
+    which each is shown; empty for a film that shows its frames."""
+    found: dict[int, list[str]] = {}
+    for picture in shown_pictures(plan) if plan.finish else ():
+        found.setdefault(picture.frame, []).append(picture.digest)
+    return found
+
+
+def finish_entry(plan: FramePlan, finish: Finish) -> dict[str, Any]:
+    """How the pictures that the film shows are made of its frames."""
+    larger = finish.upscaler
+    made_by = {"file": larger.file.name} if larger and larger.file else {}
+    named = larger and {"by": larger.called, "factor": larger.whole, **made_by}
+    return {
+        "fps": as_number(finish.fps),
+        "rate": str(finish.fps),
+        "count": len(shown_pictures(plan)),
+        "width": plan.recipe.width * finish.factor,
+        "height": plan.recipe.height * finish.factor,
+        "inbetween": finish.inbetween,
+        "upscale": named,
+    }
+
+
+def entry(frame: PlannedFrame, keyframe: bool = False, shown: Sequence[str] = ()) -> dict[str, Any]:
     """A frame as programs read it. `negative` is a text, or texts with weights while it changes.
 
     Args:
         keyframe: whether it is the frame of a keyframe.
+        shown: digests of the pictures that are shown from its time to the next frame's, where they
+            are not the frames themselves.
     """
     spec = frame.spec
     alone = len(spec.negatives) == 1
@@ -172,6 +205,7 @@ def entry(frame: PlannedFrame, keyframe: bool = False) -> dict[str, Any]:
         **({"path": place_entry(frame, spec.path)} if spec.path else {}),
         **({"loras": [list(pair) for pair in spec.loras]} if spec.loras else {}),
         **({"keyframe": True} if keyframe else {}),
+        **({"shown": list(shown)} if shown else {}),
         "digest": frame.digest,
     }
 

@@ -8,6 +8,7 @@ from itertools import groupby
 from math import ceil, floor
 
 from render.plan.approximations import Approximations
+from render.plan.finish import Finish
 from render.plan.frame_plan import FramePlan, PlannedFrame
 from render.text import plural
 from render.timeline.interpolation import Segment, segment_behind
@@ -17,17 +18,25 @@ NEARLY = 0.05  # of a frame: so near to a keyframe no one sees that it is not me
 LARGEST_PART = 16  # of a rate that is suggested: 64/5 has 5
 
 
-def grid_warnings(timeline: Timeline, fps: Fraction) -> Iterator[str]:
-    """Keyframes that fall between two frames are never shown exactly."""
+def grid_warnings(timeline: Timeline, fps: Fraction, between: bool = False) -> Iterator[str]:
+    """Keyframes that fall between two frames are never shown exactly.
+
+    Args:
+        fps: frames a second that are rendered.
+        between: whether the film shows others between them.
+    """
     times = [frame.time for frame in timeline.keyframes]
     off = [time for time in times if not is_met(float(time), float(fps), NEARLY)]
     if off:
         shown = ", ".join(f"{float(time):g}" for time in off[:5]) + (" …" if len(off) > 5 else "")
         rate = meeting_rate([float(time) for time in times], float(fps))
-        way_out = f"output.fps={rate} meets them all" if rate else "choose another output.fps"
+        key = "output.rendered_fps" if between else "output.fps"
+        way_out = f"{key}={rate} meets them all" if rate else f"choose another {key}"
+        rendered = "rendered frames" if between else "frames"
+        also = "" if between else ', or give their times in frames ("36f")'
         yield (
-            f"keyframes at {shown} s fall between frames at {float(fps):g} fps and are not shown "
-            f'exactly; {way_out}, or give their times in frames ("36f")'
+            f"keyframes at {shown} s fall between {rendered} at {float(fps):g} fps and are not "
+            f"shown exactly; {way_out}{also}"
         )
 
 
@@ -108,6 +117,16 @@ def bridge_warnings(frames: Sequence[PlannedFrame]) -> Iterator[str]:
                 f"other lies between: frames {first.index} to {last.index} are blends of those on "
                 "either side; a keyframe there, or more sampling.path_parts, may help"
             )
+
+
+def open_warnings(timeline: Timeline, finish: Finish | None) -> Iterator[str]:
+    """The end of an open film with pictures in between, which would lead to a frame that is left
+    out."""
+    if timeline.open and finish and finish.times > 1:
+        yield (
+            "timeline.end=open leaves out the frame that the last pictures in between would lead "
+            f"to: the last frame is shown {finish.times} times"
+        )
 
 
 def unmeasured_words(count: int) -> str:

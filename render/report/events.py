@@ -14,6 +14,32 @@ LEAST_LEFT_S = 0.05  # a shorter time that is left is none
 
 
 @dataclass(frozen=True, slots=True)
+class FinishSummary:
+    """How the pictures that a film shows are made of its rendered frames.
+
+    Attributes:
+        pictures: of the film.
+        fps, rendered_fps: pictures a second, and those of them that are rendered.
+        between: pictures in between, and `inbetween` how they are made.
+        upscaler: what makes the pictures larger; empty if nothing does.
+        width, height: of the pictures, in pixels.
+        missing: pictures that a run would make.
+        made: pictures that the run made.
+    """
+
+    pictures: int
+    fps: float
+    rendered_fps: float
+    between: int
+    inbetween: str
+    upscaler: str
+    width: int
+    height: int
+    missing: int = 0
+    made: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PlanSummary:
     """Counts, reasons and costs of a plan. `reasons` are (state, count, why, with its first
     frames)."""
@@ -42,6 +68,8 @@ class PlanSummary:
     the middle half of its change lies, 0 to 1)"""
     blend: str = ""
     """How the prompts of a frame meet, by its name."""
+    finish: FinishSummary | None = None
+    """How the pictures that are shown are made of the frames; None: they are the frames."""
 
     def counts(self) -> dict[str, int]:
         """The number of frames in each state, in the order of concern."""
@@ -172,6 +200,7 @@ class Finished:
     video: Path | None = None
     sheet: Path | None = None
     video_kept: bool = False
+    finish: FinishSummary | None = None
 
 
 @dataclass(frozen=True, slots=True)

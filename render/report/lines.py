@@ -9,6 +9,7 @@ from render.report.events import (
     Ended,
     Event,
     Finished,
+    FinishSummary,
     Measured,
     PlanShown,
     PlanSummary,
@@ -89,6 +90,10 @@ def _(event: PlanShown) -> Iterator[Labelled]:
         yield "pace", f"from {begins:g} s: {half}", ""
     if (more := len(summary.paces) - SHOWN) > 0:
         yield "", f"and {plural(more, 'segment')} more", ""
+    if summary.finish:
+        missing = summary.finish.missing
+        to_make = f", {missing:,} to make" if missing else ""
+        yield "shown", f"{finish_words(summary.finish)}{to_make}", ""
     blend = f", {summary.blend} blend" if summary.blend else ""
     yield "denoiser", f"{plural(summary.rows, 'row')} to compute{blend}", ""
     yield "time", estimate(summary), ""
@@ -107,11 +112,24 @@ def _(event: Finished) -> Iterator[Labelled]:
         yield "failed", f"frame {index}: {one_line(cause)}", "red"
     if len(event.failed) > SHOWN:
         yield "failed", f"and {len(event.failed) - SHOWN:,} more", "red"
+    if event.finish:
+        made = f", {event.finish.made:,} made"
+        yield "shown", f"{finish_words(event.finish)}{made}", ""
     if event.video is not None:
         was_right = " (as it was)" if event.video_kept else ""
         yield "video", f"{event.video}{was_right}", ""
     if event.sheet is not None:
         yield "sheet", str(event.sheet), ""
+
+
+def finish_words(finish: FinishSummary) -> str:
+    """How a film's pictures are made: `145 pictures at 24 a second, 72 in between (flow)`."""
+    pictures = f"{plural(finish.pictures, 'picture')} at {finish.fps:g} a second"
+    between = f"{finish.between:,} in between ({finish.inbetween})"
+    larger = f"made {finish.width}×{finish.height} by {finish.upscaler}"
+    return ", ".join(
+        [pictures, *([between] if finish.between else []), *([larger] if finish.upscaler else [])]
+    )
 
 
 @result.register

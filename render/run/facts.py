@@ -19,9 +19,11 @@ from render.models.images import start_images
 from render.models.lora_files import Lora, resolve_loras
 from render.models.resolve import Model
 from render.plan.build import make_recipe
+from render.plan.finish import Finish
 from render.plan.frame_plan import Recipe
 from render.run.devices import choose_device, choose_dtype
 from render.run.film_model import HASHES_NAME, sound_model
+from render.run.finish_facts import finish_of
 from render.run.memory_checks import with_memory
 from render.run.sound_checks import sound_length
 from render.run.unused_keys import usual_guidance
@@ -145,6 +147,11 @@ class Facts:
         if self.model is None:
             return None
         return make_recipe(self.config, self.model, self.dtype or "float32")
+
+    @Learnt
+    def finish(self) -> Finish | None:
+        """How the pictures that are shown are made of the frames; None if they are the frames."""
+        return finish_of(self.config, self.hashes, self.store)
 
     @Learnt
     def sound_s(self) -> float | None:

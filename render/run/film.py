@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from render.config.output_group import OutputConfig
+from render.config.output_group import NONE, OutputConfig
 from render.config.schema import RunConfig
 from render.models.lora_files import Lora
 from render.models.resolve import Model
@@ -41,6 +41,11 @@ class ResolvedFilm:
         return self.folder / "frames"
 
     @property
+    def shown(self) -> Path:
+        """Where the run shows its pictures, if they are not the frames as they were rendered."""
+        return self.folder / "shown"
+
+    @property
     def output(self) -> OutputConfig:
         """The video's settings with nothing left open."""
         return codecs.resolved(self.config.output, self.config.timeline.loop)
@@ -49,3 +54,16 @@ class ResolvedFilm:
     def size(self) -> tuple[int, int]:
         """Width and height of every frame, in pixels."""
         return self.plan.recipe.width, self.plan.recipe.height
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """Width and height of every picture that the film shows, in pixels."""
+        factor = self.plan.finish.factor if self.plan.finish else 1
+        return factor * self.plan.recipe.width, factor * self.plan.recipe.height
+
+    @property
+    def is_of_its_own_size(self) -> bool:
+        """Whether the film is as large as its model makes them, with the model's own upscaler."""
+        asked, own = self.config.output.upscale, self.config.model.upscaler
+        usual = asked is None or (asked == NONE and own is None)
+        return usual and self.size == (self.model.width, self.model.height)

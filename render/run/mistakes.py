@@ -15,6 +15,7 @@ from render.config.schema import RunConfig
 from render.engines.registry import engine_named
 from render.errors import Mistake
 from render.run.facts import Check, Facts, unlearnt
+from render.run.finish_facts import size_mistakes
 from render.run.memory_checks import memory_mistakes
 from render.run.model_checks import (
     approximation_mistakes,
@@ -39,7 +40,7 @@ def link_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     """Links below the root, which may itself lead anywhere: they could lead into someone else's
     folder."""
     root, folder, store = config.root, facts.folder, facts.store
-    below = [folder / "frames", folder, folder.parent, store]
+    below = [folder / "frames", folder / "shown", folder, folder.parent, store]
     if store.is_dir() and not store.is_symlink():
         below += [Path(entry.path) for entry in os.scandir(store)]
     for path in sorted(set(below) - {root}):
@@ -91,6 +92,8 @@ CHECKS: tuple[Check, ...] = (
     memory_mistakes,
     engine_mistakes,
     output_mistakes,
+    unlearnt("finish"),
+    size_mistakes,
     input_mistakes,
     unlearnt("sound_s"),
 )

@@ -124,6 +124,7 @@ def encode_to(run: Session, path: Path) -> Path:
     with sharing(run.film.store, run.events.say):
         job = whole(run, survey_to_show(run.film, run.film.plan.frames, run.events.warn))
         job.writer.take_back(job.verdicts)
+        job.finish_pictures()
         job.video.encode_file(path, output)
     return path
 

@@ -40,6 +40,7 @@ from render.run.sound_checks import sound_warnings
 from render.run.unused_keys import fallback_warnings
 from render.store.store import STORE_NAME
 from render.store.time_maps import MAPS_NAME, remembered
+from render.store.upscale_factors import FACTORS_NAME
 from render.timeline.pace import TimeMap
 from render.timeline.spec import Timeline
 
@@ -88,7 +89,7 @@ def resolved(
     timeline, model, recipe = facts.timeline, facts.model, facts.recipe
     if found or not (timeline and model and recipe):
         raise ConfigError(list({str(mistake): mistake for mistake in found}.values()))
-    memory = [facts.store / name for name in (HASHES_NAME, TIMINGS_NAME, MAPS_NAME)]
+    memory = [facts.store / name for name in (HASHES_NAME, TIMINGS_NAME, MAPS_NAME, FACTORS_NAME)]
     flaws = tuple(flaw for path in (*memory, facts.folder / "run.json") if (flaw := flaw_of(path)))
     identity.remember(facts.store / HASHES_NAME, facts.hashes)
     remarks = [*facts.remarks, *word_warnings(config, model, locate), *size_warnings(config, model)]
@@ -138,12 +139,13 @@ def planned(facts: Facts, timeline: Timeline, model: Model, recipe: Recipe) -> R
         make_plan,
         timeline,
         recipe,
-        config.output.fps,
+        config.output.planned_fps,
         scheduler,
         model.family.guidance,
         {lora.name: lora.identity for lora in loras},
         [digest for _, digest in control],
         settings(scheduler, model.scheduler, *own),
+        finish=facts.finish,
     )
     more = [
         *fallback_warnings(config),
@@ -154,7 +156,7 @@ def planned(facts: Facts, timeline: Timeline, model: Model, recipe: Recipe) -> R
     ]
 
     def plan_by(maps: Mapping[str, TimeMap]) -> FramePlan:
-        plan = make(maps)
+        plan = make(time_maps=maps)
         return replace(plan, warnings=(*plan.warnings, *more, *unmeasured_warnings(plan)))
 
     places = {digest: path for path, digest in (*images.items(), *control)}

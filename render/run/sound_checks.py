@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from render.config.output_group import OutputConfig
 from render.errors import ConfigError, EncodeError, Mistake
+from render.plan.finish import shown_pictures
 from render.run.film import ResolvedFilm
 from render.timeline.spec import Timeline
 from render.video.codecs import audio_flaw
@@ -29,9 +30,10 @@ def sound_length(output: OutputConfig) -> float | None:
 
 def sound_warnings(film: ResolvedFilm, timeline: Timeline, sound_s: float | None) -> list[str]:
     """That the sound is shorter or longer than the film, where it is."""
-    audio, fps = film.config.output.audio, film.plan.fps
+    audio, fps = film.config.output.audio, film.config.output.fps
     if audio is None or sound_s is None:
         return []
-    opens = not timeline.loop and not timeline.open and len(film.plan.frames) > 1
-    warning = length_warning(audio, sound_s, len(film.plan.frames), fps, opens)
+    count = len(shown_pictures(film.plan))
+    opens = not timeline.loop and not timeline.open and count > 1
+    warning = length_warning(audio, sound_s, count, fps, opens)
     return [warning] if warning else []

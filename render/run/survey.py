@@ -18,6 +18,7 @@ from render.plan.frame_plan import PlannedFrame
 from render.plan.plan_json import ShownFilm, shared_entry
 from render.report.events import PlanSummary
 from render.run.film import ResolvedFilm
+from render.run.finishing import finish_summary, finished_bytes
 from render.run.frame_loop import distinct
 from render.store import judge, store
 from render.store.judge import ANOTHER_RECIPE, FROM_THE_STORE, State, Verdict
@@ -41,7 +42,7 @@ NAMED = 4  # frames that a reason names
 def survey(film: ResolvedFilm, frames: Sequence[PlannedFrame]) -> list[Verdict]:
     """The state of each frame; nothing is changed but leftovers of killed runs."""
     store.sweep_store(film.store)
-    for folder in (film.folder, film.frames):
+    for folder in (film.folder, film.frames, film.shown):
         if folder.is_dir():
             sweep(folder)
     return judge.judge_all(frames, film.store, film.frames, film.size)
@@ -127,6 +128,9 @@ def summarise(
     source = OF_THIS_KIND if timing else OF_ANOTHER_SIZE if scaled else ""
     source = ONLY_DECODED if only_decoded else source
     counts = Counter(v.state.value for v in verdicts)
+    finish = finish_summary(film)
+    pictures = finish.pictures if finish else len(film.plan.frames)
+    unfinished = finish.missing if finish else 0
     texts = {text for v in verdicts for text, _ in (*v.frame.spec.prompts, *v.frame.spec.negatives)}
     return PlanSummary(
         frames=len(verdicts),
@@ -135,16 +139,18 @@ def summarise(
         rows=rows,
         seconds_estimate=None if only_decoded else cost.seconds_for(rows, timing or scaled),
         estimate_source=source,
-        disk_bytes=cost.bytes_for(len(missing), film.plan.recipe, timing),
+        disk_bytes=cost.bytes_for(len(missing), film.plan.recipe, timing)
+        + finished_bytes(film, unfinished, cost.UNMEASURED_BYTES_PER_PIXEL),
         cut_prompts=[astuple(cut) for cut in cut_texts(film.model, texts)],
         warnings=film.plan.warnings,
-        video_bytes=video_bytes(film.config.output, film.size, len(film.plan.frames)),
+        video_bytes=video_bytes(film.config.output, film.shown_size, pictures),
         loras=list(lora_weights(film)),
         paces=[
             (float(time), measured.place_at(0.25), measured.place_at(0.75))
             for time, measured in film.plan.paces.items()
         ],
         blend=film.plan.recipe.blend,
+        finish=finish,
     )
 
 

@@ -22,6 +22,7 @@ from render.report.run_record import (
     video_record,
     videos_made,
 )
+from render.run.finishing import Finishing, spoilt_names
 from render.run.other_film import as_seen, other_timeline
 from render.run.session import Session
 from render.store import store
@@ -38,6 +39,7 @@ class VideoStep:
 
     Args:
         record: writes run.json, which has to know a video before it takes its name.
+        finishing: has the pictures that the film shows.
 
     Attributes:
         made, sheet: the video and the contact sheet, once they are there.
@@ -45,7 +47,8 @@ class VideoStep:
         video_kept: whether the video was right before, so that nothing was encoded.
     """
 
-    def __init__(self, run: Session, record: Callable[[], None]) -> None:
+    def __init__(self, run: Session, record: Callable[[], None], finishing: Finishing) -> None:
+        self.finishing = finishing
         self.film, self.events, self.phases, self.record = run.film, run.events, run.phases, record
         self.made: Path | None = None
         self.sheet: Path | None = None
@@ -59,10 +62,10 @@ class VideoStep:
         if output.format == "frames":
             return
         target, old_size = self.video_place()
-        digests = [frame.digest for frame in film.plan.frames]
+        digests = [picture.digest for picture in self.finishing.pictures]
         with opened_sound(output.audio) as sound:
             heard = None if sound is None else sound_digest(sound)
-            digest = video_digest(digests, output, film.size, ffmpeg_version(), heard)
+            digest = video_digest(digests, output, film.shown_size, ffmpeg_version(), heard)
             record = self.recorded_videos().get(target.name, {})
             content = known_content(target, record)
             same = (record.get("digest"), record.get("content")) == (digest, content)
@@ -79,15 +82,14 @@ class VideoStep:
         film = self.film
         name = usual_name(film.config.name, film.output, film.config.sampling)
         usual, known = film.folder / name, self.recorded_videos()
-        of_its_size = sized(usual, film.size)
+        of_its_size = sized(usual, film.shown_size)
         if known_content(of_its_size, known.get(of_its_size.name, {})) is not None:
             return of_its_size, None
         record = known.get(name, {})
         old_size = size_of(record.get("size"))
-        if old_size in (None, film.size) or known_content(usual, record) is None:
+        if old_size in (None, film.shown_size) or known_content(usual, record) is None:
             return usual, None
-        own = film.size == (film.model.width, film.model.height)
-        return (usual, old_size) if own else (of_its_size, None)
+        return (usual, old_size) if film.is_of_its_own_size else (of_its_size, None)
 
     def encode(
         self,
@@ -105,7 +107,7 @@ class VideoStep:
             old_size: the size of the recorded video that gets a name with its size.
         """
         film = self.film
-        pngs = [store.stored_path(film.store, frame.digest) for frame in film.plan.frames]
+        pngs = self.finishing.files
 
         def vouch(fresh: Path) -> None:
             kept = before
@@ -114,7 +116,7 @@ class VideoStep:
             elif before is not None and self.keep_another(target):
                 kept = None
             self.videos[target.name] = video_record(
-                fresh, digest, film.size, kept, film.timeline_file
+                fresh, digest, film.shown_size, kept, film.timeline_file
             )
             self.record()
             if before is None and os.path.lexists(target):
@@ -130,7 +132,7 @@ class VideoStep:
                 pngs,
                 target,
                 film.output,
-                film.size,
+                film.shown_size,
                 about,
                 bar.reach,
                 on_checked=vouch,
@@ -139,15 +141,14 @@ class VideoStep:
 
     def encode_file(self, path: Path, output: OutputConfig) -> None:
         """The video in a file that is nobody's but the caller's."""
-        film = self.film
-        pngs = [store.stored_path(film.store, frame.digest) for frame in film.plan.frames]
+        film, pngs = self.film, self.finishing.files
         with (
             opened_sound(output.audio) as sound,
             self.discarding(),
             self.events.progress("encode", len(pngs)) as phase,
         ):
             about = self.metadata()
-            encode(pngs, path, output, film.size, about, phase.reach, sound=sound)
+            encode(pngs, path, output, film.shown_size, about, phase.reach, sound=sound)
 
     def keep_another(self, video: Path) -> bool:
         """Rename the film of another timeline file, if the video is one."""
@@ -175,12 +176,9 @@ class VideoStep:
             yield
         except DamagedFrame as error:
             film, digest = self.film, error.path.stem
-            shown = [
-                store.frame_path(film.frames, frame.index)
-                for frame in film.plan.frames
-                if frame.digest == digest
-            ]
-            store.discard(error.path, shown, film.size)
+            rendered = any(frame.digest == digest for frame in film.plan.frames)
+            size = film.size if rendered else film.shown_size
+            store.discard(error.path, spoilt_names(film, digest), size)
             raise
 
     def recorded_videos(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,11 @@ from render.errors import FramesFailed, RenderError
 from render.files.lock import one_at_a_time, taking_turns
 from render.plan import cost
 from render.plan.frame_plan import PlannedFrame
-from render.report.events import Finished, FrameFailed, Measured
+from render.report.events import Finished, FinishSummary, FrameFailed, Measured
 from render.report.progress import Phase
 from render.report.run_record import versions, write_run_json
 from render.run.background import behind
+from render.run.finishing import Finishing, finish_summary
 from render.run.frame_loop import Failure, render_frames
 from render.run.frame_writer import FrameWriter
 from render.run.measuring import in_record, kept_measurement, measured_in_passing
@@ -50,7 +52,8 @@ class Work:
         self.run, self.film, self.verdicts = run, run.film, verdicts
         self.missing = missing_frames(verdicts)
         self.writer = FrameWriter(run.film, run.events, verdicts if shown else ())
-        self.video = VideoStep(run, self.record)
+        self.finishing = Finishing(run)
+        self.video = VideoStep(run, self.record, self.finishing)
         self.failures: list[Failure] = []
         self.rows, self.padded_rows = run.rows
         self.earlier_measured = kept_measurement(run.film)
@@ -201,8 +204,15 @@ class Work:
         """Make the video and the contact sheet, from frames that are all there."""
         film = self.film
         with taking_turns(film.folder) if film.config.shard else nullcontext():
+            self.finish_pictures()
+            self.finishing.show()
             self.video.make_video()
             self.video.make_sheet()
+
+    def finish_pictures(self) -> None:
+        """Make the pictures that the film shows, where they are not the frames as they are."""
+        with self.video.discarding():
+            self.finishing.make()
 
     def measure(self) -> None:
         """Measure how smooth the film is, unless the run before did, or it would take long."""
@@ -246,7 +256,13 @@ class Work:
             video=video.made,
             sheet=video.sheet,
             video_kept=video.video_kept,
+            finish=self.finish(),
         )
+
+    def finish(self) -> FinishSummary | None:
+        """How the film's pictures were made of its frames, where this run came to that."""
+        there = self.video.made or self.video.sheet
+        return finish_summary(self.film, self.finishing.made) if there else None
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
@@ -279,6 +295,7 @@ class Work:
             "shard": film.config.shard,
             "plan": film.plan.digest,
             **({"measure": in_record(self.measured)} if self.measured else {}),
+            **({"shown": asdict(finish)} if (finish := self.finish()) else {}),
             "videos": self.video.recorded_videos(),
             "versions": versions(),
         }

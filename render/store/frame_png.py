@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from render.files.atomic import is_there, read_regular
-from render.files.ownership import FRAME_MARK
+from render.files.ownership import FINISHED_MARK, FRAME_MARK
 from render.plan.frame_plan import (
     PICTURE_FIELDS,
     PlannedFrame,
@@ -44,6 +44,8 @@ class Found:
     digest: str | None = None
     spec: str | None = None
     whole: bool = False
+    finished: str | None = None
+    """The digest of a finished picture, which is no frame."""
 
 
 def inspect(path: Path, size: tuple[int, int], decode: bool = True) -> Found | None:
@@ -88,6 +90,7 @@ def inspect_png(content: bytes) -> Found:
         # Not Image.open: it warns of a large picture, and threads share the filters of warnings.
         with PngImagePlugin.PngImageFile(io.BytesIO(content)) as image:
             digest, spec = image.info.get(DIGEST_KEY), image.info.get(SPEC_KEY)
+            finished = image.info.get(FINISHED_MARK)
             if image.width * image.height > LARGEST_PIXELS:
                 return Found(f"is damaged ({image.width}×{image.height} pixels are too many)")
             image.verify()
@@ -95,7 +98,7 @@ def inspect_png(content: bytes) -> Found:
         return Found(f"is damaged ({error})")
     if not content.endswith(END):
         return Found("ends before its last chunk")
-    return Found(None, digest, spec, whole=True)
+    return Found(None, digest, spec, whole=True, finished=finished)
 
 
 def spec_json(spec: FrameSpec) -> str:
@@ -125,6 +128,8 @@ def text_of(file: Path) -> str:
     """The heaviest text of a stored frame; empty if the file does not say."""
     try:
         with Image.open(file, formats=("PNG",)) as image:
+            if FINISHED_MARK in image.info:
+                return "in between, or made larger"
             prompts = json.loads(image.info.get(SPEC_KEY, ""))["prompts"]
         return shortened(str(max(prompts, key=lambda pair: float(pair[1]))[0]))
     except Exception:  # the file is data of any shape: Pillow and JSON raise many kinds

@@ -18,7 +18,8 @@ BEGIN, END = b' "frames": [', (b" ]", b"}")  # as `plan_files` writes them
 
 
 def digests_in(plan: Path) -> Iterator[str]:
-    """The digest of each frame of a plan, and of the smooth path that it is on.
+    """The digest of each frame of a plan, of the smooth path that it is on, and of the pictures
+    that are made of it.
 
     Raises:
         OSError: it, or the file of its frames, can't be read.
@@ -28,6 +29,8 @@ def digests_in(plan: Path) -> Iterator[str]:
         yield digest_of(frame)
         if isinstance(frame, dict) and "path" in frame:
             yield digest_of(frame["path"])
+        if isinstance(frame, dict) and "shown" in frame:
+            yield from shown_by(frame["shown"])
 
 
 def frames_in(plan: Path) -> Iterator[object]:
@@ -79,6 +82,14 @@ def lines_of(stream: BufferedReader) -> Iterator[bytes]:
             yield line.rstrip(b"\n")
     if stream.read(1):
         raise ValueError(f"has more than {MAX_FRAMES:,} frames")
+
+
+def shown_by(digests: object) -> Iterator[str]:
+    """The digests of the pictures that are shown from a frame to the next."""
+    if not isinstance(digests, list):
+        raise ValueError("has a frame whose pictures are none")
+    for digest in digests:
+        yield digest_of({"digest": digest})
 
 
 def digest_of(frame: object) -> str:

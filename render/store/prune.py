@@ -19,6 +19,8 @@ from render.text import one_line
 MOST_FOLDERS = 200_000  # under a root; a link may lead to a whole disk
 STORED = (".png", SUFFIX)
 """Suffixes of what the store holds under digests."""
+SHOWING = ("frames", "shown")
+"""Folders of a run with nothing but links to what is stored."""
 PLAN_NAMES = ("plan.json", f"{NEXT}.json")
 
 
@@ -60,7 +62,7 @@ def plans_under(root: Path) -> Iterator[Path]:
             below = [e for e in entries if e.name != STORE_NAME and e.is_dir()]
         except OSError as error:
             raise unread(Path(error.filename or folder)) from error
-        of_frames = folder.name == "frames" and folder.parent != root
+        of_frames = folder.name in SHOWING and folder.parent != root
         if not of_frames and (lost := [e for e in entries if is_lost(e)]):
             raise unread(Path(lost[0].path))
         if len(seen) > MOST_FOLDERS:

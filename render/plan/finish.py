@@ -1,0 +1,184 @@
+"""The finish: how the pictures that a film shows are made of its rendered frames.
+
+Between two rendered frames there may be others (`output.inbetween`), and all of them may be made
+larger (`output.upscale`). What is made so is stored like frames are, under digests of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from render.timeline.interpolation import segment_behind
+from render.timeline.spec import Timeline
+
+if TYPE_CHECKING:
+    from render.plan.frame_plan import FramePlan, PlannedFrame
+
+FINISH_VERSION = 1  # raised by hand when the same finish would give other pictures
+
+Cut = tuple[int, Fraction]
+"""The frame before a cut, and the time from which the film shows the one behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upscaler:
+    """What makes pictures larger.
+
+    Attributes:
+        called: as people read it.
+        factor: how much longer a side becomes at a time.
+        times: how often it does that.
+        identity: of the method with its weights.
+        file: its weights, if it has any.
+    """
+
+    called: str
+    factor: int
+    identity: str
+    file: Path | None = None
+    times: int = 1
+
+    @property
+    def whole(self) -> int:
+        """How much longer a side becomes in all."""
+        return int(self.factor**self.times)
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How rendered frames become the pictures of a film.
+
+    Attributes:
+        fps: pictures a second; every so many frames a second as `times` says are rendered.
+        times: pictures for each rendered frame.
+        inbetween: the name of the way that pictures in between are made; `none` if there are none.
+        method: its identity, with its version and its weights.
+    """
+
+    fps: Fraction
+    times: int = 1
+    inbetween: str = "none"
+    method: str = ""
+    upscaler: Upscaler | None = None
+
+    @property
+    def factor(self) -> int:
+        """How much longer the sides of the film's pictures are than those of its frames."""
+        return self.upscaler.whole if self.upscaler else 1
+
+    def identity(self) -> list[Any]:
+        """What of it changes a film besides its frames."""
+        larger = [self.upscaler.identity, self.upscaler.times] if self.upscaler else []
+        return [FINISH_VERSION, str(self.fps), self.times, self.method, larger]
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPicture:
+    """One picture of the film.
+
+    Attributes:
+        digest: its identity; that of a frame where it is shown as it was rendered.
+        frame: the place of the rendered frame at or before it.
+        of: the digests of the frames that it is made of, one or two.
+        place: how far it is from the one to the other, above 0 and below 1; 0 where it is one.
+    """
+
+    digest: str
+    frame: int
+    of: tuple[str, ...]
+    place: Fraction = Fraction(0)
+
+    @property
+    def is_frame(self) -> bool:
+        """Whether it is a frame as it was rendered."""
+        return self.of == (self.digest,)
+
+
+def shown_pictures(plan: FramePlan) -> tuple[ShownPicture, ...]:
+    """The pictures of a film in order: its frames, unless they are finished in some way.
+
+    A frame is followed by the pictures between it and the next, and in a loop the last one by those
+    between it and the first. Across a cut there are none: the frame before it is shown until the
+    cut, then the one behind it. An open film's last frame is shown for longer.
+    """
+    finish = plan.finish
+    if finish is None:
+        return tuple(ShownPicture(f.digest, f.index, (f.digest,)) for f in plan.frames)
+    return tuple(
+        ShownPicture(finished_digest(finish, of, place), index, of, place)
+        for index, of, place in sources(plan, finish)
+    )
+
+
+def sources(plan: FramePlan, finish: Finish) -> Iterator[tuple[int, tuple[str, ...], Fraction]]:
+    """For each picture of the film the place of its frame, the frames that it is made of, and where
+    between them it stands."""
+    frames, cuts = plan.frames, dict(plan.cuts)
+    for frame in frames:
+        after = following(plan, frame.index)
+        for part in range(finish.times if after or plan.open else 1):
+            place = Fraction(part, finish.times)
+            cut = cuts.get(frame.index)
+            shown = frame
+            if after is None or part == 0:
+                pass
+            elif cut is not None:
+                shown = after if frame.time + part / finish.fps >= cut else frame
+            elif after.digest != frame.digest:
+                yield frame.index, (frame.digest, after.digest), place
+                continue
+            yield frame.index, (shown.digest,), Fraction(0)
+
+
+def following(plan: FramePlan, index: int) -> PlannedFrame | None:
+    """The frame behind this one; None behind the last one of a film that is no loop."""
+    if index + 1 < len(plan.frames):
+        return plan.frames[index + 1]
+    return plan.frames[0] if plan.loop else None
+
+
+def finished_digest(finish: Finish, of: Sequence[str], place: Fraction) -> str:
+    """The identity of a picture: of what it is made, and how. A frame that is shown as it was
+    rendered keeps its own."""
+    upscaler = finish.upscaler
+    if len(of) == 1 and upscaler is None:
+        return of[0]
+    entry: dict[str, Any] = {"finish": FINISH_VERSION, "of": list(of)}
+    if len(of) > 1:
+        entry |= {"place": str(place), "inbetween": finish.method}
+    if upscaler is not None:
+        entry |= {"upscale": [upscaler.identity, upscaler.times]}
+    return hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()
+
+
+def cuts_of(timeline: Timeline, times: Sequence[Fraction], loop_end: Fraction) -> Iterator[Cut]:
+    """Cuts of a film: a keyframe behind one that is held, and one that comes sooner behind another
+    than a frame does.
+
+    Args:
+        times: of the rendered frames.
+        loop_end: when a loop's first frame comes again.
+    """
+    ends = [*times[1:], *([loop_end] if timeline.loop else [])]
+    segments = [segment_behind(timeline, place) for place in range(len(timeline.keyframes))]
+    abrupt = [
+        (each.start.time, each.until, each.start.ease == "hold")
+        for each in segments
+        if each and each.start.values != each.end.values
+    ]
+    place = 0
+    for index, (before, after) in enumerate(zip(times, ends, strict=False)):
+        while place < len(abrupt) and abrupt[place][1] <= before:
+            place += 1
+        for start, until, held in abrupt[place:]:
+            if until > after:
+                break
+            if held or until - start < after - before:
+                yield index, until
+                break

@@ -1,0 +1,233 @@
+"""Finishing: the pictures that a film shows, made of its rendered frames. They are stored one by
+one, so that a run that was broken off goes on there."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from render.engines.threads import compressed_at_once
+from render.errors import EncodeError, RenderError, short_of_memory
+from render.models.identity import file_hash
+from render.plan.finish import Finish, ShownPicture, Upscaler, shown_pictures
+from render.report.events import FinishSummary
+from render.run.background import behind
+from render.run.film import ResolvedFilm
+from render.run.session import Session
+from render.store import finished, store
+from render.video import enlarging
+from render.video.encode import pixels
+from render.video.inbetweens import INBETWEENS, Between
+from render.video.linear_light import Pixels
+
+KEPT = 3  # decoded frames: a loop's first, and both sides of a pair
+
+
+class Finishing:
+    """Makes the pictures of a film whose frames are all stored.
+
+    Attributes:
+        made: how many this run made.
+    """
+
+    def __init__(self, run: Session) -> None:
+        self.run, self.film, self.made = run, run.film, 0
+        self.decoded: dict[str, Pixels] = {}
+        self.unsaid: deque[str] = deque()
+        self.stored: deque[str] = deque()
+
+    @cached_property
+    def pictures(self) -> tuple[ShownPicture, ...]:
+        """The pictures of the film, in order."""
+        return shown_pictures(self.film.plan)
+
+    @property
+    def files(self) -> list[Path]:
+        """Where they are stored, in order."""
+        return [store.stored_path(self.film.store, picture.digest) for picture in self.pictures]
+
+    def make(self) -> None:
+        """Make those that are missing or damaged.
+
+        Raises:
+            EncodeError: a frame or the upscaler can't be read.
+            DiskFull: no room for them.
+        """
+        finish = self.film.plan.finish
+        if finish is None:
+            return
+        with self.run.phases.measured("finish"):
+            missing = missing_pictures(self.film, self.pictures)
+            if missing:
+                self.make_all(finish, missing)
+
+    def make_all(self, finish: Finish, missing: Sequence[ShownPicture]) -> None:
+        """Make these pictures, a pair of frames at a time, and store them meanwhile."""
+        between, enlarge = self.opened(finish, missing)
+        at_once = compressed_at_once(self.film.device)
+        with self.run.events.progress("finish", len(missing)) as phase:
+            try:
+                with behind(self.compress, self.keep, at_once=at_once) as keeper:
+                    for _, group in groupby(missing, lambda picture: picture.of):
+                        pictures = list(group)
+                        for picture, plain in zip(
+                            pictures, self.plain(pictures, between), strict=True
+                        ):
+                            keeper.put([(picture, enlarge(plain))])
+                            self.catch_up(phase.finish)
+            finally:
+                self.catch_up(phase.finish)
+
+    def opened(
+        self, finish: Finish, missing: Sequence[ShownPicture]
+    ) -> tuple[Between, enlarging.Enlarge]:
+        """What makes the pictures, loaded as far as they need it."""
+        way = any(len(picture.of) > 1 for picture in missing) and finish.inbetween
+        between = INBETWEENS[way].opened(self.film.device) if way else no_between
+        return between, self.upscaler(finish.upscaler) if finish.upscaler else unchanged
+
+    def upscaler(self, upscaler: Upscaler) -> enlarging.Enlarge:
+        """The upscaler, loaded on the run's device.
+
+        Raises:
+            EncodeError: its file is another one now, or can't be read any more.
+        """
+        if upscaler.file is None:
+            return enlarging.opened(upscaler, self.film.device)
+        self.run.events.say(f"loading the upscaler {upscaler.called} on {self.film.device}")
+        try:
+            if not upscaler.identity.endswith(file_hash(upscaler.file, {})):
+                raise EncodeError(
+                    f"{upscaler.file} was changed after the film was planned; the same command "
+                    "plans it anew"
+                )
+            with self.run.models.settings(self.film.config.compute, self.film.device):
+                return enlarging.opened(upscaler, self.film.device)
+        except EncodeError:
+            raise
+        except (RenderError, OSError, RuntimeError, ValueError) as error:
+            if short_of_memory(error):
+                raise
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise EncodeError(f"{upscaler.file}: can't be loaded: {said}") from error
+
+    def plain(self, pictures: Sequence[ShownPicture], between: Between) -> Sequence[Pixels]:
+        """Pictures that are made of the same frames, as large as these."""
+        sources = [self.frame(digest) for digest in pictures[0].of]
+        if len(sources) == 1:
+            return [sources[0] for _ in pictures]
+        return between(sources[0], sources[1], [float(picture.place) for picture in pictures])
+
+    def frame(self, digest: str) -> Pixels:
+        """A rendered frame; the last few stay decoded."""
+        if digest not in self.decoded:
+            width, height = self.film.size
+            raw = pixels(store.stored_path(self.film.store, digest), self.film.size)
+            self.decoded[digest] = np.frombuffer(raw, np.uint8).reshape(height, width, 3)
+            for old in [*self.decoded][:-KEPT]:
+                del self.decoded[old]
+        return self.decoded[digest]
+
+    def compress(self, come: tuple[ShownPicture, Pixels]) -> tuple[str, bytes]:
+        """A picture as the file that it will be; in a thread of its own."""
+        picture, made = come
+        return picture.digest, finished.encoded(picture, how_made(self.film.plan.finish), made)
+
+    def keep(self, come: tuple[str, bytes]) -> None:
+        """Store a picture; in a thread of its own, which leaves what there is to say."""
+        digest, png = come
+        finished.commit(self.film.store, digest, png, self.unsaid.append)
+        self.stored.append(digest)
+
+    def catch_up(self, count: Callable[[int], None]) -> None:
+        """Say and count what was stored meanwhile."""
+        while self.unsaid:
+            self.run.events.warn(self.unsaid.popleft())
+        stored = [self.stored.popleft() for _ in range(len(self.stored))]
+        self.made += len(stored)
+        if stored:
+            count(len(stored))
+
+    def show(self) -> None:
+        """Link the pictures into the run's folder, if they are not the frames themselves; else see
+        that none of an earlier film stay there."""
+        with self.run.phases.measured("link"):
+            if self.film.plan.finish is None:
+                finished.clear(self.film.store, self.film.shown)
+            else:
+                finished.show(self.film.store, self.pictures, self.film.shown, self.run.events.warn)
+
+
+def no_between(before: Pixels, after: Pixels, places: Sequence[float]) -> Sequence[Pixels]:
+    """The function where no picture in between is missing."""
+    raise AssertionError("no picture in between was to be made")
+
+
+def unchanged(picture: Pixels) -> Pixels:
+    """The picture as it is."""
+    return picture
+
+
+def how_made(finish: Finish | None) -> str:
+    """The ways in which pictures are made, as their files say it."""
+    if finish is None:
+        return ""
+    larger = f"{finish.upscaler.called} ×{finish.factor}" if finish.upscaler else ""
+    return ", ".join(filter(None, [finish.method, larger]))
+
+
+def missing_pictures(film: ResolvedFilm, pictures: Sequence[ShownPicture]) -> list[ShownPicture]:
+    """Those that the store does not have whole, each once, in the order of the film."""
+    made = {picture.digest: picture for picture in pictures if not picture.is_frame}
+    return [
+        picture
+        for digest, picture in made.items()
+        if not finished.is_whole(film.store, digest, film.shown_size)
+    ]
+
+
+def finish_summary(film: ResolvedFilm, made: int | None = None) -> FinishSummary | None:
+    """How the film's pictures are made of its frames; None if they are the frames.
+
+    Args:
+        made: how many a run made; None: it has not begun, and those that are missing count.
+    """
+    plan, finish = film.plan, film.plan.finish
+    if finish is None:
+        return None
+    pictures = shown_pictures(plan)
+    missing = len(missing_pictures(film, pictures)) if made is None else 0
+    return FinishSummary(
+        pictures=len(pictures),
+        fps=float(finish.fps),
+        rendered_fps=float(plan.fps),
+        between=sum(len(picture.of) > 1 for picture in pictures),
+        inbetween=finish.inbetween,
+        upscaler=finish.upscaler.called if finish.upscaler else "",
+        width=film.shown_size[0],
+        height=film.shown_size[1],
+        missing=missing,
+        made=made or 0,
+    )
+
+
+def finished_bytes(film: ResolvedFilm, missing: int, bytes_per_pixel: float) -> int:
+    """About the room that finished pictures take."""
+    width, height = film.shown_size
+    return round(missing * width * height * bytes_per_pixel)
+
+
+def spoilt_names(film: ResolvedFilm, digest: str) -> Iterator[Path]:
+    """The names under which a run's folder shows a stored picture."""
+    for frame in film.plan.frames:
+        if frame.digest == digest:
+            yield store.frame_path(film.frames, frame.index)
+    if film.plan.finish:
+        for index, picture in enumerate(shown_pictures(film.plan)):
+            if picture.digest == digest:
+                yield store.frame_path(film.shown, index)
