@@ -91,6 +91,8 @@ IDLE_WITHOUT = {
     "guidance": "guidance_interval",
 }
 """Values without which others, in keyframes or in `sampling`, change nothing."""
+OF_RATES = ("fps", "rendered_fps", "inbetween")
+"""Values of `output` that have to go with each other."""
 SHORT = 30  # letters of a value that a suggestion repeats
 
 
@@ -303,6 +305,9 @@ def settle(rest: dict[str, Any], path: tuple[str | int, ...], holder: dict[str, 
         holder.setdefault("prompt", "")
     elif path[:1] == KEYFRAMES[:1] and (key == "duration" or misspelled):
         holder.pop("loop", None)
+    if path[:1] == ("output",) and (key in OF_RATES or misspelled):
+        for rate in OF_RATES:
+            holder.pop(rate, None)
     for wrong, idle in IDLE_WITHOUT.items():
         if key == wrong or (path[:2] == ("model", "loras") and wrong == "loras"):
             for each in (sampling, *keyframes_of(timeline)):

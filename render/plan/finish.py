@@ -28,7 +28,7 @@ Cut = tuple[int, Fraction]
 
 @dataclass(frozen=True, slots=True)
 class Upscaler:
-    """What makes pictures larger.
+    """A way to make pictures larger.
 
     Attributes:
         called: as people read it.
@@ -73,7 +73,7 @@ class Finish:
         return self.upscaler.whole if self.upscaler else 1
 
     def identity(self) -> list[Any]:
-        """What of it changes a film besides its frames."""
+        """All of it that changes a film of the same frames."""
         larger = [self.upscaler.identity, self.upscaler.times] if self.upscaler else []
         return [FINISH_VERSION, str(self.fps), self.times, self.method, larger]
 

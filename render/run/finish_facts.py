@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from render.config.output_group import NONE, OutputConfig
 from render.config.schema import RunConfig
+from render.engines.upscalers import KEY, upscaler_for
 from render.errors import ConfigError, Mistake
 from render.models.identity import file_hash
 from render.plan.finish import Finish, Upscaler
 from render.store.frame_png import LARGEST_PIXELS
 from render.store.upscale_factors import remember, remembered
 from render.video.inbetweens import INBETWEENS
-from render.video.upscalers import KEY, upscaler_for
 
 if TYPE_CHECKING:
     from render.run.facts import Facts

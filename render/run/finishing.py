@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from render.engines import enlarging
 from render.engines.threads import compressed_at_once
 from render.errors import EncodeError, RenderError, short_of_memory
 from render.models.identity import file_hash
@@ -20,10 +21,9 @@ from render.run.background import behind
 from render.run.film import ResolvedFilm
 from render.run.session import Session
 from render.store import finished, store
-from render.video import enlarging
 from render.video.encode import pixels
 from render.video.inbetweens import INBETWEENS, Between
-from render.video.linear_light import Pixels
+from render.video.linear_light import RgbPicture
 
 KEPT = 3  # decoded frames: a loop's first, and both sides of a pair
 
@@ -37,7 +37,7 @@ class Finishing:
 
     def __init__(self, run: Session) -> None:
         self.run, self.film, self.made = run, run.film, 0
-        self.decoded: dict[str, Pixels] = {}
+        self.decoded: dict[str, RgbPicture] = {}
         self.unsaid: deque[str] = deque()
         self.stored: deque[str] = deque()
 
@@ -86,7 +86,7 @@ class Finishing:
     def opened(
         self, finish: Finish, missing: Sequence[ShownPicture]
     ) -> tuple[Between, enlarging.Enlarge]:
-        """What makes the pictures, loaded as far as they need it."""
+        """The functions that make the pictures, loaded as far as these need them."""
         way = any(len(picture.of) > 1 for picture in missing) and finish.inbetween
         between = INBETWEENS[way].opened(self.film.device) if way else no_between
         return between, self.upscaler(finish.upscaler) if finish.upscaler else unchanged
@@ -116,14 +116,14 @@ class Finishing:
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise EncodeError(f"{upscaler.file}: can't be loaded: {said}") from error
 
-    def plain(self, pictures: Sequence[ShownPicture], between: Between) -> Sequence[Pixels]:
+    def plain(self, pictures: Sequence[ShownPicture], between: Between) -> Sequence[RgbPicture]:
         """Pictures that are made of the same frames, as large as these."""
         sources = [self.frame(digest) for digest in pictures[0].of]
         if len(sources) == 1:
             return [sources[0] for _ in pictures]
         return between(sources[0], sources[1], [float(picture.place) for picture in pictures])
 
-    def frame(self, digest: str) -> Pixels:
+    def frame(self, digest: str) -> RgbPicture:
         """A rendered frame; the last few stay decoded."""
         if digest not in self.decoded:
             width, height = self.film.size
@@ -133,7 +133,7 @@ class Finishing:
                 del self.decoded[old]
         return self.decoded[digest]
 
-    def compress(self, come: tuple[ShownPicture, Pixels]) -> tuple[str, bytes]:
+    def compress(self, come: tuple[ShownPicture, RgbPicture]) -> tuple[str, bytes]:
         """A picture as the file that it will be; in a thread of its own."""
         picture, made = come
         return picture.digest, finished.encoded(picture, how_made(self.film.plan.finish), made)
@@ -163,12 +163,14 @@ class Finishing:
                 finished.show(self.film.store, self.pictures, self.film.shown, self.run.events.warn)
 
 
-def no_between(before: Pixels, after: Pixels, places: Sequence[float]) -> Sequence[Pixels]:
+def no_between(
+    before: RgbPicture, after: RgbPicture, places: Sequence[float]
+) -> Sequence[RgbPicture]:
     """The function where no picture in between is missing."""
     raise AssertionError("no picture in between was to be made")
 
 
-def unchanged(picture: Pixels) -> Pixels:
+def unchanged(picture: RgbPicture) -> RgbPicture:
     """The picture as it is."""
     return picture
 

@@ -15,6 +15,7 @@ from render.errors import DamagedFrame
 from render.files.atomic import sync_folder
 from render.files.ownership import make_way, set_aside
 from render.report.events import SheetMade, VideoMade
+from render.report.lines import finish_words
 from render.report.run_record import (
     Content,
     known_content,
@@ -22,7 +23,7 @@ from render.report.run_record import (
     video_record,
     videos_made,
 )
-from render.run.finishing import Finishing, spoilt_names
+from render.run.finishing import Finishing, finish_summary, spoilt_names
 from render.run.other_film import as_seen, other_timeline
 from render.run.session import Session
 from render.store import store
@@ -202,7 +203,9 @@ class VideoStep:
             with self.phases.measured("sheet"), self.discarding():
                 make_way(target, self.events.warn)
                 title = self.film.config.name
-                contact_sheet(pairs, target, title, plan.digest, plan.keyframes)
+                finish = finish_summary(self.film, self.finishing.made)
+                more = f" rendered; shown: {finish_words(finish)}" if finish else ""
+                contact_sheet(pairs, target, title, plan.digest, plan.keyframes, more)
         self.sheet = target
         self.events.emit(SheetMade(target))
 

@@ -15,10 +15,10 @@ from PIL import Image, PngImagePlugin
 from render.files.atomic import is_there, make_folder, room_for, sync_folder, write_whole
 from render.files.ownership import FINISHED_MARK, is_ours, make_way, read_head
 from render.plan.finish import ShownPicture
-from render.store.frame_png import inspect
+from render.store.frame_png import MADE_BY_KEY, inspect
 from render.store.store import frame_path, is_stored, link, stored_path
 
-MADE_KEY = "render:made"
+MADE_OF_KEY = "render:made-of"
 
 
 def is_whole(store: Path, digest: str, size: tuple[int, int]) -> bool:
@@ -38,10 +38,10 @@ def encoded(picture: ShownPicture, how: str, pixels: np.ndarray[Any, Any]) -> by
         how: the ways in which it was made.
         pixels: uint8, (height, width, 3), RGB.
     """
-    made = {"of": picture.of, "place": str(picture.place), "by": how}
     proofs = PngImagePlugin.PngInfo()
     proofs.add_text(FINISHED_MARK, picture.digest)
-    proofs.add_itxt(MADE_KEY, json.dumps(made, ensure_ascii=False))
+    proofs.add_itxt(MADE_BY_KEY, how)
+    proofs.add_itxt(MADE_OF_KEY, json.dumps({"of": picture.of, "place": str(picture.place)}))
     png = io.BytesIO()
     Image.fromarray(pixels).save(png, "PNG", pnginfo=proofs, compress_level=4)
     return png.getvalue()
@@ -107,5 +107,5 @@ def has(store: Path, shown: Path) -> bool:
 
 
 def is_finished(path: Path) -> bool:
-    """Whether a file of ours carries the mark of a finished picture."""
+    """Whether one of render's files carries the mark of a finished picture."""
     return FINISHED_MARK.encode() in read_head(path)

@@ -28,6 +28,7 @@ from render.timeline.spec import FrameSpec
 
 DIGEST_KEY = FRAME_MARK
 SPEC_KEY = "render:spec"
+MADE_BY_KEY = "render:made-by"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 END = b"\0\0\0\0IEND\xaeB`\x82"
 RGB8 = (8, 2)  # bit depth and colour type in a PNG's header
@@ -129,7 +130,7 @@ def text_of(file: Path) -> str:
     try:
         with Image.open(file, formats=("PNG",)) as image:
             if FINISHED_MARK in image.info:
-                return "in between, or made larger"
+                return f"no frame, but made of frames ({shortened(image.info[MADE_BY_KEY])})"
             prompts = json.loads(image.info.get(SPEC_KEY, ""))["prompts"]
         return shortened(str(max(prompts, key=lambda pair: float(pair[1]))[0]))
     except Exception:  # the file is data of any shape: Pillow and JSON raise many kinds

@@ -77,6 +77,7 @@ def contact_sheet(
     title: str,
     plan: str = "",
     keyframes: Sequence[int] = (),
+    more: str = "",
 ) -> None:
     """Write a page of all frames, or of 72 evenly chosen ones with the first, the last and those
     of the keyframes among them; how many of how many stands beside the title.
@@ -86,6 +87,7 @@ def contact_sheet(
         target: the page, a PNG of about 1 MB at most.
         plan: digest of the film, written into the page to know it again.
         keyframes: places of the frames at which keyframes stand.
+        more: stands behind the title and the number of frames.
 
     Raises:
         EncodeError: there are no frames, or one can't be read.
@@ -97,7 +99,7 @@ def contact_sheet(
     thumbnails = [(frame, thumbnail(path)) for frame, path in shown]
     prompts = [text for frame, _ in shown for text, _ in frame.spec.prompts]
     of = f"{len(shown)} of " if len(shown) < len(frames) else ""
-    title = f"{title}, {of}{plural(len(frames), 'frame')}"
+    title = f"{title}, {of}{plural(len(frames), 'frame')}{more}"
     letters = letters_for([title, *prompts])
     film = CommonValues.of([frame.spec for frame, _ in frames])
     proof = PngImagePlugin.PngInfo()

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.video.inbetweens import Between, Inbetween
-from render.video.linear_light import Light, Pixels, in_codes, in_light
+from render.video.linear_light import Light, RgbPicture, in_codes, in_light
 
 Field = NDArray[np.float32]
-"""Pixels to the right and down, (height, width, 2)."""
+"""RgbPicture to the right and down, (height, width, 2)."""
 Plane = NDArray[np.float32]
 """(height, width)"""
 
@@ -33,7 +33,7 @@ SOFT = 1.5  # pixels by which trust is smoothed
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class PairWithFlows:
     """Two pictures with the flow from each to the other."""
 
     first: Light
@@ -46,23 +46,23 @@ def opened(device: str) -> Between:
     """The function, with OpenCV imported. It computes on the CPU, whatever the device."""
     import cv2
 
-    def between(before: Pixels, after: Pixels, places: Sequence[float]) -> list[Pixels]:
+    def between(before: RgbPicture, after: RgbPicture, places: Sequence[float]) -> list[RgbPicture]:
         if min(before.shape[:2]) < LEAST_SIDE:
-            pair = Pair(in_light(before), in_light(after), *([no_flow(before)] * 2))
+            pair = PairWithFlows(in_light(before), in_light(after), *([no_flow(before)] * 2))
         else:
             flows = flow(cv2, before, after), flow(cv2, after, before)
-            pair = Pair(in_light(before), in_light(after), *flows)
+            pair = PairWithFlows(in_light(before), in_light(after), *flows)
         return [in_codes(picture_at(cv2, pair, place)) for place in places]
 
     return between
 
 
-def no_flow(picture: Pixels) -> Field:
+def no_flow(picture: RgbPicture) -> Field:
     """Nothing moves."""
     return np.zeros((*picture.shape[:2], 2), np.float32)
 
 
-def flow(cv2: ModuleType, before: Pixels, after: Pixels) -> Field:
+def flow(cv2: ModuleType, before: RgbPicture, after: RgbPicture) -> Field:
     """How far each pixel of a picture moves to where it is in the other."""
     finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     finder.setPatchStride(2)  # denser than usual: large motions of small things are found
@@ -73,7 +73,7 @@ def flow(cv2: ModuleType, before: Pixels, after: Pixels) -> Field:
     return found
 
 
-def picture_at(cv2: ModuleType, pair: Pair, place: float) -> Light:
+def picture_at(cv2: ModuleType, pair: PairWithFlows, place: float) -> Light:
     """The picture at a place between the two."""
     from_first, trust_first = carried(cv2, pair.first, pair.forward, pair.backward, place)
     from_last, trust_last = carried(cv2, pair.last, pair.backward, pair.forward, 1 - place)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from render import extensions
 from render.extensions import Registry
-from render.video.linear_light import Pixels, in_codes, in_light
+from render.video.linear_light import RgbPicture, in_codes, in_light
 
-Between = Callable[[Pixels, Pixels, Sequence[float]], Sequence[Pixels]]
+Between = Callable[[RgbPicture, RgbPicture, Sequence[float]], Sequence[RgbPicture]]
 """Two pictures and places above 0 and below 1 on the way from the first to the second, to the
 picture at each place. All are uint8 of one shape, (height, width, 3), sRGB."""
 
@@ -35,7 +35,7 @@ class Inbetween:
     """A file of weights, whose content is part of the pictures' identity."""
 
 
-def dissolved(before: Pixels, after: Pixels, places: Sequence[float]) -> list[Pixels]:
+def dissolved(before: RgbPicture, after: RgbPicture, places: Sequence[float]) -> list[RgbPicture]:
     """Each place's mean of the two pictures, in linear light."""
     first, last = in_light(before), in_light(after)
     return [in_codes((1 - place) * first + place * last) for place in places]

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from render.config.output_group import NONE, OutputConfig
+from render.engines.compact_shape import compact_shape
 from render.errors import ConfigError, Mistake
 from render.models.identity import file_hash
 from render.models.single_file import shapes_in
 from render.plan.finish import Upscaler
-from render.video.compact_shape import compact_shape
 
 KEY = "output.upscale"
 OF_THE_MODEL = "model.upscaler"
@@ -101,7 +101,7 @@ def factor_by_spandrel(file: Path, key: str) -> int:
             "(torchvision of the same build as torch); files of Real-ESRGAN's Compact need neither"
         )
         raise ConfigError([Mistake(key, what)])
-    from render.video.by_spandrel import read  # torch
+    from render.engines.by_spandrel import read  # torch
 
     try:
         return int(read(file, "cpu").scale)

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from render.engines.compact_shape import compact_shape
+from render.engines.upscalers import KEY
 from render.models.single_file import shapes_in
 from render.plan.finish import Upscaler
-from render.video.compact_shape import compact_shape
-from render.video.linear_light import Pixels
-from render.video.upscalers import KEY
+from render.video.linear_light import RgbPicture
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Enlarge = Callable[[Pixels], Pixels]
+Enlarge = Callable[[RgbPicture], RgbPicture]
 """A picture (h, w, 3) to the same picture (f·h, f·w, 3), uint8, sRGB."""
-Network = Callable[[Any], Any]
+UpscalingNetwork = Callable[[Any], Any]
 """RGB from 0 to 1, (1, 3, h, w), to (1, 3, f·h, f·w)."""
 
 TILE = 256  # pixels of a tile's side, without what it sees beyond
@@ -38,18 +38,18 @@ def opened(upscaler: Upscaler, device: str) -> Enlarge:
     if upscaler.file is None:
         return partial(by_lanczos, upscaler.whole)
     if shape := compact_shape(shapes_in(upscaler.file, KEY)):
-        from render.video import compact
+        from render.engines import compact
 
         network, reach = compact.opened(upscaler.file, shape, device), shape.convolutions
         return partial(enlarged, network, upscaler, device, reach)
-    from render.video.by_spandrel import read
+    from render.engines.by_spandrel import read
 
     found = read(upscaler.file, device)
     tiles = getattr(found.tiling, "name", "SUPPORTED") == "SUPPORTED"
     return partial(enlarged, found, upscaler, device, MARGIN if tiles else None)
 
 
-def by_lanczos(factor: int, pixels: Pixels) -> Pixels:
+def by_lanczos(factor: int, pixels: RgbPicture) -> RgbPicture:
     """A picture made larger without any network."""
     height, width = pixels.shape[:2]
     size = (factor * width, factor * height)
@@ -57,8 +57,12 @@ def by_lanczos(factor: int, pixels: Pixels) -> Pixels:
 
 
 def enlarged(
-    network: Network, upscaler: Upscaler, device: str, margin: int | None, pixels: Pixels
-) -> Pixels:
+    network: UpscalingNetwork,
+    upscaler: Upscaler,
+    device: str,
+    margin: int | None,
+    pixels: RgbPicture,
+) -> RgbPicture:
     """A picture through the network, as often as the upscaler says.
 
     Args:
@@ -70,12 +74,12 @@ def enlarged(
     with torch.inference_mode():
         for _ in range(upscaler.times):
             picture = in_tiles(network, picture, upscaler.factor, device, margin)
-    made: Pixels = picture[0].permute(1, 2, 0).mul(255).round().to(torch.uint8).numpy()
+    made: RgbPicture = picture[0].permute(1, 2, 0).mul(255).round().to(torch.uint8).numpy()
     return made
 
 
 def in_tiles(
-    network: Network, picture: Tensor, factor: int, device: str, margin: int | None
+    network: UpscalingNetwork, picture: Tensor, factor: int, device: str, margin: int | None
 ) -> Tensor:
     """A picture (1, 3, h, w) through the network, on the CPU again, from 0 to 1.
 

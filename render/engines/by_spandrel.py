@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from render.video.upscalers import LARGEST_FACTOR
+from render.engines.upscalers import LARGEST_FACTOR
 
 
 def read(file: Path, device: str) -> Any:

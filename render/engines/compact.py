@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from render.video.compact_shape import CompactShape
+from render.engines.compact_shape import CompactShape
 
 
 class Compact(nn.Module):
