@@ -11,8 +11,8 @@ from typing import Any
 
 from render.plan.approximations import NONE, Approximations
 from render.plan.blends import BLENDS
-from render.timeline.pace import TimeMap
 from render.plan.finish import Cut, Finish
+from render.timeline.pace import TimeMap
 from render.timeline.spec import FrameSpec, SmoothPath
 
 RECIPE_VERSION = 2  # raised by hand when the same spec would give another picture
