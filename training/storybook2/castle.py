@@ -1,11 +1,12 @@
 """A castle, whose towers rise one after another."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from training.storybook2.canvas import Canvas
-from training.storybook2.composition import Composition, Relief, grown
+from training.storybook2.composition import Composition, Relief, grown, on_grid, one_of, settled
 from training.storybook2.masonry import arched, cone, flag, window_colour
 from training.storybook2.palette import (
     CASTLE_ROOFS,
@@ -36,8 +37,9 @@ def paint_castle(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief
     rng = plan.rng("castle")
     stone = STONES[int(rng.integers(len(STONES)))]
     roof = CASTLE_ROOFS[int(rng.integers(len(CASTLE_ROOFS)))]
-    x, foot = plan.castle_x, relief.at("middle", plan.castle_x) + 9
-    size = min(rng.uniform(0.92, 1.14), (foot - 20) / 122)  # below the upper edge
+    x, foot = plan.castle_x, settled(relief.at("middle", plan.castle_x) + 9)
+    size = one_of(rng.random(), 0.95, 1.1)
+    size = min(size, math.floor((foot - 20) / 12.2) / 10)  # below the upper edge
     back, front = _castle_towers(rng, size)
     wall = 24 * size * grown(scene.castle, 0.0, 0.45)
     half = 40 * size
@@ -53,10 +55,10 @@ def paint_castle(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief
 
 def _castle_towers(rng: np.random.Generator, size: float) -> tuple[list[_Tower], list[_Tower]]:
     """The keep and what stands behind the wall, and the towers at its ends."""
-    lean = rng.uniform(-10, 10)
+    lean = on_grid(rng.uniform(-12, 12))
     back = [
         _Tower(
-            lean + dx * size, w * size, h * size * rng.uniform(0.88, 1.14), r * size, s,
+            lean + dx * size, w * size, h * size * one_of(rng.random(), 0.9, 1.0, 1.1), r * size, s,
             rng.random(),
         )
         for dx, w, h, r, s in (
@@ -66,7 +68,10 @@ def _castle_towers(rng: np.random.Generator, size: float) -> tuple[list[_Tower],
     ]  # fmt: skip
     front = [
         _Tower(side * 40 * size, 8.5 * size, h * size, 23 * size, s, rng.random())
-        for side, h, s in ((-1, rng.uniform(30, 44), 0.12), (1, rng.uniform(30, 44), 0.2))
+        for side, h, s in (
+            (-1, one_of(rng.random(), 32, 40), 0.12),
+            (1, one_of(rng.random(), 32, 40), 0.2),
+        )
     ]
     count = int(rng.integers(3, 6))
     return back[5 - count :], front

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.storybook2.canvas import SIDE, Canvas
-from training.storybook2.composition import Composition, grown
+from training.storybook2.composition import Composition, grown, on_grid
 from training.storybook2.palette import (
     HOUSE_ROOFS,
     LAMP,
@@ -17,7 +17,7 @@ from training.storybook2.palette import (
     mix,
 )
 from training.storybook2.scene import Scene
-from training.storybook2.towers import Block, on_grid, paint_block, to_grid
+from training.storybook2.towers import Block, paint_block, to_grid, tower_on_grid
 
 AVENUE = 3
 
@@ -30,9 +30,9 @@ def paint_sprawl(canvas: Canvas, scene: Scene, plan: Composition) -> None:
     gap = street.x if street.kind == AVENUE else rng.uniform(46, 210)  # where one sees far
     kinds = rng.permutation(len(TOWERS))
     tiers = (
-        _Tier(12, 8, 70.0, 0.58, False, plan.below(18), 0.0),
-        _Tier(8, 12, 96.0, 0.26, True, plan.below(54), 0.15),
-        _Tier(6, 16, 100.0, 0.0, True, plan.below(92), 0.3),
+        _Tier(12, 8, 70.0, 0.58, False, on_grid(plan.below(18)), 0.0),
+        _Tier(8, 12, 96.0, 0.26, True, on_grid(plan.below(54)), 0.15),
+        _Tier(6, 16, 100.0, 0.0, True, on_grid(plan.below(92)), 0.3),
     )
     for number, tier in enumerate(tiers):
         ground = canvas.lit((120, 128, 156), tier.haze + 0.1)
@@ -73,7 +73,7 @@ class _Street:
     @classmethod
     def of(cls, plan: Composition) -> "_Street":
         rng = plan.rng("street")
-        return cls(int(rng.integers(4)), float(rng.uniform(84, 172)))
+        return cls(int(rng.integers(4)), on_grid(rng.uniform(84, 172)))
 
 
 def _tier_blocks(
@@ -99,7 +99,7 @@ def _tier_blocks(
         if abs(x - gap) < room:
             continue
         colour = TOWERS[int(kinds[i % len(kinds)])]
-        x, half = on_grid(x, tier.half)
+        x, half = tower_on_grid(x, tier.half)
         block = Block(x, half, height, tier.windows, colour, crown, tier.haze, seed)
         yield block, grown(scene.sprawl, start, start + 0.4)
 
@@ -166,26 +166,26 @@ def _street(canvas: Canvas, scene: Scene, plan: Composition, top: float, grow: f
             )
     else:
         canvas.box(0, upper, SIDE, lower, road)
-        middle, start = (upper + lower) / 2, rng.uniform(0, 26)
-        for i in range(-1, 11):
+        middle, start = (upper + lower) / 2, on_grid(rng.uniform(0, 26))
+        for i in range(-1, 12):
             canvas.box(
-                start + 26 * i,
+                start + 24 * i,
                 middle - 0.9,
-                start + 26 * i + 13,
+                start + 24 * i + 12,
                 middle + 0.9,
                 canvas.lit((244, 240, 226)),
             )
         if kind == 1:
             _cars(canvas, rng, upper, lower)
-    start = rng.uniform(4, 30)
+    start = on_grid(rng.uniform(4, 30))
     for i in range(7):
-        _street_tree(canvas, scene, start + 38 * i, top + 5, 8)
+        _street_tree(canvas, scene, start + 40 * i, top + 5, 8)
 
 
 def _cars(canvas: Canvas, rng: np.random.Generator, upper: float, lower: float) -> None:
     for lane, foot in ((0, upper + (lower - upper) * 0.42), (1, lower - 2)):
         for i in range(3):
-            x = rng.uniform(10, 70) + 84 * i
+            x = on_grid(rng.uniform(10, 70) + 84 * i)
             body = (
                 HOUSE_ROOFS[int(rng.integers(5))]
                 if (i + lane) % 2

@@ -3,6 +3,7 @@
 So two scenes with one seed share all places and shapes, and what differs between them grows.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -80,19 +81,19 @@ def compose(seed: int) -> Composition:
     river = _free(rng, 24, 232, taken, 44)
     return Composition(
         seed=seed,
-        horizon=horizon,
-        sun_x=sun,
-        sun_y=rng.uniform(26, 48),
-        moon_x=moon,
-        moon_y=rng.uniform(24, 42),
+        horizon=on_grid(horizon),
+        sun_x=on_grid(sun),
+        sun_y=on_grid(rng.uniform(26, 48)),
+        moon_x=on_grid(moon),
+        moon_y=on_grid(rng.uniform(24, 42)),
         sea_side=side,
-        castle_x=castle,
-        town_x=town,
-        city_x=rng.uniform(80, 176),
-        mill_x=_free(rng, 26, 230, taken, 54),
-        ruins_x=_free(rng, 34, 222, (town, river), 50),
-        lake_x=rng.uniform(70, 186),
-        river_x=river,
+        castle_x=on_grid(castle),
+        town_x=on_grid(town),
+        city_x=on_grid(rng.uniform(80, 176)),
+        mill_x=on_grid(_free(rng, 26, 230, taken, 54)),
+        ruins_x=on_grid(_free(rng, 34, 222, (town, river), 50)),
+        lake_x=on_grid(rng.uniform(70, 186)),
+        river_x=on_grid(river),
         river_end=float(np.clip(river + rng.uniform(-70, 70), 20, 236)),
     )
 
@@ -145,6 +146,37 @@ def _waves(
         rate, phase = rng.uniform(*rates) / share**0.5, rng.uniform(0, 2 * np.pi)
         line += share * height * np.sin(2 * np.pi * rate * XS / SIDE + phase)
     return line
+
+
+GRID = 8.0
+"""Things stand on a grid of so many units, which is that of the latents.
+
+A shape that may stand anywhere within a latent is as many shapes to a denoiser, of which it learns
+one after another. Nobody sees the grid: what stands where still differs from seed to seed.
+"""
+
+
+def on_grid(place: float) -> float:
+    """The nearest line of the grid."""
+    return GRID * round(place / GRID)
+
+
+def in_cell(place: float) -> float:
+    """The middle of the grid's cell."""
+    return GRID * (int(place // GRID) + 0.5)
+
+
+def settled(place: float) -> float:
+    """Nearly always the nearest line of the grid, and in between a short way to the next: for what
+    moves while scenes change, and should not leap."""
+    line = math.floor(place / GRID)
+    share = place / GRID - line
+    return GRID * (line + grown(share, 0.35, 0.65))
+
+
+def one_of(share: float, *choices: float) -> float:
+    """One of several values by a random number in 0 to 1: few sizes are learnt sooner than any."""
+    return choices[min(len(choices) - 1, int(share * len(choices)))]
 
 
 def smooth(share: Curve) -> Curve:

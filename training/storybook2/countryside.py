@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from training.storybook2.canvas import SIDE, Canvas
-from training.storybook2.composition import Composition, Relief, grown
+from training.storybook2.composition import Composition, Relief, grown, one_of, settled
 from training.storybook2.masonry import window_colour
 from training.storybook2.palette import (
     AWNINGS,
@@ -28,8 +28,8 @@ def paint_windmill(canvas: Canvas, scene: Scene, plan: Composition, relief: Reli
     if scene.windmill <= 0.01:
         return
     rng = plan.rng("windmill")
-    turn, size = rng.uniform(0, math.pi / 2), rng.uniform(0.95, 1.15)
-    x, foot = plan.mill_x, relief.at("middle", plan.mill_x) + 7
+    turn, size = one_of(rng.random(), 0.3, 0.8, 1.3), one_of(rng.random(), 0.95, 1.15)
+    x, foot = plan.mill_x, settled(relief.at("middle", plan.mill_x) + 7)
     height = 44 * size * grown(scene.windmill, 0, 0.7)
     low, high, top = 11.5 * size, 7.2 * size, foot - height
     wall = canvas.lit(PLASTERS[0], 0.03)
@@ -123,13 +123,13 @@ def paint_ruins(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief)
     if scene.ruins <= 0.01:
         return
     rng = plan.rng("ruins")
-    x, foot = plan.ruins_x, relief.at("near", plan.ruins_x) + 9
+    x, foot = plan.ruins_x, settled(relief.at("near", plan.ruins_x) + 9)
     stone = canvas.lit((226, 218, 200), 0.0)
     moss = canvas.lit((108, 150, 88))
     for i, (dx, tall) in enumerate(((-32, 26), (-20, 40), (20, 40), (33, 18))):
         height = (
             tall
-            * (1.0 if i in (1, 2) else rng.uniform(0.8, 1.2))
+            * (1.0 if i in (1, 2) else one_of(rng.random(), 0.8, 1.2))
             * grown(scene.ruins, 0.1 * i, 0.1 * i + 0.6)
         )
         _column(canvas, x + dx, foot, height, stone, i in (1, 2))
@@ -141,7 +141,7 @@ def paint_ruins(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief)
         canvas.polygon([*outer, *inner], mix(stone, canvas.light.horizon, 0.08))
         canvas.line(inner, canvas.dark(stone, 0.4), 1.4)
     for dx in (-8, 2, 11):
-        size = rng.uniform(3.4, 5.4) * grown(scene.ruins, 0, 0.5)
+        size = one_of(rng.random(), 3.5, 5.5) * grown(scene.ruins, 0, 0.5)
         canvas.box(
             x + dx - size, foot + 3 - size, x + dx + size, foot + 4, canvas.dark(stone, 0.15)
         )
@@ -189,7 +189,7 @@ def paint_market(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief
     rng = plan.rng("market")
     colours = rng.permutation(len(AWNINGS))
     places = [plan.town_x + dx for dx in (-32.0, 0.0, 32.0)]
-    foot = max(relief.at("middle", x) for x in places) + 67 * plan.depth
+    foot = settled(max(relief.at("middle", x) for x in places) + 67 * plan.depth)
     for i, x in enumerate(places):
         rise = grown(grow, 0.22 * i, 0.22 * i + 0.56)
         if rise > 0.02:

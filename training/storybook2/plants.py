@@ -3,7 +3,16 @@
 import numpy as np
 
 from training.storybook2.canvas import SIDE, Canvas
-from training.storybook2.composition import Composition, Relief, grown, snowed
+from training.storybook2.composition import (
+    Composition,
+    Relief,
+    grown,
+    in_cell,
+    on_grid,
+    one_of,
+    settled,
+    snowed,
+)
 from training.storybook2.palette import (
     SNOW,
     WOOD,
@@ -89,7 +98,8 @@ def paint_forest(
     share_of_pines = rng.choice([0.1, 0.5, 0.9])
     land = land_of(snowed(scene, 0.8))
     spots = _tree_spots(plan, relief, rng)
-    kinds, sizes = rng.random(len(spots)), rng.uniform(0.82, 1.2, len(spots))
+    kinds = rng.random(len(spots))
+    sizes = [one_of(share, 0.85, 1.0, 1.15) for share in rng.random(len(spots))]
     for i, (x, foot, height, haze) in enumerate(spots):
         start = 0.66 * i / len(spots)
         tall = height * sizes[i] * grown(scene.forest, start, start + 0.34)
@@ -104,18 +114,18 @@ def _tree_spots(
 ) -> list[tuple[float, float, float, float]]:
     """(x, foot, height, haze) of trees from far to near; none before a house or castle."""
     spots = []
-    for x in np.linspace(4, 252, 19) + rng.uniform(-6, 6, 19):
+    for x in map(on_grid, np.linspace(4, 252, 19) + rng.uniform(-6, 6, 19)):
         room = min(abs(x - plan.castle_x) - 46, abs(x - plan.town_x) - 44)
         down = rng.uniform(0, 13)
         if room > 0:
-            spots.append(
-                (x, relief.at("middle", x) + 3 + down, 17 + 0.5 * down, 0.2 - 0.008 * down)
-            )
+            foot = settled(relief.at("middle", x) + 3 + down)
+            tall = one_of(down / 13, 18, 22)
+            spots.append((x, foot, tall, 0.2 - 0.008 * down))
     near = []
     for i in range(9):
-        x = float(rng.uniform(4, 78) if i % 2 else SIDE - rng.uniform(4, 78))
-        foot = relief.at("near", x) + rng.uniform(4, 44)
-        near.append((x, foot, 32 + 0.42 * (foot - plan.horizon - 66), 0.0))
+        x = on_grid(rng.uniform(4, 78) if i % 2 else SIDE - rng.uniform(4, 78))
+        foot = settled(relief.at("near", x) + rng.uniform(4, 44))
+        near.append((x, foot, on_grid(32 + 0.42 * (foot - plan.horizon - 66)), 0.0))
     return [*sorted(spots, key=lambda s: s[1]), *sorted(near, key=lambda s: s[1])]
 
 
@@ -126,10 +136,10 @@ def paint_meadow(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief
     tuft = canvas.dark(canvas.lit(land.near, 0, land.glow), 0.22)
     bright = canvas.lit(mix(land.flower, land.near, 0.6 * scene.snow), 0, land.glow)
     for _ in range(26):
-        x = rng.uniform(0, SIDE)
+        x = in_cell(rng.uniform(0, SIDE))
         deep = rng.random()
-        y = relief.at("near", x) + 6 + deep * (SIDE - relief.at("near", x))
-        size = 3.4 + 3.4 * deep
+        y = settled(relief.at("near", x) + 6 + deep * (SIDE - relief.at("near", x)))
+        size = one_of(deep, 4.0, 6.0)
         kind = rng.random()
         if kind < 0.55:
             for lean in (-0.7, 0.0, 0.7):
@@ -143,12 +153,13 @@ def paint_meadow(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief
             canvas.disc(x, y - size, petal, bright)
             canvas.disc(x, y - size, petal * 0.42, canvas.lit((255, 250, 220)))
     for i in range(6):
-        x = rng.uniform(0, SIDE)
-        size = rng.uniform(5.5, 8.5)
+        x = on_grid(rng.uniform(0, SIDE))
+        size = one_of(rng.random(), 6.0, 8.0)
         if i % 2:
-            _bush(canvas, land, scene.snow, x, relief.at("near", x) + 2.5, size)
+            _bush(canvas, land, scene.snow, x, settled(relief.at("near", x) + 2.5), size)
         elif i < 5:
-            _cactus(canvas, land, x, relief.at("near", x) + rng.uniform(4, 20), 20 * scene.desert)
+            foot = settled(relief.at("near", x) + rng.uniform(4, 20))
+            _cactus(canvas, land, x, foot, 20 * scene.desert)
 
 
 def paint_country(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief) -> None:
@@ -157,26 +168,29 @@ def paint_country(canvas: Canvas, scene: Scene, plan: Composition, relief: Relie
     rng = plan.rng("country")
     land = land_of(snowed(scene, 0.8))
     fence, lone, rocks = rng.random(3)
-    x, size = plan.ruins_x + rng.uniform(-20, 20), rng.uniform(34, 46)
+    x = on_grid(plan.ruins_x + rng.uniform(-20, 20))
+    size = one_of(rng.random(), 36.0, 44.0)
     if fence < 0.5:
-        _fence(canvas, relief, float(rng.uniform(-30, 150)), int(rng.integers(6, 10)))
+        _fence(canvas, relief, on_grid(rng.uniform(-30, 150)), int(rng.integers(6, 10)))
     for i in range(3):
-        at, big = rng.uniform(0, SIDE), rng.uniform(4, 9)
+        at, big = on_grid(rng.uniform(0, SIDE)), one_of(rng.random(), 5.0, 8.0)
         if rocks < 0.6:
-            _rock(canvas, scene, at, relief.at("near", at) + rng.uniform(2, 12) + 3 * i, big)
+            foot = settled(relief.at("near", at) + rng.uniform(2, 12) + 3 * i)
+            _rock(canvas, scene, at, foot, big)
     if lone < 0.55 and scene.desert < 0.98:
         tall = size * (1 - scene.desert)
-        paint_round_tree(canvas, land, scene.snow, x, relief.at("near", x) + 6, tall, 0.0)
+        foot = settled(relief.at("near", x) + 6)
+        paint_round_tree(canvas, land, scene.snow, x, foot, tall, 0.0)
     for i in range(5):
-        at = plan.lake_x + (-1) ** i * (30 + 26 * (i // 2)) + rng.uniform(-9, 9)
-        tall = rng.uniform(24, 38) * grown(scene.blossom, 0.12 * i, 0.12 * i + 0.5)
+        at = on_grid(plan.lake_x + (-1) ** i * (30 + 26 * (i // 2)) + rng.uniform(-9, 9))
+        tall = one_of(rng.random(), 26.0, 36.0) * grown(scene.blossom, 0.12 * i, 0.12 * i + 0.5)
         if tall > 2:
-            foot = relief.at("near", at) + 2 + 3 * i
+            foot = settled(relief.at("near", at) + 2 + 3 * i)
             paint_round_tree(canvas, land, scene.snow, at, foot, tall, 0.0)
 
 
 def _fence(canvas: Canvas, relief: Relief, start: float, posts: int) -> None:
-    wood, gap = canvas.lit(WOOD, 0.06), 13.0
+    wood, gap = canvas.lit(WOOD, 0.06), 16.0
     tops = [(start + gap * i, relief.at("near", start + gap * i) - 6) for i in range(posts)]
     for down in (1.5, 4.5):
         canvas.line([(x, y + down) for x, y in tops], wood, 1.3)

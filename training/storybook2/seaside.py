@@ -3,7 +3,7 @@
 import numpy as np
 
 from training.storybook2.canvas import SIDE, Canvas
-from training.storybook2.composition import Composition, Relief, grown
+from training.storybook2.composition import Composition, Relief, grown, on_grid
 from training.storybook2.masonry import window_colour
 from training.storybook2.palette import (
     LAMP,
@@ -26,7 +26,8 @@ def paint_lighthouse(canvas: Canvas, scene: Scene, plan: Composition) -> None:
     if grow <= 0.01:
         return
     rng = plan.rng("lighthouse")
-    x, foot = plan.from_inland(rng.uniform(0.76, 0.88)), plan.below(rng.uniform(20, 28))
+    x, foot = on_grid(plan.from_inland(rng.uniform(0.76, 0.88))), plan.below(rng.uniform(20, 28))
+    foot = on_grid(foot)
     rise = grown(grow, 0.1, 1.0)
     rock = canvas.lit((142, 132, 140), 0.06)
     wide = 25 * grown(grow, 0, 0.4)
@@ -87,14 +88,14 @@ def paint_sea_boats(canvas: Canvas, scene: Scene, plan: Composition) -> None:
     )
     for i, (inland, down, size) in enumerate(spots):
         grow = grown(scene.boat * scene.sea, 0.12 * i, 0.12 * i + 0.6)
-        at = (plan.from_inland(inland), plan.below(down))
+        at = (on_grid(plan.from_inland(inland)), on_grid(plan.below(down)))
         _boat(canvas, scene, *at, size * grow, looks[i])
 
 
 def paint_boats(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief) -> None:
     """A sailing boat on the lake and one on the river."""
     looks = plan.rng("boat").random((5, 4))[3:]
-    at = (plan.lake_x + 24 * (looks[0, 3] - 0.5), plan.below(90) + 2)
+    at = (on_grid(plan.lake_x + 24 * (looks[0, 3] - 0.5)), on_grid(plan.below(90) + 2))
     _boat(canvas, scene, *at, grown(scene.boat * scene.lake, 0, 0.8), looks[0])
     share = 0.72
     x, _ = river_course(plan, relief)(share)

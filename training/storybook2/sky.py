@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from training.storybook2.canvas import SIDE, Canvas
-from training.storybook2.composition import Composition, grown
+from training.storybook2.composition import Composition, grown, in_cell, on_grid, one_of
 from training.storybook2.palette import WHITE, Colour, mix
 from training.storybook2.scene import Scene
 
@@ -36,10 +36,10 @@ def _at_hour(values: tuple[float, ...], hour: float) -> float:
 
 
 def _sun_place(scene: Scene, plan: Composition) -> tuple[float, float]:
-    height = _at_hour(SUN_HEIGHTS, scene.hour)
-    top = plan.sun_y
-    wander = 0.16 * (scene.hour - 1) * (SIDE / 2 - plan.sun_x)
-    return plan.sun_x + wander, plan.horizon + (top - plan.horizon) * height
+    wander = 0.16 * (SIDE / 2 - plan.sun_x)
+    xs = [on_grid(plan.sun_x + wander * (hour - 1)) for hour in range(5)]
+    ys = [on_grid(plan.horizon + (plan.sun_y - plan.horizon) * h) for h in SUN_HEIGHTS]
+    return float(np.interp(scene.hour, range(5), xs)), _at_hour(tuple(ys), scene.hour)
 
 
 def _moon_y(scene: Scene, plan: Composition) -> float:
@@ -72,7 +72,8 @@ def _stars(canvas: Canvas, plan: Composition) -> None:
     if light.stars <= 0.02:
         return
     for i, (x, share, size) in enumerate(zip(xs, ys, sizes, strict=True)):
-        y = share * (plan.horizon - 16)
+        x, y = in_cell(x), in_cell(share * (plan.horizon - 16))
+        size = one_of(size, 0.2, 0.8)
         shine = grown(light.stars, 0.5 * i / STARS, 0.5 * i / STARS + 0.5) * (1 - 0.5 * share)
         if shine < 0.05:
             continue
@@ -116,8 +117,10 @@ def _clouds(canvas: Canvas, scene: Scene, plan: Composition) -> None:
         x, y = rng.uniform(0, SIDE), rng.uniform(14, plan.horizon - 30)
         for _ in range(6):
             x = (x + 43) % SIDE if _hides(plan, x, y) else x
+        x, y = on_grid(x), on_grid(y)
         width = rng.uniform(0.8, 1.25) * fluffy * (0.55 + 0.6 * (1 - y / plan.horizon))
-        puffs = rng.uniform(0.7, 1.15, 6)
+        width = max(12.0, on_grid(width))
+        puffs = np.array([one_of(share, 0.8, 1.05) for share in rng.random(6)])
         here = 1.0 if i < count else grown(scene.rain, 0.1 * i, 0.1 * i + 0.4)
         if here > 0.02:
             _cloud(canvas, x, y, width * here, puffs)
@@ -181,8 +184,8 @@ def paint_birds(canvas: Canvas, scene: Scene, plan: Composition) -> None:
     if canvas.light.stars > 0.5:
         ink = mix(ink, (190, 204, 240), 0.75)
     for i in range(8):
-        x, y = x0 + rng.uniform(-42, 42), y0 + rng.uniform(-22, 22)
-        size, bend = rng.uniform(7.5, 11.5), rng.uniform(0.35, 0.75)
+        x, y = in_cell(x0 + rng.uniform(-42, 42)), in_cell(y0 + rng.uniform(-22, 22))
+        size, bend = one_of(rng.random(), 8.0, 11.0), one_of(rng.random(), 0.4, 0.7)
         size *= grown(scene.birds, 0.08 * i, 0.08 * i + 0.4)
         if size > 0.8:
             for side in (-1, 1):
@@ -199,11 +202,12 @@ def paint_rain(canvas: Canvas, scene: Scene, plan: Composition) -> None:
     if scene.rain <= 0.01:
         return
     rng = plan.rng("rain")
-    slant = rng.uniform(-0.42, 0.42)
+    slant = one_of(rng.random(), -0.4, 0.0, 0.4)
     colour = mix(canvas.light.horizon, WHITE, 0.4)
     canvas.veil(canvas.light.horizon, [(0, 0), (256, 0.16 * scene.rain)])
     for i in range(64):
-        x, y, length = rng.uniform(-20, 276), rng.uniform(-10, 250), rng.uniform(13, 24)
+        x, y = in_cell(rng.uniform(-20, 276)), on_grid(rng.uniform(-10, 250))
+        length = one_of(rng.random(), 16, 24)
         if i < 64 * scene.rain:
             streak = [(x, y), (x + 1.5, y), (x + 1.5 + slant * length, y + length)]
             canvas.wash([*streak, (x + slant * length, y + length)], colour, 0.5)

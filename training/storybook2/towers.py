@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.storybook2.canvas import Canvas
-from training.storybook2.composition import Composition, Relief, grown
+from training.storybook2.composition import GRID, Composition, Relief, grown, on_grid, settled
 from training.storybook2.palette import (
     GLASS,
     LAMP,
@@ -17,13 +17,6 @@ from training.storybook2.palette import (
     mix,
 )
 from training.storybook2.scene import Scene
-
-GRID = 8.0
-"""Towers stand on a grid of so many pixels, as their windows do.
-
-It is the grid of the latents, too: a window that may be anywhere within a latent costs the denoiser
-far more to learn than one that is there or not.
-"""
 
 
 @dataclass(frozen=True)
@@ -88,15 +81,15 @@ def _storeys(foot: float, top: float) -> NDArray[np.float64]:
     return np.asarray(np.arange(np.floor(top / GRID), np.floor(foot / GRID)) * GRID, np.float64)
 
 
-def on_grid(x: float, half: float) -> tuple[float, float]:
+def tower_on_grid(x: float, half: float) -> tuple[float, float]:
     """Middle and half width of a tower near there whose walls stand on the grid."""
     wide = GRID * max(2, round(2 * half / GRID))
-    return GRID * round((x - wide / 2) / GRID) + wide / 2, wide / 2
+    return on_grid(x - wide / 2) + wide / 2, wide / 2
 
 
 def to_grid(height: float, foot: float) -> float:
     """A height near that one with which the roof is on the grid."""
-    return max(GRID, foot - GRID * round((foot - height) / GRID))
+    return max(GRID, foot - on_grid(foot - height))
 
 
 def _crown(
@@ -141,8 +134,8 @@ def paint_city(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief) 
             half, start = rng.choice([8.0, 8.0, 8.0, 12.0]), 0.5 * rng.random()
             if back != (i % 2 == 0):
                 continue
-            x, half = on_grid(middle + share * count * wide / 2, half)
-            foot = relief.at("middle", x) + 8  # behind the hill
+            x, half = tower_on_grid(middle + share * count * wide / 2, half)
+            foot = settled(relief.at("middle", x) + 8)  # behind the hill
             block = Block(
                 x, half, to_grid(height * (1.14 if back else 0.78), foot), True,
                 TOWERS[int(kinds[i % len(kinds)])], crown, 0.3 if back else 0.06, seed,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from training.storybook2.canvas import Canvas
-from training.storybook2.composition import Composition, Relief, grown
+from training.storybook2.composition import Composition, Relief, grown, on_grid, one_of, settled
 from training.storybook2.masonry import arched, cone, window_colour
 from training.storybook2.palette import (
     HOUSE_ROOFS,
@@ -28,8 +28,8 @@ def paint_town(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief) 
     roofs = rng.permutation(len(HOUSE_ROOFS))[:3]
     for i, (dx, down) in enumerate(spots):
         x = plan.town_x + dx
-        foot = relief.at("middle", x) + down * plan.depth
-        looks = rng.random(6)
+        foot = settled(relief.at("middle", x) + down * plan.depth)
+        looks = np.array([one_of(share, 0.0, 0.5, 0.99) for share in rng.random(6)])
         start = 0.62 * order[i] / len(spots)
         grow = grown(scene.town, start, start + 0.38)
         if grow > 0.02:
@@ -37,14 +37,18 @@ def paint_town(canvas: Canvas, scene: Scene, plan: Composition, relief: Relief) 
             if i == 1:
                 _church(canvas, scene, x, foot, 1.0 * grow, looks, roof)
             else:
-                _house(canvas, scene, x, foot, (0.86 + 0.006 * down) * grow, looks, roof)
+                _house(canvas, scene, x, foot, (0.9 if down < 30 else 1.1) * grow, looks, roof)
 
 
 def _house_spots(rng: np.random.Generator) -> list[tuple[float, float]]:
     """Places of houses relative to the town's middle, from back to front, well apart."""
     flip = 1 if rng.random() < 0.5 else -1
-    back = [(flip * dx + rng.uniform(-4, 4), 11 + rng.uniform(-2, 5)) for dx in (-36, 4, 40)]
-    front = [(flip * dx + rng.uniform(-4, 4), 42 + rng.uniform(-3, 5)) for dx in (-46, -4, 38)]
+    back = [
+        (on_grid(flip * dx + rng.uniform(-4, 4)), 11 + rng.uniform(-2, 5)) for dx in (-36, 4, 40)
+    ]
+    front = [
+        (on_grid(flip * dx + rng.uniform(-4, 4)), 42 + rng.uniform(-3, 5)) for dx in (-46, -4, 38)
+    ]
     return [*back, *front]
 
 
