@@ -51,7 +51,7 @@ WAYS: dict[str, list[str]] = {
     "smooth, even": [SMOOTH, EVEN],
     "smooth, even, embedding blend": [SMOOTH, EVEN, EMBEDDING],
 }
-TREE, DISSOLVE = "tree of latents", "dissolve"
+TREE, ATTENTION, DISSOLVE = "tree of latents", "attention interpolation", "dissolve"
 MATRIX = np.array(
     [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]], np.float32
 )
@@ -92,7 +92,7 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--films", type=int, default=6, help="of four segments each")
-    parser.add_argument("--ways", nargs="+", default=[*WAYS, TREE, DISSOLVE])
+    parser.add_argument("--ways", nargs="+", default=[*WAYS, TREE, ATTENTION, DISSOLVE])
     return parser.parse_args()
 
 
@@ -108,6 +108,8 @@ def films(
             yield name, segments, rows
         elif name == TREE:
             yield name, *tree(keyframes)
+        elif name == ATTENTION:
+            yield name, *attention(keyframes)
         else:
             yield name, [dissolve(segment) for segment in plain], 0
 
@@ -222,6 +224,22 @@ def tree(keyframes: Sequence[dict[str, Any]]) -> tuple[list[list[Picture]], int]
                 branches.insert(widest + 1, (place, embedding, kept, picture(kept[-1])))
             found.append(spread([branch[3] for branch in branches]))
     return found, rows
+
+
+def attention(keyframes: Sequence[dict[str, Any]]) -> tuple[list[list[Picture]], int]:
+    """Each segment by attention interpolation, and the denoiser rows."""
+    import torch
+    from attention import interpolated
+    from diffusers import StableDiffusionPipeline
+
+    film = declared(composed([], keyframes, KEPT / "none", "film"))
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        str(film.model.source.folder), local_files_only=True, dtype=torch.float32
+    )
+    recipe = film.plan.recipe
+    side = recipe.height // pipeline.vae_scale_factor
+    guidance = film.plan.frames[0].spec.guidance
+    return interpolated(pipeline, keyframes, FPS, recipe.steps, guidance, side)
 
 
 def spread(pictures: Sequence[Picture]) -> list[Picture]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import attention
 import gpu
 import likeness
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 import quality
 import smooth
 import speed
+import torch
+from diffusers import DDIMScheduler, StableDiffusionPipeline
 from growth import Point, line
 from product import composed, declared
 from tiny_models import SIDE as TINY
@@ -287,3 +290,33 @@ def test_lab_is_that_of_known_colours():
     red = smooth.lab([np.tile(np.array([255, 0, 0], np.uint8), (64, 64, 1))])[0, 0, 0]
     assert white * 100 == pytest.approx([100, 0, 0], abs=0.1)
     assert red * 100 == pytest.approx([53.2, 80.1, 67.2], abs=0.3)
+
+
+def test_attention_interpolation_leaves_the_ends_as_they_are(tiny_sd1, monkeypatch):
+    """The doubled keys of an end cancel; the pictures between are others than those of blended
+    embeddings alone."""
+    pipeline = StableDiffusionPipeline.from_pretrained(tiny_sd1)
+    pipeline.scheduler = DDIMScheduler.from_config(pipeline.scheduler.config)
+    pipeline.set_progress_bar_config(disable=True)
+    ends = {"prompt": "a town", "seed": 1}, {"prompt": "a castle", "seed": 2}
+    latent = pipeline.unet.config.sample_size
+    given = (pipeline, *ends, 3, 4, 5.0, latent)
+    made, rows = attention.segment(*given)
+    assert (len(made), rows) == (3, 2 * 3 * 4)
+    with monkeypatch.context() as without:
+        without.setattr(attention, "SHARE", 0.0)
+        plain, _ = attention.segment(*given)
+    for place in (0, -1):
+        assert np.abs(made[place].astype(int) - plain[place]).max() <= 1
+        stock = pipeline(
+            ends[place]["prompt"],
+            num_inference_steps=4,
+            guidance_scale=5.0,
+            latents=torch.randn(
+                (1, pipeline.unet.config.in_channels, latent, latent),
+                generator=torch.Generator().manual_seed(ends[place]["seed"]),
+            ),
+            output_type="np",
+        ).images[0]
+        assert np.abs(made[place] - 255 * stock).max() <= 1.01
+    assert np.abs(made[1].astype(int) - plain[1]).max() > 2
