@@ -27,7 +27,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.storybook2", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     make = commands.add_parser("make", help="make the model from nothing, or go on making it")
-    make.add_argument("stages", nargs="*", help="autoencoder data denoiser decoder probe weights")
+    make.add_argument(
+        "stages", nargs="*", help="autoencoder data denoiser decoder upscaler probe weights"
+    )
     make.add_argument("--folder", type=Path, default=WORKING_FOLDER)
     make.add_argument("--examples", type=int, help="encoded for the denoiser")
     make.add_argument("--autoencoder-samples", type=int, help="crops the autoencoder sees")

@@ -206,15 +206,15 @@ def judge(net: Net, rebuilder: Rebuilder) -> str:
     pictures, latents, embeddings = rebuilder.examples(0, JUDGED, UNSEEN_SEED)
     rebuilt = rebuilder.rebuilt(latents, embeddings, JUDGED_FROM, 4)
     torch.set_rng_state(state)
-    painted, figures = _pixels(pictures), []
+    painted, figures = pixels_of(pictures), []
     for name, made in (("encoded", latents), ("rebuilt", rebuilt)):
-        drawn = np.concatenate([_pixels(net.decode(part).sample) for part in made.split(4)])
+        drawn = np.concatenate([pixels_of(net.decode(part).sample) for part in made.split(4)])
         kept = sharpness(drawn) / sharpness(painted)
         figures.append(f"{name} {psnr(drawn, painted):.2f} dB, sharpness {kept:.3f}")
     return "; ".join(figures)
 
 
-def _pixels(pictures: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def pixels_of(pictures: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """Pictures (B, 3, H, W) in -1..1 as bytes (B, H, W, 3)."""
     made = ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte()
     return np.asarray(made.permute(0, 2, 3, 1).cpu().numpy(), np.uint8)

@@ -15,8 +15,14 @@ from training.storybook2.decoder import DecoderTraining, finish_decoder, train_d
 from training.storybook2.denoiser import DenoiserTraining, finish_denoiser, train_denoiser
 from training.storybook2.probe import CHECKPOINT as PROBE
 from training.storybook2.probe import train_probe
+from training.storybook2.upscaler import (
+    WEIGHTS,
+    UpscalerTraining,
+    train_upscaler,
+    write_upscaler,
+)
 
-STAGES = ("autoencoder", "data", "denoiser", "decoder", "probe", "weights")
+STAGES = ("autoencoder", "data", "denoiser", "decoder", "upscaler", "probe", "weights")
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,7 @@ class Making:
     autoencoder: AutoencoderTraining = field(default_factory=AutoencoderTraining)
     denoiser: DenoiserTraining = field(default_factory=DenoiserTraining)
     decoder: DecoderTraining = field(default_factory=DecoderTraining)
+    upscaler: UpscalerTraining = field(default_factory=UpscalerTraining)
     processes: int | None = None  # as many as the machine has cores
 
 
@@ -40,6 +47,8 @@ def make(folder: Path, making: Making, stages: tuple[str, ...] = STAGES) -> None
         train_denoiser(folder, making.denoiser, making.processes)
     if "decoder" in stages:
         train_decoder(folder, making.decoder, making.processes)
+    if "upscaler" in stages:
+        train_upscaler(folder, making.upscaler, making.processes)
     if "probe" in stages and not (folder / PROBE).exists():
         train_probe(folder)
     if "weights" in stages:
@@ -54,4 +63,5 @@ def assemble(folder: Path, making: Making) -> None:
     finish_decoder(folder, autoencoder)
     tokenizer = load_tokenizer(folder / "tokenizer")
     save_folder(folder / "weights", tokenizer, text_encoder, unet, autoencoder)
+    write_upscaler(folder, folder / WEIGHTS, making.upscaler.shape)
     print(f"the model is in {folder / 'weights'}")
