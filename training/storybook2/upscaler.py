@@ -42,6 +42,7 @@ SAVE_EVERY = 100
 JUDGE_EVERY = 500
 JUDGED = 8  # pictures
 FIRST_SEED = 2_950_000
+SHAPE = CompactShape(factor=2, features=24, convolutions=8)
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class UpscalerTraining:
     steps: int = 4
     clean: float = 0.3  # share of the batches that stay as encoded
     average_decay: float = 0.998
-    shape: CompactShape = CompactShape(factor=2, features=24, convolutions=8)
+    shape: CompactShape = SHAPE
 
     def rate(self, progress: Progress) -> float:
         """A warm-up, and a cosine down to nearly nothing."""
