@@ -20,7 +20,7 @@ from render.errors import ConfigError, Locate, Mistake
 from render.plan.plan_json import shown_film
 from render.text import cut_where_alike, differing, one_line
 
-OF_FRAMES = ("output.fps", "output.width", "output.height")
+OF_FRAMES = ("output.fps", "output.rendered_fps", "output.width", "output.height")
 LONGEST_VALUE = 60  # characters of a swept value in a label
 
 

@@ -64,12 +64,17 @@ DONE_ANYWAY = {
 """Keys and options of other tools for what has another way here, or needs none."""
 IN_OUTPUT = {
     "crf": "output.quality",
+    "factor": "output.upscale",
     "file": "root=FOLDER and name=NAME, by which the video is called",
     "filename": "root=FOLDER and name=NAME, by which the video is called",
+    "interpolate": "output.inbetween",
+    "interpolation": "output.inbetween",
     "loop": "output.repeat for a gif, or timeline.loop",
     "path": "root=FOLDER and name=NAME, by which the video is called",
     "resolution": "output.width and output.height",
+    "scale": "output.upscale",
     "size": "output.width and output.height",
+    "upscaler": "output.upscale",
 }
 """Keys that other tools have beside the video's, each with ours."""
 IN_KEYFRAMES = {

@@ -11,6 +11,7 @@ from PIL import Image
 
 from render.engines.compact_shape import compact_shape
 from render.engines.upscalers import KEY
+from render.errors import EncodeError
 from render.models.single_file import shapes_in
 from render.plan.finish import Upscaler
 from render.video.linear_light import RgbPicture
@@ -74,6 +75,8 @@ def enlarged(
     with torch.inference_mode():
         for _ in range(upscaler.times):
             picture = in_tiles(network, picture, upscaler.factor, device, margin)
+    if not torch.isfinite(picture).all():
+        raise EncodeError(f"{upscaler.file} gives pictures that are not finite; give another file")
     made: RgbPicture = picture[0].permute(1, 2, 0).mul(255).round().to(torch.uint8).numpy()
     return made
 
@@ -96,6 +99,9 @@ def in_tiles(
             rows = slice(factor * (top - above), factor * (bottom - above))
             columns = slice(factor * (left - before), factor * (right - before))
             inner = tile[..., rows, columns]
+            wanted = (1, 3, factor * (bottom - top), factor * (right - left))
+            if inner.shape != wanted:
+                raise EncodeError(f"the upscaler gives pictures of another size: {network}")
             made[..., factor * top : factor * bottom, factor * left : factor * right] = inner
     return made
 

@@ -178,7 +178,7 @@ def followed(pictures: Sequence[str], index: int, count: int) -> str:
     if len(pictures) < count:
         what = (
             f"{len(pictures)} pictures for {count} frames; give one a frame, or one for all, "
-            "or another output.fps"
+            "or another output.fps (output.rendered_fps, if that is set)"
         )
         raise ConfigError([Mistake(f"{KEY}.image", what)])
     return pictures[index]

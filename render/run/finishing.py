@@ -14,12 +14,14 @@ import numpy as np
 from render.engines import enlarging
 from render.engines.threads import compressed_at_once
 from render.errors import EncodeError, RenderError, short_of_memory
+from render.files.atomic import is_there
 from render.models.identity import file_hash
 from render.plan.finish import Finish, ShownPicture, Upscaler, shown_pictures
 from render.report.events import FinishSummary
 from render.run.background import behind
 from render.run.film import ResolvedFilm
 from render.run.session import Session
+from render.run.spared_warnings import libraries_spared
 from render.store import finished, store
 from render.video.encode import pixels
 from render.video.inbetweens import INBETWEENS, Between
@@ -68,7 +70,8 @@ class Finishing:
 
     def make_all(self, finish: Finish, missing: Sequence[ShownPicture]) -> None:
         """Make these pictures, a pair of frames at a time, and store them meanwhile."""
-        between, enlarge = self.opened(finish, missing)
+        with libraries_spared():
+            between, enlarge = self.opened(finish, missing)
         at_once = compressed_at_once(self.film.device)
         with self.run.events.progress("finish", len(missing)) as phase:
             try:
@@ -203,7 +206,8 @@ def finish_summary(film: ResolvedFilm, made: int | None = None) -> FinishSummary
     if finish is None:
         return None
     pictures = shown_pictures(plan)
-    missing = len(missing_pictures(film, pictures)) if made is None else 0
+    paths = {picture.digest for picture in pictures if not picture.is_frame} if made is None else ()
+    missing = sum(not is_there(store.stored_path(film.store, digest)) for digest in paths)
     return FinishSummary(
         pictures=len(pictures),
         fps=float(finish.fps),

@@ -252,6 +252,11 @@ def test_a_film_with_flow(place):
     assert place.render("+timeline=t", *FOUR_TO_TWELVE, "output.inbetween=flow", FRAMES).code == 0
     assert same_pictures(shown(place)[::3], place.pictures("t"))
     assert plan(place)["shown"]["inbetween"] == "flow"
+    before = shown(place)
+    finished(place)[3].unlink()
+    assert place.render("+timeline=t", *FOUR_TO_TWELVE, "output.inbetween=flow", FRAMES).code == 0
+    assert made(place) == 1
+    assert same_pictures(shown(place), before)
 
 
 # --- larger ---------------------------------------------------------------------------------------
@@ -494,6 +499,45 @@ def test_a_picture_that_cant_be_decoded_fails_the_video_once(place):
     assert made(place) == 1
 
 
+def test_a_frame_that_cant_be_decoded_is_rendered_again(place):
+    from pictures import chunk
+
+    assert place.render("+timeline=t", FRAMES).code == 0
+    path = stored(place, plan(place)["frames"][2]["digest"])
+    shared = place.folder / "outputs/t/frames/frame_000002.png"
+    content = path.read_bytes()
+    start = content.index(b"IDAT") - 4
+    for each in (path, shared):
+        each.unlink()
+        each.write_bytes(content[:start] + chunk(b"IDAT", b"none") + chunk(b"IEND", b""))
+    ended = place.render("+timeline=t", *FOUR_TO_TWELVE, FRAMES)
+    assert ended.code == 0, ended.err
+    assert place.counts("t") == (4, 1)
+    assert len(shown(place)) == 13
+
+
+def test_what_the_film_shows_can_be_measured(dissolve):
+    ended = dissolve.call("mode=measure", "input=outputs/t/shown")
+    assert ended.code == 0, ended.err
+    assert "13 frames" in ended.out
+
+
+def test_a_film_in_a_process_that_makes_errors_of_warnings(place, monkeypatch):
+    import warnings
+
+    from render.engines import enlarging
+
+    opened = enlarging.opened
+
+    def warns(*arguments):
+        warnings.warn("a library's", DeprecationWarning, stacklevel=1)
+        return opened(*arguments)
+
+    monkeypatch.setattr("render.run.spared_warnings.IS_ERROR", "error")
+    monkeypatch.setattr(enlarging, "opened", warns)
+    assert place.render("+timeline=t", "output.upscale=2", FRAMES).code == 0
+
+
 def test_a_finished_picture_is_never_taken_for_a_frame(place):
     assert place.render("+timeline=t", *FOUR_TO_TWELVE, FRAMES).code == 0
     digest = plan(place)["frames"][1]["digest"]
@@ -604,6 +648,21 @@ def test_a_broken_file_is_a_mistake(place):
     ended = place.render("+timeline=t", "output.upscale=mine.safetensors", "mode=plan")
     assert ended.code == 2
     assert "is no whole safetensors file" in ended.err
+
+
+def test_an_upscaler_of_no_finite_pictures_ends_the_video_step(place):
+    import torch
+    from safetensors.torch import load_file
+
+    path = place.folder / "mine.safetensors"
+    save_compact(path)
+    weights = load_file(path)
+    weights["body.0.bias"] = torch.full_like(weights["body.0.bias"], torch.nan)
+    save_file(weights, path)
+    ended = place.render("+timeline=t", "output.upscale=mine.safetensors", FRAMES)
+    assert ended.code == 4
+    assert "mine.safetensors gives pictures that are not finite" in ended.err
+    assert place.counts("t") == (0, 5)
 
 
 def test_an_upscaler_that_never_gives_the_factor_is_a_mistake(place):
