@@ -1,9 +1,9 @@
 """In-betweens by optical flow: what moved from the one picture to the other is shown on its way.
 
-The flow is OpenCV's DIS (Kroeger et al. 2016), in both directions. Where the two directions agree,
-a pixel between is taken from where it came from and from where it goes to. Where they do not (the
-picture changed and did not move, or something is hidden in one of the two), the pixel is that of a
-dissolve.
+The flow is OpenCV's DIS (Kroeger et al. 2016), in both directions. Where the two directions agree
+and the motion explains what differs, a pixel between is taken from where it came from and from
+where it goes to. Elsewhere (the picture changed and did not move, or something is hidden in one of
+the two) the pixel is that of a dissolve.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ SMALL_SIDE = 256  # pixels; up to here it is quick to follow each one
 ROUNDS = 4  # in which the source of a pixel is found
 AGREE = 0.5  # pixels by which the two directions may differ …
 SHARE = 0.05  # … and this part of the way
+WHOLLY = 0.5  # of the difference that may be left where motion explains it
+AROUND = 2.0  # pixels over which differences are looked at
 SOFT = 1.5  # pixels by which trust is smoothed
 
 
@@ -78,7 +80,8 @@ def picture_at(cv2: ModuleType, pair: PairWithFlows, place: float) -> Light:
     from_first, trust_first = carried(cv2, pair.first, pair.forward, pair.backward, place)
     from_last, trust_last = carried(cv2, pair.last, pair.backward, pair.forward, 1 - place)
     weights = (1 - place) * trust_first, place * trust_last
-    trust = np.maximum(trust_first, trust_last)[..., None]
+    moves = np.maximum(trust_first, trust_last) * explained(cv2, pair, from_first, from_last)
+    trust: Plane = moves.astype(np.float32)[..., None]
     total = np.maximum(weights[0] + weights[1], 1e-6)[..., None]
     moved = (weights[0][..., None] * from_first + weights[1][..., None] * from_last) / total
     dissolve = (1 - place) * pair.first + place * pair.last
@@ -100,20 +103,37 @@ def carried(
     source, moves = grid, there
     for _ in range(ROUNDS):
         source = grid - share * moves
-        moves = sampled(cv2, there, source)
+        moves = sampled(cv2, there, source, cv2.INTER_LINEAR)
     missed = length(source + share * moves - grid)
-    returned = length(moves + sampled(cv2, back, source + moves))
+    returned = length(moves + sampled(cv2, back, source + moves, cv2.INTER_LINEAR))
     allowed = AGREE + SHARE * length(moves)
     outside = ((source < -0.5) | (source > np.array([width, height]) - 0.5)).any(-1)
     trust = np.exp(-((returned / allowed) ** 2) - (missed / AGREE) ** 2) * ~outside
     trust = cv2.GaussianBlur(trust.astype(np.float32), (0, 0), SOFT)
-    return sampled(cv2, picture, source), trust
+    return sampled(cv2, picture, source, cv2.INTER_CUBIC), trust  # linear ones would be softer
 
 
-def sampled(cv2: ModuleType, values: Any, places: Field) -> Any:
-    """Values at places between pixels; beyond the edge the nearest."""
+def explained(cv2: ModuleType, pair: PairWithFlows, from_first: Light, from_last: Light) -> Plane:
+    """How far the motion explains what differs between the two pictures, from 0 to 1: wholly where
+    less than a part of the difference is left between them when both are carried to one time, and
+    not at all where as much is left. A picture that changes without moving is not to be bent."""
+    left, before = (
+        cv2.GaussianBlur(np.abs(one - other).mean(-1), (0, 0), AROUND)
+        for one, other in ((from_first, from_last), (pair.first, pair.last))
+    )
+    share = left / np.maximum(before, 1e-6)
+    found: Plane = ((1 - share) / (1 - WHOLLY)).clip(0, 1)
+    return found
+
+
+def sampled(cv2: ModuleType, values: Any, places: Field, how: int) -> Any:
+    """Values at places between pixels; beyond the edge the nearest.
+
+    Args:
+        how: OpenCV's number of an interpolation.
+    """
     columns, rows = (np.ascontiguousarray(places[..., axis]) for axis in (0, 1))
-    return cv2.remap(values, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(values, columns, rows, how, borderMode=cv2.BORDER_REPLICATE)
 
 
 def length(field: Field) -> Plane:
