@@ -80,8 +80,8 @@ def picture_at(cv2: ModuleType, pair: PairWithFlows, place: float) -> Light:
     from_first, trust_first = carried(cv2, pair.first, pair.forward, pair.backward, place)
     from_last, trust_last = carried(cv2, pair.last, pair.backward, pair.forward, 1 - place)
     weights = (1 - place) * trust_first, place * trust_last
-    moves = np.maximum(trust_first, trust_last) * explained(cv2, pair, from_first, from_last)
-    trust: Plane = moves.astype(np.float32)[..., None]
+    either: Plane = np.maximum(trust_first, trust_last)
+    trust = (either * explained(cv2, pair, from_first, from_last))[..., None]
     total = np.maximum(weights[0] + weights[1], 1e-6)[..., None]
     moved = (weights[0][..., None] * from_first + weights[1][..., None] * from_last) / total
     dissolve = (1 - place) * pair.first + place * pair.last
