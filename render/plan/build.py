@@ -23,6 +23,7 @@ from render.plan.frame_plan import FramePlan, PlannedFrame, Recipe, Unmeasured
 from render.plan.plan_warnings import (
     bridge_warnings,
     grid_warnings,
+    held_warnings,
     keyframe_places,
     noise_warnings,
     open_warnings,
@@ -156,6 +157,7 @@ def make_plan(
         *plain_warnings(timeline, smooth, taken),
         *bridge_warnings(frames),
         *open_warnings(timeline, finish),
+        *held_warnings(taken, finish),
     )
     shown = keyframe_places(timeline, times)
     film = FramePlan(fps, recipe, tuple(frames), warnings, loras or {}, shown, timeline.loop)

@@ -16,6 +16,7 @@ from render.files.ownership import make_way, unsaid
 from render.files.received_json import read_memory
 from render.models.family import Family
 from render.plan.conditioning import beginning, calls_of, frame_rows, prompt_rows
+from render.plan.finish import Finish
 from render.plan.frame_plan import PlannedFrame, Recipe
 from render.timeline.smooth_path import nodes
 from render.timeline.spec import FrameSpec
@@ -156,12 +157,31 @@ def as_timing(entry: object) -> Timing | None:
     return Timing(**entry)
 
 
+def finish_kind(finish: Finish, recipe: Recipe, device: str) -> str:
+    """The kind of pictures that a timing of a finish holds for: machine, device, ways, size."""
+    upscaler = finish.upscaler
+    larger = f"{upscaler.identity} {upscaler.times}" if upscaler else ""
+    ways = ", ".join(filter(None, [finish.method, larger]))
+    return f"{HOST} {device} finish {ways} {recipe.width}x{recipe.height}"
+
+
+def finish_timing(store: Path, finish: Finish, recipe: Recipe, device: str) -> Timing | None:
+    """The timing of such finished pictures in the last run, each as a row; None if there was no
+    run."""
+    return as_timing(read_memory(store / TIMINGS_NAME).get(finish_kind(finish, recipe, device)))
+
+
 def remember_timing(store: Path, recipe: Recipe, device: str, timing: Timing) -> None:
-    """Keep a timing for the next plan; a place that can't be written only costs an estimate."""
+    """Keep a timing for the next plan."""
+    remember_as(store, kind(recipe, device), timing)
+
+
+def remember_as(store: Path, of: str, timing: Timing) -> None:
+    """Keep a timing of a kind; a place that can't be written only costs an estimate."""
     path = store / TIMINGS_NAME
     earlier = {name: as_timing(entry) for name, entry in read_memory(path).items()}
     known = {name: asdict(entry) for name, entry in earlier.items() if entry}
-    known[kind(recipe, device)] = asdict(timing)
+    known[of] = asdict(timing)
     with suppress(OSError):
         make_way(path, unsaid)
         write_whole(path, json.dumps(known, indent=1, sort_keys=True).encode())

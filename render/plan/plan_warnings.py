@@ -129,6 +129,15 @@ def open_warnings(timeline: Timeline, finish: Finish | None) -> Iterator[str]:
         )
 
 
+def held_warnings(taken: Approximations, finish: Finish | None) -> Iterator[str]:
+    """Pictures in between beside frames that are shown for longer: nothing lies between most."""
+    if taken.every > 1 and finish and finish.times > 1:
+        yield (
+            f"sampling.every={taken.every} shows each rendered frame {taken.every} times, with "
+            "nothing in between; sampling.every=1 and a smaller output.rendered_fps render as few"
+        )
+
+
 def unmeasured_words(count: int) -> str:
     """That the pace of so many segments is not measured yet."""
     return f"the pace of {plural(count, 'segment')} is not measured yet"

@@ -3,6 +3,7 @@ one, so that a run that was broken off goes on there."""
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -16,6 +17,7 @@ from render.engines.threads import compressed_at_once
 from render.errors import EncodeError, RenderError, short_of_memory
 from render.files.atomic import is_there
 from render.models.identity import file_hash
+from render.plan import cost
 from render.plan.finish import Finish, ShownPicture, Upscaler, shown_pictures
 from render.report.events import FinishSummary
 from render.run.background import behind
@@ -66,7 +68,9 @@ class Finishing:
         with self.run.phases.measured("finish"):
             missing = missing_pictures(self.film, self.pictures)
             if missing:
+                began = time.monotonic()
                 self.make_all(finish, missing)
+                self.remember_timing(finish, missing, time.monotonic() - began)
 
     def make_all(self, finish: Finish, missing: Sequence[ShownPicture]) -> None:
         """Make these pictures, a pair of frames at a time, and store them meanwhile."""
@@ -85,6 +89,13 @@ class Finishing:
                             self.catch_up(phase.finish)
             finally:
                 self.catch_up(phase.finish)
+
+    def remember_timing(self, finish: Finish, made: Sequence[ShownPicture], seconds: float) -> None:
+        """Keep how long a picture took and how large it is, for the next plan's estimate."""
+        files = [store.stored_path(self.film.store, picture.digest) for picture in made]
+        size = sum(file.stat().st_size for file in files) / len(files)
+        of = cost.finish_kind(finish, self.film.plan.recipe, self.film.device)
+        cost.remember_as(self.film.store, of, cost.Timing(seconds / len(made), size))
 
     def opened(
         self, finish: Finish, missing: Sequence[ShownPicture]
@@ -222,10 +233,16 @@ def finish_summary(film: ResolvedFilm, made: int | None = None) -> FinishSummary
     )
 
 
-def finished_bytes(film: ResolvedFilm, missing: int, bytes_per_pixel: float) -> int:
-    """About the room that finished pictures take."""
-    width, height = film.shown_size
-    return round(missing * width * height * bytes_per_pixel)
+def finish_costs(film: ResolvedFilm, missing: int) -> tuple[float, int]:
+    """About how many seconds and bytes so many finished pictures take; no seconds where nothing
+    like them was made on this machine."""
+    finish, (width, height) = film.plan.finish, film.shown_size
+    if finish is None or not missing:
+        return 0.0, 0
+    known = cost.finish_timing(film.store, finish, film.plan.recipe, film.device)
+    each = known.bytes_per_frame if known else cost.UNMEASURED_BYTES_PER_PIXEL * width * height
+    most = cost.LARGEST_BYTES_PER_PIXEL * width * height
+    return missing * (known.seconds_per_row if known else 0), round(missing * min(each, most))
 
 
 def spoilt_names(film: ResolvedFilm, digest: str) -> Iterator[Path]:

@@ -18,7 +18,7 @@ from render.plan.frame_plan import PlannedFrame
 from render.plan.plan_json import ShownFilm, shared_entry
 from render.report.events import PlanSummary
 from render.run.film import ResolvedFilm
-from render.run.finishing import finish_summary, finished_bytes
+from render.run.finishing import finish_costs, finish_summary
 from render.run.frame_loop import distinct
 from render.store import judge, store
 from render.store.judge import ANOTHER_RECIPE, FROM_THE_STORE, State, Verdict
@@ -130,17 +130,17 @@ def summarise(
     counts = Counter(v.state.value for v in verdicts)
     finish = finish_summary(film)
     pictures = finish.pictures if finish else len(film.plan.frames)
-    unfinished = finish.missing if finish else 0
+    finish_s, finish_bytes = finish_costs(film, finish.missing if finish else 0)
+    render_s = None if only_decoded else cost.seconds_for(rows, timing or scaled)
     texts = {text for v in verdicts for text, _ in (*v.frame.spec.prompts, *v.frame.spec.negatives)}
     return PlanSummary(
         frames=len(verdicts),
         **{state.value: counts[state.value] for state in State},
         reasons=reasons(verdicts),
         rows=rows,
-        seconds_estimate=None if only_decoded else cost.seconds_for(rows, timing or scaled),
+        seconds_estimate=None if render_s is None else render_s + finish_s,
         estimate_source=source,
-        disk_bytes=cost.bytes_for(len(missing), film.plan.recipe, timing)
-        + finished_bytes(film, unfinished, cost.UNMEASURED_BYTES_PER_PIXEL),
+        disk_bytes=cost.bytes_for(len(missing), film.plan.recipe, timing) + finish_bytes,
         cut_prompts=[astuple(cut) for cut in cut_texts(film.model, texts)],
         warnings=film.plan.warnings,
         video_bytes=video_bytes(film.config.output, film.shown_size, pictures),

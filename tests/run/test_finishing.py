@@ -110,6 +110,28 @@ def test_the_plan_counts_what_is_to_be_made(place):
     assert not (place.folder / "outputs" / "t" / "shown").exists()
 
 
+def test_the_next_plan_knows_how_long_such_pictures_take(place):
+    assert place.render("+timeline=t", *FOUR_TO_TWELVE, FRAMES).code == 0
+    timings = place.folder / "outputs/.store/timings.json"
+    known = json.loads(timings.read_text())
+    (kind,) = [kind for kind in known if " finish dissolve 1 64x64" in kind]
+    assert known[kind]["seconds_per_row"] > 0
+    known[kind] = {"seconds_per_row": 100.0, "bytes_per_frame": 5000.0}
+    timings.write_text(json.dumps(known, indent=1))
+    for path in finished(place):
+        path.unlink()
+    ended = place.render("+timeline=t", *FOUR_TO_TWELVE, "mode=plan")
+    assert "about 13 min 20 s" in ended.out
+    assert "40.0 kB" in ended.out
+
+
+def test_frames_that_are_held_beside_pictures_in_between_are_named(place):
+    ended = place.render("+timeline=t", *FOUR_TO_TWELVE, "sampling.every=2", "mode=plan")
+    assert "sampling.every=2 shows each rendered frame 2 times" in ended.out
+    ended = place.render("+timeline=t", "sampling.every=2", "mode=plan")
+    assert "sampling.every=2 shows" not in ended.out
+
+
 def test_a_film_without_any_plans_as_before(place):
     assert place.render("+timeline=t", FRAMES).code == 0
     assert "shown" not in plan(place)
