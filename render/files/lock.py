@@ -176,13 +176,34 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
     it for longer, or has no locks, keeps nobody waiting."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        until = time.monotonic() + MOMENT_S
-        with suppress(OSError):
-            while not take(descriptor, fcntl.LOCK_EX) and time.monotonic() < until:
-                time.sleep(0.01)
+        wait_a_moment(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def adding_to(memory: Path) -> Iterator[None]:
+    """Hold a file of what runs remember for the moment in which it is read and written again with
+    more, by a lock beside it: else of two that end at one time the first one's is lost. Whoever
+    holds it for longer, or a folder without locks, keeps nobody waiting.
+
+    Raises:
+        OSError: the folder can't be written.
+    """
+    with ExitStack() as held:
+        with suppress(FolderBusy):  # a link or another's file stands under the lock's name
+            descriptor = held.enter_context(opened(memory.with_name(f"{LOCK_NAME}-{memory.stem}")))
+            wait_a_moment(descriptor)
+        yield
+
+
+def wait_a_moment(descriptor: int) -> None:
+    """Take a lock alone, as soon as it is free or a moment is over."""
+    until = time.monotonic() + MOMENT_S
+    with suppress(OSError):
+        while not take(descriptor, fcntl.LOCK_EX) and time.monotonic() < until:
+            time.sleep(0.01)
 
 
 @contextmanager

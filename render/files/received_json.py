@@ -12,6 +12,8 @@ from pathlib import Path
 
 from render.files.atomic import MEMORY_BYTES, is_regular, opened_regular
 
+MOST_DIGITS = 300  # of a whole number; a float ends at 308
+
 
 def parsed(content: bytes | str) -> object:
     """JSON as data.
@@ -20,7 +22,7 @@ def parsed(content: bytes | str) -> object:
         ValueError: it is none.
     """
     try:
-        return json.loads(content, parse_constant=no_number, parse_float=finite)
+        return json.loads(content, parse_constant=no_number, parse_float=finite, parse_int=whole)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -36,6 +38,11 @@ def finite(text: str) -> float:
     """A number that a float can hold."""
     value = float(text)
     return value if math.isfinite(value) else no_number(text)
+
+
+def whole(text: str) -> int:
+    """A whole number that a float can hold: whoever counts with it may make it one."""
+    return int(text) if len(text) <= MOST_DIGITS else int(no_number(f"{text[:20]}…"))
 
 
 def read_data(path: Path, most: int = MEMORY_BYTES) -> object:
@@ -58,8 +65,20 @@ def read_data(path: Path, most: int = MEMORY_BYTES) -> object:
 def read_memory(path: Path) -> dict[str, object]:
     """The facts that earlier runs kept in a file; one that can't be used only costs time."""
     try:
+        return read_to_add(path)
+    except OSError:
+        return {}
+
+
+def read_to_add(path: Path) -> dict[str, object]:
+    """The same for whoever writes the file again with more.
+
+    Raises:
+        OSError: it can't be read just now, so what it holds would be lost.
+    """
+    try:
         value = read_data(path)
-    except (OSError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -7,6 +7,9 @@ from typing import Any
 
 from render.measurement.figures import VERSION, Figures, SegmentFigures
 
+MOST, LEAST = 1e15, 1e-12
+"""A figure is no greater, and no median less: figures are divided by each other."""
+
 
 def kept_figures(data: object, frames: int) -> Figures | None:
     """The figures that JSON holds; None if it holds none of a film of so many frames, or those of
@@ -16,6 +19,9 @@ def kept_figures(data: object, frames: int) -> Figures | None:
     try:
         found = Figures(**read(data, FIGURES))
     except (KeyError, TypeError, ValueError):
+        return None
+    lists = (found.flashes, found.snaps, found.cuts, found.doubled, found.held, found.keyframes)
+    if max(map(len, (*lists, found.segments))) > frames + 1 or 0 < found.median < LEAST:
         return None
     named = (*found.flashes, *found.snaps, *found.cuts, *found.doubled, *found.held)
     places = (*named, *found.keyframes, *(part.last for part in found.segments))
@@ -42,6 +48,8 @@ def number(value: object) -> float:
     """A number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError
+    if abs(value) > MOST:
+        raise ValueError
     return float(value)
 
 

@@ -150,6 +150,7 @@ def plan_files(plan: FramePlan, name: str, stem: str = "plan") -> dict[str, byte
         "recipe": plan.recipe.entry(),
         **({"shown": finish_entry(plan, plan.finish)} if plan.finish else {}),
         **({"loras": dict(plan.loras)} if plan.loras else {}),
+        **({"unmeasured": len(plan.unmeasured)} if plan.unmeasured else {}),
         **({"loop": True} if plan.loop else {}),
     }
     frames = json.dumps(frames_name) if long else "[\n  " + ",\n  ".join(lines) + "\n ]"

@@ -21,6 +21,8 @@ from render.video.inbetweens import INBETWEENS
 if TYPE_CHECKING:
     from render.run.facts import Facts
 
+MOST_PICTURES = 10_000  # for each rendered frame; a plan names them all on its line
+
 
 def finish_of(config: RunConfig, hashes: dict[str, Any], store: Path) -> Finish | None:
     """The finish that a config asks for; None if the film shows its frames as they are.
@@ -73,6 +75,9 @@ def rate_mistakes(output: OutputConfig) -> Iterator[Mistake]:
         near = " or ".join(str(each) for each in multiples(rendered, fps))
         what = f"{fps} is no whole multiple of output.rendered_fps={rendered}; use {near}"
         yield Mistake("output.fps", what)
+    elif fps / rendered > MOST_PICTURES:
+        what = f"{fps / rendered} pictures for each rendered frame are more than {MOST_PICTURES:,}"
+        yield Mistake("output.rendered_fps", f"{what}; render more frames a second")
     elif rendered < fps and not between:
         what = f"something has to lie between the {rendered} frames a second that are rendered"
         yield Mistake("output.inbetween", f"{what}; give dissolve or flow")

@@ -3,6 +3,7 @@ config as it was resolved."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,10 +13,14 @@ import yaml
 from render.errors import OtherPlan
 from render.files.atomic import syncs, write_if_changed
 from render.files.lock import holding, sharing
-from render.files.ownership import CONFIG_MARK, make_way
+from render.files.ownership import CONFIG_MARK, make_way, read_head
 from render.plan.plan_json import freeze, plan_files
 from render.run.even_pace import with_time_maps
 from render.run.session import Session
+from render.store.plan_digests import digest_of, frames_in
+
+OF_A_PACE = re.compile(rb'\n "(?:digest": "\w*"|unmeasured": \d+),')
+"""Lines of a plan that are others once the film's pace was measured."""
 
 
 @contextmanager
@@ -34,7 +39,7 @@ def held(run: Session) -> Iterator[None]:
             freeze_plan(run)
 
     def agree() -> None:
-        if not film.plan.unmeasured:
+        if not film.plan.unmeasured:  # else nobody knows yet; see with_measured_plan
             check_agreement(run)
 
     with (
@@ -59,12 +64,13 @@ def with_measured_plan(run: Session) -> Session:
         FramesFailed: probes could not be rendered.
         OtherPlan: shards of another plan are at work.
     """
-    if not run.film.plan.unmeasured:
-        return run
-    asked, run = run, with_time_maps(run)
-    if run.film.config.shard and not is_frozen(asked):
-        check_agreement(run)  # with a shard that has measured the same
-    else:
+    if run.film.plan.unmeasured:
+        run = with_time_maps(run)
+    elif not (run.film.plan.paces and run.film.config.shard):
+        return run  # by the plan that is frozen
+    if run.film.config.shard:
+        check_agreement(run)
+    if not (run.film.config.shard and is_frozen(run)):
         freeze_plan(run)
     return run
 
@@ -75,12 +81,13 @@ def freeze_plan(run: Session) -> None:
 
 
 def check_agreement(run: Session) -> None:
-    """Hold the run's plan against the one that is frozen in its folder.
+    """Hold the run's plan against the one that is frozen in its folder, which another shard may
+    have planned before the film's pace was measured.
 
     Raises:
         OtherPlan: they differ.
     """
-    if not is_frozen(run):
+    if not is_frozen(run) and not was_frozen_unmeasured(run):
         raise OtherPlan(
             f"{run.film.folder}: shards of another plan are at work here; wait for them, or give "
             "this one another name="
@@ -91,6 +98,30 @@ def is_frozen(run: Session) -> bool:
     """Whether the run's plan is the one that is frozen in its folder."""
     files = plan_files(run.film.plan, run.name)
     return (run.film.folder / "plan.json").read_bytes() == files["plan.json"]
+
+
+def was_frozen_unmeasured(run: Session) -> bool:
+    """Whether the frozen plan is that of the same film when the pace of some of its segments was
+    not known, so that their frames stand where the clock has them."""
+    film = run.film
+    if not film.plan.paces:
+        return False
+    frozen, by_clock = film.folder / "plan.json", film.plan_by({})
+    if heads(read_head(frozen)) != heads(plan_files(film.plan, run.name)["plan.json"]):
+        return False
+    try:
+        digests = [digest_of(frame) for frame in frames_in(frozen)]
+    except (OSError, ValueError):
+        return False
+    both = zip(film.plan.frames, by_clock.frames, strict=True)
+    may_be = [{frame.digest, unmeasured.digest} for frame, unmeasured in both]
+    return len(digests) == len(may_be) and all(map(set.__contains__, may_be, digests))
+
+
+def heads(plan: bytes) -> bytes:
+    """All that stands in a plan before its frames, but for the digest of these and how many
+    segments are unmeasured."""
+    return OF_A_PACE.sub(b"", plan.partition(b'\n "frames": ')[0])
 
 
 def write_config(run: Session) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +11,7 @@ from render.files.atomic import opened_regular
 from render.store.plan_digests import digest_of, frames_in
 
 HEAD_BYTES = 1 << 20
+MOST_S = 1e9  # of a frame's time; films have a million frames, of 100 seconds at most
 LOOP = b',\n "loop": true,\n "frames": '
 
 
@@ -47,7 +47,7 @@ def shown_frame(frame: object) -> ShownFrame:
     if not isinstance(frame, dict):
         raise ValueError("has a frame that is none")
     time = frame.get("time")
-    if isinstance(time, bool) or not isinstance(time, int | float) or not math.isfinite(time):
+    if isinstance(time, bool) or not isinstance(time, int | float) or not abs(time) < MOST_S:
         raise ValueError("has a frame without a time")
     keyframe = frame.get("keyframe") is True
     return ShownFrame(float(time), tuple(weighted(frame.get("prompts"))), digest, keyframe)
@@ -57,8 +57,8 @@ def weighted(prompts: object) -> Iterator[tuple[str, float]]:
     """The texts of a frame with their weights; what is none is left out."""
     for pair in prompts if isinstance(prompts, list) else ():
         if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str):
-            weight = pair[1] if isinstance(pair[1], int | float) else 0.0
-            yield pair[0], float(weight)
+            known = isinstance(pair[1], int | float) and 0 <= pair[1] <= 1
+            yield pair[0], float(pair[1]) if known else 0.0
 
 
 def is_loop(plan: Path) -> bool:

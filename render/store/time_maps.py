@@ -11,17 +11,23 @@ from pathlib import Path
 
 from render.errors import DiskFull
 from render.files.atomic import make_folder, write_whole
+from render.files.lock import adding_to
 from render.files.ownership import make_way, unsaid
-from render.files.received_json import read_memory
+from render.files.received_json import read_memory, read_to_add
 from render.timeline.pace import TimeMap
 
 MAPS_NAME = "paces.json"
+MOST_PLACES = 20_000  # of a map: thousands are measured, and every frame is placed by them
 VERSION = 1  # raised by hand when equal probes would give another map
 
 
 def remembered(store: Path) -> dict[str, TimeMap]:
     """The maps that earlier runs measured, by their segments' digests."""
-    found = read_memory(store / MAPS_NAME)
+    return maps_in(read_memory(store / MAPS_NAME))
+
+
+def maps_in(found: Mapping[str, object]) -> dict[str, TimeMap]:
+    """The maps among a file's entries."""
     return {digest: made for digest, entry in found.items() if (made := as_map(entry))}
 
 
@@ -35,7 +41,7 @@ def as_map(entry: object) -> TimeMap | None:
 
 def rising(values: object) -> tuple[float, ...]:
     """Numbers that rise from 0 to 1; () if the value is something else."""
-    if not isinstance(values, list) or len(values) < 2:
+    if not isinstance(values, list) or not 2 <= len(values) <= MOST_PLACES:
         return ()
     if not all(type(value) in (int, float) for value in values):
         return ()
@@ -46,15 +52,21 @@ def rising(values: object) -> tuple[float, ...]:
 def remember(store: Path, maps: Mapping[str, TimeMap]) -> None:
     """Keep maps for later runs; a place that can't be written only costs time.
 
-    What is known already stays as it is: films were planned by it.
+    What is known already stays as it is: films were planned by it. So nothing is written while the
+    file can't be read.
     """
     path = store / MAPS_NAME
-    known = {**maps, **remembered(store)}
-    entries = {
-        digest: {"lengths": each.lengths, "places": each.places, "version": VERSION}
-        for digest, each in sorted(known.items())
-    }
     with suppress(OSError, DiskFull):
         make_folder(path.parent)
-        make_way(path, unsaid)
-        write_whole(path, json.dumps(entries, indent=1).encode())
+        with adding_to(path):
+            known = {**maps, **maps_in(read_to_add(path))}
+            make_way(path, unsaid)
+            write_whole(path, json.dumps(entries(known), indent=1).encode())
+
+
+def entries(maps: Mapping[str, TimeMap]) -> dict[str, object]:
+    """Maps as their file has them."""
+    return {
+        digest: {"lengths": each.lengths, "places": each.places, "version": VERSION}
+        for digest, each in sorted(maps.items())
+    }

@@ -30,6 +30,7 @@ ODD = {
     "NaN": ("NaN", "holds NaN, which is no number"),
     "infinity": ("-Infinity", "holds -Infinity, which is no number"),
     "too large": ("1e999", "holds 1e999, which is no number"),
+    "too long": ("9" * 400, f"holds {'9' * 20}…, which is no number"),
     "deep": ("[" * DEEP + "]" * DEEP, "is nested too deeply"),
     "cut": ("[1", "is no JSON"),
 }
@@ -115,6 +116,50 @@ def test_what_is_no_json_is_named_and_passed_over(film, name, odd):
     ended = film.rounds.render()
     assert f"outputs/{name} {why}" in ended.err, ended.err
     assert_whole(film, ended)
+
+
+FIGURES = {
+    "no end": {"flashes": [1] * 100_000},
+    "large steps": {"steps": [1e308, 1e308]},
+    "a median of nothing": {"median": 1e-308, "flashes": [1]},
+    "large figures": {"gini": 10**300},
+    "large in a part": {"segments": [{"gini": -1e300}]},
+}
+
+
+@pytest.mark.parametrize("odd", FIGURES)
+def test_figures_that_can_not_be_are_measured_again(film, odd):
+    path = film.run_folder("film") / "run.json"
+    record = json.loads(path.read_text())
+    for key, value in FIGURES[odd].items():
+        whole = [{**record["measure"][key][0], **value[0]}] if key == "segments" else value
+        record["measure"][key] = whole
+    path.write_text(json.dumps(record, indent=2))
+    assert_whole(film, film.rounds.render())
+    assert "1e+" not in path.read_text()
+    assert len(path.read_bytes()) < 10_000
+
+
+TIMES = {
+    "a long time": ("time", 10**300),
+    "an early time": ("time", -1e308),
+    "a heavy text": ("prompts", [["p", 10**300]]),
+    "a light text": ("prompts", [["p", -1e308], ["q", 1e308]]),
+}
+
+
+@pytest.mark.parametrize("odd", TIMES)
+def test_a_plan_of_numbers_that_can_not_be_is_measured_all_the_same(calls, film, odd):
+    plan = film.run_folder("film") / "plan.json"
+    record = json.loads(plan.read_text())
+    for number, frame in enumerate(record["frames"]):
+        key, value = TIMES[odd]
+        frame |= {key: value, "digest": f"{number:064x}"}
+    plan.write_text(json.dumps(record))
+    answer = calls("mode=measure", f"input={film.run_folder('film')}")
+    assert answer.code == 0, answer.err
+    assert len(max((answer.err + answer.out).splitlines(), key=len)) < 500
+    assert "inf" not in answer.out
 
 
 def key_of(site, name):

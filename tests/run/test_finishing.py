@@ -647,6 +647,8 @@ MISTAKES = [
     (["output.rendered_fps=8"], "output.rendered_fps", "8 frames a second are more than the 4"),
     (["output.rendered_fps=3", "output.inbetween=dissolve"], "output.fps", "use 3 or 6"),
     (["output.rendered_fps=2"], "output.inbetween", "give dissolve or flow"),
+    (["output.rendered_fps=0.02", "output.fps=1000", "output.inbetween=dissolve"],
+     "output.rendered_fps", "50000 pictures for each rendered frame are more than 10,000"),
     (["output.inbetween=dissolve"], "output.inbetween", "give output.rendered_fps=2"),
     (["output.inbetween=film", "output.rendered_fps=2"], "output.inbetween", "not there yet"),
     (["output.inbetween=flows", "output.rendered_fps=2"], "output.inbetween", "mean 'flow'"),
