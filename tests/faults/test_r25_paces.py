@@ -1,6 +1,6 @@
 """R25: a measured pace is never lost: not by two runs that measure at one time, nor by a store that
-can't be read just now; shards of one film agree on it whenever they begin; and what a person changed
-in `paced.yaml` stays."""
+can't be read just now; shards of one film agree on it whenever they begin; and what a person
+changed in `paced.yaml` stays."""
 
 import errno
 import json
