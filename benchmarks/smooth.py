@@ -1,13 +1,14 @@
 """How smooth films are, by the way their frames are made, on storybook.
 
-    python benchmarks/smooth.py [--films 6] [--ways plain smooth ...]
+    python benchmarks/smooth.py [--films 6] [--ways plain smooth ...] [--rows 24]
 
 Films of five keyframes (four segments of a second, 24 frames each) from the storybook grammar are
 rendered in every way of the table below through the product's own path; a tree of latents as in
 latentblending and a dissolve of the two keyframes are made here. All ways show the same times. They
 are judged by another measure than the even pace plans with: the distance in Lab of copies of 64
 pixels a side. The dissolve is the control: nothing is more even, and each of its pictures is two.
-What is finished is kept under outputs/.bench/smooth and not rendered again.
+What is finished is kept under outputs/.bench/smooth and not rendered again. With `--rows` every way
+gets the number of steps with which it takes as many denoiser rows a frame.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ MATRIX = np.array(
 )
 """Linear sRGB to XYZ (IEC 61966-2-1)."""
 WHITE = np.array([0.9505, 1.0, 1.089], np.float32)
+LEAST, MOST = 4, 60  # steps
 DEPTH = 0.45  # part of the steps that a branch of the tree takes over from its parents
 
 Picture = npt.NDArray[np.uint8]
@@ -81,7 +83,7 @@ def main() -> None:
     rows: dict[str, list[Row]] = {}
     cost: dict[str, list[int]] = {}
     for number, keyframes in enumerate(prompt_films(asked.films)):
-        for name, segments, used in films(number, keyframes, asked.ways):
+        for name, segments, used in films(number, keyframes, asked.ways, asked.rows):
             rows.setdefault(name, []).extend(judged(segment) for segment in segments)
             cost.setdefault(name, []).append(used)
             print(f"film {number + 1} of {asked.films}: {name}", flush=True)
@@ -92,38 +94,72 @@ def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--films", type=int, default=6, help="of four segments each")
+    parser.add_argument("--rows", type=float, help="denoiser rows a frame that every way takes")
     parser.add_argument("--ways", nargs="+", default=[*WAYS, TREE, ATTENTION, DISSOLVE])
     return parser.parse_args()
 
 
 def films(
-    number: int, keyframes: Sequence[dict[str, Any]], ways: Sequence[str]
+    number: int,
+    keyframes: Sequence[dict[str, Any]],
+    ways: Sequence[str],
+    rows_a_frame: float | None,
 ) -> Iterator[tuple[str, list[list[Picture]], int]]:
-    """(way, the pictures of each segment with its keyframes', denoiser rows) of one film."""
+    """(way, the pictures of each segment with its keyframes', denoiser rows) of one film.
+
+    Args:
+        budget: denoiser rows a frame that every way takes; None: as many as it takes.
+    """
     plain: list[list[Picture]] = []
+    frames = FPS * (len(keyframes) - 1) + 1
     for name in ways:
+        steps = budget and steps_for(name, keyframes, budget * frames)
         if name in WAYS:
-            segments, rows = product(number, keyframes, name)
+            segments, rows = product(number, keyframes, name, steps)
             plain = plain or segments
             yield name, segments, rows
         elif name == TREE:
-            yield name, *tree(keyframes)
+            yield name, *tree(keyframes, steps)
         elif name == ATTENTION:
-            yield name, *attention(keyframes)
+            yield name, *attention(keyframes, steps)
         else:
             yield name, [dissolve(segment) for segment in plain], 0
 
 
+def steps_for(name: str, keyframes: Sequence[dict[str, Any]], rows: float) -> int | None:
+    """The number of steps with which a way takes about so many rows for a film."""
+    segments = len(keyframes) - 1
+    if name == DISSOLVE:
+        return None
+    if name == ATTENTION:
+        return max(2, round(rows / (2 * segments * (FPS + 1))))
+    if name == TREE:
+        whole, part = 2 * segments * 2, 2 * segments * (FPS - 1) * (1 - DEPTH)
+        return max(2, round(rows / (whole + part)))
+    taken = {
+        steps: planned(declaration(0, keyframes, name, steps)) for steps in range(LEAST, MOST + 1)
+    }
+    return min(taken, key=lambda steps: abs(taken[steps] - rows))
+
+
+def declaration(
+    number: int, keyframes: Sequence[dict[str, Any]], name: str, steps: int | None
+) -> dict[str, Any]:
+    """A film in one of the product's ways, as the command line composes it."""
+    root = KEPT / (name.replace(", ", "-").replace(" ", "-") + (f"-{steps}" if steps else ""))
+    given = [f"output.fps={FPS}", "output.upscale=none", "sampling.blend=noise", *WAYS[name]]
+    given += [f"scheduler.steps={steps}"] if steps else []
+    return composed(given, keyframes, root, f"film{number}")
+
+
 def product(
-    number: int, keyframes: Sequence[dict[str, Any]], name: str
+    number: int, keyframes: Sequence[dict[str, Any]], name: str, steps: int | None
 ) -> tuple[list[list[Picture]], int]:
     """A film through the product's own path."""
-    root = KEPT / name.replace(", ", "-").replace(" ", "-")
-    given = [f"output.fps={FPS}", "sampling.blend=noise", *WAYS[name]]
-    content = composed(given, keyframes, root, f"film{number}")
+    content = declaration(number, keyframes, name, steps)
     rows = planned(content)
     rendered(content)
-    folder = root / f"film{number}" / "frames"
+    folder = Path(content["root"]) / f"film{number}" / "frames"
     pictures = [
         np.asarray(Image.open(frame_path(folder, index)))
         for index in range(FPS * (len(keyframes) - 1) + 1)
@@ -155,7 +191,9 @@ def dissolve(segment: Sequence[Picture]) -> list[Picture]:
 # --- a tree of latents ---------------------------------------------------------------------------
 
 
-def tree(keyframes: Sequence[dict[str, Any]]) -> tuple[list[list[Picture]], int]:
+def tree(
+    keyframes: Sequence[dict[str, Any]], steps: int | None = None
+) -> tuple[list[list[Picture]], int]:
     """Each segment as a tree (after lunarring/latentblending): new branches begin at a given depth
     from the slerp of their parents' latents, with the lerp of their texts, always where pictures
     differ most. They are spread over time by their distances, with dissolves between them."""
@@ -169,7 +207,7 @@ def tree(keyframes: Sequence[dict[str, Any]]) -> tuple[list[list[Picture]], int]
     pipeline = StableDiffusionPipeline.from_pretrained(
         folder, local_files_only=True, dtype=torch.float32
     )
-    steps, guidance = film.plan.recipe.steps, film.plan.frames[0].spec.guidance
+    steps, guidance = steps or film.plan.recipe.steps, film.plan.frames[0].spec.guidance
     first = round(DEPTH * steps)
     rows = 0
 
@@ -226,7 +264,9 @@ def tree(keyframes: Sequence[dict[str, Any]]) -> tuple[list[list[Picture]], int]
     return found, rows
 
 
-def attention(keyframes: Sequence[dict[str, Any]]) -> tuple[list[list[Picture]], int]:
+def attention(
+    keyframes: Sequence[dict[str, Any]], steps: int | None = None
+) -> tuple[list[list[Picture]], int]:
     """Each segment by attention interpolation, and the denoiser rows."""
     import torch
     from attention import interpolated
@@ -239,7 +279,7 @@ def attention(keyframes: Sequence[dict[str, Any]]) -> tuple[list[list[Picture]],
     recipe = film.plan.recipe
     side = recipe.height // pipeline.vae_scale_factor
     guidance = film.plan.frames[0].spec.guidance
-    return interpolated(pipeline, keyframes, FPS, recipe.steps, guidance, side)
+    return interpolated(pipeline, keyframes, FPS, steps or recipe.steps, guidance, side)
 
 
 def spread(pictures: Sequence[Picture]) -> list[Picture]:
