@@ -103,7 +103,7 @@ def films(
     number: int,
     keyframes: Sequence[dict[str, Any]],
     ways: Sequence[str],
-    rows_a_frame: float | None,
+    budget: float | None = None,
 ) -> Iterator[tuple[str, list[list[Picture]], int]]:
     """(way, the pictures of each segment with its keyframes', denoiser rows) of one film.
 
