@@ -14,6 +14,7 @@ from render.engines.upscalers import KEY, upscaler_for
 from render.errors import ConfigError, Mistake
 from render.models.identity import file_hash
 from render.plan.finish import Finish, Upscaler
+from render.run.spared_warnings import libraries_spared
 from render.store.frame_png import LARGEST_PIXELS
 from render.store.upscale_factors import remember, remembered
 from render.video.inbetweens import INBETWEENS
@@ -51,7 +52,8 @@ def finish_of(config: RunConfig, hashes: dict[str, Any], store: Path) -> Finish 
 def upscaler_of(config: RunConfig, hashes: dict[str, Any], store: Path) -> Upscaler | None:
     """The upscaler that a config asks for, or that its model has."""
     factors = remembered(store)
-    found = upscaler_for(config.output, config.model.upscaler, hashes, factors)
+    with libraries_spared():
+        found = upscaler_for(config.output, config.model.upscaler, hashes, factors)
     remember(store, factors)
     return found
 

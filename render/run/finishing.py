@@ -82,10 +82,12 @@ class Finishing:
                 with behind(self.compress, self.keep, at_once=at_once) as keeper:
                     for _, group in groupby(missing, lambda picture: picture.of):
                         pictures = list(group)
-                        for picture, plain in zip(
-                            pictures, self.plain(pictures, between), strict=True
-                        ):
-                            keeper.put([(picture, enlarge(plain))])
+                        with libraries_spared():
+                            plain = self.plain(pictures, between)
+                        for picture, small in zip(pictures, plain, strict=True):
+                            with libraries_spared():
+                                large = enlarge(small)
+                            keeper.put([(picture, large)])
                             self.catch_up(phase.finish)
             finally:
                 self.catch_up(phase.finish)

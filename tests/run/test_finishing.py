@@ -568,7 +568,13 @@ def test_a_film_in_a_process_that_makes_errors_of_warnings(place, monkeypatch):
 
     def warns(*arguments):
         warnings.warn("a library's", DeprecationWarning, stacklevel=1)
-        return opened(*arguments)
+        enlarge = opened(*arguments)
+
+        def warns_again(picture):
+            warnings.warn("a library's", DeprecationWarning, stacklevel=1)
+            return enlarge(picture)
+
+        return warns_again
 
     monkeypatch.setattr("render.run.spared_warnings.IS_ERROR", "error")
     monkeypatch.setattr(enlarging, "opened", warns)
