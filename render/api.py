@@ -8,8 +8,11 @@ there. `render.load` (cli/load.py) declares one.
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +35,18 @@ from render.run.modes import MODES, begun, encode_to, planned, stitch
 from render.run.resolve import open_film
 from render.run.session import Session
 from render.store.store import stored_path
+
+UNFINISHED: weakref.WeakSet[Generator[Frame, None, None]] = weakref.WeakSet()
+"""Renders that a program has begun and holds."""
+
+
+@atexit.register
+def end_in_good_order() -> None:
+    """End renders that a program still holds when it ends: later, Python has no threads that could
+    store the frames in hand, and would wait for them for ever."""
+    for frames in list(UNFINISHED):
+        with suppress(Exception):  # another thread may be at work in it
+            frames.close()
 
 
 class Film:
@@ -82,6 +97,12 @@ class Film:
             FolderBusy: another render of this film is at work.
             RenderError: the run ended otherwise.
         """
+        frames = self.rendered(reporter)
+        UNFINISHED.add(frames)
+        return frames
+
+    def rendered(self, reporter: Reporter | None) -> Generator[Frame, None, None]:
+        """The frames of `render`."""
         run = self.session(reporter)
         with ending(run), begun(run) as work:
             self.opened = work.film  # with its pace measured

@@ -98,10 +98,10 @@ def in_tiles(
             tile = network(picture[..., above:below, before:behind].to(device)).clamp(0, 1).cpu()
             rows = slice(factor * (top - above), factor * (bottom - above))
             columns = slice(factor * (left - before), factor * (right - before))
+            if tile.shape != (1, 3, factor * (below - above), factor * (behind - before)):
+                what = f"the upscaler gives pictures of another size, not {factor} times as large"
+                raise EncodeError(f"{what}; remove upscalers.json from the store, and try again")
             inner = tile[..., rows, columns]
-            wanted = (1, 3, factor * (bottom - top), factor * (right - left))
-            if inner.shape != wanted:
-                raise EncodeError(f"the upscaler gives pictures of another size: {network}")
             made[..., factor * top : factor * bottom, factor * left : factor * right] = inner
     return made
 

@@ -81,6 +81,9 @@ def of_file(
         what = f"{file} can't be read: {error.strerror or error}"
         raise ConfigError([Mistake(key, what)]) from None
     if shape := compact_shape(shapes):
+        if not 1 <= shape.factor <= LARGEST_FACTOR:
+            what = f"{file} makes pictures {shape.factor} times as large, not 1 to {LARGEST_FACTOR}"
+            raise ConfigError([Mistake(key, f"{what}; give another file")])
         return Upscaler(file.stem, shape.factor, f"compact {COMPACT_VERSION} {sha256}", file)
     factor = factors.get(sha256)
     if factor is None:

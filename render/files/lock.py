@@ -126,10 +126,22 @@ def pruning(store: Path) -> Iterator[None]:
 def folder_opened(folder: Path) -> Iterator[int]:
     """A folder's descriptor; not inherited by children, never through a link."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(folder, flags)
+    with let_go_of(os.open(folder, flags)) as descriptor:
+        yield descriptor
+
+
+@contextmanager
+def let_go_of(descriptor: int) -> Iterator[int]:
+    """A descriptor that is closed after the block, and the lock on it freed. A fork of the process
+    has it, too, and would hold the lock for as long as it lives; what a fork itself closes stays
+    locked for the process that it came from."""
+    process = os.getpid()
     try:
         yield descriptor
     finally:
+        if os.getpid() == process:
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
 
 
@@ -174,12 +186,10 @@ def taking_turns(folder: Path) -> Iterator[None]:
 def one_at_a_time(folder: Path) -> Iterator[None]:
     """Hold a folder for the moment in which a file of it is read and written again. Whoever holds
     it for longer, or has no locks, keeps nobody waiting."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    with let_go_of(os.open(folder, flags)) as descriptor:
         wait_a_moment(descriptor)
         yield
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -215,12 +225,10 @@ def opened(path: Path) -> Iterator[int]:
         if error.errno != errno.ELOOP:
             raise
         raise FolderBusy(f"{path} can't be held; remove it if it is a link") from None
-    try:
+    with let_go_of(descriptor):
         if not is_ours(path):
             raise FolderBusy(f"{path} is not ours, so it can't be held; move it away")
         yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def open_lock(path: Path) -> int:

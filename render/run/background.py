@@ -8,12 +8,15 @@ the work itself hangs.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from multiprocessing.pool import ThreadPool
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
+
+from render.errors import RenderError
 
 Piece = TypeVar("Piece")
 Prepared = TypeVar("Prepared")
@@ -46,6 +49,7 @@ class Behind(Generic[Piece, Prepared]):
         at_once: int = 1,
     ) -> None:
         self.prepare, self.do, self.waiting = prepare, do, waiting
+        self.process = os.getpid()
         # Daemons like the thread itself.
         self.preparers = ThreadPool(at_once) if at_once > 1 else None
         self.error: BaseException | None = None
@@ -82,12 +86,20 @@ class Behind(Generic[Piece, Prepared]):
             while waiting:
                 yield waiting.pop(0).get()
 
+    @property
+    def is_forked(self) -> bool:
+        """Whether this process is a fork of the one that the thread is in."""
+        return os.getpid() != self.process
+
     def put(self, pieces: Sequence[Piece]) -> None:
         """Have a batch done after those before it.
 
         Raises:
             The first error of what was done so far.
+            RenderError: this is a fork of the process whose thread it is.
         """
+        if self.is_forked:
+            raise RenderError("a fork can't go on with a render; declare the film in it anew")
         try:
             with self.waiting():
                 self.room.get()
@@ -96,7 +108,10 @@ class Behind(Generic[Piece, Prepared]):
         self.check()
 
     def finish(self, seconds: float | None = None) -> None:
-        """Let all that is undone be done, but wait no longer than that; nothing may follow."""
+        """Let all that is undone be done, but wait no longer than that; nothing may follow. A fork
+        has no such thread: all is done where it came from."""
+        if self.is_forked:
+            return
         self.undone.put(None)
         with suppress(Empty), self.waiting():
             self.ended.get(timeout=seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
@@ -57,6 +58,7 @@ class Work:
         self.failures: list[Failure] = []
         self.rows, self.padded_rows = run.rows
         self.earlier_measured = kept_measurement(run.film)
+        self.process = os.getpid()
         self.measured: Measured | None = None
 
     def show(self, verdicts: Sequence[Verdict]) -> None:
@@ -276,7 +278,10 @@ class Work:
         self.record()
 
     def record(self) -> None:
-        """Write run.json, with what other shards wrote of videos meanwhile."""
+        """Write run.json, with what other shards wrote of videos meanwhile. A fork of the process
+        that is at work has nothing to say of it."""
+        if os.getpid() != self.process:
+            return
         with one_at_a_time(self.film.folder):
             write_run_json(self.film.folder / "run.json", self.summed_up())
 

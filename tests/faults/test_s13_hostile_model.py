@@ -7,10 +7,13 @@ import json
 import shutil
 import struct
 
+import numpy as np
 import pytest
+import torch
 from films import write_model
 from outside import tree
 from PIL import Image
+from safetensors.numpy import save_file
 from things import pipe
 
 FILM = [{"at": 0, "prompt": "a" * 40, "seed": 1}]
@@ -248,3 +251,33 @@ def test_large_pictures_are_planned_in_bounded_memory(calls, make, code):
     if code:
         assert "has 9390 × 9390 pixels, more than 67,108,864; save it smaller" in answer.err
     image.unlink()
+
+
+def compact(factor, features=2):
+    """The weights of a Compact upscaler that makes pictures so many times as large."""
+    shapes = [(features, 3), (3 * factor**2, features)]
+    sized = {"body.1.weight": np.zeros(features, np.float16)}
+    for place, (after, before) in zip((0, 2), shapes, strict=True):
+        sized[f"body.{place}.weight"] = np.zeros((after, before, 3, 3), np.float16)
+        sized[f"body.{place}.bias"] = np.zeros(after, np.float16)
+    return sized
+
+
+@pytest.mark.parametrize("factor", [0, 9, 64])
+def test_an_upscaler_of_no_usual_factor_is_refused(calls, model, factor):
+    save_file(compact(factor), calls.site.here / "up.safetensors")
+    said = planned(calls, "output.upscale=up.safetensors")
+    assert f"makes pictures {factor} times as large, not 1 to 8; give another file" in said
+
+
+def test_an_upscaler_of_another_factor_than_a_received_memory_says_makes_no_picture():
+    """Its pictures would be the corners of larger ones."""
+    from render.engines.enlarging import in_tiles
+    from render.errors import EncodeError
+
+    def four_times(picture):
+        return picture.repeat_interleave(4, -1).repeat_interleave(4, -2)
+
+    assert in_tiles(four_times, torch.rand(1, 3, 8, 8), 4, "cpu", None).shape[-1] == 32
+    with pytest.raises(EncodeError, match=r"not 2 times as large; remove upscalers\.json"):
+        in_tiles(four_times, torch.rand(1, 3, 8, 8), 2, "cpu", None)

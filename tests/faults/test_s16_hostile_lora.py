@@ -88,7 +88,10 @@ def test_a_setting_that_is_no_plain_loras_is_refused(planned, part, name, value)
     assert f"has peft's setting {name} in its header" in answer.err
 
 
-@pytest.mark.parametrize("header", ["{", "[1]", "null", "[" * 100_000, '{"unet.r": NaN}'])
+@pytest.mark.parametrize(
+    "header",
+    ["{", "[1]", "null", "[" * 100_000, '{"unet.r": NaN}', f'{{"unet.lora_alpha": {10**400}}}'],
+)
 def test_settings_that_are_none_are_refused(planned, header):
     answer = planned(header)
     assert answer.code == 2, answer.err
