@@ -29,6 +29,7 @@ from render.video.encode import pixels
 from render.video.inbetweens import INBETWEENS, Between
 from render.video.linear_light import RgbPicture
 
+MOST_AT_ONCE = 16  # pictures between two frames that are in memory
 KEPT = 3  # decoded frames: a loop's first, and both sides of a pair
 
 
@@ -80,8 +81,7 @@ class Finishing:
         with self.run.events.progress("finish", len(missing)) as phase:
             try:
                 with behind(self.compress, self.keep, at_once=at_once) as keeper:
-                    for _, group in groupby(missing, lambda picture: picture.of):
-                        pictures = list(group)
+                    for pictures in of_same_frames(missing):
                         with libraries_spared():
                             plain = self.plain(pictures, between)
                         for picture, small in zip(pictures, plain, strict=True):
@@ -137,7 +137,17 @@ class Finishing:
         sources = [self.frame(digest) for digest in pictures[0].of]
         if len(sources) == 1:
             return [sources[0] for _ in pictures]
-        return between(sources[0], sources[1], [float(picture.place) for picture in pictures])
+        places = [float(picture.place) for picture in pictures]
+        made = between(sources[0], sources[1], places)
+        if [(one.shape, one.dtype) for one in made] != [(sources[0].shape, sources[0].dtype)] * len(
+            places
+        ):
+            way = self.film.output.inbetween
+            raise EncodeError(
+                f"output.inbetween={way} does not give a picture of the frames' size and type for "
+                "each place; mend that package, or choose another way"
+            )
+        return made
 
     def frame(self, digest: str) -> RgbPicture:
         """A rendered frame; the last few stay decoded."""
@@ -177,6 +187,14 @@ class Finishing:
                 finished.clear(self.film.store, self.film.shown)
             else:
                 finished.show(self.film.store, self.pictures, self.film.shown, self.run.events.warn)
+
+
+def of_same_frames(pictures: Sequence[ShownPicture]) -> Iterator[list[ShownPicture]]:
+    """Pictures that are made of the same frames together, but not too many at a time."""
+    for _, group in groupby(pictures, lambda picture: picture.of):
+        same = list(group)
+        for first in range(0, len(same), MOST_AT_ONCE):
+            yield same[first : first + MOST_AT_ONCE]
 
 
 def no_between(

@@ -729,6 +729,32 @@ def test_flow_without_its_package_says_what_to_install(place, monkeypatch):
     )
 
 
+@pytest.mark.parametrize(
+    "wrong", ["before[:8]", "before.astype(float)", "before.clip(0)] + [before"]
+)
+def test_another_packages_way_that_makes_no_such_pictures_is_named(place, monkeypatch, wrong):
+    from render.video import inbetweens
+
+    way = eval(f"lambda before, after, places: [{wrong} for _ in places]")
+    monkeypatch.setitem(
+        inbetweens.INBETWEENS.made, "dissolve", inbetweens.Inbetween(lambda device: way)
+    )
+    ended = place.render("+timeline=t", *FOUR_TO_TWELVE, FRAMES)
+    assert ended.code == 4
+    assert "output.inbetween=dissolve does not give a picture of the frames' size" in ended.err
+
+
+def test_many_pictures_between_two_frames(place):
+    many = ("output.rendered_fps=1", "output.fps=20", "output.inbetween=dissolve")
+    assert place.render("+timeline=t", *many, FRAMES).code == 0
+    (first, last), pictures = place.pictures("t"), shown(place)
+    assert len(pictures) == 21
+    assert all(
+        difference(picture, mixed(first, last, index / 20)) <= 1
+        for index, picture in enumerate(pictures)
+    )
+
+
 def test_another_packages_way_to_make_them(place, tmp_path, monkeypatch):
     (tmp_path / "shipped_between.py").write_text(
         "from render.video.inbetweens import Inbetween\n"
