@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import render
 from render.engines.threads import compressed_at_once
-from render.errors import FramesFailed, RenderError
+from render.errors import NOT_FINITE, FramesFailed, RenderError
 from render.files.lock import one_at_a_time, taking_turns
 from render.plan import cost
 from render.plan.frame_plan import PlannedFrame
@@ -29,7 +29,7 @@ from render.run.spared_warnings import libraries_spared
 from render.run.stored_nodes import StoredNodes
 from render.run.survey import missing_frames, survey_to_show
 from render.run.video_step import VideoStep
-from render.store import store
+from render.store import path_latents, store
 from render.store.judge import Verdict
 from render.text import plural, weighted
 from render.timeline.spec import FrameSpec
@@ -158,8 +158,12 @@ class Work:
                 writer.catch_up(phase)
 
     def fail(self, failure: Failure) -> None:
-        """Note a frame that could not be rendered."""
+        """Note a frame that could not be rendered. The stored nodes of its path may be the cause:
+        they are not kept, else every run would fail by them."""
         self.failures.append(failure)
+        path = failure.frame.path if failure.cause == NOT_FINITE else ""
+        if path and (gone := path_latents.discard(self.film.store, path)):
+            self.run.events.warn(f"{gone} is removed: it gives no finite pictures")
         for frame in self.writer.places[failure.frame.digest]:
             self.run.events.emit(FrameFailed(frame.index, failure.cause))
 

@@ -23,12 +23,13 @@ from render.files.atomic import (
     room_for,
     write_whole,
 )
-from render.files.ownership import FRAME_MARK, make_way
+from render.files.ownership import FRAME_MARK, is_ours, make_way
 from render.files.received_json import parsed
 
 SUFFIX = ".latents"
 HEADER_BYTES = 1 << 12
 MOST_AXES = 8
+LARGEST = 1e6  # of a number; those of latents are around 1
 
 Numbers = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -81,7 +82,18 @@ def stored(store: Path, digest: str, nodes: int, each: int) -> Numbers | None:
     if shape[:1] != [nodes] or not 4 * math.prod(shape) == expected == len(numbers):
         return None
     latents: Numbers = np.frombuffer(numbers, "<f4").reshape(shape)
-    return latents if np.isfinite(latents).all() else None
+    # NaN is never less than anything.
+    return latents if (np.abs(latents) < LARGEST).all() else None
+
+
+def discard(store: Path, digest: str) -> Path | None:
+    """Remove the latents of a path, so that they are denoised again; returns where they were, if
+    they were there."""
+    path = latents_path(store, digest)
+    if not is_there(path) or not is_ours(path):
+        return None
+    path.unlink()
+    return path
 
 
 def shape_in(head: bytes, digest: str, of_numbers: str) -> list[int]:

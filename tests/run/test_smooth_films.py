@@ -331,6 +331,9 @@ WRONG_NODES = {
     "not finite": lambda path: path.write_bytes(
         encoded(path.stem, np.full((5, 4, 8, 8), np.nan, np.float32))
     ),
+    "far too large": lambda path: path.write_bytes(
+        encoded(path.stem, np.full((5, 4, 8, 8), 1e30, np.float32))
+    ),
     "of a larger picture": lambda path: path.write_bytes(
         encoded(path.stem, np.zeros((5, 4, 16, 16), np.float32))
     ),
@@ -360,6 +363,22 @@ def test_wrong_nodes_are_made_again(fresh, wrong):
     assert same_pictures(fresh.pictures("film"), film)
     assert latents.is_file()
     assert not latents.is_symlink()
+
+
+def test_nodes_that_give_no_finite_pictures_fail_one_run_alone(fresh, monkeypatch):
+    fresh.timeline("film", THREE[:2])
+    assert fresh.render("+timeline=film", *SMOOTH).code == 0
+    film, store = fresh.pictures("film"), fresh.folder / "outputs" / ".store"
+    for picture in (fresh.folder / "outputs").rglob("*.png"):
+        picture.unlink()
+    (latents,) = store.glob("??/*.latents")
+    WRONG_NODES["far too large"](latents)
+    monkeypatch.setattr("render.store.path_latents.LARGEST", np.inf)
+    ended = fresh.render("+timeline=film", *SMOOTH)
+    assert ended.code == 3
+    assert f"{latents.name} is removed: it gives no finite pictures" in ended.err
+    assert fresh.render("+timeline=film", *SMOOTH).code == 0
+    assert same_pictures(fresh.pictures("film"), film)
 
 
 def test_a_program_goes_on_with_the_pace_that_its_render_measured(fresh, monkeypatch):
