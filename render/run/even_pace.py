@@ -26,8 +26,8 @@ from render.plan.frame_plan import PlannedFrame, Unmeasured
 from render.run.film import ResolvedFilm
 from render.run.session import Session
 from render.run.work import Work
-from render.store.judge import judge_all
-from render.store.store import stored_path
+from render.store.judge import judge
+from render.store.store import discard, stored_path
 from render.store.time_maps import remember, remembered
 from render.text import plural
 from render.timeline.pace import TimeMap, time_map
@@ -144,7 +144,8 @@ def measured(
             run = replace(run, rows=rows)
             for frame in (frame for each in frames for frame in each):
                 if frame.digest not in small:
-                    small[frame.digest] = small_copy(stored_path(run.film.store, frame.digest))
+                    probe = stored_path(run.film.store, frame.digest)
+                    small[frame.digest] = small_copy(probe, run.film.size)
             following = []
             for probed, each in zip(left, frames, strict=True):
                 pictures = np.stack([small[frame.digest] for frame in each])
@@ -173,21 +174,24 @@ def render_probes(run: Session, frames: Sequence[PlannedFrame]) -> tuple[int, in
     """Render the probes that the store lacks; the run's folder shows none of them. Returns the
     run's rows so far."""
     film = replace(run.film, folder=run.film.store / "probes")  # is never made
-    verdicts = judge_all(frames, film.store, film.frames, film.size)
+    # Each is decoded: what is not whole would be measured, or end every run.
+    verdicts = [judge(frame, film.store, film.frames, film.size) for frame in frames]
     work = Work(replace(run, film=film), verdicts, shown=False)
     for _ in work.frames():
         pass
     return work.rows, work.padded_rows
 
 
-def small_copy(path: Path) -> Any:
+def small_copy(path: Path, size: tuple[int, int]) -> Any:
     """The small copy of a stored probe.
 
     Raises:
-        EncodeError: it is no longer there, or damaged.
+        EncodeError: it is no longer there, or damaged; then it is removed, and the next run
+            renders it.
     """
     try:
         with Image.open(path, formats=["PNG"]) as image:
             return read_pixels(np.asarray(image.convert("RGB"))).small
     except (OSError, SyntaxError, ValueError) as error:
+        discard(path, (), size)
         raise unread_frame(path, error) from error

@@ -5,8 +5,11 @@ changed in `paced.yaml` stays."""
 import errno
 import json
 import re
+import shutil
+import zlib
 
 import pytest
+from pictures import chunk
 
 from render.store.time_maps import MAPS_NAME, remember, remembered
 from render.timeline.pace import TimeMap
@@ -112,6 +115,28 @@ def test_a_shard_of_another_film_is_still_refused(film, change):
     assert ended.code == (0 if change == "name=film" else 2), ended.err
     (film.here / "go").touch()
     assert first.wait().code == 0
+
+
+def without_pixels(path):
+    """Give a frame right checksums and too few pixels."""
+    content = path.read_bytes()
+    start = content.index(b"IDAT") - 4
+    pixels = chunk(b"IDAT", zlib.compress(bytes(10)))
+    path.write_bytes(content[:start] + pixels + chunk(b"IEND", b""))
+
+
+def test_probes_that_can_not_be_decoded_are_rendered_again(film):
+    """So many that not all frames of such a film would be decoded."""
+    film.timeline("film", [{"at": k, "prompt": f"p{k}", "seed": k} for k in range(14)])
+    assert film.render(*CALL, **QUICK).code == 0
+    known = maps(film)
+    (film.root / ".store" / MAPS_NAME).unlink()
+    shutil.rmtree(film.run_folder("film"))
+    for probe in film.stored()[::3]:
+        without_pixels(probe)
+    ended = film.render(*CALL, **QUICK)
+    assert ended.code == 0, ended.err
+    assert maps(film) == known
 
 
 @pytest.fixture(scope="module")
