@@ -35,12 +35,12 @@ def finish_of(config: RunConfig, hashes: dict[str, Any], store: Path) -> Finish 
     Raises:
         ConfigError: everything wrong in it.
     """
-    output, upscaler, wrong = config.output, None, list(rate_mistakes(config.output))
+    output, upscaler, wrong = config.output, None, list(mistakes_in_rates(config.output))
     try:
         upscaler = upscaler_of(config, hashes, store)
     except ConfigError as error:
         wrong += error.mistakes
-    wrong += package_mistakes(output.inbetween)
+    wrong += mistakes_in_package(output.inbetween)
     if wrong:
         raise ConfigError(wrong)
     times = int(output.fps / output.planned_fps)
@@ -67,7 +67,7 @@ def method_of(inbetween: str) -> str:
     return " ".join([inbetween, str(way.version), *weights])
 
 
-def rate_mistakes(output: OutputConfig) -> Iterator[Mistake]:
+def mistakes_in_rates(output: OutputConfig) -> Iterator[Mistake]:
     """Rates that do not go with each other, or with the pictures in between."""
     fps, rendered, between = output.fps, output.planned_fps, output.inbetween != NONE
     if rendered > fps:
@@ -95,7 +95,7 @@ def multiples(rendered: Fraction, fps: Fraction) -> list[Fraction]:
     return [rendered * times for times in (below, below + 1) if times > 0]
 
 
-def package_mistakes(inbetween: str) -> Iterator[Mistake]:
+def mistakes_in_package(inbetween: str) -> Iterator[Mistake]:
     """A package that a way to make pictures in between needs, and that is not installed."""
     if inbetween == NONE:
         return
