@@ -119,8 +119,8 @@ def was_frozen_unmeasured(run: Session) -> bool:
 
 
 def heads(plan: bytes) -> bytes:
-    """All that stands in a plan before its frames, but for the digest of these and how many
-    segments are unmeasured."""
+    """A plan's text before its frames, without their digest and the number of segments that are not
+    measured."""
     return OF_A_PACE.sub(b"", plan.partition(b'\n "frames": ')[0])
 
 

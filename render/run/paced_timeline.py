@@ -42,7 +42,7 @@ def write_paced_timeline(run: Session) -> None:
 
 
 def is_read_from(film: ResolvedFilm, path: Path) -> bool:
-    """Whether a file is the one that the film's timeline stands in."""
+    """Whether the film's timeline was read from this file."""
     try:
         return bool(film.timeline_file) and os.path.samefile(film.timeline_file, path)
     except FileNotFoundError:  # the timeline's file is gone since

@@ -348,14 +348,20 @@ WRONG_NODES = {
 }
 
 
+def left_with_nodes(place):
+    """A film's pictures, and its stored nodes, of which alone it is to be made again."""
+    place.timeline("film", THREE[:2])
+    assert place.render("+timeline=film", *SMOOTH).code == 0
+    film = place.pictures("film")
+    for picture in (place.folder / "outputs").rglob("*.png"):
+        picture.unlink()
+    (latents,) = (place.folder / "outputs" / ".store").glob("??/*.latents")
+    return film, latents
+
+
 @pytest.mark.parametrize("wrong", WRONG_NODES)
 def test_wrong_nodes_are_made_again(fresh, wrong):
-    fresh.timeline("film", THREE[:2])
-    assert fresh.render("+timeline=film", *SMOOTH).code == 0
-    film, store = fresh.pictures("film"), fresh.folder / "outputs" / ".store"
-    for picture in (fresh.folder / "outputs").rglob("*.png"):
-        picture.unlink()
-    (latents,) = store.glob("??/*.latents")
+    film, latents = left_with_nodes(fresh)
     WRONG_NODES[wrong](latents)
     ended = fresh.render("+timeline=film", *SMOOTH)
     assert ended.code == 0, ended.err
@@ -366,12 +372,7 @@ def test_wrong_nodes_are_made_again(fresh, wrong):
 
 
 def test_nodes_that_give_no_finite_pictures_fail_one_run_alone(fresh, monkeypatch):
-    fresh.timeline("film", THREE[:2])
-    assert fresh.render("+timeline=film", *SMOOTH).code == 0
-    film, store = fresh.pictures("film"), fresh.folder / "outputs" / ".store"
-    for picture in (fresh.folder / "outputs").rglob("*.png"):
-        picture.unlink()
-    (latents,) = store.glob("??/*.latents")
+    film, latents = left_with_nodes(fresh)
     WRONG_NODES["far too large"](latents)
     monkeypatch.setattr("render.store.path_latents.LARGEST", np.inf)
     ended = fresh.render("+timeline=film", *SMOOTH)

@@ -19,22 +19,13 @@ from torch import Tensor
 from training.storybook.autoencoder import training_loss
 from training.storybook.evaluation import psnr, sharpness
 from training.storybook.models import Net
-from training.storybook.parallel import (
-    as_pictures,
-    average_gradients,
-    rank,
-    spawn,
-    train_device,
-    world_size,
-)
-from training.storybook.training import Average, Progress, load_checkpoint, save_checkpoint
+from training.storybook.parallel import as_pictures, spawn, train_device, world_size
+from training.storybook.training import Average, Progress
 from training.storybook2.examples import Pixels, Pool, unseen_pictures
+from training.storybook2.learning import Every, Learning
 from training.storybook2.models import AUTOENCODER_WIDTHS, CHANNELS, make_autoencoder
-from training.storybook2.muon import Muon
 
-REPORT_EVERY = 50  # steps
-SAVE_EVERY = 200
-JUDGE_EVERY = 2000
+EVERY = Every(report=50, save=200, judge=2000)  # steps
 JUDGED = 12  # pictures
 CROP = 64  # pixels a side of one sample
 CHECKPOINT = "autoencoder.safetensors"
@@ -81,59 +72,32 @@ def _train(folder: Path, training: AutoencoderTraining) -> None:
     device = train_device()
     torch.manual_seed(0)
     net = make_autoencoder(training.widths).to(device)
-    optimizer = Muon(net, training.peak_rate)
-    average, progress = Average(net, training.average_decay), Progress(training.samples)
-    load_checkpoint(folder / CHECKPOINT, net, average, optimizer, progress)
-    rng = np.random.default_rng([progress.step, rank()])
-    torch.manual_seed(progress.step * 64 + rank())
+    progress = Progress(training.samples)
+    learning = Learning(
+        folder / CHECKPOINT, net, progress, training.peak_rate, training.average_decay, EVERY
+    )
     frozen = False
-    pool = Pool(training.pool, progress.step * world_size() + rank(), world_size())
+    pool = Pool(training.pool, learning.first, world_size())
     judged = unseen_pictures(JUDGED)
-    losses: list[float] = []
     while progress.share < 1:
         if progress.seen >= training.encoder_samples and not frozen:
-            freeze_encoder(net, average)
+            freeze_encoder(net, learning.average)
             frozen = True
         side = training.side(progress.share)
         area = side**2 // CROP**2  # samples a crop
-        crops = pool.crops(rng, max(1, training.batch // area), side)
-        for group in optimizer.param_groups:
-            group["lr"] = training.rate(progress)
+        crops = pool.crops(learning.rng, max(1, training.batch // area), side)
         batch = as_pictures(torch.from_numpy(crops)).to(device)
         loss, reconstruction = training_loss(net, batch, training.kl_weight)
-        loss.backward()
-        average_gradients(net.parameters())
-        optimizer.step()
-        optimizer.zero_grad()
+        learning.step(loss, training.rate(progress), len(crops) * area, loss=reconstruction)
         pool.refresh()
-        progress.advance(len(crops) * area * world_size())
-        average.update(progress.step)
-        losses.append(reconstruction.item())
-        if rank() == 0:
-            _keep(folder, net, average, optimizer, progress, losses, judged)
+        learning.keep(lambda: judge(net, judged))
 
 
-def _keep(
-    folder: Path,
-    net: Net,
-    average: Average,
-    optimizer: torch.optim.Optimizer,
-    progress: Progress,
-    losses: list[float],
-    judged: Pixels,
-) -> None:
-    """Report, judge and save now and then."""
-    if progress.step % REPORT_EVERY == 0:
-        progress.report("autoencoder", loss=float(np.mean(losses)))
-        losses.clear()
-    if progress.step % JUDGE_EVERY == 0 or progress.share == 1:
-        average.swap()
-        made = reconstruct(net, judged)
-        average.swap()
-        kept = sharpness(made) / sharpness(judged)
-        print(f"judged: {psnr(made, judged):.2f} dB, sharpness {kept:.3f}", flush=True)
-    if progress.step % SAVE_EVERY == 0 or progress.share == 1:
-        save_checkpoint(folder / CHECKPOINT, net, average, optimizer, progress)
+def judge(net: Net, judged: Pixels) -> str:
+    """PSNR of pictures through the autoencoder and back, and the sharpness kept."""
+    made = reconstruct(net, judged)
+    kept = sharpness(made) / sharpness(judged)
+    return f"{psnr(made, judged):.2f} dB, sharpness {kept:.3f}"
 
 
 @torch.no_grad()

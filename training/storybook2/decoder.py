@@ -19,28 +19,19 @@ from training.storybook.autoencoder import reconstruction_loss
 from training.storybook.denoiser import noise_schedule
 from training.storybook.evaluation import psnr, sharpness
 from training.storybook.models import Net
-from training.storybook.parallel import (
-    as_pictures,
-    average_gradients,
-    rank,
-    spawn,
-    train_device,
-    world_size,
-)
+from training.storybook.parallel import as_pictures, spawn, train_device
 from training.storybook.tokenizer import encode_texts, load_tokenizer
-from training.storybook.training import Average, Progress, load_checkpoint, save_checkpoint
+from training.storybook.training import Progress
 from training.storybook2.autoencoder import finish_autoencoder
 from training.storybook2.dataset import Encoding
 from training.storybook2.denoiser import finish_denoiser
 from training.storybook2.examples import UNSEEN_SEED, example
+from training.storybook2.learning import Every, Learning
 from training.storybook2.models import FACTOR
-from training.storybook2.muon import Muon
 from training.storybook2.painter import paint
 
 CHECKPOINT = "decoder.safetensors"
-REPORT_EVERY = 25  # steps
-SAVE_EVERY = 100
-JUDGE_EVERY = 400
+EVERY = Every(report=25, save=100, judge=400)  # steps
 JUDGED = 12  # pictures
 JUDGED_FROM = 250  # the timestep from which judged latents are denoised
 FIRST_SEED = 2_900_000
@@ -119,33 +110,22 @@ def _train(folder: Path, training: DecoderTraining) -> None:
     for part in (net.encoder, net.quant_conv, text_encoder, denoiser):
         part.requires_grad_(False)
     rebuilder = Rebuilder(net, text_encoder, denoiser, folder)
-    optimizer = Muon(net, training.peak_rate)
-    average, progress = Average(net, training.average_decay), Progress(training.samples)
-    load_checkpoint(folder / CHECKPOINT, net, average, optimizer, progress)
-    rng = np.random.default_rng([progress.step, rank()])
-    torch.manual_seed(progress.step * 64 + rank())
-    losses: list[float] = []
+    progress = Progress(training.samples)
+    learning = Learning(
+        folder / CHECKPOINT, net, progress, training.peak_rate, training.average_decay, EVERY
+    )
     while progress.share < 1:
-        first = (progress.step * world_size() + rank()) * training.batch
+        first = learning.first * training.batch
         pictures, latents, embeddings = rebuilder.examples(first, training.batch)
-        made = _disturbed(rebuilder, latents, embeddings, training, rng)
+        made = _disturbed(rebuilder, latents, embeddings, training, learning.rng)
         if progress.share < training.whole_after:
-            pictures, made = _crops(pictures, made, rng)
+            pictures, made = _crops(pictures, made, learning.rng)
         else:  # a whole picture costs as much as four quarters
-            chosen = rng.permutation(len(made))[: max(1, len(made) // 3)]
+            chosen = learning.rng.permutation(len(made))[: max(1, len(made) // 3)]
             pictures, made = pictures[chosen], made[chosen]
-        for group in optimizer.param_groups:
-            group["lr"] = training.rate(progress)
         loss = reconstruction_loss(net.decode(made).sample.float(), pictures)
-        loss.backward()
-        average_gradients([p for p in net.parameters() if p.requires_grad])
-        optimizer.step()
-        optimizer.zero_grad()
-        progress.advance(training.batch * world_size())
-        average.update(progress.step)
-        losses.append(loss.item())
-        if rank() == 0:
-            _keep(folder, net, rebuilder, average, optimizer, progress, losses)
+        learning.step(loss, training.rate(progress), training.batch, loss=loss)
+        learning.keep(lambda: judge(net, rebuilder))
 
 
 def _disturbed(
@@ -175,27 +155,6 @@ def _crops(pictures: Tensor, latents: Tensor, rng: np.random.Generator) -> tuple
         for picture, latent, (y, x) in zip(pictures, latents, corners, strict=True)
     ]
     return torch.stack([a for a, _ in parts]), torch.stack([b for _, b in parts])
-
-
-def _keep(
-    folder: Path,
-    net: Net,
-    rebuilder: Rebuilder,
-    average: Average,
-    optimizer: torch.optim.Optimizer,
-    progress: Progress,
-    losses: list[float],
-) -> None:
-    """Report, judge and save now and then."""
-    if progress.step % REPORT_EVERY == 0:
-        progress.report("decoder", loss=float(np.mean(losses)))
-        losses.clear()
-    if progress.step % JUDGE_EVERY == 0 or progress.share == 1 or progress.step == 1:
-        average.swap()
-        print(f"judged: {judge(net, rebuilder)}", flush=True)
-        average.swap()
-    if progress.step % SAVE_EVERY == 0 or progress.share == 1:
-        save_checkpoint(folder / CHECKPOINT, net, average, optimizer, progress)
 
 
 @torch.no_grad()

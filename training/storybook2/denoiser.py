@@ -19,24 +19,19 @@ from transformers import CLIPTextModel
 from training.storybook.denoiser import noise_schedule, stratified_timesteps
 from training.storybook.models import TEXT_WIDTH, Net, make_text_encoder
 from training.storybook.parallel import (
-    average_gradients,
     mixed_precision,
     quick_attention,
-    rank,
     spawn,
     train_device,
-    world_size,
 )
 from training.storybook.tokenizer import encode_texts, load_tokenizer
-from training.storybook.training import Average, Progress, load_checkpoint, save_checkpoint
+from training.storybook.training import Progress
 from training.storybook2.dataset import Batch, read_shards
+from training.storybook2.learning import Every, Learning
 from training.storybook2.models import DENOISER_WIDTHS, make_denoiser
-from training.storybook2.muon import Muon
 from training.storybook2.scene import ATTRIBUTES, UNKNOWN
 
-REPORT_EVERY = 50  # steps
-SAVE_EVERY = 200
-JUDGE_EVERY = 1000
+EVERY = Every(report=50, save=200, judge=1000)  # steps
 CHECKPOINT = "denoiser.safetensors"
 
 
@@ -136,40 +131,21 @@ def _train(folder: Path, training: DenoiserTraining) -> None:
     empty = encode_texts(tokenizer, [""])[0]
     torch.manual_seed(0)
     net = Denoiser(make_text_encoder(tokenizer), make_denoiser(training.widths)).to(device)
-    optimizer = Muon(net, training.peak_rate)
-    average, progress = Average(net, training.average_decay), Progress(training.samples)
-    load_checkpoint(folder / CHECKPOINT, net, average, optimizer, progress)
-    rng = np.random.default_rng([progress.step, rank()])
-    torch.manual_seed(progress.step * 64 + rank())
-    losses: list[tuple[float, float]] = []
+    progress = Progress(training.samples)
+    learning = Learning(
+        folder / CHECKPOINT, net, progress, training.peak_rate, training.average_decay, EVERY
+    )
+    unseen = held_out.draw(np.random.default_rng(0), 64)
     while progress.share < 1:
-        drawn = shards.draw(rng, training.batch)
-        dropped = torch.from_numpy(rng.random(training.batch) < training.dropout)
+        drawn = shards.draw(learning.rng, training.batch)
+        dropped = torch.from_numpy(learning.rng.random(training.batch) < training.dropout)
         batch = to_device(drop_captions(drawn, empty, dropped), device)
-        timesteps = stratified_timesteps(rng, training.batch).to(device)
-        for group in optimizer.param_groups:
-            group["lr"] = training.rate(progress)
+        timesteps = stratified_timesteps(learning.rng, training.batch).to(device)
         loss, reading = training_loss(net, batch, timesteps, training.weight_limit)
-        (loss + training.reading_weight * reading).backward()
-        average_gradients(net.parameters())
-        optimizer.step()
-        optimizer.zero_grad()
-        progress.advance(training.batch * world_size())
-        average.update(progress.step)
-        losses.append((loss.item(), reading.item()))
-        if rank() != 0:
-            continue
-        if progress.step % REPORT_EVERY == 0:
-            both = np.mean(losses, 0)
-            progress.report("denoiser", loss=float(both[0]), reading=float(both[1]))
-            losses.clear()
-        if progress.step % JUDGE_EVERY == 0 or progress.share == 1:
-            average.swap()
-            unseen = held_out.draw(np.random.default_rng(0), 64)
-            print(f"held out: loss {judge(net, unseen, device):.4f}", flush=True)
-            average.swap()
-        if progress.step % SAVE_EVERY == 0 or progress.share == 1:
-            save_checkpoint(folder / CHECKPOINT, net, average, optimizer, progress)
+        whole = loss + training.reading_weight * reading
+        rate = training.rate(progress)
+        learning.step(whole, rate, training.batch, loss=loss, reading=reading)
+        learning.keep(lambda: f"held-out loss {judge(net, unseen, device):.4f}")
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

@@ -17,29 +17,20 @@ from render.engines.compact import Compact
 from render.engines.compact_shape import CompactShape
 from training.storybook.autoencoder import reconstruction_loss
 from training.storybook.evaluation import psnr, sharpness
-from training.storybook.parallel import (
-    as_pictures,
-    average_gradients,
-    rank,
-    spawn,
-    train_device,
-    world_size,
-)
-from training.storybook.training import Average, Progress, load_checkpoint, save_checkpoint
+from training.storybook.parallel import as_pictures, spawn, train_device
+from training.storybook.training import Progress
 from training.storybook2.autoencoder import finish_autoencoder
 from training.storybook2.dataset import Encoding
 from training.storybook2.decoder import Rebuilder, finish_decoder, pixels_of
 from training.storybook2.denoiser import finish_denoiser
 from training.storybook2.examples import UNSEEN_SEED, example
+from training.storybook2.learning import Every, Learning
 from training.storybook2.models import SIZE
-from training.storybook2.muon import Muon
 from training.storybook2.painter import paint
 
 CHECKPOINT = "upscaler.checkpoint.safetensors"
 WEIGHTS = "upscaler.safetensors"
-REPORT_EVERY = 25  # steps
-SAVE_EVERY = 100
-JUDGE_EVERY = 500
+EVERY = Every(report=25, save=100, judge=500)  # steps
 JUDGED = 8  # pictures
 FIRST_SEED = 2_950_000
 SHAPE = CompactShape(factor=2, features=24, convolutions=8)
@@ -81,28 +72,16 @@ def _train(folder: Path, training: UpscalerTraining) -> None:
     rebuilder = Rebuilder(autoencoder, text_encoder, denoiser, folder)
     torch.manual_seed(0)
     net = Compact(training.shape).to(device)
-    optimizer = Muon(net, training.peak_rate)
-    average, progress = Average(net, training.average_decay), Progress(training.samples)
-    load_checkpoint(folder / CHECKPOINT, net, average, optimizer, progress)
-    rng = np.random.default_rng([progress.step, rank()])
-    torch.manual_seed(progress.step * 64 + rank())
-    losses: list[float] = []
+    progress = Progress(training.samples)
+    learning = Learning(
+        folder / CHECKPOINT, net, progress, training.peak_rate, training.average_decay, EVERY
+    )
     while progress.share < 1:
-        first = (progress.step * world_size() + rank()) * training.batch
-        seen, painted = pairs(rebuilder, first, training, rng)
-        seen, painted = _crops(seen, painted, training, rng)
-        for group in optimizer.param_groups:
-            group["lr"] = training.rate(progress)
+        whole = pairs(rebuilder, learning.first * training.batch, training, learning.rng)
+        seen, painted = _crops(*whole, training, learning.rng)
         loss = reconstruction_loss(2 * net(seen) - 1, painted)
-        loss.backward()
-        average_gradients(net.parameters())
-        optimizer.step()
-        optimizer.zero_grad()
-        progress.advance(training.batch * world_size())
-        average.update(progress.step)
-        losses.append(loss.item())
-        if rank() == 0:
-            _keep(folder, net, rebuilder, average, optimizer, progress, losses)
+        learning.step(loss, training.rate(progress), training.batch, loss=loss)
+        learning.keep(lambda: judge(net, rebuilder))
 
 
 @torch.no_grad()
@@ -140,27 +119,6 @@ def _crops(
             crop = big[:, 2 * y : 2 * (y + side), 2 * x : 2 * (x + side)]
             parts.append((small[:, y : y + side, x : x + side], crop))
     return torch.stack([a for a, _ in parts]), torch.stack([b for _, b in parts])
-
-
-def _keep(
-    folder: Path,
-    net: Compact,
-    rebuilder: Rebuilder,
-    average: Average,
-    optimizer: torch.optim.Optimizer,
-    progress: Progress,
-    losses: list[float],
-) -> None:
-    """Report, judge and save now and then."""
-    if progress.step % REPORT_EVERY == 0:
-        progress.report("upscaler", loss=float(np.mean(losses)))
-        losses.clear()
-    if progress.step % JUDGE_EVERY == 0 or progress.share == 1:
-        average.swap()
-        print(f"judged: {judge(net, rebuilder)}", flush=True)
-        average.swap()
-    if progress.step % SAVE_EVERY == 0 or progress.share == 1:
-        save_checkpoint(folder / CHECKPOINT, net, average, optimizer, progress)
 
 
 @torch.no_grad()
