@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from render.engines.compact import Compact
 from training.storybook.models import make_text_encoder
 from training.storybook.parallel import as_pictures, quick_bfloat16
 from training.storybook.tokenizer import encode_texts, load_tokenizer
@@ -18,10 +19,12 @@ from training.storybook.training import Average, Progress, load_checkpoint, save
 from training.storybook2 import evaluation
 from training.storybook2.autoencoder import (
     AutoencoderTraining,
+    finish_autoencoder,
     fold_whitening,
     train_autoencoder,
 )
 from training.storybook2.dataset import Encoding, encode_dataset, read_shards, shard_path
+from training.storybook2.decoder import DecoderTraining, finish_decoder, train_decoder
 from training.storybook2.denoiser import (
     Denoiser,
     DenoiserTraining,
@@ -30,7 +33,7 @@ from training.storybook2.denoiser import (
     train_denoiser,
 )
 from training.storybook2.examples import example
-from training.storybook2.make import Making, assemble
+from training.storybook2.make import Making, assemble, decoding, upscaling
 from training.storybook2.models import make_autoencoder, make_denoiser
 from training.storybook2.muon import Muon, orthogonal
 from training.storybook2.probe import (
@@ -41,6 +44,7 @@ from training.storybook2.probe import (
     train_probe,
 )
 from training.storybook2.scene import ATTRIBUTES, UNKNOWN, Description, classes_of
+from training.storybook2.upscaler import UpscalerTraining, train_upscaler, write_upscaler
 
 WIDTHS = (8, 8, 8, 16)
 SMALL = AutoencoderTraining(samples=64, batch=16, peak_rate=4e-3, pool=2, widths=WIDTHS)
@@ -48,6 +52,8 @@ THIN = DenoiserTraining(samples=48, batch=4, peak_rate=4e-3, widths=(16, 16, 32)
 
 
 FEW = Encoding(examples=12, shard=4, wordings=60, whitened_over=2, widths=WIDTHS)
+DECODED = DecoderTraining(samples=8, batch=2, steps=1)
+MAKING = Making(encoding=FEW, autoencoder=SMALL, denoiser=THIN, decoder=DECODED, processes=1)
 
 
 @pytest.fixture(scope="module")
@@ -278,3 +284,32 @@ def test_bfloat16_is_used_where_it_is_quick(monkeypatch):
 def test_pictures_become_numbers_around_zero():
     pixels = torch.tensor([[[[0, 127, 255]]]], dtype=torch.uint8)
     assert as_pictures(pixels).flatten().tolist() == pytest.approx([-1, -0.0039, 1], abs=1e-3)
+
+
+def test_the_decoder_learns_on_and_leaves_the_latents_as_they_are(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.storybook2.decoder.JUDGED", 1)
+    for name in ("autoencoder.safetensors", "denoiser.safetensors", "scales.npy", "tokenizer"):
+        (tmp_path / name).symlink_to(folder / name)
+    training = decoding(MAKING)
+    train_decoder(tmp_path, replace(training, samples=4), 1)
+    assert progress(tmp_path / "decoder.safetensors")["seen"] == 4
+    train_decoder(tmp_path, training, 1)  # goes on
+    assert progress(tmp_path / "decoder.safetensors")["seen"] == 8
+    before = finish_autoencoder(tmp_path, WIDTHS, FEW.whitened_over).state_dict()
+    net = finish_decoder(tmp_path, finish_autoencoder(tmp_path, WIDTHS, FEW.whitened_over))
+    for name, tensor in net.state_dict().items():
+        encodes = name.startswith(("encoder", "quant_conv"))
+        assert torch.equal(tensor, before[name]) == encodes, name
+
+
+def test_the_upscaler_is_trained_on_what_the_model_draws(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.storybook2.upscaler.JUDGED", 1)
+    for name in ("autoencoder.safetensors", "denoiser.safetensors", "scales.npy", "tokenizer"):
+        (tmp_path / name).symlink_to(folder / name)
+    short = UpscalerTraining(samples=2, batch=1, crops=1, side=32, steps=2)
+    train_upscaler(tmp_path, upscaling(replace(MAKING, upscaler=short)), 1)
+    assert progress(tmp_path / "upscaler.checkpoint.safetensors")["seen"] == 2
+    write_upscaler(tmp_path, tmp_path / "upscaler.safetensors", short.shape)
+    tensors = load_file(tmp_path / "upscaler.safetensors")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
+    Compact(short.shape).load_state_dict(tensors)

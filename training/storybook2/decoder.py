@@ -7,7 +7,7 @@ pictures stay as encoded, so that pictures that are encoded are decoded as befor
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from training.storybook2.dataset import Encoding
 from training.storybook2.denoiser import finish_denoiser
 from training.storybook2.examples import UNSEEN_SEED, example
 from training.storybook2.learning import Every, Learning
-from training.storybook2.models import FACTOR
+from training.storybook2.models import DENOISER_WIDTHS, FACTOR
 from training.storybook2.painter import paint
 
 CHECKPOINT = "decoder.safetensors"
@@ -49,6 +49,8 @@ class DecoderTraining:
     steps: int = 4  # of denoising, at most
     clean: float = 0.4  # share of the pictures that stay as encoded
     average_decay: float = 0.998
+    widths: tuple[int, ...] = DENOISER_WIDTHS  # of the denoiser that is there
+    encoding: Encoding = field(default_factory=Encoding)  # as the latents were made
 
     def rate(self, progress: Progress) -> float:
         """A warm-up, and a cosine down to nearly nothing."""
@@ -104,8 +106,9 @@ def train_decoder(folder: Path, training: DecoderTraining, processes: int | None
 
 def _train(folder: Path, training: DecoderTraining) -> None:
     device = train_device()
-    net = _autoencoder(folder).to(device)
-    text_encoder, denoiser = finish_denoiser(folder)
+    encoding = training.encoding
+    net = finish_autoencoder(folder, encoding.widths, encoding.whitened_over).to(device)
+    text_encoder, denoiser = finish_denoiser(folder, training.widths)
     torch.nn.ModuleList([text_encoder, denoiser]).to(device)
     for part in (net.encoder, net.quant_conv, text_encoder, denoiser):
         part.requires_grad_(False)
@@ -177,12 +180,6 @@ def pixels_of(pictures: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8
     """Pictures (B, 3, H, W) in -1..1 as bytes (B, H, W, 3)."""
     made = ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte()
     return np.asarray(made.permute(0, 2, 3, 1).cpu().numpy(), np.uint8)
-
-
-def _autoencoder(folder: Path) -> Net:
-    """The autoencoder whose latents are final."""
-    encoding = Encoding()
-    return finish_autoencoder(folder, encoding.widths, encoding.whitened_over)
 
 
 def finish_decoder(folder: Path, net: Net) -> Net:

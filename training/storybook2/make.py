@@ -1,6 +1,6 @@
 """The making of the second storybook from nothing: each stage goes on where it was stopped."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from training.storybook.models import save_folder
@@ -46,13 +46,23 @@ def make(folder: Path, making: Making, stages: tuple[str, ...] = STAGES) -> None
     if "denoiser" in stages:
         train_denoiser(folder, making.denoiser, making.processes)
     if "decoder" in stages:
-        train_decoder(folder, making.decoder, making.processes)
+        train_decoder(folder, decoding(making), making.processes)
     if "upscaler" in stages:
-        train_upscaler(folder, making.upscaler, making.processes)
+        train_upscaler(folder, upscaling(making), making.processes)
     if "probe" in stages and not (folder / PROBE).exists():
         train_probe(folder)
     if "weights" in stages:
         assemble(folder, making)
+
+
+def decoding(making: Making) -> DecoderTraining:
+    """The decoder's training, on the nets that this making has made."""
+    return replace(making.decoder, widths=making.denoiser.widths, encoding=making.encoding)
+
+
+def upscaling(making: Making) -> UpscalerTraining:
+    """The upscaler's training, likewise."""
+    return replace(making.upscaler, widths=making.denoiser.widths, encoding=making.encoding)
 
 
 def assemble(folder: Path, making: Making) -> None:

@@ -5,7 +5,7 @@ painted at twice the size, so it mends as it enlarges. The network is Real-ESRGA
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from training.storybook2.decoder import Rebuilder, finish_decoder, pixels_of
 from training.storybook2.denoiser import finish_denoiser
 from training.storybook2.examples import UNSEEN_SEED, example
 from training.storybook2.learning import Every, Learning
-from training.storybook2.models import SIZE
+from training.storybook2.models import DENOISER_WIDTHS, SIZE
 from training.storybook2.painter import paint
 
 CHECKPOINT = "upscaler.checkpoint.safetensors"
@@ -50,6 +50,8 @@ class UpscalerTraining:
     clean: float = 0.3  # share of the batches that stay as encoded
     average_decay: float = 0.998
     shape: CompactShape = SHAPE
+    widths: tuple[int, ...] = DENOISER_WIDTHS  # of the denoiser that is there
+    encoding: Encoding = field(default_factory=Encoding)  # as the latents were made
 
     def rate(self, progress: Progress) -> float:
         """A warm-up, and a cosine down to nearly nothing."""
@@ -64,9 +66,9 @@ def train_upscaler(folder: Path, training: UpscalerTraining, processes: int | No
 
 def _train(folder: Path, training: UpscalerTraining) -> None:
     device = train_device()
-    encoding = Encoding()
+    encoding = training.encoding
     autoencoder = finish_autoencoder(folder, encoding.widths, encoding.whitened_over)
-    text_encoder, denoiser = finish_denoiser(folder)
+    text_encoder, denoiser = finish_denoiser(folder, training.widths)
     finish_decoder(folder, autoencoder)
     torch.nn.ModuleList([autoencoder, text_encoder, denoiser]).to(device).requires_grad_(False)
     rebuilder = Rebuilder(autoencoder, text_encoder, denoiser, folder)
