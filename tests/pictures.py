@@ -18,6 +18,11 @@ def difference(one, other):
     return np.abs(np.asarray(one).astype(int) - np.asarray(other)).max()
 
 
+def decibels(one, other):
+    """The PSNR of a picture beside another one."""
+    return 10 * np.log10(255**2 / max(1e-9, np.mean((one.astype(float) - other) ** 2)))
+
+
 def same_pictures(one, other):
     """Whether two lists hold the same pictures."""
     return len(one) == len(other) and all(map(np.array_equal, one, other))

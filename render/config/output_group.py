@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, StrictInt, field_validator
 
-from render.config.fields import MOST, Exact, FilePath, Frozen, Side, chosen
+from render.config.fields import MOST, Exact, FilePath, Frozen, Side, chosen, not_known
 from render.config.values import file_path, mistake, shown
-from render.extensions import FORMATS, INBETWEENS, is_known
+from render.extensions import FORMATS, INBETWEENS, is_known, names
 
 NO_VIDEO = "frames"
 """The format that makes no video of the frames."""
@@ -20,14 +22,46 @@ FACTORS = (2, 4)
 FormatName = Annotated[str, chosen(FORMATS, NO_VIDEO)]
 
 
-def is_made_yet(name: object) -> object:
-    """The name that is kept for a network of this project, which is not there yet."""
-    if name == "film" and not is_known(INBETWEENS, "film"):
-        raise mistake("film is not there yet: its weights are still to be trained; use flow")
-    return name
+HASH = re.compile("[0-9a-f]{64}")
+WEIGHTS_NAMES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pkl", ".torchscript")
 
 
-InbetweenName = Annotated[str, chosen(INBETWEENS, NONE), BeforeValidator(is_made_yet)]
+class Script(Frozen):
+    """A TorchScript file: a program, which is run because it was asked for by its hash."""
+
+    file: Path
+    sha256: str
+
+
+def inbetween(value: object) -> object:
+    """A way's name, a file of weights, or a TorchScript file with its hash."""
+    if isinstance(value, Mapping):
+        return script(value)
+    if isinstance(value, Path) or (isinstance(value, str) and is_file_name(value)):
+        return file_path(value)
+    if not isinstance(value, str) or not (value == NONE or is_known(INBETWEENS, value)):
+        known = not_known(str(value), (*names(INBETWEENS), NONE))
+        raise mistake(f"{shown(value)} is not known{known}; or give a file of FILM's weights")
+    return value
+
+
+def is_file_name(written: str) -> bool:
+    """Whether this is a file's name, and not that of a way."""
+    return "/" in written or written.lower().endswith(WEIGHTS_NAMES)
+
+
+def script(value: Mapping[object, object]) -> Script:
+    """A TorchScript file, from `{file: FILE, sha256: HASH}`."""
+    if set(value) != {"file", "sha256"}:
+        keys = ", ".join(str(key) for key in value) or "nothing"
+        raise mistake(f"{{file: FILE, sha256: HASH}} belongs here, with these two keys, not {keys}")
+    sha256 = str(value["sha256"]).strip().lower()
+    if not HASH.fullmatch(sha256):
+        raise mistake(f"sha256 has 64 digits from 0 to f, and {shown(value['sha256'])} has not")
+    return Script(file=file_path(value["file"]), sha256=sha256)
+
+
+Inbetweening = Annotated[str | Path | Script, BeforeValidator(inbetween)]
 
 
 def upscaling(value: object) -> object:
@@ -54,7 +88,7 @@ class OutputConfig(Frozen):
     format: FormatName = "mp4"
     fps: Exact = Fraction(12)
     rendered_fps: Exact | None = None
-    inbetween: InbetweenName = NONE
+    inbetween: Inbetweening = NONE
     upscale: Upscaling = None
     width: Side | None = None
     height: Side | None = None

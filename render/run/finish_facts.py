@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from render.config.output_group import NONE, OutputConfig
 from render.config.schema import RunConfig
+from render.engines.inbetween_files import called, identity_of, way_of
 from render.engines.upscalers import KEY, upscaler_for
 from render.errors import ConfigError, Mistake
-from render.models.identity import file_hash
 from render.plan.finish import Finish, Upscaler
 from render.run.spared_warnings import libraries_spared
 from render.store.frame_png import LARGEST_PIXELS
 from render.store.upscale_factors import remember, remembered
-from render.video.inbetweens import INBETWEENS
 
 if TYPE_CHECKING:
     from render.run.facts import Facts
@@ -40,13 +39,18 @@ def finish_of(config: RunConfig, hashes: dict[str, Any], store: Path) -> Finish 
         upscaler = upscaler_of(config, hashes, store)
     except ConfigError as error:
         wrong += error.mistakes
-    wrong += mistakes_in_package(output.inbetween)
+    method = ""
+    try:
+        wrong += mistakes_in_package(output)
+        method = identity_of(output, hashes)
+    except ConfigError as error:
+        wrong += error.mistakes
     if wrong:
         raise ConfigError(wrong)
     times = int(output.fps / output.planned_fps)
     if times == 1 and upscaler is None:
         return None
-    return Finish(output.fps, times, output.inbetween, method_of(output.inbetween), upscaler)
+    return Finish(output.fps, times, called(output), method, upscaler)
 
 
 def upscaler_of(config: RunConfig, hashes: dict[str, Any], store: Path) -> Upscaler | None:
@@ -56,15 +60,6 @@ def upscaler_of(config: RunConfig, hashes: dict[str, Any], store: Path) -> Upsca
         found = upscaler_for(config.output, config.model.upscaler, hashes, factors)
     remember(store, factors)
     return found
-
-
-def method_of(inbetween: str) -> str:
-    """The identity of a way to make pictures in between, with its version and its weights."""
-    if inbetween == NONE:
-        return ""
-    way = INBETWEENS[inbetween]
-    weights = [file_hash(way.weights, {})] if way.weights else []
-    return " ".join([inbetween, str(way.version), *weights])
 
 
 def mistakes_in_rates(output: OutputConfig) -> Iterator[Mistake]:
@@ -82,7 +77,7 @@ def mistakes_in_rates(output: OutputConfig) -> Iterator[Mistake]:
         yield Mistake("output.rendered_fps", f"{what}; render more frames a second")
     elif rendered < fps and not between:
         what = f"something has to lie between the {rendered} frames a second that are rendered"
-        yield Mistake("output.inbetween", f"{what}; give dissolve or flow")
+        yield Mistake("output.inbetween", f"{what}; give dissolve, flow or film")
     elif rendered == fps and between:
         what = f"nothing lies in between while all {fps} frames a second are rendered"
         fewer = f"output.rendered_fps={fps / 2}"
@@ -95,15 +90,13 @@ def multiples(rendered: Fraction, fps: Fraction) -> list[Fraction]:
     return [rendered * times for times in (below, below + 1) if times > 0]
 
 
-def mistakes_in_package(inbetween: str) -> Iterator[Mistake]:
+def mistakes_in_package(output: OutputConfig) -> Iterator[Mistake]:
     """A package that a way to make pictures in between needs, and that is not installed."""
-    if inbetween == NONE:
-        return
-    way = INBETWEENS[inbetween]
-    if way.module and find_spec(way.module) is None:
+    way = way_of(output)
+    if way and way.module and find_spec(way.module) is None:
         package = way.package or way.module
-        what = f"{inbetween} needs {package}, which is not here: pip install {package}"
-        yield Mistake("output.inbetween", f"{what}; dissolve needs nothing")
+        what = f"{called(output)} needs {package}, which is not here: pip install {package}"
+        yield Mistake("output.inbetween", f"{what}; film and dissolve need nothing")
 
 
 def size_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:

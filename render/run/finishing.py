@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from render.engines import enlarging
+from render.engines.inbetween_files import called, way_of
 from render.engines.threads import compressed_at_once
 from render.errors import EncodeError, RenderError, short_of_memory
 from render.files.atomic import is_there
@@ -26,7 +28,7 @@ from render.run.session import Session
 from render.run.spared_warnings import libraries_spared
 from render.store import finished, store
 from render.video.encode import pixels
-from render.video.inbetweens import INBETWEENS, Between
+from render.video.inbetweens import Between, Inbetween
 from render.video.linear_light import RgbPicture
 
 MOST_AT_ONCE = 16  # pictures between two frames that are in memory
@@ -103,9 +105,20 @@ class Finishing:
         self, finish: Finish, missing: Sequence[ShownPicture]
     ) -> tuple[Between, enlarging.Enlarge]:
         """The functions that make the pictures, loaded as far as these need them."""
-        way = any(len(picture.of) > 1 for picture in missing) and finish.inbetween
-        between = INBETWEENS[way].opened(self.film.device) if way else no_between
+        way = way_of(self.film.output) if any(len(picture.of) > 1 for picture in missing) else None
+        between = self.way(way, finish) if way else no_between
         return between, self.upscaler(finish.upscaler) if finish.upscaler else unchanged
+
+    def way(self, way: Inbetween, finish: Finish) -> Between:
+        """The way to make pictures in between, loaded on the run's device.
+
+        Raises:
+            EncodeError: its file is another one now, or can't be read any more.
+        """
+        if way.weights is None:
+            return way.opened(self.film.device)
+        with self.of_file(way.weights, f"the in-between network {finish.inbetween}", finish.method):
+            return way.opened(self.film.device)
 
     def upscaler(self, upscaler: Upscaler) -> enlarging.Enlarge:
         """The upscaler, loaded on the run's device.
@@ -115,22 +128,31 @@ class Finishing:
         """
         if upscaler.file is None:
             return enlarging.opened(upscaler, self.film.device)
-        self.run.events.say(f"loading the upscaler {upscaler.called} on {self.film.device}")
+        with self.of_file(upscaler.file, f"the upscaler {upscaler.called}", upscaler.identity):
+            return enlarging.opened(upscaler, self.film.device)
+
+    @contextmanager
+    def of_file(self, file: Path, what: str, identity: str) -> Iterator[None]:
+        """While something is loaded from a file whose hash is the end of its identity.
+
+        Raises:
+            EncodeError: the file is another one now, or can't be read any more.
+        """
+        self.run.events.say(f"loading {what} on {self.film.device}")
         try:
-            if not upscaler.identity.endswith(file_hash(upscaler.file, {})):
+            if not identity.endswith(file_hash(file, {})):
                 raise EncodeError(
-                    f"{upscaler.file} was changed after the film was planned; the same command "
-                    "plans it anew"
+                    f"{file} was changed after the film was planned; the same command plans it anew"
                 )
             with self.run.models.settings(self.film.config.compute, self.film.device):
-                return enlarging.opened(upscaler, self.film.device)
+                yield
         except EncodeError:
             raise
         except (RenderError, OSError, RuntimeError, ValueError) as error:
             if short_of_memory(error):
                 raise
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise EncodeError(f"{upscaler.file}: can't be loaded: {said}") from error
+            raise EncodeError(f"{file}: can't be loaded: {said}") from error
 
     def plain(self, pictures: Sequence[ShownPicture], between: Between) -> Sequence[RgbPicture]:
         """Pictures that are made of the same frames, as large as these."""
@@ -142,10 +164,9 @@ class Finishing:
         if [(one.shape, one.dtype) for one in made] != [(sources[0].shape, sources[0].dtype)] * len(
             places
         ):
-            way = self.film.output.inbetween
             raise EncodeError(
-                f"output.inbetween={way} does not give a picture of the frames' size and type for "
-                "each place; mend that package, or choose another way"
+                f"output.inbetween={called(self.film.output)} does not give a picture of the "
+                "frames' size and type for each place; mend it, or choose another way"
             )
         return made
 

@@ -5,11 +5,12 @@ import os
 import signal
 import sys
 import types
+import warnings
 
 import numpy as np
 import pytest
 from command_line import Place
-from pictures import difference, same_pictures
+from pictures import decibels, difference, same_pictures
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -237,10 +238,6 @@ def moved(part, side=128, way=10):
     return np.asarray(Image.fromarray(ground).resize((side, side), Image.Resampling.BOX))
 
 
-def decibels(one, other):
-    return 10 * np.log10(255**2 / np.mean((one.astype(float) - other) ** 2))
-
-
 def test_flow_beats_a_dissolve_where_something_moves():
     pytest.importorskip("cv2")
     from render.video.flow import opened
@@ -294,6 +291,95 @@ def test_a_film_with_flow(place):
     assert place.render("+timeline=t", *FOUR_TO_TWELVE, "output.inbetween=flow", FRAMES).code == 0
     assert made(place) == 1
     assert same_pictures(shown(place), before)
+
+
+def film_file(path, **changes):
+    """A small FILM as safetensors, or what is made of its weights."""
+    import torch
+
+    from render.engines.film import Film
+    from render.engines.film_shape import FilmShape
+
+    torch.manual_seed(0)
+    network = Film(FilmShape(4, 2, (4, 6), (1, 2), 1, **changes))
+    save_file(network.state_dict(), path)
+
+
+@pytest.mark.parametrize("placed", [True, False])
+def test_a_film_with_a_network_of_a_file(place, placed):
+    film_file(place.folder / "net.safetensors", placed=placed)
+    wanted = (*FOUR_TO_TWELVE, "output.inbetween=net.safetensors", FRAMES)
+    ended = place.render("+timeline=t", *wanted)
+    assert ended.code == 0, ended.err
+    assert same_pictures(shown(place)[::3], place.pictures("t"))
+    assert plan(place)["shown"]["inbetween"] == "net"
+    before = shown(place)
+    finished(place)[3].unlink()
+    assert place.render("+timeline=t", *wanted).code == 0
+    assert made(place) == 1
+    assert same_pictures(shown(place), before)
+    film_file(place.folder / "net.safetensors", placed=not placed)
+    assert place.render("+timeline=t", *wanted).code == 0
+    assert made(place) == 8  # another network, other pictures
+    assert not same_pictures(shown(place), before)
+
+
+def test_a_network_that_changes_behind_the_plan_ends_the_video_step(place, monkeypatch):
+    film_file(place.folder / "net.safetensors")
+    monkeypatch.setattr("render.run.finishing.file_hash", lambda file, hashes: "another")
+    ended = place.render("+timeline=t", *FOUR_TO_TWELVE, "output.inbetween=net.safetensors", FRAMES)
+    assert ended.code == 4
+    assert "net.safetensors was changed after the film was planned" in ended.err
+    assert place.counts("t") == (0, 5)
+
+
+def test_other_weights_are_no_network_for_pictures_in_between(place):
+    save_compact(place.folder / "net.safetensors")
+    wanted = ("output.rendered_fps=2", "output.inbetween=net.safetensors", "mode=plan")
+    ended = place.render("+timeline=t", *wanted)
+    assert ended.code == 2
+    assert "net.safetensors has no weights of FILM" in ended.err
+
+
+def test_a_script_is_run_when_it_is_asked_for_by_its_hash(place):
+    """A program in a file: one that gives the first of the two pictures, darker."""
+    import hashlib
+
+    import torch
+
+    class Darker(torch.nn.Module):
+        def forward(
+            self, before: torch.Tensor, after: torch.Tensor, share: torch.Tensor
+        ) -> torch.Tensor:
+            return before * 0.5
+
+    file = place.folder / "net.pt"
+    with warnings.catch_warnings(action="ignore"):  # old, and what people have
+        torch.jit.script(Darker()).save(file)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    wanted = f"output.inbetween={{file: net.pt, sha256: {sha256}}}"
+    ended = place.render("+timeline=t", *FOUR_TO_TWELVE, wanted, FRAMES)
+    assert ended.code == 0, ended.err
+    before, between = shown(place)[3], shown(place)[4]
+    deepest = 3  # a place of a third is reached by halving three times
+    assert difference(between, before * 0.5) <= 1 or difference(between, before * 0.5**deepest) <= 4
+    other = wanted.replace(sha256, sha256[::-1])
+    ended = place.render("+timeline=t", *FOUR_TO_TWELVE, other, "mode=plan")
+    assert ended.code == 2
+    assert f"net.pt has another sha256 than the one given, {sha256}" in ended.err
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no program"])
+def test_a_script_that_is_none_ends_the_video_step(place, content):
+    import hashlib
+
+    (place.folder / "net.pt").write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    wanted = f"output.inbetween={{file: net.pt, sha256: {sha256}}}"
+    ended = place.render("+timeline=t", *FOUR_TO_TWELVE, wanted, FRAMES)
+    assert ended.code == 4
+    assert "net.pt: can't be loaded" in ended.err
+    assert place.counts("t") == (0, 5)
 
 
 # --- larger ---------------------------------------------------------------------------------------
@@ -652,11 +738,21 @@ def test_a_program_encodes_a_finished_film(place, tmp_path):
 MISTAKES = [
     (["output.rendered_fps=8"], "output.rendered_fps", "8 frames a second are more than the 4"),
     (["output.rendered_fps=3", "output.inbetween=dissolve"], "output.fps", "use 3 or 6"),
-    (["output.rendered_fps=2"], "output.inbetween", "give dissolve or flow"),
+    (["output.rendered_fps=2"], "output.inbetween", "give dissolve, flow or film"),
     (["output.rendered_fps=0.02", "output.fps=1000", "output.inbetween=dissolve"],
      "output.rendered_fps", "50000 pictures for each rendered frame are more than 10,000"),
     (["output.inbetween=dissolve"], "output.inbetween", "give output.rendered_fps=2"),
-    (["output.inbetween=film", "output.rendered_fps=2"], "output.inbetween", "not there yet"),
+    (["output.inbetween=net.pt", "output.rendered_fps=2"], "output.inbetween",
+     "net.pt can run code; give a .safetensors"),
+    (["output.inbetween=net.safetensors", "output.rendered_fps=2"], "output.inbetween",
+     "net.safetensors is not there"),
+    (["output.inbetween={file: net.pt}", "output.rendered_fps=2"], "output.inbetween",
+     "with these two keys, not file"),
+    (["output.inbetween={file: net.pt, sha256: 12}", "output.rendered_fps=2"],
+     "output.inbetween", "sha256 has 64 digits from 0 to f, and 12 has not"),
+    (["output.inbetween={file: net.pt, sha256: " + 64 * "a" + "}", "output.rendered_fps=2"],
+     "output.inbetween", "net.pt can't be read: No such file"),
+    (["output.inbetween=7", "output.rendered_fps=2"], "output.inbetween", "7 is not known"),
     (["output.inbetween=flows", "output.rendered_fps=2"], "output.inbetween", "mean 'flow'"),
     (["output.rendered_fps=0"], "output.rendered_fps", "give 0.01 to 1000"),
     (["output.upscale=3"], "output.upscale", "3 is no factor; give 2, 4, none, or a file"),
@@ -725,7 +821,7 @@ def test_flow_without_its_package_says_what_to_install(place, monkeypatch):
     (line,) = ended.err.splitlines()
     assert line == (
         "render: output.inbetween: flow needs opencv-python-headless, which is not here: "
-        "pip install opencv-python-headless; dissolve needs nothing"
+        "pip install opencv-python-headless; film and dissolve need nothing"
     )
 
 

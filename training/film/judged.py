@@ -1,0 +1,60 @@
+"""How well pictures between two are made, beside a dissolve and what follows OpenCV's flow."""
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from render.engines.film import Film
+from render.engines.film_inbetweens import between, by_film
+from render.video.inbetweens import Between, dissolved
+from training.film.triplets import Triplet, changing, panned
+from training.storybook.examples import Pixels
+
+UNSEEN = 90_000_000  # numbers of triplets that no training draws
+JUDGED = 12  # of each kind
+
+
+def judged_triplets() -> list[Triplet]:
+    """Triplets that no training sees, as many of scenes that change as of those that move."""
+    return [make(UNSEEN + i) for make in (changing, panned) for i in range(JUDGED)]
+
+
+def ways(network: Film) -> dict[str, Between]:
+    """The network and what it is compared with."""
+    found: dict[str, Between] = {
+        "film": partial(between, partial(by_film, network), "cpu", Path("film")),
+        "dissolve": dissolved,
+    }
+    try:
+        from render.video.flow import opened
+
+        found["flow"] = opened("cpu")
+    except ImportError:  # without OpenCV
+        pass
+    return found
+
+
+def decibels(made: Pixels, wanted: Pixels) -> float:
+    """PSNR of a picture."""
+    error = np.square(made.astype(np.float64) - wanted).mean()
+    return float(10 * np.log10(255**2 / max(error, 1e-3)))
+
+
+def figures(make: Between, triplets: Iterable[Triplet]) -> list[float]:
+    """PSNR of each triplet's middle picture."""
+    return [
+        decibels(np.asarray(make(each.before, each.after, [each.place])[0]), each.middle)
+        for each in triplets
+    ]
+
+
+def report(network: Film, triplets: Sequence[Triplet]) -> str:
+    """The mean PSNR of each way, of scenes that change and of those that move."""
+    half = len(triplets) // 2
+    said = []
+    for name, make in ways(network).items():
+        of = figures(make, triplets)
+        said.append(f"{name} {np.mean(of[:half]):.2f} / {np.mean(of[half:]):.2f} dB")
+    return ", ".join(said)
