@@ -6,7 +6,7 @@ import torch
 from pictures import decibels
 from safetensors.torch import load_file
 
-from render.engines.film import Film
+from render.engines.film import FilmNetwork
 from render.engines.film_shape import FilmShape
 from training.film.judged import figures, report, ways
 from training.film.learn import FilmTraining, batch, crops_of, losses, train_film, write_film
@@ -59,7 +59,7 @@ def test_a_crop_is_of_one_place_in_all_three():
 
 def test_a_step_makes_the_loss_smaller():
     torch.manual_seed(0)
-    net, rng = Film(SMALL), np.random.default_rng(0)
+    net, rng = FilmNetwork(SMALL), np.random.default_rng(0)
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     pictures = batch(crops_of(0, SHORT, (), rng))
     found = []
@@ -80,12 +80,12 @@ def test_it_goes_on_and_is_written(tmp_path, monkeypatch):
     write_film(tmp_path, tmp_path / "film.safetensors", SMALL)
     tensors = load_file(tmp_path / "film.safetensors")
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
-    Film(SMALL).load_state_dict(tensors)
+    FilmNetwork(SMALL).load_state_dict(tensors)
 
 
 def test_all_ways_are_judged_by_the_same_triplets():
     triplets = [changing(1), panned(1)]
-    net = Film(SMALL)
+    net = FilmNetwork(SMALL)
     dissolve = figures(ways(net)["dissolve"], triplets)
     assert f"dissolve {dissolve[0]:.2f} / {dissolve[1]:.2f} dB" in report(net, triplets)
     assert "film " in report(net, triplets)

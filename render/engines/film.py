@@ -40,33 +40,40 @@ class Convolution(nn.Sequential):
         return functional.leaky_relu(made, SLOPE) if self.bent else made
 
 
+class Sublevels(nn.Module):
+    """Features that begin at one size of a picture, at it and at coarser ones."""
+
+    def __init__(self, shape: FilmShape) -> None:
+        super().__init__()
+        widths = [COLOURS, *(shape.filters << level for level in range(shape.depth))]
+        self.convs = nn.ModuleList(
+            nn.Sequential(Convolution(before, after, 3), Convolution(after, after, 3))
+            for before, after in pairwise(widths)
+        )
+
+    def forward(self, picture: Tensor, sizes: int) -> Pyramid:
+        found: Pyramid = []
+        for layers in [*self.convs][:sizes]:
+            picture = layers(functional.avg_pool2d(picture, 2) if found else picture)
+            found.append(picture)
+        return found
+
+
 class Features(nn.Module):
     """Features of a picture at each of its sizes."""
 
     def __init__(self, shape: FilmShape) -> None:
         super().__init__()
-        self.shape = shape
-        self.extract_sublevels = nn.Module()
-        widths = [COLOURS, *(shape.filters << level for level in range(shape.depth))]
-        self.extract_sublevels.convs = nn.ModuleList(
-            nn.Sequential(Convolution(before, after, 3), Convolution(after, after, 3))
-            for before, after in pairwise(widths)
-        )
+        self.shape, self.extract_sublevels = shape, Sublevels(shape)
 
     def forward(self, pictures: Pyramid) -> Pyramid:
-        taken = [self.taken(picture, len(pictures) - i) for i, picture in enumerate(pictures)]
+        taken = [
+            self.extract_sublevels(picture, len(pictures) - i) for i, picture in enumerate(pictures)
+        ]
         return [
             torch.cat([taken[i - j][j] for j in range(min(i + 1, self.shape.depth))], 1)
             for i in range(len(pictures))
         ]
-
-    def taken(self, picture: Tensor, sizes: int) -> Pyramid:
-        """Features that begin at one size, at it and at coarser ones."""
-        found: Pyramid = []
-        for layers in list(self.extract_sublevels.convs)[:sizes]:  # type: ignore[arg-type]
-            picture = layers(functional.avg_pool2d(picture, 2) if found else picture)
-            found.append(picture)
-        return found
 
 
 class Predictor(nn.Module):
@@ -144,7 +151,7 @@ class Fusion(nn.Module):
         return picture
 
 
-class Film(nn.Module):
+class FilmNetwork(nn.Module):
     """The network."""
 
     def __init__(self, shape: FilmShape) -> None:
@@ -172,12 +179,12 @@ class Film(nn.Module):
         return max(self.shape.depth + 1, min(MOST_LEVELS, small))
 
     def multiple(self, height: int, width: int) -> int:
-        """What the sides of pictures have to be multiples of, in pixels."""
+        """A number of pixels of which the sides of pictures have to be multiples."""
         return 1 << (self.levels(height, width) - 1)
 
     def followed(self, before: Tensor, after: Tensor) -> tuple[Pyramid, Pyramid, Pyramid, Pyramid]:
-        """What does not depend on the place: both pictures with their features at each size that
-        is fused, and the flow from the second to the first and from the first to the second."""
+        """All that does not depend on the place: both pictures with their features at each size
+        that is fused, and the flow from the second to the first and from the first to the second."""
         levels = self.levels(*before.shape[-2:])
         pictures = [halved(picture, levels) for picture in (before, after)]
         features = [self.extract(each) for each in pictures]
@@ -204,7 +211,7 @@ class Film(nn.Module):
     def aligned(
         self, followed: tuple[Pyramid, Pyramid, Pyramid, Pyramid], places: Tensor
     ) -> Pyramid:
-        """What the fusion is given at each size: the first moved, the last moved, their flows."""
+        """The planes that the fusion is given at each size: the first moved, the last moved, their flows."""
         share = places[:, None, None, None]
         found: Pyramid = []
         for first, last, backward, forward in zip(*followed, strict=True):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from render.engines.enlarging import Span
 from render.engines.film_shape import FilmShape, film_shape
 from render.errors import EncodeError
 from render.models.single_file import shapes_in
@@ -33,7 +34,6 @@ SCRIPTS_MULTIPLE = 64  # pixels, of sides that exports of FILM and RIFE take
 
 Make = Callable[["Tensor", "Tensor", Sequence[float]], "list[Tensor]"]
 """Two pictures (1, 3, H, W) from 0 to 1 and places, to the picture at each place."""
-Span = tuple[int, int]
 
 
 def opened(file: Path, device: str) -> Between:
@@ -41,10 +41,10 @@ def opened(file: Path, device: str) -> Between:
     import torch
     from safetensors.torch import load_file
 
-    from render.engines.film import Film
+    from render.engines.film import FilmNetwork
 
     shape = shape_of(file)
-    network = Film(shape)
+    network = FilmNetwork(shape)
     network.load_state_dict({name: each.float() for name, each in load_file(file).items()})
     network.to(torch.device(device)).eval().requires_grad_(False)
     return partial(between, partial(by_film, network), device, file)

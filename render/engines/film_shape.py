@@ -8,7 +8,7 @@ from itertools import count
 
 COLOURS, FLOW = 3, 2  # channels
 
-Weights = dict[str, tuple[int, ...]]
+ShapesByName = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +104,10 @@ def fusions(weights: Mapping[str, tuple[int, ...]]) -> range:
     return range(next(i for i in count() if f"fuse.convs.{i}.2.0.weight" not in weights))
 
 
-def weights_of(shape: FilmShape) -> Weights:
+def weights_of(shape: FilmShape) -> ShapesByName:
     """The shapes of a network's weights by name. The names are those of the PyTorch port that
     people convert FILM's own weights with."""
-    found: Weights = {}
+    found: ShapesByName = {}
     before = COLOURS
     for level in range(shape.depth):
         channels = shape.filters << level
@@ -133,7 +133,7 @@ def weights_of(shape: FilmShape) -> Weights:
     return found
 
 
-def predictor(found: Weights, name: str, before: int, channels: int, many: int) -> None:
+def predictor(found: ShapesByName, name: str, before: int, channels: int, many: int) -> None:
     """Add the weights of one of the flow's predictors."""
     for place in range(many):
         convolution(found, f"{name}._convs.{place}", before, channels, 3)
@@ -142,7 +142,7 @@ def predictor(found: Weights, name: str, before: int, channels: int, many: int) 
     convolution(found, f"{name}._convs.{many + 1}", channels // 2, FLOW, 1)
 
 
-def convolution(found: Weights, name: str, before: int, channels: int, side: int) -> None:
+def convolution(found: ShapesByName, name: str, before: int, channels: int, side: int) -> None:
     """Add the weights of a convolution."""
     found[f"{name}.0.weight"] = (channels, before, side, side)
     found[f"{name}.0.bias"] = (channels,)

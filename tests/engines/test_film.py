@@ -5,7 +5,7 @@ import pytest
 import torch
 from pictures import decibels
 
-from render.engines.film import Film, moved
+from render.engines.film import FilmNetwork, moved
 from render.engines.film_inbetweens import (
     FILM,
     OVERLAP,
@@ -33,7 +33,7 @@ def shapes_of(network):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_network_is_known_by_its_weights(shape):
     with torch.device("meta"):
-        weights = shapes_of(Film(shape))
+        weights = shapes_of(FilmNetwork(shape))
     assert weights == weights_of(shape)
     found = film_shape(weights)
     assert weights_of(found) == weights
@@ -71,7 +71,7 @@ def test_planes_are_taken_from_where_the_flow_says():
 
 
 def test_without_flow_and_fusion_a_placed_network_blends():
-    network = Film(SMALL).eval()
+    network = FilmNetwork(SMALL).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.zero_()
@@ -85,7 +85,7 @@ def test_without_flow_and_fusion_a_placed_network_blends():
 def test_pictures_of_any_size(shape, height, width):
     before, after = torch.rand(2, 1, 3, height, width)
     with torch.no_grad():
-        made = by_film(Film(shape).eval(), before, after, (0.2, 0.5, 0.8))
+        made = by_film(FilmNetwork(shape).eval(), before, after, (0.2, 0.5, 0.8))
     assert [each.shape for each in made] == [before.shape] * 3
     assert not torch.equal(made[0], made[2])
 

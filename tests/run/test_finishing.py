@@ -297,11 +297,11 @@ def film_file(path, **changes):
     """A small FILM as safetensors, or what is made of its weights."""
     import torch
 
-    from render.engines.film import Film
+    from render.engines.film import FilmNetwork
     from render.engines.film_shape import FilmShape
 
     torch.manual_seed(0)
-    network = Film(FilmShape(4, 2, (4, 6), (1, 2), 1, **changes))
+    network = FilmNetwork(FilmShape(4, 2, (4, 6), (1, 2), 1, **changes))
     save_file(network.state_dict(), path)
 
 

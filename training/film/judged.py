@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from render.engines.film import Film
+from render.engines.film import FilmNetwork
 from render.engines.film_inbetweens import between, by_film
 from render.video.inbetweens import Between, dissolved
 from training.film.triplets import Triplet, changing, panned
@@ -21,7 +21,7 @@ def judged_triplets() -> list[Triplet]:
     return [make(UNSEEN + i) for make in (changing, panned) for i in range(JUDGED)]
 
 
-def ways(network: Film) -> dict[str, Between]:
+def ways(network: FilmNetwork) -> dict[str, Between]:
     """The network and what it is compared with."""
     found: dict[str, Between] = {
         "film": partial(between, partial(by_film, network), "cpu", Path("film")),
@@ -50,7 +50,7 @@ def figures(make: Between, triplets: Iterable[Triplet]) -> list[float]:
     ]
 
 
-def report(network: Film, triplets: Sequence[Triplet]) -> str:
+def report(network: FilmNetwork, triplets: Sequence[Triplet]) -> str:
     """The mean PSNR of each way, of scenes that change and of those that move."""
     half = len(triplets) // 2
     said = []

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from render.engines.film import Film
+from render.engines.film import FilmNetwork
 from render.engines.film_shape import COLOURS, FilmShape
 from training.film.judged import judged_triplets, report
 from training.film.triplets import Shots, Triplet, changing, filmed, panned
@@ -67,7 +67,7 @@ def train_film(
 
 def _train(folder: Path, training: FilmTraining, films: Sequence[Shots]) -> None:
     torch.manual_seed(0)
-    net = Film(training.shape)
+    net = FilmNetwork(training.shape)
     progress = Progress(training.samples)
     learning = Learning(
         folder / CHECKPOINT, net, progress, training.peak_rate, training.average_decay, EVERY
@@ -110,7 +110,7 @@ def batch(triplets: Sequence[Triplet]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def losses(
-    net: Film, before: Tensor, middle: Tensor, after: Tensor, places: Tensor
+    net: FilmNetwork, before: Tensor, middle: Tensor, after: Tensor, places: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The whole loss, and the fused picture's part of it: L1 of pixels and of edges. Beside it the
     moved pictures are compared at every size, which is what teaches the flow."""
@@ -134,9 +134,9 @@ def apart(made: Tensor, wanted: Tensor) -> Tensor:
     return error.abs().mean() + EDGES_WEIGHT * (down + across)
 
 
-def averaged(folder: Path, shape: FilmShape) -> Film:
+def averaged(folder: Path, shape: FilmShape) -> FilmNetwork:
     """The network with the averaged weights of a checkpoint."""
-    tensors, net = load_file(folder / CHECKPOINT), Film(shape)
+    tensors, net = load_file(folder / CHECKPOINT), FilmNetwork(shape)
     with torch.no_grad():
         for i, parameter in enumerate(net.parameters()):
             parameter.copy_(tensors[f"mean.{i}"])
