@@ -184,7 +184,8 @@ class FilmNetwork(nn.Module):
 
     def followed(self, before: Tensor, after: Tensor) -> tuple[Pyramid, Pyramid, Pyramid, Pyramid]:
         """All that does not depend on the place: both pictures with their features at each size
-        that is fused, and the flow from the second to the first and from the first to the second."""
+        that is fused, the flow from the second to the first, and that from the first to the
+        second."""
         levels = self.levels(*before.shape[-2:])
         pictures = [halved(picture, levels) for picture in (before, after)]
         features = [self.extract(each) for each in pictures]
@@ -211,7 +212,8 @@ class FilmNetwork(nn.Module):
     def aligned(
         self, followed: tuple[Pyramid, Pyramid, Pyramid, Pyramid], places: Tensor
     ) -> Pyramid:
-        """The planes that the fusion is given at each size: the first moved, the last moved, their flows."""
+        """The planes that the fusion is given at each size: the first and the last, moved, and their
+        flows."""
         share = places[:, None, None, None]
         found: Pyramid = []
         for first, last, backward, forward in zip(*followed, strict=True):
