@@ -212,8 +212,8 @@ class FilmNetwork(nn.Module):
     def aligned(
         self, followed: tuple[Pyramid, Pyramid, Pyramid, Pyramid], places: Tensor
     ) -> Pyramid:
-        """The planes that the fusion is given at each size: the first and the last, moved, and their
-        flows."""
+        """The planes that the fusion is given at each size: the first and the last, moved, and
+        their flows."""
         share = places[:, None, None, None]
         found: Pyramid = []
         for first, last, backward, forward in zip(*followed, strict=True):
