@@ -250,6 +250,20 @@ def test_a_reporter_of_ones_own_receives_the_events(here):
     assert (finished.rendered, finished.kept, finished.failed) == (5, 0, [])
 
 
+def test_a_reporter_that_fails_is_named_and_what_was_rendered_stays(here):
+    class Failing(Collected):
+        def on_event(self, event):
+            super().on_event(event)
+            if len(self.of(FrameRendered)) == 2:
+                raise KeyError("frame")
+
+    film = load(here)
+    said = "the reporter Failing failed .KeyError: 'frame'. at FrameRendered; mend it"
+    with pytest.raises(render.RenderError, match=said):
+        list(film.render(Failing()))
+    assert film.plan().facts.kept >= 2
+
+
 # --- encode ----------------------------------------------------------------------------------
 
 

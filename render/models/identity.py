@@ -20,6 +20,7 @@ from typing import Any
 from render.config.values import shown
 from render.errors import ConfigError, DiskFull, Mistake
 from render.files.atomic import BLOCK_BYTES, make_folder, opened_regular, write_whole
+from render.files.lock import adding_to
 from render.files.ownership import make_way, unsaid
 from render.files.received_json import read_memory
 from render.files.untrusted import VOCABULARY_BYTES
@@ -169,5 +170,7 @@ def remember(hashes: Path, known: Mapping[str, Any]) -> None:
     if known != remembered(hashes):
         with suppress(OSError, DiskFull):
             make_folder(hashes.parent)
-            make_way(hashes, unsaid)
-            write_whole(hashes, json.dumps(known, indent=1, sort_keys=True).encode())
+            with adding_to(hashes):
+                together = {**remembered(hashes), **known}
+                make_way(hashes, unsaid)
+                write_whole(hashes, json.dumps(together, indent=1, sort_keys=True).encode())

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from render.files.atomic import HOST, write_whole
+from render.files.lock import adding_to
 from render.files.ownership import make_way, unsaid
 from render.files.received_json import read_memory
 from render.models.family import Family
@@ -179,10 +180,10 @@ def remember_timing(store: Path, recipe: Recipe, device: str, timing: Timing) ->
 def remember_as(store: Path, of: str, timing: Timing) -> None:
     """Keep a timing of a kind; a place that can't be written only costs an estimate."""
     path = store / TIMINGS_NAME
-    earlier = {name: as_timing(entry) for name, entry in read_memory(path).items()}
-    known = {name: asdict(entry) for name, entry in earlier.items() if entry}
-    known[of] = asdict(timing)
-    with suppress(OSError):
+    with suppress(OSError), adding_to(path):
+        earlier = {name: as_timing(entry) for name, entry in read_memory(path).items()}
+        known = {name: asdict(entry) for name, entry in earlier.items() if entry}
+        known[of] = asdict(timing)
         make_way(path, unsaid)
         write_whole(path, json.dumps(known, indent=1, sort_keys=True).encode())
 

@@ -6,11 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from render.errors import RenderError
 from render.report.events import Event, PhaseEnded, Said, Warned
 from render.report.lines import logged
 from render.report.progress import Phase
 from render.report.reporter import Reporter
 from render.report.run_log import RunLog
+from render.text import one_line
 
 
 class RunEvents:
@@ -31,8 +33,19 @@ class RunEvents:
         self.log = RunLog()
 
     def emit(self, event: Event) -> None:
-        """Send one event on."""
-        self.reporter.on_event(event)
+        """Send one event on.
+
+        Raises:
+            RenderError: the reporter failed.
+        """
+        try:
+            self.reporter.on_event(event)
+        except (RenderError, OSError):  # of a stream that can't be written
+            raise
+        except Exception as error:  # of whoever wrote the reporter
+            name, kind = type(self.reporter).__name__, type(error).__name__
+            what = f"the reporter {name} failed ({kind}: {error}) at {type(event).__name__}"
+            raise RenderError(f"{one_line(what)}; mend it, or give another one") from error
         for line in logged(event, self.job):
             self.log.write(line)
 

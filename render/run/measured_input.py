@@ -33,6 +33,7 @@ from render.store.shown_frames import ShownFrame, is_loop, shown_frames
 from render.store.store import frame_path
 from render.video.decode import UnreadableVideo, frame_times, opened_video, video_frames
 
+LONGEST_NAME = 200  # bytes, of the files without their suffixes; most systems take 255 in all
 STAND_IN: dict[str, Any] = {"name": "input", "keyframes": [{"at": 0, "prompt": ""}]}
 """A timeline for the config of an input, which has none."""
 
@@ -70,6 +71,7 @@ def measure_input(composed: Mapping[str, Any], locate: Locate, job: str = "") ->
         events.say(f"nothing can be written to {base.parent}; the files go to {config.root}")
         config.root.mkdir(parents=True, exist_ok=True)
         base = config.root / base.name
+    base = base.with_name(os.fsdecode(os.fsencode(base.name)[:LONGEST_NAME]))
     files = write_measurement(base, found, events.warn)
     events.emit(replace(found, files=files))
 

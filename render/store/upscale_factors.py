@@ -9,6 +9,7 @@ from pathlib import Path
 
 from render.errors import DiskFull
 from render.files.atomic import make_folder, write_whole
+from render.files.lock import adding_to
 from render.files.ownership import make_way, unsaid
 from render.files.received_json import read_memory
 
@@ -33,5 +34,7 @@ def remember(store: Path, factors: Mapping[str, int]) -> None:
         return
     with suppress(OSError, DiskFull):
         make_folder(path.parent)
-        make_way(path, unsaid)
-        write_whole(path, json.dumps(dict(factors), indent=1, sort_keys=True).encode())
+        with adding_to(path):
+            together = {**remembered(store), **factors}
+            make_way(path, unsaid)
+            write_whole(path, json.dumps(together, indent=1, sort_keys=True).encode())

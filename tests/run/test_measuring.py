@@ -75,6 +75,16 @@ def test_a_folder_of_frames_needs_no_timeline(place):
     ]
 
 
+def test_a_folder_with_as_long_a_name_as_there_is_can_be_measured(place):
+    name = "ö" * 127  # 254 bytes
+    frames_at(place.folder / name, np.linspace(0.1, 0.6, 5))
+    ended = place.call("mode=measure", f"input={name}", "report=plain")
+    assert ended.code == 0, ended.err
+    files = sorted(path.name for path in place.folder.iterdir() if path.is_file())
+    assert [path.rpartition(".")[2] for path in files] == ["json", "png", "svg"]
+    assert all(path.startswith("ö" * 100) for path in files)
+
+
 def test_keyframes_are_named_in_seconds_or_frames(place):
     frames_at(place.folder / "shot", np.linspace(0, 1, 25))
     ended = place.call("mode=measure", "input=shot", 'measure.keyframes=[0.5,"18f"]', "report=json")
