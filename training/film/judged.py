@@ -23,10 +23,13 @@ def judged_triplets() -> list[Triplet]:
 
 def ways(network: FilmNetwork) -> dict[str, Between]:
     """The network and what it is compared with."""
-    found: dict[str, Between] = {
-        "film": partial(between, partial(by_film, network), "cpu", Path("film")),
-        "dissolve": dissolved,
-    }
+    ours = partial(between, partial(by_film, network), "cpu", Path("film"))
+    return {"film": ours, **others()}
+
+
+def others() -> dict[str, Between]:
+    """A dissolve, and what follows OpenCV's flow if that is there."""
+    found: dict[str, Between] = {"dissolve": dissolved}
     try:
         from render.video.flow import opened
 
@@ -58,3 +61,30 @@ def report(network: FilmNetwork, triplets: Sequence[Triplet]) -> str:
         of = figures(make, triplets)
         said.append(f"{name} {np.mean(of[:half]):.2f} / {np.mean(of[half:]):.2f} dB")
     return ", ".join(said)
+
+
+def evaluate(folder: Path, films: int = 12) -> None:
+    """Print how the packaged network does on films of the embedded model that no training saw, with
+    pictures left out, and write the worst tenth as a sheet: both ends, the truth, and each way."""
+    from PIL import Image
+
+    from render.engines.film_inbetweens import FILM
+    from training.film.films import JUDGED_SEED, kept_films, left_out
+    from training.storybook.sheets import sheet
+
+    made = {"film": FILM.opened("cpu"), **others()}
+    shots = kept_films(folder / "films", films, JUDGED_SEED)
+    for every in (2, 4):
+        triplets = left_out(shots, every)
+        of = {name: np.array(figures(way, triplets)) for name, way in made.items()}
+        for name, found in of.items():
+            worst = np.sort(found)[: max(1, len(found) // 10)].mean()
+            print(f"every {every}: {name} {found.mean():.2f} dB, worst tenth {worst:.2f} dB")
+        rows = []
+        for index in np.argsort(of["film"])[:5]:
+            one = triplets[index]
+            rows += [one.before, one.middle, one.after]
+            rows += [way(one.before, one.after, [one.place])[0] for way in made.values()]
+        target = folder / f"worst-every-{every}.png"
+        Image.fromarray(sheet(rows, 3 + len(made))).save(target)
+        print(f"the worst in {target}: before, truth, after, {', '.join(made)}")

@@ -44,8 +44,8 @@ class FilmTraining:
     side: int = 96  # pixels of a crop
     peak_rate: float = 3e-3
     average_decay: float = 0.998
-    changing: float = 0.5  # share of the triplets that are painted morphs
-    filmed: float = 0.0  # share that are of films; the others are moved by a camera
+    changing: float = 0.35  # share of the triplets that are painted morphs
+    filmed: float = 0.35  # share that are of films; the others are moved by a camera
     shape: FilmShape = SHAPE
 
     def rate(self, progress: Progress) -> float:
