@@ -23,6 +23,19 @@ def decibels(one, other):
     return 10 * np.log10(255**2 / max(1e-9, np.mean((one.astype(float) - other) ** 2)))
 
 
+def linear(pixels):
+    """A picture's codes as light."""
+    codes = pixels / 255
+    return np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
+
+
+def mixed(one, other, share):
+    """Two pictures mixed as light, `share` of it of the other one."""
+    light = (1 - share) * linear(one) + share * linear(other)
+    codes = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.rint(255 * codes)
+
+
 def same_pictures(one, other):
     """Whether two lists hold the same pictures."""
     return len(one) == len(other) and all(map(np.array_equal, one, other))

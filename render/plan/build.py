@@ -18,7 +18,7 @@ from render.models.resolve import Model
 from render.models.scheduler_signatures import filled_in, is_stochastic, mistakes_in_options
 from render.plan.approximations import Approximations, approximations_of
 from render.plan.digest import frame_digest, path_digest, recipe_bytes
-from render.plan.finish import Finish, cuts_of
+from render.plan.finish import Finish, cuts_of, spans_of_jumps, with_way
 from render.plan.frame_plan import FramePlan, PlannedFrame, Recipe, Unmeasured
 from render.plan.plan_warnings import (
     bridge_warnings,
@@ -28,6 +28,7 @@ from render.plan.plan_warnings import (
     noise_warnings,
     open_warnings,
     plain_warnings,
+    span_warnings,
     trunk_warnings,
 )
 from render.timeline.interpolation import (
@@ -115,6 +116,7 @@ def make_plan(
     settings: Mapping[str, Any] | None = None,
     time_maps: Mapping[str, TimeMap] | None = None,
     finish: Finish | None = None,
+    bridging: tuple[str, str] = ("dissolve", "dissolve 1"),
 ) -> FramePlan:
     """One planned frame for every k/fps.
 
@@ -127,6 +129,8 @@ def make_plan(
         settings: the scheduler's, the model's own among them; None: those of the recipe.
         time_maps: of segments of even pace, by their digests.
         finish: how the pictures that are shown are made of the frames.
+        bridging: name and identity of the way to make pictures in between where a plain path jumps
+            and `finish` has none.
 
     Raises:
         ConfigError: fewer pictures to follow than frames.
@@ -150,12 +154,18 @@ def make_plan(
         of_path = digest_of(spec.path.path) if spec.path else ""
         bridge = bool(spec.path) and bridges(timeline, rendered, spec.path)
         frames.append(PlannedFrame(index, time, spec, digest, of_path, bridge))
+    bridged = tuple(spans_of_jumps(timeline, times)) if taken.every == 1 else ()
+    if bridged:
+        finish = with_way(finish or Finish(fps), *bridging)
+        inside = {index for first, last in bridged for index in range(first + 1, last)}
+        frames = [replace(each, bridge=True) if each.index in inside else each for each in frames]
     warnings = (
         *grid_warnings(timeline, fps, between=finish is not None and finish.times > 1),
         *noise_warnings(timeline, noisy, scheduler, taken),
         *trunk_warnings(taken),
         *plain_warnings(timeline, smooth, taken),
         *bridge_warnings(frames),
+        *span_warnings(frames, bridged, finish),
         *open_warnings(timeline, finish),
         *held_warnings(taken, finish),
     )
@@ -165,7 +175,7 @@ def make_plan(
     paces = {time: found for time, found in measured.items() if found is not None}
     film = replace(film, unmeasured=unmeasured, paces=paces)
     cuts = cuts_of(timeline, times, max(len(times) / fps, timeline.duration)) if finish else ()
-    return replace(film, open=timeline.open, cuts=tuple(cuts), finish=finish)
+    return replace(film, open=timeline.open, cuts=tuple(cuts), bridged=bridged, finish=finish)
 
 
 def bridges(timeline: Timeline, time: Fraction, place: OnPath | None) -> bool:

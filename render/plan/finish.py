@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from render.timeline.interpolation import segment_behind
+from render.timeline.interpolation import progress_at, segment_behind
 from render.timeline.spec import Timeline
 
 if TYPE_CHECKING:
@@ -78,6 +78,11 @@ class Finish:
         return [FINISH_VERSION, str(self.fps), self.times, self.method, larger]
 
 
+def with_way(finish: Finish, inbetween: str, method: str) -> Finish:
+    """A finish with a way to make pictures in between: its own, or the one given."""
+    return finish if finish.method else replace(finish, inbetween=inbetween, method=method)
+
+
 @dataclass(frozen=True, slots=True)
 class ShownPicture:
     """One picture of the film.
@@ -120,10 +125,14 @@ def sources(plan: FramePlan, finish: Finish) -> Iterator[tuple[int, tuple[str, .
     """For each picture of the film the place of its frame, the frames that it is made of, and where
     between them it stands."""
     frames, cuts = plan.frames, dict(plan.cuts)
+    spans = {index: span for span in plan.bridged for index in range(*span)}
     for frame in frames:
         after = following(plan, frame.index)
         for part in range(finish.times if after or plan.open else 1):
             place = Fraction(part, finish.times)
+            if frame.index in spans:
+                yield bridging(plan, spans[frame.index], frame.index, place)
+                continue
             cut = cuts.get(frame.index)
             shown = frame
             if after is None or part == 0:
@@ -134,6 +143,68 @@ def sources(plan: FramePlan, finish: Finish) -> Iterator[tuple[int, tuple[str, .
                 yield frame.index, (frame.digest, after.digest), place
                 continue
             yield frame.index, (shown.digest,), Fraction(0)
+
+
+def bridging(
+    plan: FramePlan, span: tuple[int, int], index: int, place: Fraction
+) -> tuple[int, tuple[str, ...], Fraction]:
+    """A picture that is shown where the frames of a plain path jump, as `sources` gives it.
+
+    Args:
+        span: the frames on either side of it.
+        index: of the frame at or before it, and `place` its part of the way to the next.
+    """
+    first, last = span
+    before, after = plan.frames[first], plan.frames[last % len(plan.frames)]
+    share = (index - first + place) / (last - first)
+    of = (before.digest, after.digest) if share else (before.digest,)
+    return index, of, Fraction(share)
+
+
+def spans_of_jumps(timeline: Timeline, times: Sequence[Fraction]) -> Iterator[tuple[int, int]]:
+    """The frames on either side of each jump that was measured on a plain path. Those between are
+    the frames that its pace gives to the jump; where there are none, those next to it that are no
+    keyframes. Spans that overlap are one.
+
+    Args:
+        times: of the rendered frames.
+    """
+    found: list[tuple[int, int]] = []
+    for number in range(len(timeline.keyframes)):
+        segment = segment_behind(timeline, number)
+        if segment is None or segment.start.time_map is None:
+            continue
+        start, until = segment.start.time, segment.until
+        here = [index for index, time in enumerate(times) if start <= time <= until]
+        if timeline.loop and until == timeline.duration and here:
+            here.append(len(times))  # its first frame
+        places = [
+            progress_at(segment, times[i]) if i < len(times) and times[i] < until else 1.0
+            for i in here
+        ]
+        for before, behind in segment.start.time_map.jumps:
+            first = sum(place <= before for place in places) - 1
+            last = next((i for i, place in enumerate(places) if place >= behind), len(places) - 1)
+            if last - first == 1:
+                first, last = max(0, first - 1), min(len(places) - 1, last + 1)
+            if last - first > 1 and first >= 0:
+                found.append((here[first], here[last]))
+    for first, last in merged(sorted(found)):
+        yield first, last
+
+
+def merged(spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Spans, of which those that overlap are one."""
+    current: tuple[int, int] | None = None
+    for first, last in spans:
+        if current and first < current[1]:
+            current = (current[0], max(current[1], last))
+            continue
+        if current:
+            yield current
+        current = (first, last)
+    if current:
+        yield current
 
 
 def following(plan: FramePlan, index: int) -> PlannedFrame | None:

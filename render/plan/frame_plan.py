@@ -67,7 +67,8 @@ class PlannedFrame:
     path: str = ""
     """The identity of the smooth path that it is on; empty if it is on none."""
     bridge: bool = False
-    """Whether it bridges a jump of its path: it is a blend of the pictures on either side."""
+    """Whether it bridges a jump: it is a blend of the pictures on either side, or, on a plain path,
+    one is shown in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,9 @@ class FramePlan:
     open: bool = False
     """Whether the frame at its end is left out."""
     cuts: tuple[Cut, ...] = ()
+    bridged: tuple[tuple[int, int], ...] = ()
+    """Places of two frames, of which those between are shown as pictures in between: the plain path
+    jumps there. In a loop the second may be the number of frames, for the first one."""
     finish: Finish | None = None
     """How the pictures that are shown are made of the frames; None: they are the frames."""
 
@@ -117,7 +121,9 @@ class FramePlan:
         for frame in self.frames:
             total.update(frame.digest.encode())
         if self.finish:
-            total.update(json.dumps([self.finish.identity(), str(self.cuts)]).encode())
+            bridged = [list(each) for each in self.bridged]
+            rest = [self.finish.identity(), str(self.cuts), *([bridged] if bridged else [])]
+            total.update(json.dumps(rest).encode())
         return total.hexdigest()
 
 

@@ -18,7 +18,6 @@ from render.files.ownership import is_ours, make_way, read_head
 from render.files.received_json import parsed
 from render.plan.finish import Finish, shown_pictures
 from render.plan.frame_plan import FramePlan, PlannedFrame, early_entry, picture_entry
-from render.timeline.spec import OnPath
 
 TRACES = (".lock", "frames", "run.json", "render.log")
 """A folder with one of these has seen a run; the first is there before the run's plan is."""
@@ -203,18 +202,13 @@ def entry(frame: PlannedFrame, keyframe: bool = False, shown: Sequence[str] = ()
         "guidance": spec.guidance,
         **picture_entry(spec),
         **({"early": early_entry(spec)} if spec.early else {}),
-        **({"path": place_entry(frame, spec.path)} if spec.path else {}),
+        **({"path": {"digest": frame.path, "place": spec.path.place}} if spec.path else {}),
+        **({"bridge": True} if frame.bridge else {}),
         **({"loras": [list(pair) for pair in spec.loras]} if spec.loras else {}),
         **({"keyframe": True} if keyframe else {}),
         **({"shown": list(shown)} if shown else {}),
         "digest": frame.digest,
     }
-
-
-def place_entry(frame: PlannedFrame, place: OnPath) -> dict[str, Any]:
-    """Where a frame stands on its smooth path, and whether it bridges a jump there."""
-    bridge = {"bridge": True} if frame.bridge else {}
-    return {"digest": frame.path, "place": place.place, **bridge}
 
 
 def as_number(value: Fraction) -> int | float:

@@ -119,6 +119,21 @@ def bridge_warnings(frames: Sequence[PlannedFrame]) -> Iterator[str]:
             )
 
 
+def span_warnings(
+    frames: Sequence[PlannedFrame], bridged: Sequence[tuple[int, int]], finish: Finish | None
+) -> Iterator[str]:
+    """Jumps of plain paths, which pictures in between bridge."""
+    way = finish.inbetween if finish else ""
+    for first, last in bridged:
+        times = f"{float(frames[first].time):.2f} to {float(frames[last - 1].time):.2f} s"
+        behind = last % len(frames)
+        yield (
+            f"the picture jumps at {times}, and no other lies between: frames {first + 1} to "
+            f"{last - 1} are shown as pictures in between ({way}) of frames {first} "
+            f"and {behind}; sampling.path=smooth has no such jumps, or names them"
+        )
+
+
 def open_warnings(timeline: Timeline, finish: Finish | None) -> Iterator[str]:
     """The end of an open film with pictures in between, which would lead to a frame that is left
     out."""

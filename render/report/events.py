@@ -190,7 +190,8 @@ class SheetMade:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end of a render. `failed` are (frame's index, cause)."""
+    """The end of a render. `failed` are (frame's index, cause), and `bridged` the frames where the
+    picture jumps and which bridge that."""
 
     planned: int
     kept: int
@@ -201,6 +202,7 @@ class Finished:
     sheet: Path | None = None
     video_kept: bool = False
     finish: FinishSummary | None = None
+    bridged: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,11 @@ def _(event: Finished) -> Iterator[Labelled]:
         yield "failed", f"frame {index}: {one_line(cause)}", "red"
     if len(event.failed) > SHOWN:
         yield "failed", f"and {len(event.failed) - SHOWN:,} more", "red"
+    if event.bridged:
+        some = ", ".join(str(index) for index in event.bridged[:SHOWN])
+        more = " …" if len(event.bridged) > SHOWN else ""
+        what = "the picture jumps there, and these frames bridge it"
+        yield "bridged", f"{some}{more}: {what}", "yellow"
     if event.finish:
         made = f", {event.finish.made:,} made"
         yield "shown", f"{finish_words(event.finish)}{made}", ""

@@ -77,13 +77,16 @@ class Probed:
         Args:
             steps: the distance from each place's picture to the next one's.
         """
-        usual = median([step for step in steps if step > 0] or [0.0])
-        counted = [
-            min(step, SHARE_OF_JUMP * usual) if width <= self.least else step
-            for step, width in zip(steps, self.widths, strict=True)
-        ]
-        plain = not self.segment.path.parts
-        return time_map([float(place) for place in self.places], counted if plain else steps)
+        places = [float(place) for place in self.places]
+        if self.segment.path.parts:
+            return time_map(places, steps)
+        most = SHARE_OF_JUMP * median([step for step in steps if step > 0] or [0.0])
+        jumps, counted = [], list[float]()
+        for (before, after), width, step in zip(pairwise(places), self.widths, steps, strict=True):
+            jumped = width <= self.least and step > most
+            jumps += [(before, after)] if jumped else []
+            counted.append(most if jumped else step)
+        return time_map(places, counted, jumps)
 
     @property
     def least(self) -> Fraction:

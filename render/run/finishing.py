@@ -28,7 +28,7 @@ from render.run.session import Session
 from render.run.spared_warnings import libraries_spared
 from render.store import finished, store
 from render.video.encode import pixels
-from render.video.inbetweens import Between, Inbetween
+from render.video.inbetweens import DISSOLVE, Between, Inbetween
 from render.video.linear_light import RgbPicture
 
 MOST_AT_ONCE = 16  # pictures between two frames that are in memory
@@ -105,8 +105,10 @@ class Finishing:
         self, finish: Finish, missing: Sequence[ShownPicture]
     ) -> tuple[Between, enlarging.Enlarge]:
         """The functions that make the pictures, loaded as far as these need them."""
-        way = way_of(self.film.output) if any(len(picture.of) > 1 for picture in missing) else None
-        between = self.way(way, finish) if way else no_between
+        if any(len(picture.of) > 1 for picture in missing):
+            between = self.way(way_of(self.film.output) or DISSOLVE, finish)
+        else:
+            between = no_between
         return between, self.upscaler(finish.upscaler) if finish.upscaler else unchanged
 
     def way(self, way: Inbetween, finish: Finish) -> Between:

@@ -263,7 +263,12 @@ class Work:
             sheet=video.sheet,
             video_kept=video.video_kept,
             finish=self.finish(),
+            bridged=self.bridged(),
         )
+
+    def bridged(self) -> list[int]:
+        """The frames that bridge a jump of the film."""
+        return [frame.index for frame in self.film.plan.frames if frame.bridge]
 
     def finish(self) -> FinishSummary | None:
         """How the film's pictures were made of its frames, where this run came to that."""
@@ -303,6 +308,7 @@ class Work:
             "device": film.device,
             "shard": film.config.shard,
             "plan": film.plan.digest,
+            **({"bridged": bridged} if (bridged := self.bridged()) else {}),
             **({"measure": in_record(self.measured)} if self.measured else {}),
             **({"shown": asdict(finish)} if (finish := self.finish()) else {}),
             "videos": self.video.recorded_videos(),

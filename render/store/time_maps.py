@@ -18,7 +18,7 @@ from render.timeline.pace import TimeMap
 
 MAPS_NAME = "paces.json"
 MOST_PLACES = 20_000  # of a map: thousands are measured, and every frame is placed by them
-VERSION = 1  # raised by hand when equal probes would give another map
+VERSION = 2  # raised by hand when equal probes would give another map
 
 
 def remembered(store: Path) -> dict[str, TimeMap]:
@@ -36,7 +36,10 @@ def as_map(entry: object) -> TimeMap | None:
     if not isinstance(entry, dict) or entry.get("version") != VERSION:
         return None
     places, lengths = (rising(entry.get(name)) for name in ("places", "lengths"))
-    return TimeMap(places, lengths) if places and len(places) == len(lengths) else None
+    jumps = pairs(entry.get("jumps", []))
+    if not places or len(places) != len(lengths) or jumps is None:
+        return None
+    return TimeMap(places, lengths, jumps)
 
 
 def rising(values: object) -> tuple[float, ...]:
@@ -47,6 +50,24 @@ def rising(values: object) -> tuple[float, ...]:
         return ()
     rise = all(before < after for before, after in pairwise(values))
     return tuple(map(float, values)) if rise and (values[0], values[-1]) == (0, 1) else ()
+
+
+def pairs(values: object) -> tuple[tuple[float, float], ...] | None:
+    """Pairs of numbers from 0 to 1, the second of each above the first; None if the value is
+    something else."""
+    if not isinstance(values, list) or len(values) > MOST_PLACES:
+        return None
+    found = []
+    for pair in values:
+        if not isinstance(pair, list) or len(pair) != 2:
+            return None
+        if (
+            not all(type(value) in (int, float) for value in pair)
+            or not 0 <= pair[0] < pair[1] <= 1
+        ):
+            return None
+        found.append((float(pair[0]), float(pair[1])))
+    return tuple(found)
 
 
 def remember(store: Path, maps: Mapping[str, TimeMap]) -> None:
@@ -67,6 +88,9 @@ def remember(store: Path, maps: Mapping[str, TimeMap]) -> None:
 def entries(maps: Mapping[str, TimeMap]) -> dict[str, object]:
     """Maps as their file has them."""
     return {
-        digest: {"lengths": each.lengths, "places": each.places, "version": VERSION}
+        digest: {
+            **({"jumps": each.jumps} if each.jumps else {}),
+            **{"lengths": each.lengths, "places": each.places, "version": VERSION},
+        }
         for digest, each in sorted(maps.items())
     }

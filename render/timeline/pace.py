@@ -21,10 +21,13 @@ class TimeMap:
     Attributes:
         places: from 0 to 1, increasing.
         lengths: from 0 to 1, increasing, as many.
+        jumps: places on either side of each jump of a plain path: no picture was found that lies
+            between those of the two.
     """
 
     places: tuple[float, ...]
     lengths: tuple[float, ...]
+    jumps: tuple[tuple[float, float], ...] = ()
 
     def place_at(self, length: float) -> float:
         """The place before which so much of the change lies."""
@@ -57,12 +60,17 @@ def between(known: Sequence[float], values: Sequence[float], at: float) -> float
 UNCHANGED = TimeMap((0.0, 1.0), (0.0, 1.0))
 
 
-def time_map(places: Sequence[float], steps: Sequence[float]) -> TimeMap:
+def time_map(
+    places: Sequence[float],
+    steps: Sequence[float],
+    jumps: Sequence[tuple[float, float]] = (),
+) -> TimeMap:
     """The map by the distances of pictures at neighbouring places.
 
     Args:
         places: from 0 to 1, increasing.
         steps: the distance from each place's picture to the next one's.
+        jumps: places on either side of each jump.
     """
     total = sum(steps)
     if total <= 0:
@@ -74,4 +82,4 @@ def time_map(places: Sequence[float], steps: Sequence[float]) -> TimeMap:
         if lengths[-1] < length < 1:
             kept.append(place)
             lengths.append(length)
-    return TimeMap((*kept, 1.0), (*lengths, 1.0))
+    return TimeMap((*kept, 1.0), (*lengths, 1.0), tuple(jumps))

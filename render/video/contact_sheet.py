@@ -25,7 +25,7 @@ from render.video.lettering import Letters, cut, fitted, letters_for, line_heigh
 
 MOST_FRAMES = 72  # six seconds at 12 a second
 LARGE = 24  # frames that are shown large
-LAYOUT = "3:"  # before the film's digest: a page of an older layout is drawn again
+LAYOUT = "4:"  # before the film's digest: a page of an older layout is drawn again
 MOST_BYTES = 1_000_000
 COMPRESSION = 4  # of 9; files as small as those of 6, in less than half of the time
 WAYS = ((1560, False), (1560, True), (1320, True), (1080, True), (900, True))
@@ -224,7 +224,7 @@ def caption(
     film: CommonValues = CommonValues(),
 ) -> list[Line]:
     """The prompts, heaviest first, in at most four lines; two of them each if there are several.
-    Then seeds and guidance, if they change in the film."""
+    Then seeds and guidance, if they change in the film, and whether it bridges a jump."""
     heaviest = sorted(frame.spec.prompts, key=lambda prompt: -prompt[1])
     alone = len(heaviest) == 1
     beside = width - (0 if alone else letters.small.getlength("88%  "))
@@ -234,9 +234,8 @@ def caption(
         pieces = fitted(line, film.differs.get(line, 0), letters, beside, 3 if alone else 2)
         lines.append(("" if alone else f"{weight:.0%}  ", pieces[0], colours[text]))
         lines += [("", piece, colours[text]) for piece in pieces[1:]]
-    return lines[:TEXT_LINES] + [
-        ("", cut(line, letters.small, width), FAINT) for line in settings(frame.spec, film)
-    ]
+    more = [*settings(frame.spec, film), *(["bridges a jump"] if frame.bridge else [])]
+    return lines[:TEXT_LINES] + [("", cut(line, letters.small, width), FAINT) for line in more]
 
 
 def settings(spec: FrameSpec, film: CommonValues) -> Iterator[str]:
@@ -257,7 +256,8 @@ def draw_cell(
     left, below = float(cell.left), cell.top + cell.picture.height + BAR_GAP
     for text, weight in cell.frame.spec.prompts:
         right = left + weight * cell.picture.width
-        draw.rectangle((round(left), below, round(right) - 1, below + BAR - 1), colours[text])
+        if round(right) > round(left):  # else its part is too small to be seen
+            draw.rectangle((round(left), below, round(right) - 1, below + BAR - 1), colours[text])
         left = right
     below += BAR + 6
     draw.text((cell.left, below), f"{float(cell.frame.time):.2f} s", INK, letters.small)

@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 import pytest
 from command_line import Place
-from pictures import decibels, difference, same_pictures
+from pictures import decibels, difference, mixed, same_pictures
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -46,18 +46,6 @@ def finished(place, name="t"):
     rendered = {frame["digest"] for frame in frames}
     digests = dict.fromkeys(d for frame in frames for d in frame["shown"] if d not in rendered)
     return [stored(place, digest) for digest in digests]
-
-
-def linear(pixels):
-    codes = pixels / 255
-    return np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
-
-
-def mixed(one, other, share):
-    """Two pictures mixed as light, `share` of it of the other one."""
-    light = (1 - share) * linear(one) + share * linear(other)
-    codes = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.rint(255 * codes)
 
 
 @pytest.fixture(scope="module")
