@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Container, Hashable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -25,6 +26,7 @@ from render.timeline.spec import FrameSpec
 TIMINGS_NAME = "timings.json"
 UNMEASURED_BYTES_PER_PIXEL = 1.6  # a PNG of a photograph; flat pictures take less
 LARGEST_BYTES_PER_PIXEL = 3.1  # of noise, with what a PNG has beside the pixels
+NODE_BYTES_PER_PIXEL = 1
 MOST = 1e15  # seconds or bytes; no frame takes so much
 SMALL_PLAN_BYTES = 2_000  # plan, log and the like, a frame
 PLAIN = FrameSpec((), (), (), 0.0)  # starts from no pictures, so it does the whole schedule
@@ -191,6 +193,18 @@ def remember_as(store: Path, of: str, timing: Timing) -> None:
 def seconds_for(denoiser_rows: int, timing: Timing | None) -> float | None:
     """The estimate, or None when nothing like it ran here before."""
     return denoiser_rows * timing.seconds_per_row if timing else None
+
+
+def bytes_of_nodes(frames: Sequence[PlannedFrame], recipe: Recipe, stored: AbstractSet[str]) -> int:
+    """Disk that the nodes of smooth paths need, at most: latents of 16 channels, eight pixels wide,
+    in float32.
+
+    Args:
+        stored: the identities of paths whose nodes are there.
+    """
+    parts = {frame.path: frame.spec.path.path.parts for frame in frames if frame.spec.path}
+    nodes = sum(each + 1 for path, each in parts.items() if path not in stored)
+    return nodes * recipe.width * recipe.height * NODE_BYTES_PER_PIXEL
 
 
 def bytes_for(frames: int, recipe: Recipe, timing: Timing | None) -> int:

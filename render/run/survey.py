@@ -133,6 +133,8 @@ def summarise(
     finish_s, finish_bytes = finish_costs(film, finish.missing if finish else 0)
     render_s = None if only_decoded else cost.seconds_for(rows, timing or scaled)
     texts = {text for v in verdicts for text, _ in (*v.frame.spec.prompts, *v.frame.spec.negatives)}
+    disk_bytes = cost.bytes_for(len(missing), film.plan.recipe, timing)
+    disk_bytes += cost.bytes_of_nodes(missing, film.plan.recipe, there)
     return PlanSummary(
         frames=len(verdicts),
         **{state.value: counts[state.value] for state in State},
@@ -140,7 +142,7 @@ def summarise(
         rows=rows,
         seconds_estimate=None if render_s is None else render_s + finish_s,
         estimate_source=source,
-        disk_bytes=cost.bytes_for(len(missing), film.plan.recipe, timing) + finish_bytes,
+        disk_bytes=disk_bytes + finish_bytes,
         cut_prompts=[astuple(cut) for cut in cut_texts(film.model, texts)],
         warnings=film.plan.warnings,
         video_bytes=video_bytes(film.config.output, film.shown_size, pictures),

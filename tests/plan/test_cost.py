@@ -12,6 +12,7 @@ from render.plan.cost import (
     TIMINGS_NAME,
     Timing,
     bytes_for,
+    bytes_of_nodes,
     earlier_timing,
     planned_rows,
     remember_timing,
@@ -19,7 +20,7 @@ from render.plan.cost import (
     seconds_for,
 )
 from render.plan.frame_plan import PlannedFrame, Recipe
-from render.timeline.spec import FrameSpec
+from render.timeline.spec import FrameSpec, OnPath, SmoothPath
 
 RECIPE = Recipe("tiny", "model", {}, 10, 100, 50, "float32", "noise")
 TIMING = Timing(seconds_per_row=0.5, bytes_per_frame=1000.0)
@@ -100,6 +101,21 @@ def test_disk_is_by_earlier_frames_or_by_pixels():
     assert bytes_for(10, RECIPE, TIMING) == 10 * (1000 + 2000)
     assert bytes_for(10, RECIPE, None) == 10 * (8000 + 2000)
     assert bytes_for(0, RECIPE, None) == 0
+
+
+def test_disk_of_nodes_is_that_of_paths_which_are_not_there():
+    ends = frame("a").spec, frame("b").spec
+    paths = {name: SmoothPath(*ends, parts) for name, parts in (("one", 24), ("two", 6))}
+    frames = [
+        replace(frame("a", path=OnPath(path, place)), path=name)
+        for name, path in paths.items()
+        for place in (0.25, 0.5)
+    ]
+    frames.append(frame("a"))
+    each = RECIPE.width * RECIPE.height
+    assert bytes_of_nodes(frames, RECIPE, set()) == (25 + 7) * each
+    assert bytes_of_nodes(frames, RECIPE, {"one"}) == 7 * each
+    assert bytes_of_nodes([frame("a")], RECIPE, set()) == 0
 
 
 def test_an_estimate_from_another_size_is_by_pixels_and_from_the_nearest(tmp_path):
