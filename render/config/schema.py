@@ -174,9 +174,10 @@ class TimelineConfig(Frozen):
 
 
 class MeasureConfig(Frozen):
-    """`measure`: the facts about an input that it does not hold itself."""
+    """`measure`: the facts about an input that it does not hold itself, and another measure."""
 
     keyframes: tuple[When, ...] | None = None
+    lpips: FilePath | None = None
 
     @field_validator("keyframes", mode="before")
     @classmethod

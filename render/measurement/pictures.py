@@ -35,6 +35,7 @@ USUAL_S = 0.1  # that a moving picture's frame stands if its file does not say
 OPENING = Lock()  # filters of warnings are the process's
 
 Item = TypeVar("Item")
+ReadPixels = Callable[[Pixels], Reading]
 
 
 def unusable(path: Path, what: str) -> ConfigError:
@@ -75,13 +76,18 @@ def natural(path: Path) -> tuple[list[tuple[int, str]], str]:
     return key, path.name
 
 
-def read_files(paths: Iterable[Path], at_once: int) -> Iterator[Reading]:
+def read_files(
+    paths: Iterable[Path], at_once: int, read: ReadPixels = read_pixels
+) -> Iterator[Reading]:
     """The readings of picture files, in order.
+
+    Args:
+        read: makes the reading of a picture's pixels.
 
     Raises:
         ConfigError: one can't be read.
     """
-    return in_order(paths, read_file, at_once)
+    return in_order(paths, lambda path: read_file(path, read), at_once)
 
 
 def in_order(
@@ -98,11 +104,11 @@ def in_order(
             yield waiting.popleft()()
 
 
-def read_file(path: Path) -> Reading:
+def read_file(path: Path, read: ReadPixels = read_pixels) -> Reading:
     """The reading of one picture file."""
     with opened(path) as picture:
         try:
-            return read_pixels(rgb(picture))
+            return read(rgb(picture))
         except Exception as error:  # broken files make Pillow raise almost anything
             raise unusable(path, broken(error)) from None
 

@@ -24,11 +24,13 @@ class Reading:
         small: float32 (32, 32, 3), the means of the picture's areas, in linear RGB from 0 to 1.
         sharpness: the variance of the Laplacian of its grey values, which go from 0 to 1.
         contrast: the standard deviation of its grey values.
+        seen: its features, where LPIPS is measured.
     """
 
     small: Floats
     sharpness: float
     contrast: float
+    seen: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)

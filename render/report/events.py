@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from render.measurement.figures import Figures
+from render.measurement.perceived import PerceivedFigures
 
 STATES = ("kept", "new", "stale", "corrupt", "foreign")
 """States of frames, in the order in which they are shown."""
@@ -230,6 +231,7 @@ class Measured:
         times_s: when each frame is shown.
         named: frames that stand out, in order.
         files: the measurement's files; empty in the report of a render, which writes none.
+        lpips: the same by LPIPS, where that was asked for.
     """
 
     name: str
@@ -237,6 +239,7 @@ class Measured:
     times_s: Sequence[float]
     named: Sequence[NamedFrame]
     files: Sequence[Path] = ()
+    lpips: PerceivedFigures | None = None
 
 
 @dataclass(frozen=True, slots=True)

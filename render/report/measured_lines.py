@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from render.measurement.figures import Figures, SegmentFigures
+from render.measurement.perceived import PerceivedFigures
 from render.report.events import Measured, NamedFrame
 from render.text import plural
 
@@ -26,6 +27,8 @@ def measured_results(event: Measured) -> Iterator[Labelled]:
         length = f"{plural(figures.frames, 'frame')} in {event.times_s[-1]:.2f} s"
         yield event.name, length, ""
     yield "pace", pace_line(figures), ""
+    if event.lpips:
+        yield "lpips", perceived_line(event.lpips), ""
     if event.files:
         for segment in figures.segments:
             yield "segment", segment_line(segment, event.times_s), segment_style(segment)
@@ -36,6 +39,16 @@ def measured_results(event: Measured) -> Iterator[Labelled]:
             yield kind, repeats_line(kind, frames), ""
     for file in event.files:
         yield file.suffix[1:], str(file), ""
+
+
+def perceived_line(figures: PerceivedFigures) -> str:
+    """`mean step 0.0123, Gini 0.20, largest step 2.1 × the median, path up to 1.9 × …`"""
+    parts = [f"mean step {sum(figures.steps) / len(figures.steps):.4f}", f"Gini {figures.gini:.2f}"]
+    if figures.largest_over_median is not None:
+        parts.append(f"largest step {figures.largest_over_median:.1f} × the median")
+    if figures.path is not None:
+        parts.append(f"path up to {figures.path:.1f} × the direct one")
+    return ", ".join(parts)
 
 
 def pace_line(figures: Figures) -> str:

@@ -15,6 +15,7 @@ from render.errors import ConfigError, Locate, Mistake
 from render.measurement.figures import Known
 from render.measurement.pictures import (
     MOST_FRAMES,
+    ReadPixels,
     check_count,
     in_order,
     is_moving,
@@ -23,12 +24,12 @@ from render.measurement.pictures import (
     read_files,
     unusable,
 )
-from render.measurement.reading import Pixels, Reading, Readings, read_pixels
+from render.measurement.reading import Pixels, Reading, read_pixels
 from render.report.events import Measured
 from render.report.progress import Phase
 from render.report.reporter import Reporter, SilentReporter, reporter_for
 from render.report.run_events import RunEvents
-from render.run.measuring import Subject, at_once, measurement, write_measurement
+from render.run.measuring import Subject, at_once, measurement, reader_with, write_measurement
 from render.store.shown_frames import ShownFrame, is_loop, shown_frames
 from render.store.store import frame_path
 from render.video.decode import UnreadableVideo, frame_times, opened_video, video_frames
@@ -49,7 +50,7 @@ class InputFrames:
     """
 
     base: Path
-    readings: Readings
+    readings: Sequence[Reading]
     times_s: Sequence[float] = ()
     known: Known | None = None
     prompts: Sequence[Sequence[tuple[str, float]]] = ()
@@ -66,7 +67,9 @@ def measure_input(composed: Mapping[str, Any], locate: Locate, job: str = "") ->
     config = parse({**composed, "timeline": STAND_IN}, locate)
     events = RunEvents(reporter_for(config.report, job), job)
     path = config.input or Path()
-    found, base = measured_input(path, config.measure.keyframes, config.output.fps, events)
+    found, base = measured_input(
+        path, config.measure.keyframes, config.output.fps, events, config.measure.lpips
+    )
     if not os.access(base.parent, os.W_OK):
         events.say(f"nothing can be written to {base.parent}; the files go to {config.root}")
         config.root.mkdir(parents=True, exist_ok=True)
@@ -77,18 +80,23 @@ def measure_input(composed: Mapping[str, Any], locate: Locate, job: str = "") ->
 
 
 def measured_input(
-    path: Path, keyframes: Sequence[Moment] | None, fps: Fraction, events: RunEvents
+    path: Path,
+    keyframes: Sequence[Moment] | None,
+    fps: Fraction,
+    events: RunEvents,
+    lpips: Path | None = None,
 ) -> tuple[Measured, Path]:
     """The measurement of a path, and the path without suffix of its files.
 
     Args:
         keyframes: the times of keyframes; None: those of the film's own plan.
         fps: frames a second, where the input does not say when they are shown.
+        lpips: weights of LPIPS, to measure by it as well.
 
     Raises:
         ConfigError: it can't be measured, or a keyframe lies outside of it.
     """
-    found = read_input(path, events)
+    found = read_input(path, events, reader_with(lpips))
     count = len(found.readings)
     check_enough(path, count)
     times = found.times_s or [float(frame / fps) for frame in range(count)]
@@ -122,8 +130,11 @@ def places(keyframes: Sequence[Moment], times: Sequence[float]) -> list[int]:
     return found
 
 
-def read_input(path: Path, events: RunEvents) -> InputFrames:
+def read_input(path: Path, events: RunEvents, read: ReadPixels = read_pixels) -> InputFrames:
     """Read all frames of a path.
+
+    Args:
+        read: makes the reading of a picture's pixels.
 
     Raises:
         ConfigError: it is nothing that can be measured.
@@ -131,14 +142,14 @@ def read_input(path: Path, events: RunEvents) -> InputFrames:
     if not path.exists():
         raise unusable(path, "is not there; give a folder of frames, or a video")
     if path.is_dir():
-        return read_folder(path, events)
+        return read_folder(path, events, read)
     base = path.with_name(f"{path.name}.measure")
     if is_moving(path):
         frames = Timed(moving_frames(path))
         with events.progress("measure", 0) as phase:
-            readings = gathered(in_order(frames.pixels(), read_pixels, at_once()), phase)
+            readings = gathered(in_order(frames.pixels(), read, at_once()), phase)
         return InputFrames(base, readings, frames.times)
-    return read_video(path, base, events)
+    return read_video(path, base, events, read)
 
 
 class Timed:
@@ -154,7 +165,7 @@ class Timed:
             yield pixels
 
 
-def read_video(path: Path, base: Path, events: RunEvents) -> InputFrames:
+def read_video(path: Path, base: Path, events: RunEvents, read: ReadPixels) -> InputFrames:
     """Read all frames of a video."""
     try:
         with opened_video(path) as descriptor:
@@ -162,14 +173,14 @@ def read_video(path: Path, base: Path, events: RunEvents) -> InputFrames:
             check_count(path, len(times))
             pictures = video_frames(descriptor, MOST_FRAMES + 1)
             with events.progress("measure", len(times)) as phase:
-                readings = gathered(in_order(pictures, read_pixels, at_once()), phase)
+                readings = gathered(in_order(pictures, read, at_once()), phase)
     except UnreadableVideo as error:
         raise unusable(path, str(error)) from None
     check_count(path, len(readings))
     return InputFrames(base, readings, times if len(times) == len(readings) else ())
 
 
-def read_folder(folder: Path, events: RunEvents) -> InputFrames:
+def read_folder(folder: Path, events: RunEvents, read: ReadPixels) -> InputFrames:
     """Read the frames of a film's folder, or of any other."""
     film = film_folder(folder)
     planned = planned_frames(film, events) if film else []
@@ -186,14 +197,14 @@ def read_folder(folder: Path, events: RunEvents) -> InputFrames:
         )
         times, prompts = [f.time_s for f in planned], [f.prompts for f in planned]
         with events.progress("measure", len(paths)) as phase:
-            readings = gathered(read_files(paths, at_once()), phase)
+            readings = gathered(read_files(paths, at_once(), read), phase)
         return InputFrames(film / "measure", readings, times, known, prompts)
     paths = pictures_of(film or folder)
     if not paths:
         raise unusable(folder, "has no pictures (png, jpg, webp)")
     check_enough(folder, len(paths))
     with events.progress("measure", len(paths)) as phase:
-        readings = gathered(read_files(paths, at_once()), phase)
+        readings = gathered(read_files(paths, at_once(), read), phase)
     named = folder if folder.name not in ("", "..") else folder.resolve()
     return InputFrames(named.with_name(f"{named.name}.measure"), readings)
 
@@ -243,13 +254,13 @@ def planned_frames(film: Path, events: RunEvents) -> Sequence[ShownFrame]:
         return []
 
 
-def gathered(found: Iterator[Reading], phase: Phase) -> Readings:
+def gathered(found: Iterator[Reading], phase: Phase) -> list[Reading]:
     """All readings, with progress."""
     kept: list[Reading] = []
     for reading in found:
         kept.append(reading)
         phase.reach(len(kept), max(phase.total, len(kept)))
-    return Readings.of(kept)
+    return kept
 
 
 def measure(
@@ -257,6 +268,7 @@ def measure(
     keyframes: Sequence[float] = (),
     fps: float | str | Fraction = 12,
     reporter: Reporter | None = None,
+    lpips: str | os.PathLike[str] | None = None,
 ) -> Measured:
     """Measure how smoothly the frames of a folder or a video follow each other. Nothing is written.
 
@@ -264,11 +276,14 @@ def measure(
         path: a film's folder, a folder of frames of any tool, or a video.
         keyframes: seconds at which keyframes stand; none: a film's own, else its two ends.
         fps: frames a second of a folder that has no plan.
+        lpips: a .safetensors of LPIPS's weights, to measure by it as well.
 
     Raises:
         ConfigError: it can't be measured.
     """
     moments = [Moment(seconds=Fraction(time_s)) for time_s in keyframes] or None
     events = RunEvents(reporter or SilentReporter())
-    found, _ = measured_input(Path(path), moments, Fraction(fps), events)
+    found, _ = measured_input(
+        Path(path), moments, Fraction(fps), events, None if lpips is None else Path(lpips)
+    )
     return found

@@ -16,8 +16,10 @@ from render.files.lock import sharing
 from render.files.ownership import make_way
 from render.measurement.figures import Figures, Known, figures
 from render.measurement.kept_figures import kept_figures
-from render.measurement.pictures import read_files
-from render.measurement.reading import Reading, Readings
+from render.measurement.perceived import Watched
+from render.measurement.pictures import ReadPixels, read_files
+from render.measurement.reading import Reading, Readings, read_pixels
+from render.models.lpips_weights import lpips_mistakes
 from render.plan.plan_warnings import unmeasured_words
 from render.report.events import Measured, NamedFrame
 from render.report.run_record import read_run_json
@@ -63,12 +65,15 @@ def subject_of(film: ResolvedFilm) -> Subject:
 
 
 def film_readings(
-    film: ResolvedFilm, on_frame: Callable[[int, int], None] = lambda done, total: None
-) -> Readings:
+    film: ResolvedFilm,
+    on_frame: Callable[[int, int], None] = lambda done, total: None,
+    read: ReadPixels = read_pixels,
+) -> list[Reading]:
     """The readings of a film's stored frames; a picture that is held is read once.
 
     Args:
         on_frame: called with (done, total) pictures; may raise to break off.
+        read: makes the reading of a picture's pixels.
 
     Raises:
         ConfigError: one can't be read.
@@ -76,15 +81,39 @@ def film_readings(
     digests = list(dict.fromkeys(frame.digest for frame in film.plan.frames))
     paths = [store.stored_path(film.store, digest) for digest in digests]
     found: dict[str, Reading] = {}
-    for digest, reading in zip(digests, read_files(paths, at_once()), strict=True):
+    for digest, reading in zip(digests, read_files(paths, at_once(), read), strict=True):
         found[digest] = reading
         on_frame(len(found), len(digests))
-    return Readings.of([found[frame.digest] for frame in film.plan.frames])
+    return [found[frame.digest] for frame in film.plan.frames]
 
 
-def measurement(subject: Subject, readings: Readings) -> Measured:
+def reader_with(lpips: Path | None) -> ReadPixels:
+    """A function that reads pixels, with the features of LPIPS if a file of its weights is given.
+
+    Raises:
+        ConfigError: the file has not its weights.
+    """
+    if lpips is None:
+        return read_pixels
+    if wrong := list(lpips_mistakes(lpips)):
+        raise ConfigError(wrong)
+    from render.engines.lpips import Lpips  # torch
+
+    network = Lpips(lpips)
+    return lambda pixels: replace(read_pixels(pixels), seen=network.features(pixels))
+
+
+def measurement(subject: Subject, readings: Sequence[Reading]) -> Measured:
     """The figures of a film of two frames or more, with the frames that stand out."""
-    return named_measurement(subject, figures(readings, subject.known))
+    found = figures(Readings.of(readings), subject.known)
+    features = [reading.seen for reading in readings if reading.seen is not None]
+    named = named_measurement(subject, found)
+    if not features:
+        return named
+    watched = Watched(found.keyframes)
+    for each in (*features, *(features[:1] if subject.known.loop else ())):
+        watched.add(each)
+    return replace(named, lpips=watched.figures((*found.cuts, *found.held)))
 
 
 def named_measurement(subject: Subject, found: Figures) -> Measured:
@@ -131,6 +160,7 @@ def as_json(found: Measured) -> bytes:
         "by": f"render {render.__version__}",
         "name": found.name,
         **found.figures.as_data(),
+        **({"lpips": found.lpips.as_data()} if found.lpips else {}),
         "times": [round(time_s, 6) for time_s in found.times_s],
         "named": [as_entry(frame) for frame in found.named],
     }
@@ -184,7 +214,8 @@ def measured_film(run: Session) -> Measured:
             what = f"{missing} of {count} frames are not there; render them first"
             raise ConfigError([Mistake("mode", f"{what}, without mode=measure")])
         with run.events.progress("measure", count) as phase:
-            return measurement(subject_of(film), film_readings(film, phase.reach))
+            read = reader_with(film.config.measure.lpips)
+            return measurement(subject_of(film), film_readings(film, phase.reach, read))
 
 
 def measure(run: Session) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from render.config.schema import RunConfig
 from render.engines.registry import engine_named
 from render.errors import Mistake
+from render.models.lpips_weights import lpips_mistakes
 from render.run.facts import Check, Facts, unlearnt
 from render.run.finish_facts import size_mistakes
 from render.run.memory_checks import memory_mistakes
@@ -69,6 +70,11 @@ def input_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
     if config.measure.keyframes is not None:
         what = "is for an input without a plan; the timeline has its own keyframes, so leave it out"
         yield Mistake("measure.keyframes", what)
+    if config.measure.lpips is not None:
+        if config.mode != "measure":
+            yield Mistake("measure.lpips", "goes with mode=measure; leave it out")
+        else:
+            yield from lpips_mistakes(config.measure.lpips)
 
 
 CHECKS: tuple[Check, ...] = (
