@@ -26,8 +26,6 @@ SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
 LEAST = 1e-10  # of the length that features are divided by
 
-Features = NDArray[np.float16]
-
 
 class Lpips:
     """The measure. The LPIPS of two pictures is the squared distance of their features."""
@@ -46,7 +44,7 @@ class Lpips:
             head = weights[HEAD.format(len(self.layers))].flatten().float()
             self.layers.append((layer.pooled, convolution.requires_grad_(False), head.clamp(min=0)))
 
-    def features(self, pixels: Pixels) -> Features:
+    def features(self, pixels: Pixels) -> NDArray[np.float16]:
         """A picture's features, (K,). K is the same for pictures of one size."""
         with torch.inference_mode():
             planes = scaled(smaller(pixels))

@@ -7,12 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from render.measurement.figures import rounded, without
+from render.measurement.reading import Floats
 from render.measurement.steps import gini, largest_over_median
-
-Features = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +46,10 @@ class Watched:
         self.ends, self.count = {0, *ends}, 0
         self.steps: list[float] = []
         self.directs: list[tuple[int, int, float]] = []
-        self.before: Features | None = None
-        self.first: tuple[int, Features] | None = None
+        self.before: Floats | None = None
+        self.first: tuple[int, Floats] | None = None
 
-    def add(self, features: Features) -> None:
+    def add(self, features: Floats) -> None:
         """The next frame's."""
         if self.before is not None:
             self.steps.append(squared_distance(self.before, features))
@@ -59,7 +57,7 @@ class Watched:
             self.close(features)
         self.before, self.count = features, self.count + 1
 
-    def close(self, features: Features) -> None:
+    def close(self, features: Floats) -> None:
         """A segment ends with these, and the next one begins."""
         here = len(self.steps)
         if self.first is not None and here > self.first[0]:
@@ -86,7 +84,7 @@ class Watched:
         )
 
 
-def squared_distance(one: Features, other: Features) -> float:
+def squared_distance(one: Floats, other: Floats) -> float:
     """The sum of the squared differences."""
     difference = one.astype(np.float32) - other
     return float(difference @ difference)

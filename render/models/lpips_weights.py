@@ -15,7 +15,7 @@ TRUNK, HEAD = "features.", "lin{}.model.1.weight"
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class TrunkLayer:
     """One convolution of the trunk.
 
     Attributes:
@@ -39,11 +39,11 @@ class Layer:
 
 
 LAYERS = (
-    Layer(0, 3, 64, 11, 4, 2),
-    Layer(3, 64, 192, 5, 1, 2, pooled=True),
-    Layer(6, 192, 384, 3, pooled=True),
-    Layer(8, 384, 256, 3),
-    Layer(10, 256, 256, 3),
+    TrunkLayer(0, 3, 64, 11, 4, 2),
+    TrunkLayer(3, 64, 192, 5, 1, 2, pooled=True),
+    TrunkLayer(6, 192, 384, 3, pooled=True),
+    TrunkLayer(8, 384, 256, 3),
+    TrunkLayer(10, 256, 256, 3),
 )
 
 

@@ -128,6 +128,7 @@ REFUSED = [
     ("output.chroma", 444, {"output.format": "gif"}, "goes with output=mp4"),
     ("input", "elsewhere", {}, "is measured without a timeline"),
     ("measure.keyframes", [1], {}, "the timeline has its own keyframes"),
+    ("measure.lpips", "mine.safetensors", {}, "goes with mode=measure"),
     ("output.repeat", 2, {}, "can't say how often"),
     (f"{KEYFRAME}.strength", 0.5, {}, "no image stands here"),
 ]

@@ -302,8 +302,8 @@ def test_a_planted_flash_is_named_with_its_prompts(film, monkeypatch):
     order = iter([0.1, 0.15, 0.45, 0.25, 0.3])
     real = measuring.read_files
 
-    def read(paths, at_once):
-        for reading in real(paths, at_once):
+    def read(paths, at_once, read_pixels):
+        for reading in real(paths, at_once, read_pixels):
             yield type(reading)(np.full_like(reading.small, next(order)), 1.0, 1.0)
 
     monkeypatch.setattr(measuring, "read_files", read)
