@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.film.motion import moving
-from training.storybook.examples import Pixels, example
-from training.storybook.painter import SIZE, paint
+from training.storybook2.examples import Pixels, example
+from training.storybook2.painter import SIZE, paint
 
 FIRST_SEED = 3_700_000
 SHORTEST, LONGEST = 0.03, 0.5  # of the way from one scene to another

@@ -20,6 +20,9 @@ PARTS = (
     "forest", "rain", "windmill", "lighthouse", "bridge", "ruins", "market", "harbour", "boat",
     "cars",
 )  # fmt: skip
+LAYOUTS, SHAPES = 16, 4
+"""So many places of all things together, and so many shapes of each part apart. A seed has one of
+each: few that a denoiser learns whole, in as good as countless pictures."""
 STEP = 4
 XS: Curve = np.arange(-STEP, SIDE + 2 * STEP, STEP)
 
@@ -29,6 +32,7 @@ class Composition:
     """The places of a picture, in units of 1/256 of its side."""
 
     seed: int
+    shapes: tuple[int, ...]  # the number of each part's, in the order of PARTS
     horizon: float
     sun_x: float
     sun_y: float  # at noon
@@ -54,8 +58,9 @@ class Composition:
         return self.horizon + down * self.depth
 
     def rng(self, part: str) -> np.random.Generator:
-        """The random numbers of a part, the same whenever it is painted."""
-        return np.random.default_rng([self.seed, PARTS.index(part)])
+        """The random numbers of a part, the same whenever it is painted in its shape."""
+        number = PARTS.index(part)
+        return np.random.default_rng([self.shapes[number], number])
 
     def towards_sea(self, x: float | Curve) -> float | Curve:
         """How far to the sea's side a place is: 0 inland, 1 at the edge."""
@@ -69,7 +74,9 @@ class Composition:
 
 def compose(seed: int) -> Composition:
     """The composition of a seed."""
-    rng = np.random.default_rng([seed, 0])
+    chosen = np.random.default_rng([seed, 0])
+    rng = np.random.default_rng([int(chosen.integers(LAYOUTS)), 0])
+    shapes = tuple(map(int, chosen.integers(SHAPES, size=len(PARTS))))
     side = 1.0 if rng.random() < 0.5 else -1.0
     horizon = rng.uniform(92, 164)
     near, far = rng.uniform(0.24, 0.29), rng.uniform(0.59, 0.66)  # from the inland edge
@@ -81,6 +88,7 @@ def compose(seed: int) -> Composition:
     river = _free(rng, 24, 232, taken, 44)
     return Composition(
         seed=seed,
+        shapes=shapes,
         horizon=on_grid(horizon),
         sun_x=on_grid(sun),
         sun_y=on_grid(rng.uniform(26, 48)),
