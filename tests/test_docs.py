@@ -14,6 +14,7 @@ from command_line import Place
 from PIL import Image
 from safetensors.numpy import save_file
 
+from render.models.lpips_weights import wanted
 from render.models.sister_pipelines import family_of
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -150,6 +151,8 @@ def written(tmp_path_factory, tiny_sd1):
     with wave.open(str(folder / "song.mp3"), "wb") as sound:  # known by its content
         sound.setparams((1, 2, 8000, 0, "NONE", ""))
         sound.writeframes(bytes(16_000 * 4))
+    save_file({name: np.ones(shape, np.float32) for name, shape in wanted()},
+              folder / "lpips.safetensors")  # fmt: skip
     (folder / "their-frames").mkdir()
     for number in (1, 2, 10):
         Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / "their-frames" / f"{number}.png")

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, StrictInt, field_validator
 
-from render.config.fields import MOST, Exact, FilePath, Frozen, Side, chosen, not_known
+from render.config.fields import MOST, FilePath, Frozen, Side, chosen, not_known
+from render.config.moments import rate
 from render.config.values import file_path, mistake, shown
 from render.extensions import FORMATS, INBETWEENS, is_known, names
 
@@ -82,12 +83,15 @@ def upscaling(value: object) -> object:
 Upscaling = Annotated[Literal["none", 2, 4] | Path | None, BeforeValidator(upscaling)]
 
 
+Rate = Annotated[Fraction, BeforeValidator(rate)]
+
+
 class OutputConfig(Frozen):
     """`output/`: the frames' size and rate, and the video that is made of them."""
 
     format: FormatName = "mp4"
-    fps: Exact = Fraction(12)
-    rendered_fps: Exact | None = None
+    fps: Rate = Fraction(12)
+    rendered_fps: Rate | None = None
     inbetween: Inbetweening = NONE
     upscale: Upscaling = None
     width: Side | None = None

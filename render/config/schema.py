@@ -25,6 +25,7 @@ from render.config.fields import (
     MOST,
     BlendName,
     Dtype,
+    Exact,
     FilePath,
     Frozen,
     GuidanceScale,
@@ -36,14 +37,13 @@ from render.config.fields import (
     chosen,
 )
 from render.config.model_group import ModelConfig
+from render.config.moments import Moment, moment
 from render.config.output_group import OutputConfig
 from render.config.values import (
     MAX_SEED,
-    Moment,
     easing,
     lora_weights,
     mistake,
-    moment,
     pace,
     seeds,
     shown,
@@ -137,6 +137,28 @@ Pace = Annotated[Literal["time", "even"] | dict[float, float], BeforeValidator(p
 """How a segment's frames are placed; a mapping is shares of its time to shares of the way."""
 
 
+Bpm = Annotated[Exact, Field(ge=1, le=1000)]
+
+
+class TempoChange(Frozen):
+    """Beats a minute from a beat or bar on."""
+
+    at: When
+    bpm: Bpm
+
+
+def tempo(value: object) -> object:
+    """One tempo for the whole film, or its changes."""
+    if isinstance(value, list | tuple) and value:
+        return value
+    if isinstance(value, dict) or value in ([], ()):
+        raise mistake('a tempo is a number, or a list of changes: [{at: "beat 1", bpm: 128}, …]')
+    return [{"at": "beat 1", "bpm": value}]
+
+
+TempoChanges = Annotated[tuple[TempoChange, ...], BeforeValidator(tempo)]
+
+
 class KeyframeConfig(Frozen):
     """One keyframe as written; what it leaves out continues from the one before."""
 
@@ -160,6 +182,9 @@ class TimelineConfig(Frozen):
     loop: StrictBool = False
     end: Literal["closed", "open"] = "closed"
     duration: When | None = None
+    tempo: TempoChanges | None = None
+    offset: When | None = None
+    bar: Annotated[StrictInt, Field(ge=1, le=64)] | None = None
     pace: Pace = "time"
 
     @field_validator("keyframes", mode="before")

@@ -10,7 +10,6 @@ import difflib
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -210,30 +209,6 @@ def shown(value: object) -> str:
     if isinstance(value, int) and abs(value) > 10**40:
         return "such a long number"
     return shortened(repr(value), 40)
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A time as written: seconds, or frames of the output (`"36f"`)."""
-
-    seconds: Fraction | None = None
-    frames: Fraction | None = None
-
-
-def moment(value: object) -> Moment:
-    """`1.5` and `"1.5"` are seconds; `"36f"` is frames."""
-    frames = isinstance(value, str) and value.strip().endswith("f")
-    written = value.strip()[:-1] if isinstance(value, str) and frames else value
-    check_point(written)
-    try:
-        amount = exact(written)
-    except PydanticCustomError:
-        raise mistake(
-            f'{shown(value)} is not a time; write seconds (1.5) or frames ("36f")'
-        ) from None
-    if amount < 0:
-        raise mistake(f"{value} is negative; a timeline begins at 0")
-    return Moment(frames=amount) if frames else Moment(seconds=amount)
 
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+-]*://", re.I)

@@ -9,8 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from render.config.moments import Moment
 from render.config.parse import parse
-from render.config.values import Moment
 from render.errors import ConfigError, Locate, Mistake
 from render.measurement.figures import Known
 from render.measurement.pictures import (
@@ -32,6 +32,7 @@ from render.report.run_events import RunEvents
 from render.run.measuring import Subject, at_once, measurement, reader_with, write_measurement
 from render.store.shown_frames import ShownFrame, is_loop, shown_frames
 from render.store.store import frame_path
+from render.timeline.clock import Clock
 from render.video.decode import UnreadableVideo, frame_times, opened_video, video_frames
 
 LONGEST_NAME = 200  # bytes, of the files without their suffixes; most systems take 255 in all
@@ -102,24 +103,29 @@ def measured_input(
     times = found.times_s or [float(frame / fps) for frame in range(count)]
     known = found.known or Known()
     if keyframes is not None:
-        known = replace(known, keyframes=places(keyframes, times))
+        known = replace(known, keyframes=places(keyframes, times, fps))
     name = path.resolve().name if found.known is None else found.base.parent.resolve().name
     subject = Subject(name, times, known, found.prompts)
     return measurement(subject, found.readings), found.base
 
 
-def places(keyframes: Sequence[Moment], times: Sequence[float]) -> list[int]:
+def places(keyframes: Sequence[Moment], times: Sequence[float], fps: Fraction) -> list[int]:
     """The frames that are nearest to some times.
 
     Raises:
         ConfigError: one lies outside of the film.
     """
     found = []
+    clock = Clock(fps)
     for place, moment in enumerate(keyframes):
+        if flaw := clock.flaw(moment):
+            no_tempo = "beats and bars take a tempo, which an input without a timeline has not"
+            what = no_tempo if moment.is_musical else flaw
+            raise ConfigError([Mistake(f"measure.keyframes.{place}", what)])
         if moment.frames is not None:
             frame, inside = round(moment.frames), 0 <= moment.frames <= len(times) - 1
         else:
-            second = float(moment.seconds or 0)
+            second = float(clock.seconds(moment))
             frame = min(range(len(times)), key=lambda index: abs(times[index] - second))
             step = times[-1] / (len(times) - 1)
             inside = second <= times[-1] + step

@@ -16,8 +16,8 @@ from render.files.atomic import is_there, read_regular, says, write_if_changed
 from render.files.ownership import PACED_MARK, is_ours, make_way, set_aside
 from render.run.film import ResolvedFilm
 from render.run.session import Session
+from render.timeline.clock import clock_of
 from render.timeline.pace import TimeMap
-from render.timeline.timeline import seconds
 
 PACED_NAME = "paced.yaml"
 SEAL = b"# sha256 of the lines below: "
@@ -77,8 +77,9 @@ def as_yaml(film: ResolvedFilm, composed: Mapping[str, Any]) -> bytes:
 
 def measured_maps(film: ResolvedFilm) -> Iterator[tuple[str, TimeMap]]:
     """The keys of keyframes from which a measured map leads on, with the map."""
+    clock = clock_of(film.config.timeline, film.config.output.fps)
     for key, keyframe in film.config.timeline.keyframes.items():
-        at = seconds(keyframe.at, film.config.output.fps)
+        at = clock.seconds(keyframe.at)
         if at in film.plan.paces:
             yield key, film.plan.paces[at]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from render.config.schema import KeyframeConfig, SamplingConfig, TimelineConfig
-from render.config.values import Moment, shown
+from render.config.values import shown
 from render.errors import ConfigError, Locate, Mistake
+from render.timeline.clock import Clock, clock_of, tempo_flaws
 from render.timeline.pace import TimeMap
 from render.timeline.spec import FrameSpec, Keyframe, Timeline
 
@@ -50,10 +51,15 @@ def resolve(
             without a duration, more than a million frames, a LoRA that the model does not have;
             all that apply, a line each.
     """
-    times = {key: seconds(frame.at, fps) for key, frame in written.keyframes.items()}
+    clock = clock_of(written, fps)
+    if unknown := [*tempo_flaws(written, fps), *moment_flaws(written, clock)]:
+        raise ConfigError([Mistake(locate(f"timeline.{path}"), what) for path, what in unknown])
+    times = {key: clock.seconds(frame.at) for key, frame in written.keyframes.items()}
+    until = clock.seconds(written.duration) if written.duration else None
     listed = list(written.keyframes) == [str(place) for place in range(len(times))]
     order = list(times) if listed else sorted(times, key=lambda key: times[key])
-    wrong = [*time_flaws(written, times, order, fps), *value_flaws(written, order, loras or {})]
+    wrong = time_flaws(written, times, order, fps, until)
+    wrong += value_flaws(written, order, loras or {})
     if wrong:
         raise ConfigError([Mistake(locate(f"timeline.{path}"), what) for path, what in wrong])
     given = [written.keyframes[key] for key in order]
@@ -62,7 +68,7 @@ def resolve(
         paced(Keyframe(times[key], spec, frame.ease), frame.pace or written.pace)
         for key, spec, frame in zip(order, values, given, strict=True)
     )
-    length = seconds(written.duration, fps) if written.duration else keyframes[-1].time
+    length = keyframes[-1].time if until is None else until
     timeline = Timeline(keyframes, length, written.loop, written.end == "open")
     if what := plan_flaw(timeline, fps):
         raise ConfigError([Mistake(locate("timeline.keyframes"), what)])
@@ -77,11 +83,22 @@ def paced(keyframe: Keyframe, pace: str | Mapping[float, float]) -> Keyframe:
     return replace(keyframe, time_map=written)
 
 
+def moment_flaws(written: TimelineConfig, clock: Clock) -> Iterator[tuple[str, str]]:
+    """Times of which nobody can know when they are."""
+    moments = {f"keyframes.{key}.at": frame.at for key, frame in written.keyframes.items()}
+    for path, moment in (*moments.items(), ("duration", written.duration)):
+        if moment and (flaw := clock.flaw(moment)):
+            yield path, flaw
+
+
 def time_flaws(
-    written: TimelineConfig, times: Mapping[str, Fraction], order: Sequence[str], fps: Fraction
+    written: TimelineConfig,
+    times: Mapping[str, Fraction],
+    order: Sequence[str],
+    fps: Fraction,
+    length: Fraction | None,
 ) -> list[tuple[str, str]]:
     """Times of keyframes, or a length, that make no film."""
-    length = seconds(written.duration, fps) if written.duration else None
     return order_flaws(order, times) + length_flaws(written, times, length, fps)
 
 
@@ -117,11 +134,6 @@ def letters(values: FrameSpec) -> int:
     """About how many letters a keyframe's values take in a plan."""
     texts = sum(len(text) for text, _ in (*values.prompts, *values.negatives))
     return texts + LETTERS_OF_A_WEIGHT * (len(values.prompts) + len(values.seeds))
-
-
-def seconds(moment: Moment, fps: Fraction) -> Fraction:
-    """A written time in seconds."""
-    return moment.seconds if moment.seconds is not None else (moment.frames or Fraction(0)) / fps
 
 
 def order_flaws(order: Sequence[str], times: Mapping[str, Fraction]) -> list[tuple[str, str]]:

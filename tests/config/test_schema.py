@@ -24,7 +24,7 @@ def mistakes(changes):
 
 def test_a_config_is_read_and_frozen():
     config = parsed({"output.fps": 23.976, "shard": "1/4", "scheduler.use_karras_sigmas": True})
-    assert config.output.fps == Fraction(2997, 125)
+    assert config.output.fps == Fraction(24_000, 1001)
     assert config.shard == (1, 4)
     assert config.scheduler.options == {"use_karras_sigmas": True}
     assert list(config.timeline.keyframes) == ["0", "1", "2"]

@@ -10,10 +10,8 @@ from pydantic_core import PydanticCustomError
 
 from render.config.values import (
     MAX_SEED,
-    Moment,
     easing,
     exact,
-    moment,
     nearest,
     number,
     seeds,
@@ -53,32 +51,6 @@ def test_what_is_no_finite_number_is_refused(written):
 def test_a_float_is_not_guessed_from_text(written):
     with pytest.raises(PydanticCustomError, match="number"):
         number(written)
-
-
-@pytest.mark.parametrize(
-    ("written", "meant"),
-    [
-        (1.5, Moment(seconds=Fraction(3, 2))),
-        ("1.5", Moment(seconds=Fraction(3, 2))),
-        ("36f", Moment(frames=Fraction(36))),
-        (" 36 f ", Moment(frames=Fraction(36))),
-        ("0f", Moment(frames=Fraction(0))),
-    ],
-)
-def test_times_are_seconds_or_frames(written, meant):
-    assert moment(written) == meant
-
-
-@pytest.mark.parametrize("written", ["soon", "f", "inf", math.nan, math.inf, False, "1:30", [1]])
-def test_what_is_no_time_says_how_to_write_one(written):
-    with pytest.raises(PydanticCustomError, match=r'write seconds \(1\.5\) or frames \("36f"\)'):
-        moment(written)
-
-
-@pytest.mark.parametrize("written", [-1, -0.5, "-3f"])
-def test_time_begins_at_zero(written):
-    with pytest.raises(PydanticCustomError, match="negative"):
-        moment(written)
 
 
 def test_a_prompt_is_one_text_or_texts_with_weights():
