@@ -25,7 +25,13 @@ MAX_WEIGHT = 1e9
 MAX_LORA_WEIGHT = 100
 COMMA = re.compile(r"[-+]?\d{1,9},\d{1,9}", re.ASCII)
 EXACT = re.compile(r"[-+]?[\d.]{1,40}(?:e[-+]?\d{1,2})?(?:/\d{1,20})?", re.IGNORECASE | re.ASCII)
-EASES = ("linear", "smooth", "in", "out", "hold")
+SHAPES = ("Sine", "Quad", "Cubic", "Quart", "Quint", "Expo", "Circ", "Back", "Elastic", "Bounce")
+EASES = (
+    *("linear", "smooth", "in", "out", "hold"),
+    *("ease", "ease-in", "ease-out", "ease-in-out"),
+    *(f"ease{way}{shape}" for shape in SHAPES for way in ("In", "Out", "InOut")),
+)
+"""Our own, those of CSS, and those of easings.net."""
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
