@@ -15,7 +15,7 @@ KERNELS := tests/kernels tests/run/test_devices.py $(WORKERS)
 # Tests begin some hundred processes; without bytecode each would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install city plan sweep test test-older-cpus lint bench bench-quality bench-smooth bench-growth bench-block-cache bench-gpu docs fuzz storybook storybook-eval film clean
+.PHONY: help install city plan sweep test test-older-cpus lint bench bench-quality bench-smooth bench-growth bench-block-cache bench-gpu docs fuzz storybook storybook-eval clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,9 +85,6 @@ storybook: $(STAMP) ## train the embedded model from nothing (hours; it says how
 
 storybook-eval: $(STAMP) ## measure the embedded model (docs/storybook.md)
 	$(BIN)/python -m training.storybook eval $(ARGS)
-
-film: $(STAMP) ## train the network for pictures in between from nothing (an hour and more)
-	$(BIN)/python -m training.film make $(ARGS)
 
 clean: ## remove .venv and caches; finished frames in outputs/ stay
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz

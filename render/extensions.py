@@ -42,7 +42,6 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
     INBETWEENS: {
         "dissolve": "render.video.inbetweens:DISSOLVE",
         "flow": "render.video.flow:FLOW",
-        "film": "render.engines.film_inbetweens:FILM",
     },
 }
 """Our own parts by group and name, written as entry points are: a config's names are checked before

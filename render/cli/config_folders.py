@@ -90,11 +90,15 @@ def known_choices(group: str) -> list[str]:
     return sorted({path.stem for path in files if path.is_file()})
 
 
+IN_ANY_FOLDER = ("root", "name", "mode", "report", "shard", "frames", "at")
+"""Keys that no sweep's job is called by."""
+
+
 def job_folder(overrides: Sequence[str], name: str | None = None) -> str:
     """A sweep job's folder: its overrides, sorted; with a hash when they had to be changed.
 
-    Which timeline it is stands there too, unless the run's name is the timeline's own; which shard
-    does not, as all shards of a film are at work in one folder. Capital
+    Which timeline it is stands there too, unless the run's name is the timeline's own; which part
+    does not, as all parts of a film are at work in one folder. Capital
     letters bring a hash, since not every disk can keep `Fog` and `fog` apart.
 
     Args:
@@ -102,7 +106,7 @@ def job_folder(overrides: Sequence[str], name: str | None = None) -> str:
         name: the run's; None: its timeline's.
     """
     task = [override.lstrip("+") for override in overrides]
-    left_out = ("root", "name", "mode", "report", "shard", *(() if name else ("timeline",)))
+    left_out = (*IN_ANY_FOLDER, *(() if name else ("timeline",)))
     named = sorted(o for o in task if o.split("=")[0] not in left_out and o != f"timeline={name}")
     full = ",".join(named or [o for o in task if o.startswith("timeline=")])
     safe = re.sub(r"[^\w.,=+-]", "-", full, flags=re.ASCII).lstrip("-.")

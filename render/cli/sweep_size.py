@@ -20,6 +20,7 @@ SHARDS = (
     "is for several processes or machines at one film, and a sweep's jobs come one after the "
     "other; leave it out, or give each process a command of its own: shard=0/2, shard=1/2"
 )
+PARTS = "chooses among the frames of one film, and takes several in quotes: frames='\"24,48\"'"
 Split = Callable[[list[Override], int | None], list[list[list[str]]]]
 listed_by_hydra: Split = BasicSweeper.split_arguments
 
@@ -43,7 +44,7 @@ def counted(overrides: list[Override], batch: int | None) -> list[list[list[str]
 
 
 def check_jobs(overrides: Sequence[Override]) -> None:
-    """Refuse a sweep without a job, one without an end, and one over shards of a film."""
+    """Refuse a sweep without a job, one without an end, and one over parts of a film."""
     swept = [each for each in overrides if each.is_sweep_override()]
     by_key = {each.get_key_element().lstrip("+"): each for each in swept}
     counts = {key: values_in(each) for key, each in by_key.items()}
@@ -51,6 +52,7 @@ def check_jobs(overrides: Sequence[Override]) -> None:
     wrong += [Mistake(key, without_values(key)) for key, count in counts.items() if count == 0]
     if counts.get("shard", 0) > 1:
         wrong.append(Mistake("shard", SHARDS))
+    wrong += [Mistake(key, PARTS) for key in ("frames", "at") if counts.get(key, 0) > 1]
     if wrong:
         raise ConfigError(wrong)
     jobs = math.prod(counts.values())

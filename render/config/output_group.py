@@ -40,6 +40,8 @@ def inbetween(value: object) -> object:
         return script(value)
     if isinstance(value, Path) or (isinstance(value, str) and is_file_name(value)):
         return file_path(value)
+    if value == "film" and not is_known(INBETWEENS, "film"):
+        raise mistake("film is not there yet: its weights are still to be trained; use flow")
     if not isinstance(value, str) or not (value == NONE or is_known(INBETWEENS, value)):
         known = not_known(str(value), (*names(INBETWEENS), NONE))
         raise mistake(f"{shown(value)} is not known{known}; or give a file of FILM's weights")

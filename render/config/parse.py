@@ -165,7 +165,7 @@ def unknown_key(where: tuple[str | int, ...], given: object) -> str:
         return f"unknown key; did you mean {ours}"
     if where[0] == "timeline" and name in fields_of(RunConfig):
         return setting_in_timeline(name)
-    exactly = dotted_key(name) or (top and name in (*OTHER_NAMES, "frames"))
+    exactly = dotted_key(name) or (top and name in OTHER_NAMES)
     close = near_name(name, [*leaves(), *known]) if top and len(name) > 2 else None
     elsewhere = meant(name, given) if exactly or (close and close not in known) else None
     if elsewhere:
@@ -197,8 +197,6 @@ def setting_in_timeline(name: str) -> str:
 def meant(name: str, given: object) -> str | None:
     """The override that a key without its group, or of another tool, stands for."""
     spelled = name[:60].lower().replace("-", "_")
-    if spelled == "frames":
-        return "output.fps, or timeline.duration for the length"
     close = near_name(spelled, [*leaves(), *OTHER_NAMES]) if len(spelled) > 2 else None
     dotted = dotted_key(spelled) or OTHER_NAMES.get(spelled) or (close and meant_by(close))
     if not dotted:

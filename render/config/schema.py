@@ -39,6 +39,7 @@ from render.config.fields import (
 from render.config.model_group import ModelConfig
 from render.config.moments import Moment, moment
 from render.config.output_group import OutputConfig
+from render.config.part import FrameRange, frame_ranges, part_name
 from render.config.values import (
     MAX_SEED,
     easing,
@@ -213,6 +214,9 @@ class MeasureConfig(Frozen):
         return value
 
 
+FrameRanges = Annotated[tuple[FrameRange, ...], BeforeValidator(frame_ranges)]
+
+
 class RunConfig(Frozen):
     """The whole run, as a person declared it."""
 
@@ -222,6 +226,8 @@ class RunConfig(Frozen):
     prune: Literal["ask", "yes", "no"] = "ask"
     report: Literal["auto", "rich", "plain", "json", "none"] = "auto"
     shard: Annotated[tuple[int, int] | None, Field(default=None)]
+    frames: FrameRanges | None = None
+    at: When | None = None
     input: FilePath | None = None
     measure: MeasureConfig = MeasureConfig()
     model: ModelConfig
@@ -235,6 +241,11 @@ class RunConfig(Frozen):
     def blend(self) -> str:
         """The name of the blend: the one that is asked for, else the model's."""
         return self.sampling.blend or self.model.blend
+
+    @property
+    def part(self) -> str | None:
+        """A name for the part of the film that is rendered; None: the whole."""
+        return part_name(self.shard, self.frames, self.at)
 
     @field_validator("name")
     @classmethod

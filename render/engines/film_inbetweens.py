@@ -1,4 +1,4 @@
-"""In-betweens by a network: ours, which is FILM trained by this project, or one of a person's file.
+"""In-betweens by a network of a person's file.
 
 Weights of FILM are read from safetensors. Other networks come as TorchScript, a program in a file,
 which is run only if it was asked for by its hash: `network(before, after, share)`, as exports of
@@ -19,14 +19,13 @@ from render.engines.enlarging import Span
 from render.engines.film_shape import FilmShape, film_shape
 from render.errors import EncodeError
 from render.models.single_file import shapes_in
-from render.video.inbetweens import Between, Inbetween
+from render.video.inbetweens import Between
 from render.video.linear_light import RgbPicture
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 KEY = "output.inbetween"
-WEIGHTS = Path(__file__).parent / "weights" / "film.safetensors"
 TILE = 640  # pixels of a tile's side, so that large pictures fit into memory
 OVERLAP = 128  # pixels in which a tile fades into the next
 HALVES = 3  # times that the way is halved for a place, where a network knows the half-way alone
@@ -182,7 +181,3 @@ def faded(first: int, last: int, length: int) -> Tensor:
     if last < length:
         part[-OVERLAP:] *= ramp.flip(0)
     return part
-
-
-FILM = Inbetween(partial(opened, WEIGHTS), weights=WEIGHTS)
-"""The network that this project trained."""

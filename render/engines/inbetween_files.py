@@ -57,7 +57,7 @@ def identity_of(output: OutputConfig, hashes: dict[str, Any]) -> str:
         raise ConfigError([Mistake(KEY, f"{what}, its publisher's hash as well: {asked}")])
     if isinstance(wanted, Path) and film_shape(shapes_in(wanted, KEY)) is None:
         what = f"{wanted} has no weights of FILM under the names of its PyTorch port"
-        raise ConfigError([Mistake(KEY, f"{what}; give another file, or film")])
+        raise ConfigError([Mistake(KEY, f"{what}; give another file, or flow")])
     weights = [hash_of(way.weights, hashes)] if way.weights else []
     if isinstance(wanted, Script) and weights != [wanted.sha256]:
         what = f"{wanted.file} has another sha256 than the one given, {weights[0]}"

@@ -35,32 +35,34 @@ PRUNE_PATIENCE_S = 600.0  # that a run waits for a prune
 @contextmanager
 def holding(
     folder: Path,
-    shard: tuple[int, int] | None,
+    part: str | None,
     freeze: Callable[[], None],
     agree: Callable[[], None],
 ) -> Iterator[None]:
     """Hold a run's folder.
 
     Args:
+        part: a name for the part of the film, whose other parts may be at work beside it; None: the
+            whole.
         freeze: writes the plan; called while the folder is held alone.
-        agree: called by a shard that joins others; raises if their plan is another one.
+        agree: called by a part that joins others; raises if their plan is another one.
 
     Raises:
-        FolderBusy: another run holds it (or this shard of it).
+        FolderBusy: another run holds it (or this part of it).
         ConfigError: there can't be such a folder.
     """
     make(folder)
     with ExitStack() as held:
-        if shard is not None:
-            held.enter_context(locked(folder / f"{LOCK_NAME}-{shard[0]}-of-{shard[1]}"))
+        if part is not None:
+            held.enter_context(locked(folder / f"{LOCK_NAME}-{part}"))
         descriptor = held.enter_context(opened(folder / LOCK_NAME))
         alone = take(descriptor, fcntl.LOCK_EX)
         if alone:
-            sign(descriptor, "whole" if shard is None else "shards")
+            sign(descriptor, "whole" if part is None else "shards")
             freeze()
-        if shard is not None and share(descriptor):
+        if part is not None and share(descriptor):
             agree()  # the first one, too: between holding alone and sharing, others may come
-        elif shard is not None or not alone:
+        elif part is not None or not alone:
             raise busy(folder, descriptor)
         yield
 

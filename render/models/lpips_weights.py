@@ -55,7 +55,7 @@ def wanted() -> Iterator[tuple[str, tuple[int, ...]]]:
         yield HEAD.format(number), (1, layer.channels, 1, 1)
 
 
-def lpips_mistakes(file: Path) -> Iterator[Mistake]:
+def mistakes_in_lpips(file: Path) -> Iterator[Mistake]:
     """Why a file is none of LPIPS's weights."""
     try:
         shapes = shapes_in(file, KEY)

@@ -77,7 +77,7 @@ def mistakes_in_rates(output: OutputConfig) -> Iterator[Mistake]:
         yield Mistake("output.rendered_fps", f"{what}; render more frames a second")
     elif rendered < fps and not between:
         what = f"something has to lie between the {rendered} frames a second that are rendered"
-        yield Mistake("output.inbetween", f"{what}; give dissolve, flow or film")
+        yield Mistake("output.inbetween", f"{what}; give dissolve or flow")
     elif rendered == fps and between:
         what = f"nothing lies in between while all {fps} frames a second are rendered"
         fewer = f"output.rendered_fps={fps / 2}"
@@ -96,7 +96,7 @@ def mistakes_in_package(output: OutputConfig) -> Iterator[Mistake]:
     if way and way.module and find_spec(way.module) is None:
         package = way.package or way.module
         what = f"{called(output)} needs {package}, which is not here: pip install {package}"
-        yield Mistake("output.inbetween", f"{what}; film and dissolve need nothing")
+        yield Mistake("output.inbetween", f"{what}; dissolve needs nothing")
 
 
 def size_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:

@@ -35,7 +35,7 @@ def held(run: Session) -> Iterator[None]:
     film, events = run.film, run.events
 
     def write_plan() -> None:
-        if film.config.shard or not film.plan.unmeasured:
+        if film.config.part or not film.plan.unmeasured:
             freeze_plan(run)
 
     def agree() -> None:
@@ -44,7 +44,7 @@ def held(run: Session) -> Iterator[None]:
 
     with (
         sharing(film.store, events.say),
-        holding(film.folder, film.config.shard, write_plan, agree),
+        holding(film.folder, film.config.part, write_plan, agree),
     ):
         if not syncs(film.folder):
             events.warn(
@@ -66,11 +66,11 @@ def with_measured_plan(run: Session) -> Session:
     """
     if run.film.plan.unmeasured:
         run = with_time_maps(run)
-    elif not (run.film.plan.paces and run.film.config.shard):
+    elif not (run.film.plan.paces and run.film.config.part):
         return run  # by the plan that is frozen
-    if run.film.config.shard:
+    if run.film.config.part:
         check_agreement(run)
-    if not (run.film.config.shard and is_frozen(run)):
+    if not (run.film.config.part and is_frozen(run)):
         freeze_plan(run)
     return run
 

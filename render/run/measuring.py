@@ -19,7 +19,7 @@ from render.measurement.kept_figures import kept_figures
 from render.measurement.perceived import Watched
 from render.measurement.pictures import ReadPixels, read_files
 from render.measurement.reading import Reading, Readings, read_pixels
-from render.models.lpips_weights import lpips_mistakes
+from render.models.lpips_weights import mistakes_in_lpips
 from render.plan.plan_warnings import unmeasured_words
 from render.report.events import Measured, NamedFrame
 from render.report.run_record import read_run_json
@@ -95,7 +95,7 @@ def reader_with(lpips: Path | None) -> ReadPixels:
     """
     if lpips is None:
         return read_pixels
-    if wrong := list(lpips_mistakes(lpips)):
+    if wrong := list(mistakes_in_lpips(lpips)):
         raise ConfigError(wrong)
     from render.engines.lpips import Lpips  # torch
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from render.config.schema import RunConfig
 from render.engines.registry import engine_named
 from render.errors import Mistake
-from render.models.lpips_weights import lpips_mistakes
+from render.models.lpips_weights import mistakes_in_lpips
 from render.run.facts import Check, Facts, unlearnt
 from render.run.finish_facts import size_mistakes
 from render.run.memory_checks import memory_mistakes
@@ -74,7 +74,7 @@ def input_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
         if config.mode != "measure":
             yield Mistake("measure.lpips", "goes with mode=measure; leave it out")
         else:
-            yield from lpips_mistakes(config.measure.lpips)
+            yield from mistakes_in_lpips(config.measure.lpips)
 
 
 CHECKS: tuple[Check, ...] = (

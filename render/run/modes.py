@@ -13,13 +13,14 @@ from pathlib import Path
 from render.errors import DiskFull, EncodeError
 from render.files.lock import make as make_run_folder
 from render.files.lock import pruning, sharing
-from render.plan.frame_plan import shard_of
+from render.plan.parts import part_of
 from render.plan.plan_json import keep_asked, shown_film
 from render.plan.plan_warnings import unmeasured_words
 from render.report.events import PlanShown, PlanSummary, Pruned, UnusedFrames, WorkPlanned
 from render.run.folder import held, with_measured_plan, write_config
 from render.run.measuring import measure
 from render.run.paced_timeline import write_paced_timeline
+from render.run.quick_look import say_where
 from render.run.session import Session
 from render.run.survey import check_room, summarise, survey, survey_to_show
 from render.run.work import Work
@@ -40,6 +41,7 @@ def render(run: Session) -> None:
         if work.has_all_frames():  # where shards work side by side, the last one makes the video
             work.make_video()
             work.measure()
+        say_where(work)
         work.report()
 
 
@@ -56,7 +58,7 @@ def begun(run: Session) -> Iterator[Work]:
         write_config(run)
         write_paced_timeline(run)
         with run.phases.measured("check"):
-            mine = shard_of(run.film.plan, run.film.config.shard)
+            mine = part_of(run.film.plan, run.film.config)
             verdicts = survey_to_show(run.film, mine, run.events.warn)
             summary = summarise(run.film, verdicts, before)
         run.events.emit(WorkPlanned(run.name, summary))
@@ -87,7 +89,7 @@ def plan(run: Session) -> None:
 def planned(run: Session) -> PlanSummary:
     """Counts, reasons and costs of what a render would do."""
     film = run.film
-    verdicts = survey(film, shard_of(film.plan, film.config.shard))
+    verdicts = survey(film, part_of(film.plan, film.config))
     return summarise(film, verdicts, shown_film(film.folder))
 
 

@@ -23,6 +23,7 @@ from render.models.scheduler_signatures import settings
 from render.plan.build import make_plan
 from render.plan.cost import TIMINGS_NAME
 from render.plan.frame_plan import FramePlan, Recipe
+from render.plan.parts import mistakes_in_part
 from render.plan.plan_warnings import unmeasured_warnings
 from render.run.facts import Facts
 from render.run.film import ResolvedFilm
@@ -94,6 +95,8 @@ def resolved(
     identity.remember(facts.store / HASHES_NAME, facts.hashes)
     remarks = [*facts.remarks, *word_warnings(config, model, locate), *size_warnings(config, model)]
     film = planned(facts, timeline, model, recipe)
+    if wrong := list(mistakes_in_part(film.plan, config)):
+        raise ConfigError([Mistake(locate(each.where), each.what) for each in wrong])
     film = replace(film, timeline_file=timeline_file(locate))
     remarks += [*flaws, *sound_warnings(film, timeline, facts.sound_s), *other_film_warnings(film)]
     return with_warnings(film, remarks)

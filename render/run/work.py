@@ -193,9 +193,10 @@ class Work:
         others = self.other_shards()
         if elsewhere := sum(not (verdict.stored or verdict.in_place) for verdict in others):
             self.writer.take_back(others)
-            self.run.events.say(
-                f"{elsewhere} frames of other shards are missing; the last one stitches"
-            )
+            of_shards = "frames of other shards are missing; the last one stitches"
+            of_film = "of the film's frames are not there yet, so no video is made"
+            chosen = self.film.config.frames or self.film.config.at
+            self.run.events.say(f"{elsewhere} {of_film if chosen else of_shards}")
             return False
         self.show(others)
         return True
@@ -209,7 +210,7 @@ class Work:
     def make_video(self) -> None:
         """Make the video and the contact sheet, from frames that are all there."""
         film = self.film
-        with taking_turns(film.folder) if film.config.shard else nullcontext():
+        with taking_turns(film.folder) if film.config.part else nullcontext():
             self.finish_pictures()
             self.finishing.show()
             self.video.make_video()

@@ -173,7 +173,6 @@ def test_what_is_no_file_is_refused_at_once(at, tmp_path, what):
         ("seed=3", "sampling.seed=3"),
         ("guidance=3", "sampling.guidance=3"),
         ("speed=draft", "sampling.speed=draft"),
-        ("frames=48", "output.fps"),
         ("prompt=a castle", "timeline.keyframes.0.prompt"),
         ("cfg_scale=3", "sampling.guidance=3"),
         ("negative_prompt=night", "sampling.negative=night"),

@@ -13,7 +13,7 @@ FILM = "- {at: 0, prompt: a castle}\n"
         (["output.loop=0"], "output.loop: unknown key; did you mean output.repeat"),
         (["output.size=64x64"], "unknown key; did you mean output.width and output.height"),
         (["loop=true"], "loop: unknown key; did you mean timeline.loop=true"),
-        (["at=2"], "at: unknown key; known:"),
+        (["when=2"], "when: unknown key; known:"),
         (["timeline.keyframes.0.prompt=A", "forest"], "forest: is no name=value; a timeline"),
         (["name=A", "forest"], "a value with spaces needs quotes"),
         (["output.fps", "=", "6"], "has no name; write name=value without spaces beside ="),

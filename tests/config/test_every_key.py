@@ -86,6 +86,8 @@ COMPUTED = {
     "model.multiple": 4,
     "prune": "yes",
     "report": "json",
+    "at": "2f",
+    "frames": "0-2",
     "shard": "0/2",
 }
 """Keys that change what is done at a time, where, or whether it may be."""

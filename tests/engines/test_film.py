@@ -1,16 +1,13 @@
-"""FILM: its shape by its weights, what it moves, places by halves, tiles, its trained weights."""
+"""FILM: its shape by its weights, what it moves, places by halves, and tiles."""
 
 import numpy as np
 import pytest
 import torch
-from pictures import decibels
 
 from render.engines.film import FilmNetwork, moved
 from render.engines.film_inbetweens import (
-    FILM,
     OVERLAP,
     TILE,
-    WEIGHTS,
     by_film,
     by_halves,
     faded,
@@ -18,8 +15,6 @@ from render.engines.film_inbetweens import (
     spans,
 )
 from render.engines.film_shape import FilmShape, film_shape, weights_of
-from render.models.single_file import shapes_in
-from render.video.inbetweens import dissolved
 
 SMALL = FilmShape(4, 3, (4, 6, 8), (1, 2, 1), 2, placed=True)
 HALF = FilmShape(4, 2, (4, 6, 8), (1, 2, 1), 1)
@@ -126,34 +121,3 @@ def test_tiles_cover_a_side(length):
         assert last - first > OVERLAP or length <= TILE
         total[first:last] += faded(first, last, length)
     assert torch.allclose(total, torch.ones(length), atol=1e-6)
-
-
-# --- the weights that are shipped -----------------------------------------------------------------
-
-
-def disc(place, side=128):
-    """A textured disc in front of a ground, on its way to the right."""
-    y, x = np.mgrid[:side, :side]
-    ground = np.stack([x + 60, y + 60, 120 + 30 * np.sin(y / 9)], -1)
-    middle = 52 + 10 * place
-    inside = np.hypot(x - middle, y - 64) < 20
-    texture = 128 + 100 * np.sin((x - middle) / 3)[..., None] * np.cos(y / 4)[..., None]
-    return np.where(inside[..., None], texture, ground).clip(0, 255).astype(np.uint8)
-
-
-def test_film_beats_a_dissolve_where_something_moves():
-    between, places = FILM.opened("cpu"), (0.25, 0.5, 0.75)
-    before, after = disc(0), disc(1)
-    ours, faded_in = between(before, after, places), dissolved(before, after, places)
-    for place, film, dissolve in zip(places, ours, faded_in, strict=True):
-        assert decibels(film, disc(place)) > decibels(dissolve, disc(place)) + 1
-
-
-def test_what_stays_is_left_as_it_is():
-    (made,) = FILM.opened("cpu")(disc(0), disc(0), (0.5,))
-    assert decibels(made, disc(0)) > 38
-
-
-def test_the_shipped_weights_are_small():
-    assert WEIGHTS.stat().st_size <= 10_000_000
-    assert film_shape(shapes_in(WEIGHTS, "")).placed

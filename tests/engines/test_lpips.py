@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from render.engines.lpips import SCALE, SHIFT, Lpips
 from render.measurement.perceived import Watched
-from render.models.lpips_weights import LAYERS, lpips_mistakes, wanted
+from render.models.lpips_weights import LAYERS, mistakes_in_lpips, wanted
 
 
 @pytest.fixture(scope="module")
@@ -129,5 +129,5 @@ def test_other_weights_are_named(tmp_path, weights):
     made = load_file(weights)
     del made[f"features.{LAYERS[1].place}.bias"]
     save_file(made, tmp_path / "other.safetensors")
-    (mistake,) = lpips_mistakes(tmp_path / "other.safetensors")
+    (mistake,) = mistakes_in_lpips(tmp_path / "other.safetensors")
     assert "features.3.bias is missing" in str(mistake)

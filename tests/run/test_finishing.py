@@ -725,10 +725,11 @@ def test_a_program_encodes_a_finished_film(place, tmp_path):
 MISTAKES = [
     (["output.rendered_fps=8"], "output.rendered_fps", "8 frames a second are more than the 4"),
     (["output.rendered_fps=3", "output.inbetween=dissolve"], "output.fps", "use 3 or 6"),
-    (["output.rendered_fps=2"], "output.inbetween", "give dissolve, flow or film"),
+    (["output.rendered_fps=2"], "output.inbetween", "give dissolve or flow"),
     (["output.rendered_fps=0.02", "output.fps=1000", "output.inbetween=dissolve"],
      "output.rendered_fps", "50000 pictures for each rendered frame are more than 10,000"),
     (["output.inbetween=dissolve"], "output.inbetween", "give output.rendered_fps=2"),
+    (["output.inbetween=film", "output.rendered_fps=2"], "output.inbetween", "not there yet"),
     (["output.inbetween=net.pt", "output.rendered_fps=2"], "output.inbetween",
      "net.pt can run code; give a .safetensors"),
     (["output.inbetween=net.safetensors", "output.rendered_fps=2"], "output.inbetween",
@@ -808,7 +809,7 @@ def test_flow_without_its_package_says_what_to_install(place, monkeypatch):
     (line,) = ended.err.splitlines()
     assert line == (
         "render: output.inbetween: flow needs opencv-python-headless, which is not here: "
-        "pip install opencv-python-headless; film and dissolve need nothing"
+        "pip install opencv-python-headless; dissolve needs nothing"
     )
 
 

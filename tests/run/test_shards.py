@@ -71,7 +71,7 @@ def test_a_whole_run_is_refused_while_another_holds_the_folder(place, held_by, m
 
 
 def test_the_same_shard_twice_is_refused(place):
-    with holding(place.folder / "outputs" / "t", (1, 2), nothing, nothing):
+    with holding(place.folder / "outputs" / "t", "1-of-2", nothing, nothing):
         ended = place.render("+timeline=t", "shard=1/2")
     assert ended.code == 75
 

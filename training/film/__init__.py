@@ -2,5 +2,5 @@
 
 It learns from triplets: two pictures and one between them, painted while a scene changes
 (triplets.py), painted and moved as by a camera (motion.py), and taken out of films of the embedded
-model (films.py). A render reads the weights in `render/engines/weights`, and never this package.
+model (films.py). Its weights are not made yet; a render will read them, and never this package.
 """

@@ -16,7 +16,7 @@ def main() -> None:
     make.add_argument("--samples", type=int, help="crops of triplets that it sees")
     make.add_argument("--films", type=int, default=40, help="of the embedded model, to learn from")
     make.add_argument("--processes", type=int, help="default: one a core")
-    commands.add_parser("eval", help="measure the packaged weights on films that no training saw")
+    commands.add_parser("eval", help="measure the trained weights on films that no training saw")
     for command in commands.choices.values():
         command.add_argument("--folder", type=Path, default=WORKING_FOLDER)
     asked = parser.parse_args()
@@ -27,7 +27,8 @@ def _make(asked: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from training.film.films import kept_films
-    from training.film.learn import WEIGHTS, FilmTraining, train_film, write_film
+    from training.film.learn import FilmTraining, train_film, write_film
+    from training.film.triplets import WEIGHTS
 
     training = FilmTraining()
     if asked.samples:

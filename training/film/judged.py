@@ -9,7 +9,7 @@ import numpy as np
 from render.engines.film import FilmNetwork
 from render.engines.film_inbetweens import between, by_film
 from render.video.inbetweens import Between, dissolved
-from training.film.triplets import Triplet, changing, panned
+from training.film.triplets import WEIGHTS, Triplet, changing, panned
 from training.storybook2.examples import Pixels
 
 UNSEEN = 90_000_000  # numbers of triplets that no training draws
@@ -64,15 +64,15 @@ def report(network: FilmNetwork, triplets: Sequence[Triplet]) -> str:
 
 
 def evaluate(folder: Path, films: int = 12) -> None:
-    """Print how the packaged network does on films of the embedded model that no training saw, with
+    """Print how the trained network does on films of the embedded model that no training saw, with
     pictures left out, and write the worst tenth as a sheet: both ends, the truth, and each way."""
     from PIL import Image
 
-    from render.engines.film_inbetweens import FILM
+    from render.engines.film_inbetweens import opened
     from training.film.films import JUDGED_SEED, kept_films, left_out
     from training.storybook.sheets import sheet
 
-    made = {"film": FILM.opened("cpu"), **others()}
+    made = {"film": opened(folder / WEIGHTS, "cpu"), **others()}
     shots = kept_films(folder / "films", films, JUDGED_SEED)
     for every in (2, 4):
         triplets = left_out(shots, every)

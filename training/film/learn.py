@@ -20,7 +20,6 @@ from training.storybook.training import Progress
 from training.storybook2.learning import Every, Learning
 
 CHECKPOINT = "film.checkpoint.safetensors"
-WEIGHTS = "film.safetensors"
 EVERY = Every(report=25, save=100, judge=500)  # steps
 SHAPE = FilmShape(
     filters=12,

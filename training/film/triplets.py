@@ -10,6 +10,7 @@ from training.film.motion import moving
 from training.storybook2.examples import Pixels, example
 from training.storybook2.painter import SIZE, paint
 
+WEIGHTS = "film.safetensors"
 FIRST_SEED = 3_700_000
 SHORTEST, LONGEST = 0.03, 0.5  # of the way from one scene to another
 PLACES = (1 / 5, 1 / 4, 1 / 3, 2 / 5, 3 / 5, 2 / 3, 3 / 4, 4 / 5)  # that films ask for, but for 1/2
