@@ -27,12 +27,12 @@ def nothing():
     pass
 
 
-def hold(folder, shard=None, freeze=nothing, agree=nothing):
-    return holding(folder, shard, freeze, agree)
+def hold(folder, part=None, freeze=nothing, agree=nothing):
+    return holding(folder, part, freeze, agree)
 
 
-def busy(folder, shard=None):
-    with pytest.raises(FolderBusy) as error, hold(folder, shard):
+def busy(folder, part=None):
+    with pytest.raises(FolderBusy) as error, hold(folder, part):
         pass
     return str(error.value)
 
@@ -89,26 +89,26 @@ def test_shards_share_the_folder_and_the_first_freezes_the_plan(tmp_path):
                 )
             )
         assert events == ["0 freezes", "0 agrees", "1 agrees", "2 agrees"]
-        assert "held by another run" in busy(tmp_path, (1, 3))
+        assert "held by another run" in busy(tmp_path, "1-of-3")
         assert "held by another run" in busy(tmp_path)
 
 
 def test_a_whole_run_shares_with_no_shard(tmp_path):
     with hold(tmp_path):
-        assert f"pid {os.getpid()}" in busy(tmp_path, (0, 2))
+        assert f"pid {os.getpid()}" in busy(tmp_path, "0-of-2")
 
 
 def test_a_shard_of_another_plan_is_refused(tmp_path):
     def disagree():
         raise ConfigError("shards of another plan are at work here")
 
-    with hold(tmp_path, (0, 2)):
+    with hold(tmp_path, "0-of-2"):
         with (
             pytest.raises(ConfigError, match="another plan"),
-            hold(tmp_path, (1, 2), nothing, disagree),
+            hold(tmp_path, "1-of-2", nothing, disagree),
         ):
             pass
-        with hold(tmp_path, (1, 2)):  # its own share is free again
+        with hold(tmp_path, "1-of-2"):  # its own share is free again
             pass
 
 
@@ -124,7 +124,7 @@ def test_a_whole_run_that_slips_in_before_the_first_shard_shares_is_not_waited_f
             return share(descriptor)
 
     monkeypatch.setattr(lock, "share", another_comes)
-    assert "held by another run" in busy(tmp_path, (0, 2))
+    assert "held by another run" in busy(tmp_path, "0-of-2")
 
 
 def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path):

@@ -49,7 +49,7 @@ def nothing():
 
 def test_a_shard_of_another_plan_is_refused_while_one_is_at_work(place):
     place.render("+timeline=t", "shard=0/2", "mode=plan")
-    with holding(place.folder / "outputs" / "t", (0, 2), nothing, nothing):
+    with holding(place.folder / "outputs" / "t", "0-of-2", nothing, nothing):
         same = place.render("+timeline=t", "shard=1/2")
         other = place.render("+timeline=t", "shard=1/2", "timeline.keyframes.0.prompt=three")
     assert same.code == 0
@@ -57,7 +57,7 @@ def test_a_shard_of_another_plan_is_refused_while_one_is_at_work(place):
     assert "shards of another plan are at work here" in other.err
 
 
-@pytest.mark.parametrize("held_by", [None, (0, 2)])
+@pytest.mark.parametrize("held_by", [None, "0-of-2"])
 def test_a_whole_run_is_refused_while_another_holds_the_folder(place, held_by, monkeypatch):
     monkeypatch.setattr("render.files.lock.SHARD_PATIENCE_S", 0.1)
     folder = place.folder / "outputs" / "t"

@@ -83,7 +83,7 @@ def test_a_shard_that_is_refused_puts_no_plan_over_that_of_a_run_that_ends_meanw
     def before(*where):
         """Another shard begins, with its own plan, when this run has just looked."""
         looked = Before(*where)
-        other_run.enter_context(holding(folder, (0, 2), lambda: None, lambda: None))
+        other_run.enter_context(holding(folder, "0-of-2", lambda: None, lambda: None))
         plan.write_bytes(plan.read_bytes().replace(b"old", b"new"))
         return looked
 
