@@ -83,7 +83,7 @@ def test_shards_share_the_folder_and_the_first_freezes_the_plan(tmp_path):
             held.enter_context(
                 hold(
                     tmp_path,
-                    (place, 3),
+                    f"{place}-of-3",
                     lambda said=freeze: events.append(said),
                     lambda said=agree: events.append(said),
                 )
