@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -114,8 +115,17 @@ def type_at(path: Sequence[str | int]) -> Any:
         kinds = {dict: 1, tuple: 0}  # which of its types is that of what it holds
         held = kinds.get(get_origin(here))
         inside = None if held is None else get_args(here)[held]
-        here = field.annotation if field else inside
+        here = listed(field.annotation) if field else inside
     return here
+
+
+def listed(kind: Any) -> Any:
+    """A type, or of one that may be left out a list of objects: `TempoChange` in tempo."""
+    for inner in get_args(kind) if get_origin(kind) in (UnionType, Union) else ():
+        plain = get_args(inner)[0] if get_origin(inner) is Annotated else inner
+        if get_origin(plain) is tuple and fields_of(get_args(plain)[0]):
+            return plain
+    return kind
 
 
 def fields_of(model: Any) -> dict[str, FieldInfo]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from render.engines.enlarging import Span
 from render.engines.film_shape import FilmShape, film_shape
-from render.errors import EncodeError
+from render.errors import EncodeError, short_of_memory
 from render.models.single_file import shapes_in
 from render.video.inbetweens import Between
 from render.video.linear_light import RgbPicture
@@ -31,6 +31,9 @@ OVERLAP = 128  # pixels in which a tile fades into the next
 HALVES = 3  # times that the way is halved for a place, where a network knows the half-way alone
 SCRIPTS_MULTIPLE = 64  # pixels, of sides that exports of FILM and RIFE take
 
+CALLED = (
+    "network(before, after, share) takes pictures (1, 3, H, W) and a share (1, 1), and gives one"
+)
 Make = Callable[["Tensor", "Tensor", Sequence[float]], "list[Tensor]"]
 """Two pictures (1, 3, H, W) from 0 to 1 and places, to the picture at each place."""
 
@@ -70,7 +73,7 @@ def opened_script(file: Path, device: str) -> Between:
         warnings.simplefilter("ignore", DeprecationWarning)  # it is what exports of FILM are
         network: Any = torch.jit.load(file, map_location="cpu")
     network = network.float().to(torch.device(device)).eval()
-    return partial(between, partial(by_script, network), device, file)
+    return partial(between, partial(by_script, network, file), device, file)
 
 
 def between(
@@ -111,13 +114,30 @@ def by_film(network: Any, before: Tensor, after: Tensor, places: Sequence[float]
     return [each[..., :height, :width] for each in made]
 
 
-def by_script(network: Any, before: Tensor, after: Tensor, places: Sequence[float]) -> list[Tensor]:
-    """See `Make`."""
+def by_script(
+    network: Any, file: Path, before: Tensor, after: Tensor, places: Sequence[float]
+) -> list[Tensor]:
+    """See `Make`.
+
+    Raises:
+        EncodeError: the program fails, or gives something else than a picture.
+    """
+    import torch
+
     height, width = before.shape[-2:]
     first, last = padded(before, SCRIPTS_MULTIPLE), padded(after, SCRIPTS_MULTIPLE)
 
     def called(one: Tensor, other: Tensor, share: Tensor) -> Any:
-        return network(one, other, share[:, None])
+        try:
+            made = network(one, other, share[:, None])
+        except Exception as error:  # of a program that a person gave
+            if short_of_memory(error):
+                raise
+            said = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            raise EncodeError(f"{file} can't make pictures: {said}; {CALLED}") from error
+        if not isinstance(made, torch.Tensor) or made.shape != one.shape:
+            raise EncodeError(f"{file} gives no picture of the two pictures' size; {CALLED}")
+        return made
 
     return [by_halves(called, first, last, place)[..., :height, :width] for place in places]
 

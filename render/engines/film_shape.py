@@ -65,8 +65,11 @@ def film_shape(weights: Mapping[str, tuple[int, ...]]) -> FilmShape | None:
     if not filters or len(names) < depth or any(len(shape) != 4 for shape in flow):
         return None
     convolutions = tuple(layers(weights, name) - 2 for name in names)
-    channels = [weights[f"fuse.convs.{i}.2.0.weight"][0] for i in fusions(weights)]
-    specialized = (max(channels, default=filters) // filters).bit_length() - 1
+    last = [weights[f"fuse.convs.{i}.2.0.weight"] for i in fusions(weights)]
+    most = max((shape[0] for shape in last if shape), default=0)
+    specialized = (most // filters).bit_length() - 1
+    if specialized < 0 or any(shape[0] < 2 for shape in flow):
+        return None
     for placed in (False, True):
         shape = FilmShape(
             filters, depth, tuple(s[0] for s in flow), convolutions, specialized, placed

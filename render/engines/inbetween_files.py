@@ -11,7 +11,7 @@ from render.engines.film_inbetweens import KEY, opened, opened_script
 from render.engines.film_shape import film_shape
 from render.errors import ConfigError, Mistake
 from render.models.identity import file_hash
-from render.models.single_file import PICKLES, shapes_in
+from render.models.single_file import FLOATS, PICKLES, shapes_in, types_in
 from render.video.inbetweens import INBETWEENS, Inbetween
 
 PROGRAMS = {".torchscript", *PICKLES}
@@ -55,12 +55,18 @@ def identity_of(output: OutputConfig, hashes: dict[str, Any]) -> str:
         )
         asked = f"output.inbetween={{file: {wanted}, sha256: HASH}}"
         raise ConfigError([Mistake(KEY, f"{what}, its publisher's hash as well: {asked}")])
+    if isinstance(wanted, Path) and (odd := {*types_in(wanted, KEY).values()} - {*FLOATS}):
+        what = f"{wanted} holds weights of {', '.join(sorted(odd))}, not {', '.join(FLOATS)}"
+        raise ConfigError([Mistake(KEY, f"{what}; give another file")])
     if isinstance(wanted, Path) and film_shape(shapes_in(wanted, KEY)) is None:
         what = f"{wanted} has no weights of FILM under the names of its PyTorch port"
         raise ConfigError([Mistake(KEY, f"{what}; give another file, or flow")])
+    if isinstance(wanted, Script) and wanted.file.suffix.lower() == ".safetensors":
+        what = f"{wanted.file} is no TorchScript; give it by its path alone"
+        raise ConfigError([Mistake(KEY, what)])
     weights = [hash_of(way.weights, hashes)] if way.weights else []
     if isinstance(wanted, Script) and weights != [wanted.sha256]:
-        what = f"{wanted.file} has another sha256 than the one given, {weights[0]}"
+        what = f"{wanted.file} has the sha256 {weights[0]}, and not the one given"
         raise ConfigError([Mistake(KEY, f"{what}; download it again")])
     kind = "torchscript" if isinstance(wanted, Script) else "film"
     name = wanted if isinstance(wanted, str) else f"file {kind}"

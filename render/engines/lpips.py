@@ -18,10 +18,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from render.errors import ConfigError, Mistake
 from render.measurement.reading import Pixels
-from render.models.lpips_weights import HEAD, LAYERS, TRUNK
+from render.models.lpips_weights import HEAD, KEY, LAYERS, TRUNK
 
-SHORTER = 64  # pixels of the shorter side of what is looked at, as in the paper's trials
+SIDE = 64  # pixels of what is looked at, as in the paper's trials
 SHIFT = (-0.030, -0.088, -0.188)
 SCALE = (0.458, 0.448, 0.450)
 LEAST = 1e-10  # of the length that features are divided by
@@ -31,8 +32,16 @@ class Lpips:
     """The measure. The LPIPS of two pictures is the squared distance of their features."""
 
     def __init__(self, file: Path) -> None:
-        """Read the weights of a file that was found right (models/lpips_weights.py)."""
+        """Read the weights of a file that was found right (models/lpips_weights.py).
+
+        Raises:
+            ConfigError: they are not finite, or a head is negative.
+        """
         weights: Mapping[str, Tensor] = load_file(file)
+        for name, each in weights.items():
+            if not torch.isfinite(each).all() or (name.startswith("lin") and (each < 0).any()):
+                what = f"{file}: {name} is not finite, or negative; download it again"
+                raise ConfigError([Mistake(KEY, what)])
         self.layers: list[tuple[bool, nn.Conv2d, Tensor]] = []
         for layer in LAYERS:
             convolution = nn.Conv2d(
@@ -45,7 +54,11 @@ class Lpips:
             self.layers.append((layer.pooled, convolution.requires_grad_(False), head.clamp(min=0)))
 
     def features(self, pixels: Pixels) -> NDArray[np.float16]:
-        """A picture's features, (K,). K is the same for pictures of one size."""
+        """A picture's features, (K,).
+
+        Raises:
+            ConfigError: they are not finite.
+        """
         with torch.inference_mode():
             planes = scaled(smaller(pixels))
             found = []
@@ -55,15 +68,16 @@ class Lpips:
                 length = planes.square().sum(1, keepdim=True).sqrt()
                 weight = (head / (planes.shape[-1] * planes.shape[-2])).sqrt()
                 found.append((planes / (length + LEAST) * weight[:, None, None]).flatten())
-            return torch.cat(found).half().numpy()
+            joined = torch.cat(found).half()
+            if not torch.isfinite(joined).all():
+                what = "the weights give features that are not finite; give another file"
+                raise ConfigError([Mistake(KEY, what)])
+            return joined.numpy()
 
 
 def smaller(pixels: Pixels) -> Pixels:
-    """A picture whose shorter side is 64 pixels, by the means of areas."""
-    height, width = pixels.shape[:2]
-    part = SHORTER / min(height, width)
-    size = (max(SHORTER, round(part * width)), max(SHORTER, round(part * height)))
-    return np.array(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
+    """A picture of 64 × 64 pixels, by the means of areas. Pictures of all sizes can be compared."""
+    return np.array(Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
 def scaled(pixels: Pixels) -> Tensor:

@@ -36,7 +36,7 @@ class PerceivedFigures:
 
 
 class Watched:
-    """Features that come one frame after the other, of which few are kept.
+    """Features that come one frame after the other.
 
     Args:
         ends: frames at which keyframes stand; the first and the last one are ends anyway.

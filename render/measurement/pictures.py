@@ -109,6 +109,8 @@ def read_file(path: Path, read: ReadPixels = read_pixels) -> Reading:
     with opened(path) as picture:
         try:
             return read(rgb(picture))
+        except ConfigError:
+            raise
         except Exception as error:  # broken files make Pillow raise almost anything
             raise unusable(path, broken(error)) from None
 

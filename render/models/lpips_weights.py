@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from render.errors import ConfigError, Mistake
-from render.models.single_file import shapes_in
+from render.models.single_file import FLOATS, shapes_in, types_in
 
 KEY = "measure.lpips"
 TRUNK, HEAD = "features.", "lin{}.model.1.weight"
@@ -62,7 +62,11 @@ def mistakes_in_lpips(file: Path) -> Iterator[Mistake]:
     except ConfigError as error:
         yield from error.mistakes
         return
+    types = types_in(file, KEY)
     for name, shape in wanted():
+        if types.get(name, "F32") not in FLOATS:
+            yield Mistake(KEY, f"{file}: {name} holds {types[name]}, not {', '.join(FLOATS)}")
+            return
         if shapes.get(name) != shape:
             found = "is missing" if name not in shapes else f"is {shapes[name]}, not {shape}"
             what = f"{file} has not the weights of LPIPS with AlexNet: {name} {found}"

@@ -21,6 +21,8 @@ from render.files.untrusted import POINTER
 from render.models.families import FAMILIES
 from render.models.family import Family
 
+FLOATS = ("F16", "BF16", "F32", "F64")
+"""Types of weights, as safetensors calls them."""
 PICKLES = {".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle"}
 CLIP_IN_FILES = ("cond_stage_model.", "conditioner.embedders.", "text_encoders.clip_")
 HELD = {

@@ -154,22 +154,23 @@ def make_plan(
         of_path = digest_of(spec.path.path) if spec.path else ""
         bridge = bool(spec.path) and bridges(timeline, rendered, spec.path)
         frames.append(PlannedFrame(index, time, spec, digest, of_path, bridge))
-    bridged = tuple(spans_of_jumps(timeline, times)) if taken.every == 1 else ()
+    shown = keyframe_places(timeline, times)
+    spans = tuple(spans_of_jumps(timeline, times, shown))
+    bridged = spans if taken.every == 1 else ()
     if bridged:
         finish = with_way(finish or Finish(fps), *bridging)
         inside = {index for first, last in bridged for index in range(first + 1, last)}
         frames = [replace(each, bridge=True) if each.index in inside else each for each in frames]
     warnings = (
-        *grid_warnings(timeline, fps, between=finish is not None and finish.times > 1),
+        *grid_warnings(timeline, fps, finish.fps if finish and finish.times > 1 else None),
         *noise_warnings(timeline, noisy, scheduler, taken),
         *trunk_warnings(taken),
         *plain_warnings(timeline, smooth, taken),
         *bridge_warnings(frames),
-        *span_warnings(frames, bridged, finish),
+        *span_warnings(frames, spans, finish, taken.every),
         *open_warnings(timeline, finish),
         *held_warnings(taken, finish),
     )
-    shown = keyframe_places(timeline, times)
     film = FramePlan(fps, recipe, tuple(frames), warnings, loras or {}, shown, timeline.loop)
     measured = {each.time: each.time_map for each in timeline.keyframes if each.even}
     paces = {time: found for time, found in measured.items() if found is not None}

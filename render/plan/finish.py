@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from render.timeline.interpolation import progress_at, segment_behind
+from render.timeline.interpolation import Segment, progress_at, segment_at, segment_behind
 from render.timeline.spec import Timeline
 
 if TYPE_CHECKING:
@@ -161,36 +163,65 @@ def bridging(
     return index, of, Fraction(share)
 
 
-def spans_of_jumps(timeline: Timeline, times: Sequence[Fraction]) -> Iterator[tuple[int, int]]:
+def spans_of_jumps(
+    timeline: Timeline, times: Sequence[Fraction], keyframes: Sequence[int]
+) -> Iterator[tuple[int, int]]:
     """The frames on either side of each jump that was measured on a plain path. Those between are
     the frames that its pace gives to the jump; where there are none, those next to it that are no
     keyframes. Spans that overlap are one.
 
     Args:
         times: of the rendered frames.
+        keyframes: places of those at which keyframes stand.
     """
+    fixed = {*keyframes, *((len(times),) if timeline.loop and 0 in keyframes else ())}
     found: list[tuple[int, int]] = []
     for number in range(len(timeline.keyframes)):
         segment = segment_behind(timeline, number)
         if segment is None or segment.start.time_map is None:
             continue
-        start, until = segment.start.time, segment.until
-        here = [index for index, time in enumerate(times) if start <= time <= until]
-        if timeline.loop and until == timeline.duration and here:
-            here.append(len(times))  # its first frame
-        places = [
-            progress_at(segment, times[i]) if i < len(times) and times[i] < until else 1.0
-            for i in here
-        ]
+        places = [*places_around(timeline, segment, times)]
         for before, behind in segment.start.time_map.jumps:
-            first = sum(place <= before for place in places) - 1
-            last = next((i for i, place in enumerate(places) if place >= behind), len(places) - 1)
-            if last - first == 1:
-                first, last = max(0, first - 1), min(len(places) - 1, last + 1)
-            if last - first > 1 and first >= 0:
-                found.append((here[first], here[last]))
-    for first, last in merged(sorted(found)):
-        yield first, last
+            sides = [(i, (place >= behind) - (place <= before)) for i, place in places]
+            sure = [(index, side) for index, side in sides if side]
+            for (first, side), (last, other) in pairwise(sure):
+                if side != other:
+                    found.append(widened(first, last, fixed, len(times)))
+    yield from merged(sorted(span for span in found if span[1] - span[0] > 1))
+
+
+def places_around(
+    timeline: Timeline, segment: Segment, times: Sequence[Fraction]
+) -> Iterator[tuple[int, float]]:
+    """The frames of a segment with their places on it, and those next to it: at its beginning and
+    its end where no frame stands there. A frame before a cut has nothing to do with it."""
+    start, until = segment.start.time, segment.until
+    here = [index for index, time in enumerate(times) if start <= time < until]
+    first = here[0] if here else next((i for i, time in enumerate(times) if time >= until), 0)
+    if first > 0 and (not here or times[first] > start) and not is_held(timeline, times[first - 1]):
+        yield first - 1, 0.0
+    for index in here:
+        yield index, progress_at(segment, times[index])
+    behind = first + len(here)
+    if behind < len(times) or (timeline.loop and until == timeline.duration):
+        yield behind, 1.0
+
+
+def is_held(timeline: Timeline, time: Fraction) -> bool:
+    """Whether the picture at a time stays until a cut."""
+    segment = segment_at(timeline, time)
+    return segment is not None and segment.start.ease == "hold"
+
+
+def widened(first: int, last: int, fixed: AbstractSet[int], count: int) -> tuple[int, int]:
+    """A span with the frames next to a jump in it, if none lies between."""
+    if last - first > 1:
+        return first, last
+    if first > 0 and first not in fixed:
+        first -= 1
+    if last < count and last not in fixed and last + 1 < count:
+        last += 1
+    return first, last
 
 
 def merged(spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:

@@ -18,18 +18,22 @@ NEARLY = 0.05  # of a frame: so near to a keyframe no one sees that it is not me
 LARGEST_PART = 16  # of a rate that is suggested: 64/5 has 5
 
 
-def grid_warnings(timeline: Timeline, fps: Fraction, between: bool = False) -> Iterator[str]:
+def grid_warnings(
+    timeline: Timeline, fps: Fraction, between: Fraction | None = None
+) -> Iterator[str]:
     """Keyframes that fall between two frames are never shown exactly.
 
     Args:
         fps: frames a second that are rendered.
-        between: whether the film shows others between them.
+        between: pictures a second that the film shows, where some lie between those.
     """
     times = [frame.time for frame in timeline.keyframes]
     off = [time for time in times if not is_met(float(time), float(fps), NEARLY)]
     if off:
         shown = ", ".join(f"{float(time):g}" for time in off[:5]) + (" …" if len(off) > 5 else "")
         rate = meeting_rate([float(time) for time in times], float(fps))
+        if rate and between is not None and (between / rate).denominator > 1:
+            rate = None  # pictures in between take a whole part of the film's rate
         key = "output.rendered_fps" if between else "output.fps"
         way_out = f"{key}={rate} meets them all" if rate else f"choose another {key}"
         rendered = "rendered frames" if between else "frames"
@@ -120,17 +124,29 @@ def bridge_warnings(frames: Sequence[PlannedFrame]) -> Iterator[str]:
 
 
 def span_warnings(
-    frames: Sequence[PlannedFrame], bridged: Sequence[tuple[int, int]], finish: Finish | None
+    frames: Sequence[PlannedFrame],
+    spans: Sequence[tuple[int, int]],
+    finish: Finish | None,
+    every: int,
 ) -> Iterator[str]:
-    """Jumps of plain paths, which pictures in between bridge."""
+    """Jumps of plain paths, which pictures in between bridge.
+
+    Args:
+        spans: the frames on either side of each.
+        every: which frames are rendered.
+    """
     way = finish.inbetween if finish else ""
-    for first, last in bridged:
+    for first, last in spans:
         times = f"{float(frames[first].time):.2f} to {float(frames[last - 1].time):.2f} s"
         behind = last % len(frames)
+        bridged = (
+            f"frames {first + 1} to {last - 1} are shown as pictures in between ({way}) of frames "
+            f"{first} and {behind}"
+        )
+        what = bridged if every == 1 else f"sampling.every={every} bridges no jump"
         yield (
-            f"the picture jumps at {times}, and no other lies between: frames {first + 1} to "
-            f"{last - 1} are shown as pictures in between ({way}) of frames {first} "
-            f"and {behind}; sampling.path=smooth has no such jumps, or names them"
+            f"the picture jumps at {times}, and no other lies between: {what}; "
+            "sampling.path=smooth has no such jumps, or names them"
         )
 
 

@@ -37,7 +37,7 @@ PROBES = 16  # parts into which a plain segment is divided first
 PER_NODE = 2  # probes on a smooth path, which cost decoding only
 LARGE = 2.0  # a step of so many times the mean is divided
 DEPTH = 10  # halvings of a part at most
-MOST = 3  # times the first probes, that a segment may have
+MOST = 8  # times the first probes, that a segment may have: each jump takes ten
 SHARE_OF_JUMP = 3.0
 """Medians that a jump counts for in a map: a step in a part that is as narrow as parts get."""
 
@@ -80,12 +80,13 @@ class Probed:
         places = [float(place) for place in self.places]
         if self.segment.path.parts:
             return time_map(places, steps)
-        most = SHARE_OF_JUMP * median([step for step in steps if step > 0] or [0.0])
+        wide = [s for s, width in zip(steps, self.widths, strict=True) if s and width > self.least]
+        most = SHARE_OF_JUMP * median(wide or [0.0])
         jumps, counted = [], list[float]()
         for (before, after), width, step in zip(pairwise(places), self.widths, steps, strict=True):
             jumped = width <= self.least and step > most
             jumps += [(before, after)] if jumped else []
-            counted.append(most if jumped else step)
+            counted.append(most if jumped and most else step)
         return time_map(places, counted, jumps)
 
     @property

@@ -17,6 +17,7 @@ from render.plan.finish import Finish, Upscaler
 from render.run.spared_warnings import libraries_spared
 from render.store.frame_png import LARGEST_PIXELS
 from render.store.upscale_factors import remember, remembered
+from render.video.inbetweens import INBETWEENS
 
 if TYPE_CHECKING:
     from render.run.facts import Facts
@@ -34,7 +35,7 @@ def finish_of(config: RunConfig, hashes: dict[str, Any], store: Path) -> Finish 
     Raises:
         ConfigError: everything wrong in it.
     """
-    output, upscaler, wrong = config.output, None, list(mistakes_in_rates(config.output))
+    output, upscaler, wrong = config.output, None, list(mistakes_in_rates(config))
     try:
         upscaler = upscaler_of(config, hashes, store)
     except ConfigError as error:
@@ -62,8 +63,9 @@ def upscaler_of(config: RunConfig, hashes: dict[str, Any], store: Path) -> Upsca
     return found
 
 
-def mistakes_in_rates(output: OutputConfig) -> Iterator[Mistake]:
+def mistakes_in_rates(config: RunConfig) -> Iterator[Mistake]:
     """Rates that do not go with each other, or with the pictures in between."""
+    output = config.output
     fps, rendered, between = output.fps, output.planned_fps, output.inbetween != NONE
     if rendered > fps:
         what = f"{rendered} frames a second are more than the {fps} of output.fps; give fewer"
@@ -78,10 +80,24 @@ def mistakes_in_rates(output: OutputConfig) -> Iterator[Mistake]:
     elif rendered < fps and not between:
         what = f"something has to lie between the {rendered} frames a second that are rendered"
         yield Mistake("output.inbetween", f"{what}; give dissolve or flow")
-    elif rendered == fps and between:
+    elif rendered == fps and between and not may_bridge(config):
         what = f"nothing lies in between while all {fps} frames a second are rendered"
         fewer = f"output.rendered_fps={fps / 2}"
         yield Mistake("output.inbetween", f"{what}; give {fewer}, or leave it out")
+
+
+def may_bridge(config: RunConfig) -> bool:
+    """Whether pictures in between may bridge jumps: of a plain path at an even pace."""
+    paces = (frame.pace or config.timeline.pace for frame in config.timeline.keyframes.values())
+    return config.sampling.path == "plain" and any(pace == "even" for pace in paces)
+
+
+def bridging_of(config: RunConfig, hashes: dict[str, Any]) -> tuple[str, str]:
+    """Name and identity of the way to make pictures that bridge a jump: the one that is asked for,
+    else a dissolve."""
+    if config.output.inbetween == NONE:
+        return "dissolve", f"dissolve {INBETWEENS['dissolve'].version}"
+    return called(config.output), identity_of(config.output, hashes)
 
 
 def multiples(rendered: Fraction, fps: Fraction) -> list[Fraction]:

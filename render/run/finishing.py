@@ -154,7 +154,7 @@ class Finishing:
             if short_of_memory(error):
                 raise
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise EncodeError(f"{file}: can't be loaded: {said}") from error
+            raise EncodeError(f"{file}: can't be loaded: {said}; give another file") from error
 
     def plain(self, pictures: Sequence[ShownPicture], between: Between) -> Sequence[RgbPicture]:
         """Pictures that are made of the same frames, as large as these."""

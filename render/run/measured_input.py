@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from render.config.moments import Moment
+from render.config.moments import Moment, rate
 from render.config.parse import parse
 from render.errors import ConfigError, Locate, Mistake
 from render.measurement.figures import Known
@@ -290,6 +290,6 @@ def measure(
     moments = [Moment(seconds=Fraction(time_s)) for time_s in keyframes] or None
     events = RunEvents(reporter or SilentReporter())
     found, _ = measured_input(
-        Path(path), moments, Fraction(fps), events, None if lpips is None else Path(lpips)
+        Path(path), moments, rate(fps), events, None if lpips is None else Path(lpips).expanduser()
     )
     return found

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 
 import render
@@ -18,7 +19,7 @@ from render.measurement.figures import Figures, Known, figures
 from render.measurement.kept_figures import kept_figures
 from render.measurement.perceived import Watched
 from render.measurement.pictures import ReadPixels, read_files
-from render.measurement.reading import Reading, Readings, read_pixels
+from render.measurement.reading import Pixels, Reading, Readings, read_pixels
 from render.models.lpips_weights import mistakes_in_lpips
 from render.plan.plan_warnings import unmeasured_words
 from render.report.events import Measured, NamedFrame
@@ -33,6 +34,7 @@ from render.video.step_plot import step_plot
 MOST_THREADS = 8
 LEAST_S, PART = 3.0, 0.05
 """A run's own measurement takes so many seconds at most, or this part of the run's time."""
+MOST_SEEN = 10_000  # frames that LPIPS takes: 64 kB each
 TRIED = 16  # pictures after which the time for all of them is known
 AFTERWARDS = "the same command with mode=measure does it"
 
@@ -99,8 +101,15 @@ def reader_with(lpips: Path | None) -> ReadPixels:
         raise ConfigError(wrong)
     from render.engines.lpips import Lpips  # torch
 
-    network = Lpips(lpips)
-    return lambda pixels: replace(read_pixels(pixels), seen=network.features(pixels))
+    network, seen = Lpips(lpips), count()
+
+    def read(pixels: Pixels) -> Reading:
+        if next(seen) >= MOST_SEEN:
+            what = f"more than {MOST_SEEN:,} frames, whose features are kept; measure it in parts"
+            raise ConfigError([Mistake("measure.lpips", what)])
+        return replace(read_pixels(pixels), seen=network.features(pixels))
+
+    return read
 
 
 def measurement(subject: Subject, readings: Sequence[Reading]) -> Measured:

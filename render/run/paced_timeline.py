@@ -62,14 +62,15 @@ def seal_of(text: bytes) -> bytes:
 
 
 def as_yaml(film: ResolvedFilm, composed: Mapping[str, Any]) -> bytes:
-    """The timeline as it was written, with a map in place of each `pace: even`."""
+    """The timeline as it was written, with a map in place of each `pace: even`. A segment in which
+    the picture jumps keeps it, since a mapping does not say where."""
     timeline = deepcopy(dict(composed["timeline"]))
     if timeline.get("pace") == "even":
         del timeline["pace"]
     keyframes = timeline["keyframes"]
     for key, measured in measured_maps(film):
         keyframe = keyframes[int(key) if isinstance(keyframes, list) else key]
-        keyframe["pace"] = written(measured)
+        keyframe["pace"] = "even" if measured.jumps else written(measured)
     text: str = yaml.safe_dump(timeline, allow_unicode=True, sort_keys=False)
     content = text.encode()
     return PACED_MARK.encode() + seal_of(content) + b"\n" + content

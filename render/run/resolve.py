@@ -28,6 +28,7 @@ from render.plan.plan_warnings import unmeasured_warnings
 from render.run.facts import Facts
 from render.run.film import ResolvedFilm
 from render.run.film_model import HASHES_NAME, model_with_parts
+from render.run.finish_facts import bridging_of
 from render.run.memory_checks import with_memory
 from render.run.mistakes import all_mistakes
 from render.run.other_film import other_film_warnings, timeline_file
@@ -42,6 +43,7 @@ from render.run.unused_keys import fallback_warnings
 from render.store.store import STORE_NAME
 from render.store.time_maps import MAPS_NAME, remembered
 from render.store.upscale_factors import FACTORS_NAME
+from render.timeline.clock import NO_TEMPO
 from render.timeline.pace import TimeMap
 from render.timeline.spec import Timeline
 
@@ -86,7 +88,10 @@ def resolved(
         ConfigError: those, and every mistake of meaning, a line each.
     """
     facts = Facts(config, variant, locate)
-    found = [*mistakes, *all_mistakes(config, facts)]
+    meaning = [*all_mistakes(config, facts)]
+    if any("tempo" in str(each.where) for each in mistakes):  # without which no beat has a time
+        meaning = [each for each in meaning if each.what != NO_TEMPO]
+    found = [*mistakes, *meaning]
     timeline, model, recipe = facts.timeline, facts.model, facts.recipe
     if found or not (timeline and model and recipe):
         raise ConfigError(list({str(mistake): mistake for mistake in found}.values()))
@@ -149,6 +154,7 @@ def planned(facts: Facts, timeline: Timeline, model: Model, recipe: Recipe) -> R
         [digest for _, digest in control],
         settings(scheduler, model.scheduler, *own),
         finish=facts.finish,
+        bridging=bridging_of(config, facts.hashes),
     )
     more = [
         *fallback_warnings(config),

@@ -100,6 +100,8 @@ def frame_number(code: Timecode, fps: Fraction) -> int:
 def timecode_flaw(code: Timecode, fps: Fraction) -> str | None:
     """Why there is no such timecode at this rate."""
     per_second = nominal(fps)
+    if fps not in (per_second, Fraction(per_second * 1000, 1001)):
+        return f"a timecode takes a rate like 24 or 29.97, not {fps}; give seconds or frames"
     if code.frames >= per_second:
         return f"a second has frames 00 to {per_second - 1:02} at {float(fps):g} fps"
     if not code.drop:

@@ -52,7 +52,7 @@ def resolve(
             all that apply, a line each.
     """
     clock = clock_of(written, fps)
-    if unknown := [*tempo_flaws(written, fps), *moment_flaws(written, clock)]:
+    if unknown := [*tempo_flaws(written, fps)] or [*moment_flaws(written, clock)]:
         raise ConfigError([Mistake(locate(f"timeline.{path}"), what) for path, what in unknown])
     times = {key: clock.seconds(frame.at) for key, frame in written.keyframes.items()}
     until = clock.seconds(written.duration) if written.duration else None

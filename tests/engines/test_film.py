@@ -47,6 +47,18 @@ def test_other_weights_are_no_film(wrong):
     assert film_shape({"body.0.weight": (3, 3, 3, 3)}) is None
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"fuse.convs.0.2.0.weight": ()},
+        {f"fuse.convs.{i}.2.0.weight": (1, 1, 3, 3) for i in range(3)},
+        {"predict_flow._predictor._convs.0.0.weight": (1, 56, 3, 3)},
+    ],
+)
+def test_odd_shapes_are_no_film(odd):
+    assert film_shape({**weights_of(SMALL), **odd}) is None
+
+
 def test_the_papers_network_has_its_names_and_size():
     weights = weights_of(FilmShape())
     assert sum(int(np.prod(shape)) for shape in weights.values()) == 34_436_667

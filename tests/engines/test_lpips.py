@@ -10,8 +10,10 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
 from render.engines.lpips import SCALE, SHIFT, Lpips
+from render.errors import ConfigError
 from render.measurement.perceived import Watched
 from render.models.lpips_weights import LAYERS, mistakes_in_lpips, wanted
+from render.run import measuring
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +66,12 @@ def test_the_squared_distance_of_features_is_lpips(weights):
     assert ((first - first) ** 2).sum() == 0
 
 
-@pytest.mark.parametrize("size", [(1, 1), (64, 200), (300, 90)])
+@pytest.mark.parametrize("size", [(1, 1), (64, 200), (300, 90), (1, 8000)])
 def test_pictures_of_any_size_have_features(weights, size):
     measure = Lpips(weights)
     picture = np.full((*size, 3), 90, np.uint8)
     assert np.isfinite(measure.features(picture)).all()
+    assert measure.features(picture).shape == measure.features(pictures()[0]).shape
 
 
 def test_figures_are_of_the_roots():
@@ -131,3 +134,41 @@ def test_other_weights_are_named(tmp_path, weights):
     save_file(made, tmp_path / "other.safetensors")
     (mistake,) = mistakes_in_lpips(tmp_path / "other.safetensors")
     assert "features.3.bias is missing" in str(mistake)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -1.0])
+def test_weights_that_can_not_measure_are_refused(place, tmp_path, weights, wrong):
+    made = load_file(weights)
+    made["lin2.model.1.weight"][0, 3] = wrong
+    save_file(made, place.folder / "odd.safetensors")
+    (place.folder / "shot").mkdir()
+    for number, picture in enumerate(pictures(3)):
+        Image.fromarray(picture).save(place.folder / "shot" / f"{number}.png")
+    ended = place.call("mode=measure", "input=shot", "measure.lpips=odd.safetensors")
+    assert ended.code == 2
+    assert "lin2.model.1.weight is not finite, or negative" in ended.err
+
+
+def test_features_that_are_not_finite_are_refused(place, weights):
+    made = {
+        name: each * (1e30 if "weight" in name else 1) for name, each in load_file(weights).items()
+    }
+    save_file(made, place.folder / "odd.safetensors")
+    with pytest.raises(ConfigError, match="features that are not finite"):
+        Lpips(place.folder / "odd.safetensors").features(pictures()[0])
+
+
+def test_weights_of_other_types_are_named(tmp_path, weights):
+    made = {name: each.to(torch.int64) for name, each in load_file(weights).items()}
+    save_file(made, tmp_path / "other.safetensors")
+    (mistake,) = mistakes_in_lpips(tmp_path / "other.safetensors")
+    assert "holds I64, not F16, BF16, F32, F64" in str(mistake)
+
+
+def test_so_many_frames_are_the_most(weights, monkeypatch):
+    monkeypatch.setattr(measuring, "MOST_SEEN", 2)
+    read = measuring.reader_with(weights)
+    one, other, another = pictures()
+    assert [read(each).seen is not None for each in (one, other)] == [True, True]
+    with pytest.raises(ConfigError, match="measure it in parts"):
+        read(another)

@@ -19,13 +19,16 @@ BLOCK = 8  # pixels of a square of one brightness
 class Planted:
     """Pictures by the weight of the second prompt alone, in place of the model's."""
 
+    CHANGES = 1.0
+
     def __init__(self, jump_at=None):
-        self.jump_at, rng = jump_at, np.random.default_rng(1)
+        self.jumps = jump_at if isinstance(jump_at, list) else [jump_at] if jump_at else []
+        rng = np.random.default_rng(1)
         self.ground, self.change = rng.uniform(40, 90, (2, 8, 8, 3))
 
     def of(self, weight):
-        jumped = self.jump_at is not None and weight > self.jump_at
-        cells = self.ground + weight * self.change + (60 if jumped else 0)
+        jumped = sum(weight > jump_at for jump_at in self.jumps) % 2
+        cells = self.ground + self.CHANGES * weight * self.change + 60 * jumped
         return np.kron(cells, np.ones((BLOCK, BLOCK, 1))).clip(0, 255).round().astype(np.uint8)
 
     def once(self, diffusion, part, on_step):
@@ -133,3 +136,71 @@ def test_the_sheet_marks_what_bridges(place, film, monkeypatch):
     frames = film(0.5)
     marked = {index for index, lines in said if "bridges a jump" in lines}
     assert marked == {*bridged(frames)}
+
+
+def test_a_shard_that_measures_alone_goes_on(place, film):
+    film(0.5, "shard=0/2")
+    assert place.run_json("t")["frames"]["rendered"] > 0
+    frames = film(0.5, "shard=1/2")
+    assert place.run_json("t")["bridged"] == bridged(frames)
+    assert len(shown(place)) == 13
+
+
+def test_the_way_that_is_asked_for_bridges(place, film):
+    frames = film(0.5, "output.inbetween=dissolve")
+    assert bridged(frames)
+    plan = json.loads((place.folder / "outputs/t/plan.json").read_text())
+    assert plan["shown"]["inbetween"] == "dissolve"
+
+
+def test_several_jumps_are_all_bridged(place, film):
+    many = [k / 5 for k in range(1, 5)]
+    frames = film(many, "timeline.keyframes.1.at=4")
+    crossed = [
+        next(i for i, weight in enumerate(weights(frames)) if weight > jump_at) for jump_at in many
+    ]
+    inside = set(bridged(frames))
+    assert all({index, index - 1} & inside for index in crossed)
+
+
+@pytest.mark.parametrize("ease", ["easeOutBounce", "easeInElastic", "[0.3, 2, 0.7, -1]"])
+def test_a_curve_that_turns_back_is_bridged_at_each_crossing(place, film, ease):
+    frames = film(0.5, "output.fps=24", f"timeline.keyframes.0.ease={ease}")
+    over = [weight > 0.5 for weight in weights(frames)]
+    crossings = [i for i, (a, b) in enumerate(itertools.pairwise(over)) if a != b]
+    inside = set(bridged(frames))
+    assert crossings
+    assert all({index, index + 1} & inside for index in crossings)
+
+
+def test_a_still_segment_with_a_jump_is_bridged(place, film, monkeypatch):
+    monkeypatch.setattr(Planted, "CHANGES", 0.0)
+    assert bridged(film(0.5))
+
+
+@pytest.mark.parametrize("jump_at", [0.001, 0.999])
+def test_a_keyframe_between_frames_does_not_hide_a_jump(place, film, jump_at):
+    place.timeline(
+        "t",
+        [
+            {"at": 0, "prompt": "one", "seed": 1},
+            {"at": 0.54, "prompt": "one"},
+            {"at": 1.04, "prompt": "two"},
+            {"at": 2, "prompt": "two"},
+        ],
+    )
+    frames = film(jump_at)
+    over = [weight > jump_at for weight in weights(frames)]
+    crossing = over.index(True)
+    assert {crossing - 1, crossing} & {*bridged(frames)}
+
+
+def test_a_film_with_frames_left_out_says_that_it_bridges_nothing(place, film):
+    assert not bridged(film(0.5, "sampling.every=2"))
+    assert "sampling.every=2 bridges no jump" in place.said
+
+
+def test_a_paced_timeline_of_a_film_with_a_jump_is_measured_again(place, film):
+    film(0.5)
+    paced = (place.folder / "outputs/t/paced.yaml").read_text()
+    assert "pace: even" in paced

@@ -353,7 +353,52 @@ def test_a_script_is_run_when_it_is_asked_for_by_its_hash(place):
     other = wanted.replace(sha256, sha256[::-1])
     ended = place.render("+timeline=t", *FOUR_TO_TWELVE, other, "mode=plan")
     assert ended.code == 2
-    assert f"net.pt has another sha256 than the one given, {sha256}" in ended.err
+    assert f"net.pt has the sha256 {sha256}, and not the one given" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return before[..., :-1]", "gives no picture of the two pictures' size"),
+        ("return (before, after)", "gives no picture of the two pictures' size"),
+        ("assert before.shape[0] == 2\n        return before", "can't make pictures"),
+    ],
+)
+def test_a_script_that_makes_no_pictures_is_named(place, tmp_path, monkeypatch, body, said):
+    import hashlib
+    import importlib
+
+    import torch
+
+    given = "before, after, share"
+    (tmp_path / "odd_script.py").write_text(
+        "import torch\n\n\nclass Odd(torch.nn.Module):\n"
+        f"    def forward(self, {given}):\n        {body}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    odd = importlib.reload(importlib.import_module("odd_script"))
+    file = place.folder / "net.pt"
+    with warnings.catch_warnings(action="ignore"):
+        torch.jit.script(odd.Odd()).save(file)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    wanted = f"output.inbetween={{file: net.pt, sha256: {sha256}}}"
+    ended = place.render("+timeline=t", *FOUR_TO_TWELVE, wanted, FRAMES)
+    assert ended.code == 4
+    assert f"net.pt {said}" in ended.err
+
+
+def test_weights_of_numbers_that_are_none_are_named(place):
+    import torch
+    from safetensors.torch import load_file
+
+    film_file(place.folder / "net.safetensors")
+    weights = {n: w.to(torch.int64) for n, w in load_file(place.folder / "net.safetensors").items()}
+    save_file(weights, place.folder / "net.safetensors")
+    wanted = ("output.rendered_fps=2", "output.inbetween=net.safetensors", "mode=plan")
+    ended = place.render("+timeline=t", *wanted)
+    assert ended.code == 2
+    assert "holds weights of I64" in ended.err
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no program"])

@@ -99,6 +99,8 @@ def test_drop_frame_timecode_counts_every_frame_once():
         ("00:00:01:24", "24", "frames 00 to 23 at 24 fps"),
         ("00:00:01;10", "24", "drop frames (;) are for output.fps=29.97"),
         ("00:01:00;01", "29.97", "left out in drop-frame timecode; the next is ;02"),
+        ("00:01:00:00", "64/5", "takes a rate like 24 or 29.97, not 64/5"),
+        ("00:00:10:00", "1.5", "takes a rate like 24"),
         ("beat 16", "24", "take a tempo; give tempo: 128"),
     ],
 )
@@ -163,3 +165,22 @@ def test_keyframes_on_beats_are_planned_and_mistakes_are_a_line_each(place):
     ended = place.render("+timeline=silent", "mode=plan")
     assert ended.code == 2
     assert ended.err.count("beats and bars take a tempo") == 2
+
+
+@pytest.mark.parametrize(
+    ("tempo", "key"),
+    [
+        ("abc", "tempo.0.bpm"),
+        (0, "tempo.0.bpm"),
+        ([{"bpm": 90}], "tempo.0.at"),
+        ([{"at": "beat 1", "bmp": 90}], "tempo.0.bmp"),
+        ([{"at": "beat 1", "bpm": 90}, {"at": "beat 1", "bpm": 80}], "tempo.1.at"),
+    ],
+)
+def test_a_wrong_tempo_is_the_only_mistake(place, tempo, key):
+    keyframes = [{"at": 0, "prompt": "one"}, {"at": "beat 3", "prompt": "two"}]
+    place.timeline("song", keyframes, tempo=tempo)
+    ended = place.render("+timeline=song", "mode=plan")
+    assert ended.code == 2
+    assert "beats and bars take a tempo" not in ended.err
+    assert f"[{key}]" in ended.err
