@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from render.engines.film import FilmNetwork
 from render.engines.film_shape import FilmShape
 from training.film.judged import figures, report, ways
-from training.film.learn import FilmTraining, batch, crops_of, losses, train_film, write_film
+from training.film.learn import FilmTraining, batch, begun, crops_of, losses, train_film, write_film
 from training.film.triplets import Triplet, changing, filmed, panned
 
 SMALL = FilmShape(4, 2, (4, 6), (1, 1), 1, placed=True)
@@ -70,6 +70,15 @@ def test_a_step_makes_the_loss_smaller():
         optimizer.step()
         found.append(loss.item())
     assert found[-1] < 0.7 * found[0]
+
+
+def test_training_begins_with_a_dissolve():
+    net = begun(FilmNetwork(SMALL))
+    before, _, after, places = batch(crops_of(0, SHORT, (), np.random.default_rng(0)))
+    with torch.no_grad():
+        made = net(before, after, places)
+    share = places[:, None, None, None]
+    assert torch.allclose(made, (1 - share) * before + share * after, atol=1e-5)
 
 
 def test_it_goes_on_and_is_written(tmp_path, monkeypatch):

@@ -214,9 +214,12 @@ def playable(video: Path) -> bool:
     return sum(line.startswith(b"0,") for line in result.stdout.splitlines()) == 2
 
 
+MEMORY_LOCKS = (".store/.lock-models", ".store/.lock-timings")
+
+
 def absorbed(call: Call) -> bool:
     """Whether a film may be complete though this call failed."""
-    memories = (".store/models.json", ".store/timings.json")
+    memories = (".store/models.json", ".store/timings.json", *MEMORY_LOCKS)
     if any(name in call.what for name in memories) or call.where in (".", ".store"):
         return True  # memories of hashes and times, and the folder that is made for them first
     if call.reads:
@@ -362,6 +365,7 @@ def test_nothing_opens_a_final_name_for_writing(recorded):
     assert {path for path in written if not path.endswith(".tmp")} == {
         "film/.lock",
         "film/render.log",
+        *MEMORY_LOCKS,
     }
 
 

@@ -77,7 +77,11 @@ CASES = {
     "a prompt twice": (film(first="{at: 0, prompt: {a: 1, a: 2}}"), 2, "'a' stands twice"),
     "a prompt that is no": (film(first="{at: 0, prompt: no}"), 2, "put it in quotes"),
     "a prompt that is on": (film(first="{at: 0, prompt: On}"), 2, "put it in quotes"),
-    "a prompt that is 1:30": (film(first="{at: 1:30, prompt: a}"), 2, "not a time"),
+    "a prompt that is 1:30": (
+        film(first="{at: 1:30, prompt: a}"),
+        2,
+        "the first keyframe stands at 0",
+    ),
     "a prompt that is a number": (film(first="{at: 0, prompt: 7}"), 2, "put it in quotes"),
     "a negative that is no": (film(first="{at: 0, prompt: a, negative: no}"), 2, "in quotes"),
     "Latin-1": ("keyframes:\n  - {at: 0, prompt: Bär}\n".encode("latin-1"), 2, "not UTF-8"),

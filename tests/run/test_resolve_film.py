@@ -8,6 +8,7 @@ import pytest
 from films import SIDE, composed, write_model
 
 from render.errors import ConfigError
+from render.files.lock import LOCK_NAME
 from render.models import identity
 from render.run.film_model import HASHES_NAME
 from render.run.resolve import open_film
@@ -100,4 +101,5 @@ def test_nothing_is_written_for_a_config_with_mistakes(model, tmp_path, monkeypa
     mistakes(composed(model, root, {"output.width": 100}))
     assert not root.exists()
     open_film(composed(model, root), "", str)
-    assert [path.name for path in root.rglob("*")] == [STORE_NAME, HASHES_NAME]
+    names = {path.name for path in root.rglob("*")}
+    assert names == {STORE_NAME, HASHES_NAME, f"{LOCK_NAME}-models"}

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from render.engines.film import FilmNetwork
+from render.engines.film import FilmNetwork, Predictor
 from render.engines.film_shape import COLOURS, FilmShape
 from training.film.judged import judged_triplets, report
 from training.film.triplets import Shots, Triplet, changing, filmed, panned
@@ -66,7 +66,7 @@ def train_film(
 
 def _train(folder: Path, training: FilmTraining, films: Sequence[Shots]) -> None:
     torch.manual_seed(0)
-    net = FilmNetwork(training.shape)
+    net = begun(FilmNetwork(training.shape))
     progress = Progress(training.samples)
     learning = Learning(
         folder / CHECKPOINT, net, progress, training.peak_rate, training.average_decay, EVERY
@@ -77,6 +77,19 @@ def _train(folder: Path, training: FilmTraining, films: Sequence[Shots]) -> None
         loss, fused = losses(net, *batch(crops))
         learning.step(loss, training.rate(progress), len(crops), loss=loss, fused=fused)
         learning.keep(lambda: report(net, judged))
+
+
+@torch.no_grad()
+def begun(net: FilmNetwork) -> FilmNetwork:
+    """The network as its training begins: without flow, and with nothing to add to the blend of the
+    two pictures, so it is as good as a dissolve from the first step on."""
+    last = [
+        predictor._convs[-1][0] for predictor in net.modules() if isinstance(predictor, Predictor)
+    ]
+    for layer in (*last, net.fuse.output_conv):
+        layer.weight.zero_()
+        layer.bias.zero_()
+    return net
 
 
 def crops_of(
