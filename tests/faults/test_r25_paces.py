@@ -44,7 +44,7 @@ def waiting(site, place, *command, **more):
 
 
 def test_two_runs_that_end_measuring_at_one_time_keep_both_maps(film):
-    slow = {"under": "outputs/.store", "call_seconds": 0.05}
+    slow = {"under": "outputs/.store", "call_seconds": 0.02}
     films = ["one", "two"]
     for place, name in enumerate(films):
         film.timeline(name, [{**each, "seed": 9 + place} for each in FILM])

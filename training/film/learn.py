@@ -83,12 +83,11 @@ def _train(folder: Path, training: FilmTraining, films: Sequence[Shots]) -> None
 def begun(net: FilmNetwork) -> FilmNetwork:
     """The network as its training begins: without flow, and with nothing to add to the blend of the
     two pictures, so it is as good as a dissolve from the first step on."""
-    last = [
-        predictor._convs[-1][0] for predictor in net.modules() if isinstance(predictor, Predictor)
-    ]
-    for layer in (*last, net.fuse.output_conv):
-        layer.weight.zero_()
-        layer.bias.zero_()
+    predictors = [module for module in net.modules() if isinstance(module, Predictor)]
+    lasts = [[*predictor.modules()][-1] for predictor in predictors]  # convolutions
+    for layer in (*lasts, net.fuse.output_conv):
+        for parameter in layer.parameters():
+            parameter.zero_()
     return net
 
 
