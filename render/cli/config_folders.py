@@ -97,8 +97,8 @@ IN_ANY_FOLDER = ("root", "name", "mode", "report", "shard", "frames", "at")
 def job_folder(overrides: Sequence[str], name: str | None = None) -> str:
     """A sweep job's folder: its overrides, sorted; with a hash when they had to be changed.
 
-    Which timeline it is stands there too, unless the run's name is the timeline's own; which part
-    does not, as all parts of a film are at work in one folder. Capital
+    The timeline's name is among them, unless the run has the same name. The part of the film is
+    not, since all parts of a film are rendered in one folder. Capital
     letters bring a hash, since not every disk can keep `Fog` and `fog` apart.
 
     Args:

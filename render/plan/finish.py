@@ -193,8 +193,8 @@ def spans_of_jumps(
 def places_around(
     timeline: Timeline, segment: Segment, times: Sequence[Fraction]
 ) -> Iterator[tuple[int, float]]:
-    """The frames of a segment with their places on it, and those next to it: at its beginning and
-    its end where no frame stands there. A frame before a cut has nothing to do with it."""
+    """The frames of a segment with their places on it, and the frames next to it. The one before is
+    left out where a frame is at the segment's beginning, and where a cut lies between."""
     start, until = segment.start.time, segment.until
     here = [index for index, time in enumerate(times) if start <= time < until]
     first = here[0] if here else next((i for i, time in enumerate(times) if time >= until), 0)

@@ -141,7 +141,7 @@ def tempo_flaws(written: TimelineConfig, fps: Fraction) -> Iterator[tuple[str, s
 
 
 def change_flaws(changes: Sequence[TempoChange], counted: Tempo) -> Iterator[tuple[str, str]]:
-    """Changes that stand at no beat, or out of order, or after the first beat."""
+    """Changes that are at no beat, that are out of order, or of which the first is late."""
     musical = [change.at.is_musical for change in changes]
     for place, is_musical in enumerate(musical):
         if not is_musical:

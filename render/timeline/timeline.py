@@ -140,7 +140,7 @@ def order_flaws(order: Sequence[str], times: Mapping[str, Fraction]) -> list[tup
     """Keyframes out of order, twice at one time, or a first one that is not at 0."""
     found = []
     if times[order[0]] != 0:
-        found.append((f"keyframes.{order[0]}.at", "the first keyframe stands at 0"))
+        found.append((f"keyframes.{order[0]}.at", "the first keyframe has to be at 0"))
     for before, after in pairwise(order):
         path, time = f"keyframes.{after}.at", float(times[after])
         if times[after] == times[before]:

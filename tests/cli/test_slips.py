@@ -173,5 +173,5 @@ def test_beside_a_wrong_value_other_mistakes_are_named(place):
     place.timeline("t", "loop: true\nkeyframes:\n- {at: 1, prompt: 1984, seed: 1}\n")
     said = place.call("t", "mode=plan").err
     assert "prompt" in said
-    assert "the first keyframe stands at 0" in said
+    assert "the first keyframe has to be at 0" in said
     assert "a loop needs a `duration`" in said

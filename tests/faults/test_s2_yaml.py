@@ -80,7 +80,7 @@ CASES = {
     "a prompt that is 1:30": (
         film(first="{at: 1:30, prompt: a}"),
         2,
-        "the first keyframe stands at 0",
+        "the first keyframe has to be at 0",
     ),
     "a prompt that is a number": (film(first="{at: 0, prompt: 7}"), 2, "put it in quotes"),
     "a negative that is no": (film(first="{at: 0, prompt: a, negative: no}"), 2, "in quotes"),

@@ -80,7 +80,7 @@ def test_mistakes_of_form_and_of_meaning_are_reported_in_one_go(model, tmp_path)
 def test_a_missing_model_hides_no_other_mistake(tmp_path):
     config = composed(tmp_path / "gone", tmp_path, {"timeline.keyframes.0.at": 1})
     found = mistakes(config)
-    assert found[0] == "at timeline.keyframes.0.at: the first keyframe stands at 0"
+    assert found[0] == "at timeline.keyframes.0.at: the first keyframe has to be at 0"
     assert any(line.startswith("model.path: ") for line in found)
 
 

@@ -278,7 +278,7 @@ def test_a_weight_too_small_to_count_is_none():
 def test_everything_wrong_with_the_order_is_reported_at_once():
     frames = [{"at": 0.5}, {"at": 2}, {"at": 1}, {"at": 1}]
     assert mistakes(frames, loop=True) == [
-        ("timeline.keyframes.0.at", "the first keyframe stands at 0"),
+        ("timeline.keyframes.0.at", "the first keyframe has to be at 0"),
         ("timeline.keyframes.2.at", "1 s comes after 2 s; keep the list in order"),
         ("timeline.keyframes.3.at", "two keyframes stand at 1 s; move or remove one"),
         ("timeline.loop", "a loop needs a `duration`: when the first keyframe comes again"),
