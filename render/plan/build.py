@@ -24,6 +24,7 @@ from render.plan.plan_warnings import (
     bridge_warnings,
     grid_warnings,
     held_warnings,
+    is_met_nearly,
     keyframe_places,
     noise_warnings,
     open_warnings,
@@ -155,7 +156,8 @@ def make_plan(
         bridge = bool(spec.path) and bridges(timeline, rendered, spec.path)
         frames.append(PlannedFrame(index, time, spec, digest, of_path, bridge))
     shown = keyframe_places(timeline, times)
-    spans = tuple(spans_of_jumps(timeline, times, shown))
+    met = [round(each.time * fps) for each in timeline.keyframes if is_met_nearly(each.time, fps)]
+    spans = tuple(spans_of_jumps(timeline, times, met))
     bridged = spans if taken.every == 1 else ()
     if bridged:
         finish = with_way(finish or Finish(fps), *bridging)

@@ -172,7 +172,7 @@ def spans_of_jumps(
 
     Args:
         times: of the rendered frames.
-        keyframes: places of those at which keyframes stand.
+        keyframes: places of those that show keyframes.
     """
     fixed = {*keyframes, *((len(times),) if timeline.loop and 0 in keyframes else ())}
     found: list[tuple[int, int]] = []
@@ -181,12 +181,17 @@ def spans_of_jumps(
         if segment is None or segment.start.time_map is None:
             continue
         places = [*places_around(timeline, segment, times)]
+        if not places:
+            continue
+        ends = places[0][0], places[-1][0]
         for before, behind in segment.start.time_map.jumps:
-            sides = [(i, (place >= behind) - (place <= before)) for i, place in places]
-            sure = [(index, side) for index, side in sides if side]
+            sides = {index: (place >= behind) - (place <= before) for index, place in places}
+            for end, side in zip(ends, (-1, 1), strict=True):
+                sides[end] = sides[end] or side  # within the jump, and nothing is beyond it
+            sure = [(index, side) for index, side in sides.items() if side]
             for (first, side), (last, other) in pairwise(sure):
                 if side != other:
-                    found.append(widened(first, last, fixed, len(times)))
+                    found.append(widened(first, last, fixed, ends))
     yield from merged(sorted(span for span in found if span[1] - span[0] > 1))
 
 
@@ -213,13 +218,20 @@ def is_held(timeline: Timeline, time: Fraction) -> bool:
     return segment is not None and segment.start.ease == "hold"
 
 
-def widened(first: int, last: int, fixed: AbstractSet[int], count: int) -> tuple[int, int]:
-    """A span with the frames next to a jump in it, if none lies between."""
+def widened(
+    first: int, last: int, fixed: AbstractSet[int], ends: tuple[int, int]
+) -> tuple[int, int]:
+    """A span with the frames next to a jump in it, if none lies between.
+
+    Args:
+        fixed: frames of keyframes, which are shown as they are.
+        ends: the first and the last frame that a span may reach.
+    """
     if last - first > 1:
         return first, last
-    if first > 0 and first not in fixed:
+    if first > ends[0] and first not in fixed:
         first -= 1
-    if last < count and last not in fixed and last + 1 < count:
+    if last < ends[1] and last not in fixed:
         last += 1
     return first, last
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 from render.config.part import among
 from render.config.schema import RunConfig
@@ -26,8 +27,14 @@ def part_of(plan: FramePlan, config: RunConfig) -> tuple[PlannedFrame, ...]:
 def nearest(plan: FramePlan, config: RunConfig) -> PlannedFrame:
     """The frame that is nearest to `at`."""
     clock = clock_of(config.timeline, config.output.fps)
-    time = clock.seconds(config.at) if config.at else 0
-    return min(plan.frames, key=lambda frame: abs(frame.time - time))
+    time = clock.seconds(config.at) if config.at else Fraction(0)
+    length = len(plan.frames) / plan.fps
+
+    def apart(frame: PlannedFrame) -> Fraction:
+        away = abs(frame.time - time)
+        return min(away, abs(length - away)) if plan.loop else away
+
+    return min(plan.frames, key=apart)
 
 
 def mistakes_in_part(plan: FramePlan, config: RunConfig) -> Iterator[Mistake]:

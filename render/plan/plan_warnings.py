@@ -28,7 +28,7 @@ def grid_warnings(
         between: pictures a second that the film shows, where some lie between those.
     """
     times = [frame.time for frame in timeline.keyframes]
-    off = [time for time in times if not is_met(float(time), float(fps), NEARLY)]
+    off = [time for time in times if not is_met_nearly(time, fps)]
     if off:
         shown = ", ".join(f"{float(time):g}" for time in off[:5]) + (" …" if len(off) > 5 else "")
         rate = meeting_rate([float(time) for time in times], float(fps))
@@ -48,6 +48,11 @@ def keyframe_places(timeline: Timeline, times: Sequence[Fraction]) -> tuple[int,
     """Places of the frames, whose times these are, at which keyframes stand."""
     keyframes = {keyframe.time for keyframe in timeline.keyframes}
     return tuple(place for place, time in enumerate(times) if time in keyframes)
+
+
+def is_met_nearly(time: Fraction, fps: Fraction) -> bool:
+    """Whether a frame is so near to a time that nobody sees the difference."""
+    return is_met(float(time), float(fps), NEARLY)
 
 
 def is_met(time_s: float, fps: float, within: float) -> bool:

@@ -193,10 +193,10 @@ class Work:
         others = self.other_shards()
         if elsewhere := sum(not (verdict.stored or verdict.in_place) for verdict in others):
             self.writer.take_back(others)
-            of_shards = "frames of other shards are missing; the last one stitches"
-            of_film = "of the film's frames are not there yet, so no video is made"
+            of_shards = f"{elsewhere} frames of other shards are missing; the last one stitches"
+            of_film = f"the film still lacks {plural(elsewhere, 'frame')}, so no video is made"
             chosen = self.film.config.frames or self.film.config.at
-            self.run.events.say(f"{elsewhere} {of_film if chosen else of_shards}")
+            self.run.events.say(of_film if chosen else of_shards)
             return False
         self.show(others)
         return True

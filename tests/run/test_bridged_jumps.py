@@ -204,3 +204,44 @@ def test_a_paced_timeline_of_a_film_with_a_jump_is_measured_again(place, film):
     film(0.5)
     paced = (place.folder / "outputs/t/paced.yaml").read_text()
     assert "pace: even" in paced
+
+
+TEN = ("output.fps=10",)
+HOLD = [
+    {"at": 0, "prompt": "two", "seed": 1, "ease": "hold"},
+    {"at": 0.55, "prompt": "one"},
+    {"at": 1.5, "prompt": "two"},
+]
+
+
+def test_a_bridge_ends_before_a_cut(place, film):
+    ahead = [
+        {"at": 0, "prompt": "one", "seed": 1},
+        {"at": 0.99, "prompt": "two", "ease": "hold"},
+        {"at": 1.05, "prompt": "one", "pace": "time"},
+        {"at": 2, "prompt": "one"},
+    ]
+    place.timeline("t", ahead)
+    assert bridged(film(0.995, *TEN)) == [9]
+    assert same_pictures(shown(place)[10:12], place.pictures("t")[10:12])
+
+
+@pytest.mark.parametrize("jump_at", [0.001, 0.02, 0.1])
+def test_a_bridge_begins_behind_a_cut(place, film, jump_at):
+    place.timeline("t", HOLD)
+    frames = film(jump_at, *TEN)
+    assert 6 not in bridged(frames)  # the first picture behind the cut
+    over = [weight > jump_at for weight in weights(frames)[6:]]
+    crossing = 6 + over.index(True)
+    assert crossing == 6 or {crossing - 1, crossing} & {*bridged(frames)}
+
+
+def test_a_keyframe_that_a_frame_nearly_meets_is_shown(place, film):
+    keyframes = [
+        {"at": 0, "prompt": "one", "seed": 1},
+        {"at": 0.5, "prompt": "two"},
+        {"at": 1.1667, "prompt": "one"},
+    ]
+    place.timeline("t", keyframes, loop=True, duration=1.6667)
+    assert 7 not in bridged(film(0.001, "output.fps=6"))
+    assert same_pictures(shown(place)[7:8] or place.pictures("t")[7:8], place.pictures("t")[7:8])

@@ -50,7 +50,7 @@ def test_the_frame_at_a_time_is_rendered_and_named(place, asked, index, second):
     assert there(place) == [f"frame_{index:06}.png"]
     path = f"outputs/t/frames/frame_{index:06}.png"
     assert f"frame {index} ({second} s): {path}" in ended.err + ended.out
-    assert "4 of the film's frames are not there yet, so no video is made" in ended.err + ended.out
+    assert "the film still lacks 4 frames, so no video is made" in ended.err + ended.out
     assert not (place.folder / "outputs/t/t.mp4").exists()
     assert place.counts("t") == (0, 1)
 
@@ -119,3 +119,10 @@ def test_a_quick_look_at_each_film_of_a_sweep(place):
     ended = place.render("-m", "+timeline=t", "at=0.5,1")
     assert ended.code == 2
     assert "chooses among the frames of one film" in ended.err
+
+
+def test_the_frame_at_the_end_of_a_loop_is_its_first(place):
+    keyframes = [{"at": 0, "prompt": "one", "seed": 1}, {"at": 0.5, "prompt": "two"}]
+    place.timeline("ring", keyframes, loop=True, duration=1)
+    assert place.render("+timeline=ring", "at=0.99").code == 0
+    assert there(place, "ring") == ["frame_000000.png"]
