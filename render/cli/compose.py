@@ -40,6 +40,7 @@ from render.cli.config_folders import (
     config_folders,
 )
 from render.cli.overrides import forgiving
+from render.cli.recipe_source import OVERRIDE, RecipeSource
 from render.config.timeline_file import Document, read_document
 from render.errors import (
     ConfigError,
@@ -172,12 +173,15 @@ class OwnSearchPath(SearchPathPlugin):
             search_path.prepend(provider=choice, path=f"timeline://{file.absolute()}")
         for choice in self.given:
             search_path.prepend(provider=choice, path=f"timeline://{choice}")
+        if RecipeSource.given:
+            search_path.append(provider="recipe", path="recipe://given")
 
 
 def read_as_data() -> None:
     """Let Hydra read timelines by the sources above."""
     SourcesRegistry.instance().types["file"] = TimelineSource  # Hydra has no other way to say so
     SourcesRegistry.instance().register(TimelineFile)
+    SourcesRegistry.instance().register(RecipeSource)
     OmegaConf.register_new_resolver("package", lambda part: str(PACKAGE / part), replace=True)
 
 
@@ -192,7 +196,9 @@ class Composed:
 COMPOSING = threading.Lock()  # one at a time: Hydra's registries are the process's
 
 
-def compose(timeline: str | Document, overrides: Sequence[str]) -> Composed:
+def compose(
+    timeline: str | Document, overrides: Sequence[str], recipe: Mapping[str, Any] | None = None
+) -> Composed:
     """The config of one run, composed as the command line does it, for a program.
 
     Hydra's and OmegaConf's own settings are afterwards what they were.
@@ -200,12 +206,14 @@ def compose(timeline: str | Document, overrides: Sequence[str]) -> Composed:
     Args:
         timeline: its name or its file; or the timeline itself.
         overrides: `output.fps=24`, as on the command line.
+        recipe: values of the config in place of the usual ones, by group; overrides win over them.
 
     Raises:
         ConfigError: an override or a choice is wrong; the same lines as on the command line.
     """
     with COMPOSING, own_hydra():
         try:
+            RecipeSource.given.update(literal(recipe or {}, "${", DOLLAR + "{"))
             return composed_by_hydra(timeline, overrides)
         except Exception as error:
             raise foreseen(error) from error
@@ -221,6 +229,8 @@ def composed_by_hydra(timeline: str | Document, overrides: Sequence[str]) -> Com
         made = ["+timeline=given", *forgiving(overrides, parses, OwnSearchPath.files)]
     else:
         made = forgiving([timeline, *overrides], parses, OwnSearchPath.files)
+    if RecipeSource.given:
+        made.insert(1, OVERRIDE)
     TimelineSource.begin(made)
     whole = loader().load_configuration("render", made, RunMode.RUN)
     locate = locator(whole.hydra)
@@ -258,6 +268,7 @@ def own_hydra() -> Iterator[None]:
         VersionBase.set_instance(version)
         OwnSearchPath.files.clear()
         OwnSearchPath.given.clear()
+        RecipeSource.given.clear()
         TimelineSource.begin(())
 
 

@@ -47,6 +47,7 @@ with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of
         values_of,
     )
     from render.cli.sweep_size import count_first
+    from render.cli.verbs import VERBS
     from render.engines.threads import wait_patiently
     from render.errors import ConfigError, Interrupted, Mistake, RenderError
     from render.files.ownership import make_way
@@ -267,7 +268,13 @@ def command(arguments: Sequence[str]) -> int:
             if "--version" in arguments:
                 print(f"render {render.__version__}", flush=True)
                 return 0
-            compose_and_run(arguments)
+            if arguments and arguments[0] in VERBS:
+                film = VERBS[arguments[0]](arguments[1:])
+                if film is not None:
+                    WORKED.append(str(film.config["mode"]))
+                    film.run("", models_of_a_command())
+            else:
+                compose_and_run(arguments)
     except Interrupted as error:
         ending()  # jobs of a sweep that failed before are named all the same
         say(error)

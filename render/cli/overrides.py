@@ -73,7 +73,7 @@ def forgiving(arguments: Sequence[str], parses: Parses, files: Files) -> list[st
     overrides: list[str] = []
     mistakes: list[Mistake] = []
     option_before = ""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments, ""][1:], strict=True):
         option, option_before = option_before, ""
         try:
             check_text(argument)

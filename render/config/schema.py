@@ -228,6 +228,7 @@ class RunConfig(Frozen):
     shard: Annotated[tuple[int, int] | None, Field(default=None)]
     frames: FrameRanges | None = None
     at: When | None = None
+    page: StrictBool = True
     input: FilePath | None = None
     measure: MeasureConfig = MeasureConfig()
     model: ModelConfig

@@ -96,7 +96,11 @@ def read_document(path: Path) -> Document:
     Raises:
         ConfigError: the file can't be read, is no YAML mapping, or holds something refused.
     """
-    text = read_text(path)
+    return document_of(read_text(path), path)
+
+
+def document_of(text: str, path: Path) -> Document:
+    """A text as the file of this path would hold it; errors as `read_document` raises them."""
     header = HEADER.search(text)
     if header:
         line = text.count("\n", 0, header.end()) + 1

@@ -21,19 +21,25 @@ FINISHED_MARK = "render:finished"
 STORED_MARKS = f"{FRAME_MARK}|{FINISHED_MARK}".encode()
 SHEET_MARK = "render:sheet"
 PLOT_MARK = "render:steps"
+PAIRS_MARK = "render:pairs"
 MEASURED = re.compile(r"(?:.*\.)?(measure\.(?:json|png|svg))", re.DOTALL)
 """Names of measurements: `measure.json` in a film's folder, `clip.mp4.measure.json` by a video."""
 CONFIG_MARK = "# The config as render resolved it\n"
+PAGE_MARK = "The page of a run, by render; its facts are in page.js"
+PAGE_DATA_MARK = "renderPage"
 PACED_MARK = "# The timeline, with the pace that render measured\n"
 MARKS = {
     ".lock": rb'\A(\{"pid": |\0+\Z)',  # zeros are what a power cut may leave
     "config.yaml": rb"\A# The config as render resolved it\n",
+    "diff.png": PAIRS_MARK.encode(),
+    "index.html": PAGE_MARK.encode(),
     "measure.json": rb'\A\{\n  "by": "render ',
     "measure.png": PLOT_MARK.encode(),
     "measure.svg": PLOT_MARK.encode(),
     "models.json": rb'\A\{\n "[^\n]*": \[\n  \d+,\n',
     "multirun.yaml": rb"\Ahydra:\n",
     "paces.json": rb'\A\{\n "[0-9a-f]{64}": \{\n  "lengths": ',
+    "page.js": rb"\ArenderPage\(",
     "paced.yaml": rb"\A# The timeline, with the pace that render measured\n",
     "plan.next.json": rb'\A\{\n "name": [^\n]*\n "fps": [^\n]*\n "rate": ',
     "plan.next.jsonl": rb'\A\{"index": 0, "time": 0.0, "prompts": ',

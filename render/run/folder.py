@@ -1,19 +1,15 @@
-"""The run's folder while a run is at work in it: held, with the plan frozen, the log open and the
-config as it was resolved."""
+"""The run's folder while a run is at work in it: held, with the plan frozen and the log open."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-import yaml
 
 from render.errors import OtherPlan
-from render.files.atomic import syncs, write_if_changed
+from render.files.atomic import syncs
 from render.files.lock import holding, sharing
-from render.files.ownership import CONFIG_MARK, make_way, read_head
+from render.files.ownership import make_way, read_head
 from render.plan.plan_json import freeze, plan_files
 from render.run.even_pace import with_time_maps
 from render.run.session import Session
@@ -124,16 +120,3 @@ def heads(plan: bytes) -> bytes:
     """A plan's text before its frames, without their digest and the number of segments that are not
     measured."""
     return OF_A_PACE.sub(b"", plan.partition(b'\n "frames": ')[0])
-
-
-def write_config(run: Session) -> None:
-    """Write the config as resolved, for whoever wants to know it or to give it again."""
-    path = run.film.folder / "config.yaml"
-    make_way(path, run.events.warn)
-    write_if_changed(path, as_yaml(run.composed))
-
-
-def as_yaml(composed: Mapping[str, Any]) -> bytes:
-    """The content of config.yaml."""
-    text: str = yaml.safe_dump(dict(composed), allow_unicode=True, sort_keys=False)
-    return f"{CONFIG_MARK}{text}".encode()

@@ -65,8 +65,8 @@ class FrameWriter:
         """A picture, which may have to be waited for, as the file that it will be; None if nothing
         came of it. In threads of their own."""
         frame, picture = come
-        pixels = picture()
-        return frame, None if pixels is None else frame_png.encoded(frame, pixels)
+        pixels, recipe = picture(), self.film.plan.recipe
+        return frame, None if pixels is None else frame_png.encoded(frame, recipe, pixels)
 
     def keep(self, finished: tuple[PlannedFrame, bytes | None]) -> None:
         """Store a finished picture and show it wherever the film has it; in a thread of its own,

@@ -17,7 +17,8 @@ from render.plan.parts import part_of
 from render.plan.plan_json import keep_asked, shown_film
 from render.plan.plan_warnings import unmeasured_words
 from render.report.events import PlanShown, PlanSummary, Pruned, UnusedFrames, WorkPlanned
-from render.run.folder import held, with_measured_plan, write_config
+from render.run.config_file import write_config
+from render.run.folder import held, with_measured_plan
 from render.run.measuring import measure
 from render.run.paced_timeline import write_paced_timeline
 from render.run.quick_look import say_where
@@ -110,6 +111,7 @@ def stitch(run: Session) -> Path | None:
         work.measure()
         work.report()
         work.record()
+        work.write_page()
     return work.video.made
 
 

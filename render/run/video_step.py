@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
-import render
 from render.config.output_group import OutputConfig
 from render.errors import DamagedFrame
 from render.files.atomic import sync_folder
@@ -23,6 +21,7 @@ from render.report.run_record import (
     video_record,
     videos_made,
 )
+from render.run.film_recipe import tags
 from render.run.finishing import Finishing, finish_summary, spoilt_names
 from render.run.other_film import as_seen, other_timeline
 from render.run.session import Session
@@ -50,7 +49,8 @@ class VideoStep:
 
     def __init__(self, run: Session, record: Callable[[], None], finishing: Finishing) -> None:
         self.finishing = finishing
-        self.film, self.events, self.phases, self.record = run.film, run.events, run.phases, record
+        self.run, self.film, self.record = run, run.film, record
+        self.events, self.phases = run.events, run.phases
         self.made: Path | None = None
         self.sheet: Path | None = None
         self.videos: dict[str, Any] = {}
@@ -128,7 +128,7 @@ class VideoStep:
             self.discarding(),
             self.events.progress("encode", len(pngs)) as bar,
         ):
-            about = self.metadata()
+            about = tags(self.run)
             encode(
                 pngs,
                 target,
@@ -148,7 +148,7 @@ class VideoStep:
             self.discarding(),
             self.events.progress("encode", len(pngs)) as phase,
         ):
-            about = self.metadata()
+            about = tags(self.run)
             encode(pngs, path, output, film.shown_size, about, phase.reach, sound=sound)
 
     def keep_another(self, video: Path) -> bool:
@@ -186,14 +186,6 @@ class VideoStep:
         """The videos that runs of this folder made, by file name; other shards' too."""
         return videos_made(read_run_json(self.film.folder / "run.json")) | self.videos
 
-    def metadata(self) -> dict[str, str]:
-        """The tags of the video file, which everyone may read who gets it."""
-        config = self.film.config.model_dump(exclude_none=True, exclude={"root", "report"})
-        about = {"plan": self.film.plan.digest, "config": without_folders(config)}
-        made = f"render {render.__version__}"
-        text = json.dumps(about, ensure_ascii=False, default=str)
-        return {"title": self.film.config.name, "comment": text, "encoded_by": made}
-
     def make_sheet(self) -> None:
         """Draw the contact sheet, unless it already shows this plan."""
         target = self.film.folder / "sheet.png"
@@ -208,12 +200,3 @@ class VideoStep:
                 contact_sheet(pairs, target, title, plan.digest, plan.keyframes, more)
         self.sheet = target
         self.events.emit(SheetMade(target))
-
-
-def without_folders(value: Any) -> Any:
-    """Nested data in which every path is the name of its file alone: folders name people."""
-    if isinstance(value, PurePath):
-        return value.name
-    if isinstance(value, dict):
-        return {key: without_folders(item) for key, item in value.items()}
-    return [without_folders(item) for item in value] if isinstance(value, list | tuple) else value

@@ -16,7 +16,6 @@ from render.files.lock import one_at_a_time, taking_turns
 from render.plan import cost
 from render.plan.frame_plan import PlannedFrame
 from render.report.events import Finished, FinishSummary, FrameFailed, Measured
-from render.report.progress import Phase
 from render.report.run_record import versions, write_run_json
 from render.run.background import behind
 from render.run.finishing import Finishing, finish_summary
@@ -24,15 +23,16 @@ from render.run.frame_loop import Failure, render_frames
 from render.run.frame_writer import FrameWriter
 from render.run.measuring import in_record, kept_measurement, measured_in_passing
 from render.run.resolve import check_unchanged
+from render.run.run_page import RunPage
 from render.run.session import Session
 from render.run.spared_warnings import libraries_spared
 from render.run.stored_nodes import StoredNodes
 from render.run.survey import missing_frames, survey_to_show
 from render.run.video_step import VideoStep
+from render.run.watch import Watch
 from render.store import path_latents, store
 from render.store.judge import Verdict
-from render.text import plural, weighted
-from render.timeline.spec import FrameSpec
+from render.text import plural
 
 if TYPE_CHECKING:
     from render.diffusion.sampler import Diffusion
@@ -55,6 +55,8 @@ class Work:
         self.writer = FrameWriter(run.film, run.events, verdicts if shown else ())
         self.finishing = Finishing(run)
         self.video = VideoStep(run, self.record, self.finishing)
+        self.page = RunPage(run)
+        self.others: Sequence[Verdict] = ()
         self.failures: list[Failure] = []
         self.rows, self.padded_rows = run.rows
         self.earlier_measured = kept_measurement(run.film)
@@ -153,6 +155,7 @@ class Work:
                         self.run.events.warn,
                     ):
                         with phases.paused("render"):
+                            self.page.goes_on(self.there())
                             yield batch
             finally:
                 writer.catch_up(phase)
@@ -190,7 +193,7 @@ class Work:
 
     def has_all_frames(self) -> bool:
         """Whether the frames of other shards are there, too; then they are shown."""
-        others = self.other_shards()
+        self.others = others = self.other_shards()
         if elsewhere := sum(not (verdict.stored or verdict.in_place) for verdict in others):
             self.writer.take_back(others)
             of_shards = f"{elsewhere} frames of other shards are missing; the last one stitches"
@@ -245,6 +248,19 @@ class Work:
             for frame in self.writer.places[failure.frame.digest]
         )
 
+    def there(self) -> list[int]:
+        """The frames of the film that are stored, as far as this run knows."""
+        rendered = self.writer.rendered
+        return [
+            verdict.frame.index
+            for verdict in (*self.verdicts, *self.others)
+            if verdict.stored or verdict.in_place or verdict.frame.digest in rendered
+        ]
+
+    def write_page(self) -> None:
+        """Write the run's page, by run.json."""
+        self.page.write(self.there(), self.measured)
+
     def report(self) -> None:
         """Send what came of it all."""
         if self.measured is not None:
@@ -278,14 +294,17 @@ class Work:
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
-        """Write run.json however the block ends; how it ends counts for more than run.json."""
+        """Write run.json and the page however the block ends; how it ends counts for more than
+        these."""
         try:
             yield
         except BaseException:
             with suppress(RenderError, OSError):
                 self.record()
+                self.write_page()
             raise
         self.record()
+        self.write_page()
 
     def record(self) -> None:
         """Write run.json, with what other shards wrote of videos meanwhile. A fork of the process
@@ -315,30 +334,3 @@ class Work:
             "videos": self.video.recorded_videos(),
             "versions": versions(),
         }
-
-
-class Watch:
-    """Sees the frames in work, and moves the phase."""
-
-    def __init__(self, phase: Phase, writer: FrameWriter) -> None:
-        self.phase, self.writer, self.words = phase, writer, ""
-
-    def begin(self, batch: Sequence[PlannedFrame]) -> None:
-        """These frames are in work now."""
-        self.words = in_words(batch[0].spec)
-        self.writer.catch_up(self.phase)
-        self.phase.now(len(batch), self.words)
-
-    def encoded(self, done: int, total: int) -> None:
-        """So many texts of those frames are encoded."""
-        self.phase.note(self.words if done == total else f"{done} of {total} texts encoded")
-
-    def step(self, done: int, total: int) -> None:
-        """So many evaluations of those frames are done."""
-        self.writer.catch_up(self.phase)
-        self.phase.step(done, total)
-
-
-def in_words(spec: FrameSpec) -> str:
-    """A frame's prompts, the heaviest first."""
-    return weighted(spec.prompts)

@@ -13,21 +13,26 @@ from typing import Any
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+import render
 from render.files.atomic import is_there, read_regular
 from render.files.ownership import FINISHED_MARK, FRAME_MARK
 from render.plan.frame_plan import (
     PICTURE_FIELDS,
     PlannedFrame,
+    Recipe,
     early_entry,
     path_entry,
     picture_entry,
 )
 from render.store.png import pixel_flaw
-from render.text import shortened
+from render.text import digits, one_line, shortened
 from render.timeline.spec import FrameSpec
 
 DIGEST_KEY = FRAME_MARK
 SPEC_KEY = "render:spec"
+RECIPE_KEY = "render:recipe"
+PARAMETERS_KEY = "parameters"
+"""The text in which AUTOMATIC1111's web UI keeps how a picture was made; galleries read it."""
 MADE_BY_KEY = "render:made-by"
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -111,8 +116,29 @@ def spec_json(spec: FrameSpec) -> str:
     return json.dumps(entry, ensure_ascii=False)
 
 
-def encoded(frame: PlannedFrame, pixels: np.ndarray[Any, Any]) -> bytes:
-    """A finished picture as a PNG file with its digest and spec.
+def parameters(spec: FrameSpec, recipe: Recipe) -> str:
+    """How a frame was made, as galleries of other tools read it. Several prompts are composed, with
+    `AND` and a weight behind each, which blends their predictions as we do."""
+    texts = " AND ".join(
+        f"{one_line(text)} :{digits(weight)}" if len(spec.prompts) > 1 else text
+        for text, weight in spec.prompts
+    )
+    negative = ", ".join(text for text, _ in spec.negatives if text)
+    settings = {
+        "Steps": recipe.steps,
+        "Sampler": recipe.scheduler.removesuffix("Scheduler"),
+        "CFG scale": digits(spec.guidance),
+        "Seed": max(spec.seeds, key=lambda pair: pair[1])[0],
+        "Size": f"{recipe.width}x{recipe.height}",
+        "Model hash": recipe.model.rpartition(":")[2][:10],
+        "Version": f"render {render.__version__}",
+    }
+    line = ", ".join(f"{name}: {value}" for name, value in settings.items())
+    return "\n".join([texts, *([f"Negative prompt: {negative}"] if negative else []), line])
+
+
+def encoded(frame: PlannedFrame, recipe: Recipe, pixels: np.ndarray[Any, Any]) -> bytes:
+    """A finished picture as a PNG file with its digest, its spec and the recipe of its film.
 
     Args:
         pixels: uint8, (height, width, 3), RGB.
@@ -120,6 +146,8 @@ def encoded(frame: PlannedFrame, pixels: np.ndarray[Any, Any]) -> bytes:
     proofs = PngImagePlugin.PngInfo()
     proofs.add_text(DIGEST_KEY, frame.digest)
     proofs.add_itxt(SPEC_KEY, spec_json(frame.spec))
+    proofs.add_itxt(RECIPE_KEY, json.dumps(recipe.entry(), ensure_ascii=False))
+    proofs.add_itxt(PARAMETERS_KEY, parameters(frame.spec, recipe))
     png = io.BytesIO()
     Image.fromarray(pixels).save(png, "PNG", pnginfo=proofs, compress_level=4)
     return png.getvalue()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +18,6 @@ from render.errors import ConfigError, Mistake
 from render.extensions import FORMATS, Registry
 
 ENCODER_VERSION = 2  # raised by hand when the same frames and settings give another video
-LONGEST_TAG = 100_000  # bytes; Linux takes arguments up to 128 KiB
 FASTEST_GIF = 50  # players slow delays under 2/100 s down to 10/100 s
 
 Size = tuple[int, int]  # width, height in pixels
@@ -284,17 +283,7 @@ def audio_input(output: OutputConfig, frames: int, source: Sequence[str]) -> lis
         return ["-map", "0:v:0"]
     length = f"{float(frames / output.fps):.6f}"  # seconds
     fitted = ["-af", f"atrim=end={length},apad=whole_dur={length}", "-ar", "48000", "-ac", "2"]
-    return [*source, "-map", "0:v:0", "-map", "1:a:0", *fitted, *CODECS[output.format].audio]
-
-
-def tags(metadata: Mapping[str, str]) -> list[str]:
-    """The film's own tags and none of the sound's. One too long for an argument is left out."""
-    options = ["-map_metadata", "-1", "-map_chapters", "-1"]
-    for key, value in metadata.items():
-        text = value.replace("\0", " ").encode("utf-8", "replace").decode()
-        if len(text.encode()) <= LONGEST_TAG:
-            options += ["-metadata", f"{key}={text}"]
-    return options
+    return [*source, "-map", "0:v:0", "-map", "2:a:0", *fitted, *CODECS[output.format].audio]
 
 
 def video_output(output: OutputConfig, small: bool) -> list[str]:

@@ -27,6 +27,7 @@ FORMATS = (
 PATIENCE_S = 60.0  # without a frame for so long, ffmpeg hangs
 MOST_PIXELS = 1 << 26  # 8192 × 8192
 HEADER_BYTES = 40
+FIRST = ("-map", "0:v:0")
 
 
 class UnreadableVideo(Exception):
@@ -78,7 +79,7 @@ def source(descriptor: int) -> list[str]:
     """ffmpeg's arguments for reading a video from its beginning."""
     os.lseek(descriptor, 0, os.SEEK_SET)
     kept = ["-format_whitelist", FORMATS, "-protocol_whitelist", "fd"]
-    return [*kept, "-fd", str(descriptor), "-i", "fd:", "-map", "0:v:0"]
+    return [*kept, "-fd", str(descriptor), "-i", "fd:"]
 
 
 def frame_times(descriptor: int, most: int) -> list[float]:
@@ -88,7 +89,7 @@ def frame_times(descriptor: int, most: int) -> list[float]:
         most: frames that are looked at.
     """
     times = FrameTimes()
-    copied = ["-c", "copy", "-frames:v", str(most), "-f", "framecrc", "pipe:1"]
+    copied = [*FIRST, "-c", "copy", "-frames:v", str(most), "-f", "framecrc", "pipe:1"]
     with running([*source(descriptor), *copied], times.read, PATIENCE_S, (descriptor,)) as child:
         child.finish()
     return times.seconds() if times.shown else []
@@ -105,7 +106,7 @@ def video_frames(descriptor: int, most: int) -> Iterator[NDArray[np.uint8]]:
     """
     raw = ["-fps_mode", "passthrough", "-frames:v", str(most), "-c:v", "ppm", "-pix_fmt", "rgb24"]
     piped = ["-f", "image2pipe", "pipe:1"]
-    arguments = [*source(descriptor), *raw, *piped]
+    arguments = [*source(descriptor), *FIRST, *raw, *piped]
     count = 0
     with running(["-xerror", *arguments], None, PATIENCE_S, (descriptor,)) as child:
         while (picture := next_picture(child)) is not None:

@@ -25,6 +25,7 @@ from render.video import codecs
 from render.video.codecs import CODECS, Size
 from render.video.ffmpeg import Argument, Child, answer, file_url, running
 from render.video.sound import sound_source
+from render.video.tags import TAGS, tags_file, tags_source, write_comment
 
 PATIENCE_S = 120.0  # without a sign of progress for so long, ffmpeg hangs
 MAX_DRIFT_MS = 20  # of a moving picture's length; a gif counts in 10 ms
@@ -49,7 +50,7 @@ def encode(
         pngs: verified frames of the plan's size, in order.
         target: the video; its suffix is `codecs.suffix(output.format)`.
         size: width and height in pixels.
-        metadata: `title`, `comment` … for the formats that keep them (not gif, webp, apng).
+        metadata: `title`, `comment` …; moving pictures keep the comment alone.
         on_frame: called with (done, total) as frames go in; may raise to interrupt.
         patience: seconds without progress after which ffmpeg counts as hung.
         on_checked: called with the right video before it takes the target's name.
@@ -86,11 +87,15 @@ def make_video(
 ) -> None:
     """All frames through ffmpeg once, with the sound and the tags."""
     heard = [] if sound is None else sound_source(sound)
-    source = [*codecs.raw_input(output.fps, size), *codecs.audio_input(output, len(pngs), heard)]
     made = codecs.video_output(output, small=needs_aom(output, size))
-    options: list[Argument] = [*source, *codecs.tags(metadata), *made, file_url(fresh)]
-    keep = () if sound is None else (sound,)
-    send(pngs, size, options, fresh, output, on_frame, patience, keep)
+    with tags_file(metadata) as tags:
+        source = [*codecs.raw_input(output.fps, size), *tags_source(tags)]
+        more = codecs.audio_input(output, len(pngs), heard)
+        options: list[Argument] = [*source, *more, *TAGS, *made, file_url(fresh)]
+        keep = (tags,) if sound is None else (tags, sound)
+        send(pngs, size, options, fresh, output, on_frame, patience, keep)
+    if CODECS[output.format].pixels is None:
+        write_comment(fresh, metadata.get("comment", ""))
 
 
 def needs_aom(output: OutputConfig, size: Size) -> bool:

@@ -1,0 +1,160 @@
+"""`render from FILM|FRAME`: a film or a frame, rendered again by the recipe that its file carries.
+
+The timeline is written as a file that a person can read and change. The rest of the recipe is
+merged over the usual config, and overrides over both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from render.api import Film
+from render.cli.compose import compose
+from render.cli.config_folders import known_choices
+from render.cli.recipes import Recipe, read_recipe
+from render.config.timeline_file import Document, document_of
+from render.errors import ConfigError, Mistake
+from render.files.atomic import is_there, says, write_whole
+from render.report.run_record import versions
+
+GROUPS = ("model", "scheduler", "output", "compute")
+USAGE = "needs a film, a frame, a config.yaml or a run's folder: render from outputs/city/city.mp4"
+OF_PIXELS = ("render", "torch", "diffusers", "transformers")
+"""Libraries whose versions may change a picture."""
+
+
+def opened_again(arguments: Sequence[str]) -> tuple[Film, list[str]]:
+    """The film of a recipe, with its timeline written into the current folder, and lines about it.
+
+    Args:
+        arguments: the file, and overrides.
+
+    Raises:
+        ConfigError: there is no recipe, or something that it names is not here; nothing is written.
+    """
+    if not arguments or arguments[0].startswith("-") or is_override(arguments[0]):
+        raise ConfigError([Mistake("render from", USAGE)])
+    recipe, overrides = read_recipe(Path(arguments[0]).expanduser()), arguments[1:]
+    document = timeline_of(recipe)
+    values = values_beside(recipe, document, overrides)
+    with written(document) as file:
+        composed = compose(str(file), overrides, values)
+        film = Film(composed.config, locate=composed.locate)
+        if not chosen(overrides):
+            check_model(recipe, film)
+    return film, [f"the timeline is {file}", *differences(recipe, film)]
+
+
+def is_override(argument: str) -> bool:
+    """Whether an argument is `key=value` and no file."""
+    return "=" in argument and not Path(argument).exists()
+
+
+def timeline_of(recipe: Recipe) -> Document:
+    """The timeline as a file that holds it. It is data, whoever it comes from.
+
+    Raises:
+        ConfigError: it is no timeline.
+    """
+    timeline = recipe.config["timeline"]
+    name = timeline.get("name") or recipe.config.get("name") or "film"
+    named = {"name": name, **{key: value for key, value in timeline.items() if key != "name"}}
+    text = yaml.safe_dump(named, allow_unicode=True, sort_keys=False, width=1000)
+    document = document_of(text, recipe.file)
+    return Document(Path(f"{plain(name)}.yaml"), document.content, document.lines)
+
+
+def plain(name: object) -> str:
+    """A name of a file in this folder."""
+    kept = "".join(c if c.isalnum() or c in "-_." else "-" for c in str(name))
+    return kept.lstrip("-.")[:80] or "film"
+
+
+def values_beside(recipe: Recipe, document: Document, overrides: Sequence[str]) -> dict[str, Any]:
+    """The values of the recipe but its timeline. Groups that are chosen anew are the chosen ones,
+    and a model of the package has its files where the package is."""
+    asked = {override.lstrip("+").partition("=")[0] for override in overrides}
+    values = {
+        key: value
+        for key, value in recipe.config.items()
+        if key != "timeline" and not (key in GROUPS and key in asked)
+    }
+    model = values.get("model")
+    if isinstance(model, dict) and model.get("name") in known_choices("model"):
+        usual = compose(document, [f"model={model['name']}"]).config["model"]
+        values["model"] = {key: here(value, usual.get(key)) for key, value in model.items()}
+    return values
+
+
+def here(value: object, usual: object) -> object:
+    """The usual file, if the recipe names a file that is called so."""
+    both = isinstance(value, str) and isinstance(usual, str)
+    return usual if both and Path(str(usual)).name == value else value
+
+
+def chosen(overrides: Sequence[str]) -> bool:
+    """Whether a model is asked for, so that another one than the film's is meant."""
+    return any(override.lstrip("+").startswith(("model=", "model.")) for override in overrides)
+
+
+def check_model(recipe: Recipe, film: Film) -> None:
+    """Refuse a model that is not the one of the recipe.
+
+    Raises:
+        ConfigError: it is another one.
+    """
+    name, found = film.opened.config.model.name, film.opened.plan.recipe.model
+    if not recipe.model or found == recipe.model:
+        return
+    what = (
+        f"{recipe.file.name} was made with {recipe.model[:24]}…, and {name} is {found[:24]}… here; "
+        "give the film's own model (model.path=…, model.revision=…), or say "
+        f"model={name} to render it with this one"
+    )
+    raise ConfigError([Mistake("model", what)])
+
+
+@contextmanager
+def written(document: Document) -> Iterator[Path]:
+    """The file of a timeline in the current folder. One that says the same is taken, one that says
+    something else keeps its name; a new one goes if the block raises an error."""
+    text = yaml.safe_dump(document.content, allow_unicode=True, sort_keys=False, width=100)
+    stem = document.path.stem
+    names = (f"{stem}{more}.yaml" for more in chain([""], (f"-{k}" for k in count(2))))
+    file = next(Path(n) for n in names if says(Path(n), text.encode()) or not is_there(Path(n)))
+    if is_there(file):
+        yield file
+        return
+    write_whole(file, text.encode())
+    try:
+        yield file
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+
+
+def differences(recipe: Recipe, film: Film) -> Iterator[str]:
+    """Lines about what is not as it was when the film of the recipe was made."""
+    plan = film.resolved.plan
+    if recipe.model and plan.recipe.model != recipe.model:
+        yield f"another model than that of {recipe.file.name}: its pictures will differ"
+    elif recipe.plan and plan.digest == recipe.plan:
+        yield "the same film, frame by frame"
+    elif recipe.frame and recipe.frame in {frame.digest for frame in plan.frames}:
+        yield "the same frame"
+    elif recipe.frame or (recipe.plan and not plan.unmeasured):
+        yield f"not the same film as {recipe.file.name}: an override or a newer recipe changes it"
+    found = versions()
+    changed = [
+        f"{name} {found[name]} (then {then})"
+        for name, then in (recipe.versions or {}).items()
+        if name in OF_PIXELS and found.get(name, then) != then
+    ]
+    if changed:
+        yield f"made with other versions, whose pictures may differ slightly: {', '.join(changed)}"

@@ -1,0 +1,129 @@
+"""Recipes: the config that a film's file carries, or a frame's, or that stands in a config.yaml."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from render.cli.frame_recipe import recipe_of_frame
+from render.config.schema import RunConfig
+from render.config.timeline_file import read_document
+from render.errors import ConfigError, Mistake
+from render.files.received_json import parsed
+from render.run.film_recipe import LEFT_OUT
+from render.store.frame_png import DIGEST_KEY, RECIPE_KEY, SPEC_KEY
+from render.video.recipe import NoRecipe, texts_of
+
+CONFIG = "config.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a file says of the film or the frame that it is, or belongs to.
+
+    Attributes:
+        file: where it was read.
+        config: values by the keys of the whole config; the timeline among them.
+        model: the identity of the model; empty where the file does not say.
+        plan: the film's digest; empty for a frame, and where the file does not say.
+        frame: the frame's digest; empty for a film.
+        versions: of the libraries, by name.
+    """
+
+    file: Path
+    config: Mapping[str, Any]
+    model: str = ""
+    plan: str = ""
+    frame: str = ""
+    versions: Mapping[str, str] | None = None
+
+
+def read_recipe(file: Path) -> Recipe:
+    """The recipe of a video, a frame, a config.yaml or a run's folder.
+
+    Raises:
+        ConfigError: there is none, or it is no recipe.
+    """
+    if file.is_dir():
+        file = file / CONFIG
+    if file.suffix.lower() in (".yaml", ".yml"):
+        return of_config(file)
+    try:
+        texts = texts_of(file)
+    except NoRecipe as error:
+        raise mistake(file, str(error)) from None
+    if DIGEST_KEY in texts and SPEC_KEY in texts:
+        return of_frame(file, texts)
+    if not texts.get("Comment"):
+        raise mistake(file, "carries no recipe: render did not make it, or it was converted since")
+    return of_film(file, texts["Comment"])
+
+
+def of_config(file: Path) -> Recipe:
+    """The recipe in a config.yaml of a run."""
+    content = dict(read_document(file).content)
+    if "timeline" not in content:
+        what = f"holds no timeline; a run's {CONFIG} does, or write render {file}"
+        raise mistake(file, what)
+    return Recipe(file, known({k: v for k, v in content.items() if k not in LEFT_OUT}, file))
+
+
+def of_film(file: Path, comment: str) -> Recipe:
+    """The recipe in a film's comment."""
+    content = data_of(file, comment)
+    config = content.get("config")
+    if not isinstance(config, dict) or not isinstance(config.get("timeline"), dict):
+        raise mistake(file, "carries a comment that is no recipe of render")
+    versions = content.get("versions")
+    of = {key: value for key in ("model", "plan") if isinstance(value := content.get(key), str)}
+    return Recipe(file, known(config, file), versions=named(versions), **of)
+
+
+def of_frame(file: Path, texts: Mapping[str, str]) -> Recipe:
+    """The recipe in a frame's picture."""
+    if RECIPE_KEY not in texts:
+        what = "is a frame that an older render made; its film has the recipe: render from FILM.mp4"
+        raise mistake(file, what)
+    digest = texts[DIGEST_KEY]
+    spec, recipe = data_of(file, texts[SPEC_KEY]), data_of(file, texts[RECIPE_KEY])
+    try:
+        config = recipe_of_frame(spec, recipe, digest)
+    except ValueError as error:
+        raise mistake(file, str(error)) from None
+    except (KeyError, TypeError, IndexError):
+        raise mistake(file, "carries a recipe that is not whole") from None
+    return Recipe(file, config, str(recipe.get("model", "")), frame=digest)
+
+
+def data_of(file: Path, text: str) -> dict[str, Any]:
+    """A JSON object of a file that may come from anyone."""
+    try:
+        found = parsed(text)
+    except ValueError as error:
+        raise mistake(file, f"carries a recipe that {error}") from None
+    if not isinstance(found, dict):
+        raise mistake(file, "carries a comment that is no recipe of render")
+    return found
+
+
+def known(config: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """The config, which has no key that this version does not know."""
+    unknown = sorted(map(str, config.keys() - RunConfig.model_fields.keys()))
+    if unknown:
+        what = f"has the key {unknown[0]!r} in its recipe, which this version of render has not"
+        raise mistake(file, what)
+    return dict(config)
+
+
+def named(versions: object) -> dict[str, str]:
+    """Versions by name."""
+    items = versions.items() if isinstance(versions, dict) else ()
+    return {str(name): str(version) for name, version in items}
+
+
+def mistake(file: Path, what: str) -> ConfigError:
+    """One mistake of a file."""
+    return ConfigError([Mistake(os.fspath(file), what)])
