@@ -206,6 +206,11 @@ HELP = """render: a timeline of keyframes becomes a smooth video.
   render +timeline=city mode=stitch output=gif
   render mode=measure input=FOLDER_OR_VIDEO                          how smooth it is
   render -m +timeline=city,city_seeds sampling.guidance=3,7.5        a sweep
+  render show [city]                     the page of a run in a browser; --open behind any command
+  render list                            the runs; models, schedulers, timelines, formats, easings
+  render diff city city-2                what differs between two runs
+  render promote outputs/city/VARIANT    drafts of a sweep, exactly and at their full size
+  render from city.mp4 [output=gif]      a film again, or a frame, by the recipe in its file
 
 Choices (name=choice):
 {groups}

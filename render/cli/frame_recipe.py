@@ -41,7 +41,7 @@ def recipe_of_frame(
     options = dict(recipe.get("scheduler_options", {}))
     return {
         "name": f"frame-{digest[:12]}",
-        "timeline": {"name": f"frame-{digest[:12]}", **timeline(spec)},
+        "timeline": {"name": f"frame-{digest[:12]}", **timeline(spec, recipe)},
         "scheduler": {
             "name": "model" if recipe["scheduler"] == "model" else str(recipe["scheduler"]),
             "class": None if recipe["scheduler"] == "model" else str(recipe["scheduler"]),
@@ -58,31 +58,50 @@ def recipe_of_frame(
             "format": "frames",
             "width": width,
             "height": height,
-            **({"fps": str(place(spec).denominator)} if "path" in spec else {}),
+            **({"fps": str(place(spec).denominator)} if between(spec) else {}),
         },
         "compute": {"dtype": str(recipe["dtype"])},
-        **({"at": f"{place(spec).numerator}f"} if "path" in spec else {}),
+        **({"at": f"{place(spec).numerator}f"} if between(spec) else {}),
     }
+
+
+def between(spec: Mapping[str, Any]) -> bool:
+    """Whether a frame is between two keyframes that have to be there: on a smooth path, or between
+    two negative prompts."""
+    return "path" in spec or len(spec["negatives"]) > 1
 
 
 def place(spec: Mapping[str, Any]) -> Fraction:
-    """How far along its path a frame is, 0 to 1."""
-    return Fraction(float(spec["path"]["place"])).limit_denominator(MOST_PARTS)
+    """How far from the first to the second of its keyframes a frame is, 0 to 1."""
+    far = spec["path"]["place"] if "path" in spec else spec["negatives"][-1][1]
+    return Fraction(float(far)).limit_denominator(MOST_PARTS)
 
 
-def timeline(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """One keyframe; on a smooth path the two at its ends, a second apart."""
-    common = {
-        "guidance": float(spec["guidance"]),
-        "negative": weights(spec["negatives"]),
-        **({"lora": weights(spec["loras"])} if spec.get("loras") else {}),
-    }
-    ends = [spec["path"]["start"], spec["path"]["end"]] if "path" in spec else [spec]
+def timeline(spec: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """One keyframe; or the two that the frame is between, a second apart."""
+    if len(spec["negatives"]) > 2:
+        raise ValueError("is a frame between three negative prompts; render from its film")
+    if not between(spec):
+        return {"keyframes": [keyframe(0, spec)]}
+    if "path" in spec:
+        path = (spec["path"]["start"], spec["path"]["end"])
+        ends = [{**end, **more} for end, more in zip(path, recipe["ends"], strict=True)]
+    else:
+        ends = [{**spec, "negatives": [negative]} for negative in spec["negatives"]]
+    return {"keyframes": [keyframe(at, end) for at, end in enumerate(ends)]}
+
+
+def keyframe(at: int, values: Mapping[str, Any]) -> dict[str, Any]:
+    """A keyframe with these values."""
+    if len(values["negatives"]) > 1:
+        raise ValueError("is a frame between negative prompts that change; render from its film")
     return {
-        "keyframes": [
-            {"at": at, "prompt": weights(end["prompts"]), "seed": weights(end["seeds"]), **common}
-            for at, end in enumerate(ends)
-        ]
+        "at": at,
+        "prompt": weights(values["prompts"]),
+        "seed": weights(values["seeds"]),
+        "negative": values["negatives"][0][0],
+        "guidance": float(values["guidance"]),
+        **({"lora": weights(values["loras"])} if values.get("loras") else {}),
     }
 
 

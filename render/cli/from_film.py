@@ -65,9 +65,24 @@ def timeline_of(recipe: Recipe) -> Document:
     timeline = recipe.config["timeline"]
     name = timeline.get("name") or recipe.config.get("name") or "film"
     named = {"name": name, **{key: value for key, value in timeline.items() if key != "name"}}
-    text = yaml.safe_dump(named, allow_unicode=True, sort_keys=False, width=1000)
+    text = as_yaml(named)
     document = document_of(text, recipe.file)
     return Document(Path(f"{plain(name)}.yaml"), document.content, document.lines)
+
+
+class PlainDumper(yaml.SafeDumper):
+    """Writes what is there twice twice: a timeline holds no anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def as_yaml(timeline: Any) -> str:
+    """A timeline as the text of its file."""
+    text: str = yaml.dump(
+        timeline, Dumper=PlainDumper, allow_unicode=True, sort_keys=False, width=100
+    )
+    return text
 
 
 def plain(name: object) -> str:
@@ -124,7 +139,7 @@ def check_model(recipe: Recipe, film: Film) -> None:
 def written(document: Document) -> Iterator[Path]:
     """The file of a timeline in the current folder. One that says the same is taken, one that says
     something else keeps its name; a new one goes if the block raises an error."""
-    text = yaml.safe_dump(document.content, allow_unicode=True, sort_keys=False, width=100)
+    text = as_yaml(document.content)
     stem = document.path.stem
     names = (f"{stem}{more}.yaml" for more in chain([""], (f"-{k}" for k in count(2))))
     file = next(Path(n) for n in names if says(Path(n), text.encode()) or not is_there(Path(n)))

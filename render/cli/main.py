@@ -8,7 +8,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,9 @@ with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of
     )
     from render.cli.compose_errors import foreseen
     from render.cli.config_folders import bundled_configs, help_text, job_folder
+    from render.cli.gallery import Gallery
     from render.cli.overrides import forgiving
+    from render.cli.showing import open_page
     from render.cli.sweep import (
         SweepJob,
         at_their_frames,
@@ -51,11 +53,15 @@ with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of
     from render.engines.threads import wait_patiently
     from render.errors import ConfigError, Interrupted, Mistake, RenderError
     from render.files.ownership import make_way
+    from render.page.run_page import PAGE
     from render.text import plural, printable
 
 if TYPE_CHECKING:
+    from render.api import Film
     from render.run.kept_model import Models
 
+OPEN = "--open"
+"""The option that shows the page of the run in a browser when it has ended."""
 IN_PROCESS = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 """Hydra's usual launcher: a sweep's jobs one after the other, in this process."""
 
@@ -89,6 +95,8 @@ NOTES: dict[Path, bytes | None] = {}
 """Hydra's notes of sweeps, with what stood there before."""
 SAID: set[str] = set()
 """Errors of jobs that were said when they arose; the next job of the same one says nothing."""
+PAGES: list[Path] = []
+"""The pages of the runs that ended well, for `--open`."""
 WORKED: list[str] = []
 """Modes of the jobs that did more than say something."""
 
@@ -123,14 +131,29 @@ def run_sweep(collected: Sequence[SweepJob]) -> None:
         return
     jobs, models = by_model(at_their_frames(collected)), models_of_a_command()
     check_folders(jobs)
+    gallery = Gallery(jobs)
+    gallery.begin()
     for label, each, following in zip(
         labels(jobs, OwnSearchPath.files), jobs, [*jobs[1:], None], strict=True
     ):
         models.expect(following is not None and model_of(following) == model_of(each))
         attempt(label, each.composed, each.variant, each.locate, models)
         models.release()
+        gallery.look_at(each)
+        gallery.write(over=following is None)
+    if gallery.page is not None:
+        PAGES.append(gallery.page)
     if len(OUTCOMES) == len(jobs) and all(isinstance(e, ConfigError) for _, e in OUTCOMES):
         take_notes_back()
+
+
+def run_films(films: Iterable[Film]) -> None:
+    """Run the films of a verb, one after the other."""
+    models = models_of_a_command()
+    for film in films:
+        WORKED.append(str(film.config["mode"]))
+        film.run("", models)
+        PAGES.append(film.folder / PAGE)
 
 
 def models_of_a_command() -> Models:
@@ -165,6 +188,7 @@ def attempt(
                 film.run(label, models)
         if not planning:
             film.run(label, models)
+            PAGES.append(film.folder / PAGE)
     except Exception as error:
         known = foreseen(error)
         OUTCOMES.append((label, known))
@@ -240,7 +264,7 @@ def main() -> int:
     A film is rendered whether anyone reads what is said of it or not; who asked only for an answer
     and did not wait for it gets the code that the signal for a broken pipe would have given.
     """
-    for kept in (OUTCOMES, JOBS, NOTES, SAID, WORKED):
+    for kept in (OUTCOMES, JOBS, NOTES, PAGES, SAID, WORKED):
         kept.clear()
     wait_patiently(os.environ)
     with lasting_streams() as out:
@@ -259,6 +283,8 @@ def as_typed(argument: str) -> str:
 
 def command(arguments: Sequence[str]) -> int:
     """Do what the arguments say, and print errors; returns the exit code."""
+    opens = OPEN in arguments
+    arguments = [argument for argument in arguments if argument != OPEN]
     try:
         with interruptible():
             check_here()
@@ -269,12 +295,11 @@ def command(arguments: Sequence[str]) -> int:
                 print(f"render {render.__version__}", flush=True)
                 return 0
             if arguments and arguments[0] in VERBS:
-                film = VERBS[arguments[0]](arguments[1:])
-                if film is not None:
-                    WORKED.append(str(film.config["mode"]))
-                    film.run("", models_of_a_command())
+                run_films(VERBS[arguments[0]](arguments[1:]))
             else:
                 compose_and_run(arguments)
+            if opens and PAGES and PAGES[-1].is_file():
+                open_page(PAGES[-1])
     except Interrupted as error:
         ending()  # jobs of a sweep that failed before are named all the same
         say(error)

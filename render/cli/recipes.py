@@ -15,9 +15,12 @@ from render.errors import ConfigError, Mistake
 from render.files.received_json import parsed
 from render.run.film_recipe import LEFT_OUT
 from render.store.frame_png import DIGEST_KEY, RECIPE_KEY, SPEC_KEY
+from render.text import shortened
 from render.video.recipe import NoRecipe, texts_of
 
 CONFIG = "config.yaml"
+OF_FILES = ("audio", "config", "file", "image", "inbetween", "path", "upscale", "vae")
+"""Keys whose values name files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ def of_film(file: Path, comment: str) -> Recipe:
     config = content.get("config")
     if not isinstance(config, dict) or not isinstance(config.get("timeline"), dict):
         raise mistake(file, "carries a comment that is no recipe of render")
+    check_files(config, file)
     versions = content.get("versions")
     of = {key: value for key in ("model", "plan") if isinstance(value := content.get(key), str)}
     return Recipe(file, known(config, file), versions=named(versions), **of)
@@ -110,12 +114,34 @@ def data_of(file: Path, text: str) -> dict[str, Any]:
 
 
 def known(config: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """The config, which has no key that this version does not know."""
-    unknown = sorted(map(str, config.keys() - RunConfig.model_fields.keys()))
+    """The config, which has no key that no recipe has, and no folder of any machine.
+
+    Raises:
+        ConfigError: it has; render did not write it, or a newer version did.
+    """
+    unknown = sorted(map(str, config.keys() - (RunConfig.model_fields.keys() - {*LEFT_OUT})))
     if unknown:
-        what = f"has the key {unknown[0]!r} in its recipe, which this version of render has not"
+        what = f"has the key {unknown[0]!r} in its recipe, where this version of render has none"
         raise mistake(file, what)
     return dict(config)
+
+
+def check_files(value: Any, file: Path, key: str = "") -> None:
+    """Refuse a recipe that names a file by more than its name: it may come from anyone, and no
+    film that render made names a folder.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if isinstance(value, Mapping):
+        for inner, item in value.items():
+            check_files(item, file, str(inner))
+    elif isinstance(value, list):
+        for item in value:
+            check_files(item, file, key)
+    elif key in OF_FILES and isinstance(value, str) and os.path.basename(value) != value:
+        what = f"names the file {shortened(value)} of a machine in its recipe; render never does"
+        raise mistake(file, what)
 
 
 def named(versions: object) -> dict[str, str]:

@@ -32,7 +32,11 @@ def shown(arguments: Sequence[str]) -> Iterator[str]:
     if not page.is_file():
         what = f"{page} is not there; the command that rendered this film writes it again"
         raise ConfigError([Mistake("render show", what)])
-    yield str(page) if opened(page) else f"{page}: open it in a browser; none could be started here"
+    yield (
+        str(page)
+        if open_page(page)
+        else f"{page}: open it in a browser; none could be started here"
+    )
 
 
 def run_of(name: str | None, root: Path) -> Path:
@@ -54,6 +58,6 @@ def run_of(name: str | None, root: Path) -> Path:
     raise ConfigError([Mistake("run", f"{what}; render list shows those that are there")])
 
 
-def opened(page: Path) -> bool:
+def open_page(page: Path) -> bool:
     """Whether a browser was started with a page."""
     return webbrowser.open(page.resolve().as_uri())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from render.text import printable
@@ -11,46 +11,61 @@ from render.text import printable
 if TYPE_CHECKING:
     from render.api import Film
 
-Verb = Callable[[Sequence[str]], "Film | None"]
-"""Takes the arguments behind the verb; the film to run, if there is one."""
+Verb = Callable[[Sequence[str]], "Iterator[Film]"]
+"""Takes the arguments behind the verb; yields the films to run, and goes on after each."""
 
 
-def again(arguments: Sequence[str]) -> Film:
+def again(arguments: Sequence[str]) -> Iterator[Film]:
     """`render from FILM|FRAME [overrides]`: the film of a recipe."""
     from render.cli.from_film import opened_again
 
     film, lines = opened_again(arguments)
     for line in lines:
-        print(f"render: {printable(line)}", file=sys.stderr)
-    return film
+        note(line)
+    yield film
 
 
-def listed(arguments: Sequence[str]) -> None:
+def promote(arguments: Sequence[str]) -> Iterator[Film]:
+    """`render promote RUN … [overrides]`: drafts as the films that they are drafts of."""
+    from render.cli.promotion import promoted
+
+    return promoted(arguments, note)
+
+
+def note(line: str) -> None:
+    """Say a line beside the answer."""
+    print(f"render: {printable(line)}", file=sys.stderr)
+
+
+def listed(arguments: Sequence[str]) -> Iterator[Film]:
     """`render list [timelines|models|schedulers|formats|easings]`: runs, or names."""
     from render.cli.listing import listed
 
-    say(listed(arguments))
+    return answered(listed(arguments))
 
 
-def shown(arguments: Sequence[str]) -> None:
+def shown(arguments: Sequence[str]) -> Iterator[Film]:
     """`render show [NAME]`: a run's page in the browser."""
     from render.cli.showing import shown
 
-    say(shown(arguments))
+    return answered(shown(arguments))
 
 
-def compared(arguments: Sequence[str]) -> None:
+def compared(arguments: Sequence[str]) -> Iterator[Film]:
     """`render diff A B`: what differs between two runs."""
     from render.cli.differing import compared
 
-    say(compared(arguments))
+    return answered(compared(arguments))
 
 
-def say(lines: Iterable[str]) -> None:
-    """Print the answer, a line at a time."""
+def answered(lines: Iterable[str]) -> Iterator[Film]:
+    """Print the answer, a line at a time; there is no film to run."""
     for line in lines:
         print(printable(line), flush=True)
+    return iter(())
 
 
-VERBS: Mapping[str, Verb] = {"diff": compared, "from": again, "list": listed, "show": shown}
+VERBS: Mapping[str, Verb] = {
+    "diff": compared, "from": again, "list": listed, "promote": promote, "show": shown,
+}  # fmt: skip
 """The verbs that there are; the other reserved ones are still to come."""

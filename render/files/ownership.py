@@ -27,6 +27,8 @@ MEASURED = re.compile(r"(?:.*\.)?(measure\.(?:json|png|svg))", re.DOTALL)
 CONFIG_MARK = "# The config as render resolved it\n"
 PAGE_MARK = "The page of a run, by render; its facts are in page.js"
 PAGE_DATA_MARK = "renderPage"
+SWEEP_MARK = "The gallery of a sweep, by render; its films are in sweep.js"
+STRIP_MARK = "render:strip"
 PACED_MARK = "# The timeline, with the pace that render measured\n"
 MARKS = {
     ".lock": rb'\A(\{"pid": |\0+\Z)',  # zeros are what a power cut may leave
@@ -49,6 +51,9 @@ MARKS = {
     "run.json": rb'\A\{\n  "by": "render ',
     "sheet.png": SHEET_MARK.encode(),
     "upscalers.json": rb'\A\{\n "[0-9a-f]{64}": \d',
+    "strip.jpg": STRIP_MARK.encode(),
+    "sweep.html": SWEEP_MARK.encode(),
+    "sweep.js": rb"\ArenderSweep\(",
     "timings.json": rb'\A\{\n "[^\n]*": \{\n  "bytes_per_frame": ',
 }
 

@@ -191,8 +191,8 @@ class SheetMade:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end of a render. `failed` are (frame's index, cause), and `bridged` the frames where the
-    picture jumps and which bridge that."""
+    """The end of a render. `failed` are (frame's index, cause), `bridged` the frames where the
+    picture jumps and which bridge that, and `next` is what a person may want to do then."""
 
     planned: int
     kept: int
@@ -204,6 +204,8 @@ class Finished:
     video_kept: bool = False
     finish: FinishSummary | None = None
     bridged: Sequence[int] = ()
+    page: Path | None = None
+    next: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,10 @@ def _(event: Finished) -> Iterator[Labelled]:
         yield "video", f"{event.video}{was_right}", ""
     if event.sheet is not None:
         yield "sheet", str(event.sheet), ""
+    if event.page is not None:
+        yield "page", str(event.page), ""
+    if event.next:
+        yield "next", event.next, ""
 
 
 def finish_words(finish: FinishSummary) -> str:

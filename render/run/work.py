@@ -13,6 +13,7 @@ import render
 from render.engines.threads import compressed_at_once
 from render.errors import NOT_FINITE, FramesFailed, RenderError
 from render.files.lock import one_at_a_time, taking_turns
+from render.page.run_page import PAGE
 from render.plan import cost
 from render.plan.frame_plan import PlannedFrame
 from render.report.events import Finished, FinishSummary, FrameFailed, Measured
@@ -22,6 +23,7 @@ from render.run.finishing import Finishing, finish_summary
 from render.run.frame_loop import Failure, render_frames
 from render.run.frame_writer import FrameWriter
 from render.run.measuring import in_record, kept_measurement, measured_in_passing
+from render.run.next_step import next_step
 from render.run.resolve import check_unchanged
 from render.run.run_page import RunPage
 from render.run.session import Session
@@ -281,7 +283,13 @@ class Work:
             video_kept=video.video_kept,
             finish=self.finish(),
             bridged=self.bridged(),
+            page=self.film.folder / PAGE if self.film.config.page else None,
+            next=next_step(self.film, self.measured) if self.is_whole() else "",
         )
+
+    def is_whole(self) -> bool:
+        """Whether this run is of one film, and all of it is there."""
+        return not self.run.events.job and self.video.sheet is not None and not self.failures
 
     def bridged(self) -> list[int]:
         """The frames that bridge a jump of the film."""

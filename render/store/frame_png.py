@@ -116,6 +116,16 @@ def spec_json(spec: FrameSpec) -> str:
     return json.dumps(entry, ensure_ascii=False)
 
 
+def recipe_json(spec: FrameSpec, recipe: Recipe) -> str:
+    """The recipe of a frame's film, and all values at the ends of the smooth path that it is on."""
+    ends = (spec.path.path.start, spec.path.path.end) if spec.path else ()
+    values = [
+        {"guidance": end.guidance, "negatives": end.negatives, "loras": end.loras} for end in ends
+    ]
+    entry = recipe.entry() | ({"ends": values} if values else {})
+    return json.dumps(entry, ensure_ascii=False)
+
+
 def parameters(spec: FrameSpec, recipe: Recipe) -> str:
     """How a frame was made, as galleries of other tools read it. Several prompts are composed, with
     `AND` and a weight behind each, which blends their predictions as we do."""
@@ -146,7 +156,7 @@ def encoded(frame: PlannedFrame, recipe: Recipe, pixels: np.ndarray[Any, Any]) -
     proofs = PngImagePlugin.PngInfo()
     proofs.add_text(DIGEST_KEY, frame.digest)
     proofs.add_itxt(SPEC_KEY, spec_json(frame.spec))
-    proofs.add_itxt(RECIPE_KEY, json.dumps(recipe.entry(), ensure_ascii=False))
+    proofs.add_itxt(RECIPE_KEY, recipe_json(frame.spec, recipe))
     proofs.add_itxt(PARAMETERS_KEY, parameters(frame.spec, recipe))
     png = io.BytesIO()
     Image.fromarray(pixels).save(png, "PNG", pnginfo=proofs, compress_level=4)

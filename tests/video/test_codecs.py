@@ -11,14 +11,12 @@ from render.extensions import FORMATS, names
 from render.video.codecs import (
     CODECS,
     FASTEST_GIF,
-    LONGEST_TAG,
     Codec,
     audio_flaw,
     mistakes_in_output,
     rate_flaw,
     resolved,
     suffix,
-    tags,
     video_digest,
     video_output,
 )
@@ -67,13 +65,6 @@ def test_quality_is_monotone(name: str) -> None:
     grades = [crf(quality) for quality in range(101)]
     assert grades == sorted(grades, reverse=True)
     assert grades[0] - grades[100] >= 30
-
-
-def test_tags_are_single_arguments_and_the_longest_is_left_out() -> None:
-    comment = "a=b;c#d\n'e' \"f\""
-    given = {"title": "x", "comment": comment, "long": "é" * LONGEST_TAG}
-    options = tags(given)
-    assert options[-4:] == ["-metadata", "title=x", "-metadata", f"comment={comment}"]
 
 
 def test_audio_mistakes_are_found_before_rendering(tmp_path: Path) -> None:

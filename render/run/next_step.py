@@ -1,0 +1,25 @@
+"""The next step after a render: a line for whoever made a film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from render.plan.approximations import NONE
+from render.report.events import Measured
+from render.run.film import ResolvedFilm
+
+USUAL_ROOT = Path("outputs")
+
+
+def next_step(film: ResolvedFilm, measured: Measured | None) -> str:
+    """What may be done next: finish a draft, make a film smoother, or look at it."""
+    if film.plan.recipe.approximations != NONE:
+        return "sampling.speed=exact renders the film itself"
+    found = measured.figures if measured else None
+    if found and (found.flashes or found.snaps) and film.config.sampling.path == "plain":
+        return "sampling.path=smooth timeline.pace=even: a film without flashes and jumps"
+    if not film.config.page:
+        return ""
+    inside = film.config.root in film.folder.parents and film.config.root == USUAL_ROOT
+    name = film.folder.relative_to(film.config.root) if inside else film.folder
+    return f"render show {name}"
