@@ -29,6 +29,7 @@ from render.report.run_events import RunEvents
 from render.run.ending import ending
 from render.run.even_pace import with_known_maps
 from render.run.film import ResolvedFilm
+from render.run.film_page import page_of, shown_in_notebook
 from render.run.kept_model import Models
 from render.run.measuring import measured_film
 from render.run.modes import MODES, begun, encode_to, planned, stitch
@@ -140,6 +141,16 @@ class Film:
         with ending(run):
             return measured_film(run)
 
+    def page(self) -> Path:
+        """Write the page of the film (docs/page.md), as far as its frames are there.
+
+        Raises:
+            RenderError: it can't be written.
+        """
+        run = self.session()
+        with ending(run):
+            return page_of(run)
+
     def run(self, job: str = "", models: Models | None = None) -> None:
         """Do what the config's `mode` says, and show it in the form of its `report`.
 
@@ -164,6 +175,10 @@ class Film:
 
     def __repr__(self) -> str:
         return f"<Film {self.opened.config.name}: {len(self.opened.plan.frames)} frames>"
+
+    def _repr_html_(self) -> str:
+        """The film as a notebook shows it: its newest video, or its name where there is none."""
+        return shown_in_notebook(self.folder, repr(self))
 
 
 @dataclass(frozen=True)
@@ -213,6 +228,10 @@ class Frame:
             *(frame.index, float(frame.time), spec.prompts, spec.negatives, spec.seeds),
             *(spec.guidance, frame.digest, path),
         )
+
+    def _repr_png_(self) -> bytes:
+        """The picture as a notebook shows it."""
+        return self.path.read_bytes()
 
     @cached_property
     def image(self) -> Image.Image:

@@ -10,6 +10,8 @@ from render.cli.config_folders import known_choices
 from render.config.values import nearest
 from render.errors import ConfigError, Mistake
 from render.run.runs import Run, runs_under
+from render.schemas import NAMES as SCHEMAS
+from render.schemas import schema_file
 from render.text import duration, plural, size
 from render.timeline.easing import NAMED, OF_CSS
 
@@ -34,6 +36,7 @@ NAMES: Mapping[str, Callable[[], list[str]]] = {
     "formats": formats,
     "computes": lambda: known_choices("compute"),
     "easings": easings,
+    "schemas": lambda: [str(schema_file(name)) for name in SCHEMAS],
 }
 
 

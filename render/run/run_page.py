@@ -73,13 +73,23 @@ class RunPage:
         if not self.film.config.page:
             return
         try:
-            folder = self.film.folder
-            record = {} if going_on else read_run_json(folder / "run.json")
-            facts = self.facts(there, measured, record, "rendering" if going_on else "over")
-            self.made = write_run_page(folder, facts, self.run.events.warn)
+            self.made = self.written(there, measured, going_on)
         except (RenderError, OSError) as error:
             said = error.strerror if isinstance(error, OSError) else error
             self.run.events.warn(f"{self.film.folder / PAGE} could not be written: {said or error}")
+
+    def written(
+        self, there: Iterable[int], measured: Measured | None = None, going_on: bool = False
+    ) -> Path:
+        """The page, written with these facts (see `write`).
+
+        Raises:
+            RenderError, OSError: it can't be written.
+        """
+        folder = self.film.folder
+        record = {} if going_on else read_run_json(folder / "run.json")
+        facts = self.facts(there, measured, record, "rendering" if going_on else "over")
+        return write_run_page(folder, facts, self.run.events.warn)
 
     def facts(
         self,

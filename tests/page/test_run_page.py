@@ -9,6 +9,7 @@ from browser import browsing
 from PIL import Image
 
 import render
+from render.run.film_page import shown_in_notebook
 from render.run.measuring import measurement, subject_of
 from render.run.run_page import RunPage
 
@@ -265,3 +266,17 @@ def test_a_page_names_no_folder_of_its_maker(tmp_path):
     assert "start.png" in text
     assert "alice" not in text
     assert "client-x" not in text
+
+
+def test_a_program_writes_the_page_of_a_film(tmp_path):
+    film = film_of(tmp_path, FILM)
+    page = film.page()
+    assert page == film.folder / "index.html"
+    assert '"there":[]' in (film.folder / "page.js").read_text()
+
+
+def test_a_notebook_shows_a_film_by_its_video(place):
+    assert place.render("+timeline=t", "output=gif").code == 0
+    shown = shown_in_notebook(place.folder / "outputs" / "t", "<Film t>")
+    assert shown.startswith('<img alt="&lt;Film t&gt;" src="data:image/gif;base64,R0lGOD')
+    assert shown_in_notebook(place.folder, "<Film t>") == "<code>&lt;Film t&gt;</code>"
