@@ -16,8 +16,14 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py"))
 HEAVY = {"torch", "diffusers", "transformers"}
 ROOMS_WITH_TORCH = {"kernels", "diffusion", "engines"}
 ALONE = {
-    "hydra": {"cli/compose", "cli/compose_errors", "cli/main", "cli/sweep_size"},
-    "omegaconf": {"cli/compose", "cli/compose_errors", "cli/main"},
+    "hydra": {
+        "cli/compose",
+        "cli/compose_errors",
+        "cli/main",
+        "cli/recipe_source",
+        "cli/sweep_size",
+    },
+    "omegaconf": {"cli/compose", "cli/compose_errors", "cli/main", "cli/recipe_source"},
     "subprocess": {"video/ffmpeg"},
     "pydantic": {
         "config/fields",

@@ -24,7 +24,7 @@ from render.text import shortened
 SUFFIXES = (".yaml", ".yml")
 VERBS = ("import", "export", "from", "promote", "list", "show", "diff")
 """Reserved words in place of a timeline: what is called so is chosen with +timeline=NAME."""
-MODES = ("plan", "stitch", "prune", "render", "measure")
+MODES = ("plan", "stitch", "prune", "render", "measure", "keyframes")
 PLAIN_CHOICE = re.compile(r"(?!(?i:true|false|null|nan|inf)$)[A-Za-z_][\w.-]*", re.ASCII)
 """Names that Hydra's grammar reads as texts; it takes these five words for values."""
 MARK_LETTERS = 6

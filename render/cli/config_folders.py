@@ -204,6 +204,7 @@ HELP = """render: a timeline of keyframes becomes a smooth video.
   render +timeline=city output=webm output.fps=24 scheduler=dpmpp_2m scheduler.steps=25
   render +timeline=city model=local model.path=./my-model
   render +timeline=city mode=stitch output=gif
+  render city mode=keyframes             the keyframes alone, on a sheet: a cheap look
   render mode=measure input=FOLDER_OR_VIDEO                          how smooth it is
   render -m +timeline=city,city_seeds sampling.guidance=3,7.5        a sweep
   render show [city]                     the page of a run in a browser; --open behind any command

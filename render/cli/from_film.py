@@ -17,7 +17,7 @@ import yaml
 from render.api import Film
 from render.cli.compose import compose
 from render.cli.config_folders import known_choices
-from render.cli.recipes import Recipe, read_recipe
+from render.cli.recipes import FileRecipe, read_recipe
 from render.config.timeline_file import Document, document_of
 from render.errors import ConfigError, Mistake
 from render.files.atomic import is_there, says, write_whole
@@ -56,7 +56,7 @@ def is_override(argument: str) -> bool:
     return "=" in argument and not Path(argument).exists()
 
 
-def timeline_of(recipe: Recipe) -> Document:
+def timeline_of(recipe: FileRecipe) -> Document:
     """The timeline as a file that holds it. It is data, whoever it comes from.
 
     Raises:
@@ -91,7 +91,9 @@ def plain(name: object) -> str:
     return kept.lstrip("-.")[:80] or "film"
 
 
-def values_beside(recipe: Recipe, document: Document, overrides: Sequence[str]) -> dict[str, Any]:
+def values_beside(
+    recipe: FileRecipe, document: Document, overrides: Sequence[str]
+) -> dict[str, Any]:
     """The values of the recipe but its timeline. Groups that are chosen anew are the chosen ones,
     and a model of the package has its files where the package is."""
     asked = {override.lstrip("+").partition("=")[0] for override in overrides}
@@ -118,7 +120,7 @@ def chosen(overrides: Sequence[str]) -> bool:
     return any(override.lstrip("+").startswith(("model=", "model.")) for override in overrides)
 
 
-def check_model(recipe: Recipe, film: Film) -> None:
+def check_model(recipe: FileRecipe, film: Film) -> None:
     """Refuse a model that is not the one of the recipe.
 
     Raises:
@@ -154,7 +156,7 @@ def written(document: Document) -> Iterator[Path]:
         raise
 
 
-def differences(recipe: Recipe, film: Film) -> Iterator[str]:
+def differences(recipe: FileRecipe, film: Film) -> Iterator[str]:
     """Lines about what is not as it was when the film of the recipe was made."""
     plan = film.resolved.plan
     if recipe.model and plan.recipe.model != recipe.model:

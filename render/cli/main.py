@@ -147,6 +147,20 @@ def run_sweep(collected: Sequence[SweepJob]) -> None:
         take_notes_back()
 
 
+def completed(arguments: Sequence[str]) -> bool:
+    """Whether a shell asked for words that may follow, and they were printed."""
+    asks = any(argument.startswith("query=") for argument in arguments)
+    if not (asks and {"-sc", "--shell-completion"} & {*arguments}):
+        return False
+    from render.cli.completion import for_hydra, suggestions
+
+    found = suggestions(os.environ, [*VERBS])
+    if found:
+        print(" ".join(found), flush=True)
+    os.environ.update(for_hydra(os.environ))
+    return bool(found)
+
+
 def run_films(films: Iterable[Film]) -> None:
     """Run the films of a verb, one after the other."""
     models = models_of_a_command()
@@ -293,6 +307,8 @@ def command(arguments: Sequence[str]) -> int:
                 return 0
             if "--version" in arguments:
                 print(f"render {render.__version__}", flush=True)
+                return 0
+            if completed(arguments):
                 return 0
             if arguments and arguments[0] in VERBS:
                 run_films(VERBS[arguments[0]](arguments[1:]))

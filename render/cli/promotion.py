@@ -20,7 +20,7 @@ from PIL import Image
 from render.api import Film
 from render.cli.compose import compose
 from render.cli.from_film import timeline_of, values_beside
-from render.cli.recipes import CONFIG, Recipe, of_config
+from render.cli.recipes import CONFIG, FileRecipe, of_config
 from render.errors import ConfigError, Mistake, RenderError
 from render.run.runs import FRAME
 from render.store.judge import names_in
@@ -45,7 +45,7 @@ class Draft:
     """
 
     folder: Path
-    recipe: Recipe
+    recipe: FileRecipe
     root: Path
     variant: str
 

@@ -24,8 +24,8 @@ OF_FILES = ("audio", "config", "file", "image", "inbetween", "path", "upscale", 
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """What a file says of the film or the frame that it is, or belongs to.
+class FileRecipe:
+    """The recipe of a film or a frame, as its file has it.
 
     Attributes:
         file: where it was read.
@@ -44,7 +44,7 @@ class Recipe:
     versions: Mapping[str, str] | None = None
 
 
-def read_recipe(file: Path) -> Recipe:
+def read_recipe(file: Path) -> FileRecipe:
     """The recipe of a video, a frame, a config.yaml or a run's folder.
 
     Raises:
@@ -65,16 +65,16 @@ def read_recipe(file: Path) -> Recipe:
     return of_film(file, texts["Comment"])
 
 
-def of_config(file: Path) -> Recipe:
+def of_config(file: Path) -> FileRecipe:
     """The recipe in a config.yaml of a run."""
     content = dict(read_document(file).content)
     if "timeline" not in content:
         what = f"holds no timeline; a run's {CONFIG} does, or write render {file}"
         raise mistake(file, what)
-    return Recipe(file, known({k: v for k, v in content.items() if k not in LEFT_OUT}, file))
+    return FileRecipe(file, known({k: v for k, v in content.items() if k not in LEFT_OUT}, file))
 
 
-def of_film(file: Path, comment: str) -> Recipe:
+def of_film(file: Path, comment: str) -> FileRecipe:
     """The recipe in a film's comment."""
     content = data_of(file, comment)
     config = content.get("config")
@@ -83,10 +83,10 @@ def of_film(file: Path, comment: str) -> Recipe:
     check_files(config, file)
     versions = content.get("versions")
     of = {key: value for key in ("model", "plan") if isinstance(value := content.get(key), str)}
-    return Recipe(file, known(config, file), versions=named(versions), **of)
+    return FileRecipe(file, known(config, file), versions=named(versions), **of)
 
 
-def of_frame(file: Path, texts: Mapping[str, str]) -> Recipe:
+def of_frame(file: Path, texts: Mapping[str, str]) -> FileRecipe:
     """The recipe in a frame's picture."""
     if RECIPE_KEY not in texts:
         what = "is a frame that an older render made; its film has the recipe: render from FILM.mp4"
@@ -99,7 +99,7 @@ def of_frame(file: Path, texts: Mapping[str, str]) -> Recipe:
         raise mistake(file, str(error)) from None
     except (KeyError, TypeError, IndexError):
         raise mistake(file, "carries a recipe that is not whole") from None
-    return Recipe(file, config, str(recipe.get("model", "")), frame=digest)
+    return FileRecipe(file, config, str(recipe.get("model", "")), frame=digest)
 
 
 def data_of(file: Path, text: str) -> dict[str, Any]:

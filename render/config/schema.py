@@ -52,7 +52,7 @@ from render.config.values import (
 )
 from render.extensions import ENGINES
 
-ModeName = Literal["render", "plan", "stitch", "prune", "measure"]
+ModeName = Literal["render", "plan", "stitch", "prune", "measure", "keyframes"]
 EngineName = Annotated[str, chosen(ENGINES)]
 NAME_PATTERN = re.compile(r"[^\W_][\w .,=+@()-]{0,99}", re.ASCII)
 
@@ -246,7 +246,8 @@ class RunConfig(Frozen):
     @property
     def part(self) -> str | None:
         """A name for the part of the film that is rendered; None: the whole."""
-        return part_name(self.shard, self.frames, self.at)
+        alone = "keyframes" if self.mode == "keyframes" else None
+        return part_name(self.shard, self.frames, self.at, alone)
 
     @field_validator("name")
     @classmethod

@@ -35,6 +35,7 @@ MARKS = {
     "config.yaml": rb"\A# The config as render resolved it\n",
     "diff.png": PAIRS_MARK.encode(),
     "index.html": PAGE_MARK.encode(),
+    "keyframes.png": SHEET_MARK.encode(),
     "measure.json": rb'\A\{\n  "by": "render ',
     "measure.png": PLOT_MARK.encode(),
     "measure.svg": PLOT_MARK.encode(),

@@ -37,7 +37,7 @@ def film_facts(plan: FramePlan) -> dict[str, Any]:
 
 
 class Table:
-    """What each frame has of something, by its place in the list of all that there is of it."""
+    """The values of one kind in each frame, by their places in the list of all of them."""
 
     def __init__(self, frames: Sequence[Sequence[tuple[Hashable, float]]]) -> None:
         every = dict.fromkeys(value for frame in frames for value, _ in frame)

@@ -16,12 +16,24 @@ from render.timeline.clock import clock_of
 def part_of(plan: FramePlan, config: RunConfig) -> tuple[PlannedFrame, ...]:
     """The frames that a run with this config renders, in order."""
     frames = shard_of(plan, config.shard)
+    if config.mode == "keyframes":
+        places = keyframe_places(plan, config)
+        return tuple(frame for frame in frames if frame.index in places)
     if config.frames is not None:
         return tuple(frame for frame in frames if among(config.frames, frame.index))
     if config.at is not None:
         chosen = nearest(plan, config).index
         return tuple(frame for frame in frames if frame.index == chosen)
     return frames
+
+
+def keyframe_places(plan: FramePlan, config: RunConfig) -> set[int]:
+    """The frames of the keyframes; of a keyframe between two frames, the one before it."""
+    clock = clock_of(config.timeline, config.output.fps)
+    times = [clock.seconds(keyframe.at) for keyframe in config.timeline.keyframes.values()]
+    last = len(plan.frames) - 1
+    found = {min(int(time * plan.fps), last) for time in times}
+    return found | {place % len(plan.frames) for place in plan.keyframes}
 
 
 def nearest(plan: FramePlan, config: RunConfig) -> PlannedFrame:

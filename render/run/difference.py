@@ -16,7 +16,7 @@ from render.store.plan_digests import digest_of, frames_in
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What differs between two runs.
+    """The settings and the frames that differ between two runs.
 
     Attributes:
         settings: dotted key of the config, its value in the one run and in the other.

@@ -60,6 +60,8 @@ def with_measured_plan(run: Session) -> Session:
         FramesFailed: probes could not be rendered.
         OtherPlan: shards of another plan are at work.
     """
+    if run.film.config.mode == "keyframes":
+        return run  # keyframes stay where they are, whatever the pace between them
     if run.film.plan.unmeasured:
         run = with_time_maps(run)
     elif not (run.film.plan.paces and run.film.config.part):

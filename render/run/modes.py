@@ -72,6 +72,15 @@ def begun(run: Session) -> Iterator[Work]:
             yield work
 
 
+def keyframes(run: Session) -> None:
+    """Render the keyframes alone, and draw them on a sheet: the cheapest look at a film."""
+    with begun(run) as work:
+        for _ in work.frames():
+            pass
+        work.video.make_keyframe_sheet([verdict.frame for verdict in work.verdicts])
+        work.report()
+
+
 def plan(run: Session) -> None:
     """Show what `mode=render` would do; its plan never replaces that of frames on disk."""
     film = run.film
@@ -205,4 +214,5 @@ MODES: Mapping[str, Conductor] = {
     "stitch": stitch,
     "prune": prune,
     "measure": measure,
+    "keyframes": keyframes,
 }

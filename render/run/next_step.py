@@ -12,7 +12,9 @@ USUAL_ROOT = Path("outputs")
 
 
 def next_step(film: ResolvedFilm, measured: Measured | None) -> str:
-    """What may be done next: finish a draft, make a film smoother, or look at it."""
+    """The step that may come next: to finish a draft, make a film smoother, or look at it."""
+    if film.config.mode == "keyframes":
+        return "the same command without mode=keyframes renders the film"
     if film.plan.recipe.approximations != NONE:
         return "sampling.speed=exact renders the film itself"
     found = measured.figures if measured else None

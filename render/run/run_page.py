@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from render.errors import RenderError
+from render.errors import EncodeError, RenderError
 from render.page.film_facts import film_facts, ranges
 from render.page.run_page import PAGE, write_run_page
 from render.report.events import Measured
@@ -23,7 +24,9 @@ from render.run.finishing import finish_summary
 from render.run.measuring import in_record
 from render.run.session import Session
 from render.text import duration, plural, size
+from render.video.sound import loudness
 
+SOUND_PARTS = 1200
 EVERY_S, SHARE = 2.0, 0.02
 """A page is written again after so long, or longer: it may take this share of a run's time."""
 MOST = 1e15
@@ -88,7 +91,7 @@ class RunPage:
         """
         folder = self.film.folder
         record = {} if going_on else read_run_json(folder / "run.json")
-        facts = self.facts(there, measured, record, "rendering" if going_on else "over")
+        facts = self.facts(there, measured, record, going_on)
         return write_run_page(folder, facts, self.run.events.warn)
 
     def facts(
@@ -96,7 +99,7 @@ class RunPage:
         there: Iterable[int],
         measured: Measured | None,
         record: Mapping[str, Any],
-        state: str,
+        going_on: bool,
     ) -> dict[str, Any]:
         """All that the page shows."""
         film, videos = self.film, list(self.videos())
@@ -104,12 +107,12 @@ class RunPage:
         again = videos[0]["name"] if videos else "config.yaml"
         return {
             "name": film.config.name,
-            "state": state,
+            "state": "rendering" if going_on else "over",
             "updated": datetime.now(UTC).isoformat(timespec="seconds"),
             "film": self.facts_of_film,
             "there": ranges(there),
             "measure": measured and {**in_record(measured), "line": pace_line(measured.figures)},
-            "sound": None,
+            "sound": None if going_on else self.sound(),
             "videos": videos,
             "files": [
                 {"name": name, "size": size(bytes_)} for name in BESIDE if (bytes_ := self.of(name))
@@ -118,6 +121,15 @@ class RunPage:
             "again": f"render from {again}",
             "run": list(self.rows(record)),
         }
+
+    def sound(self) -> list[float] | None:
+        """How loud the film's sound is, over its length; None without one that can be read."""
+        audio, plan = self.film.output.audio, self.film.plan
+        if audio is None:
+            return None
+        with suppress(EncodeError):
+            return loudness(audio, float(len(plan.frames) / plan.fps), SOUND_PARTS)
+        return None
 
     def videos(self) -> Iterator[dict[str, str]]:
         """The videos of the folder that runs made, the newest first."""

@@ -42,7 +42,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """What there is of it, in words."""
+        """How much of it is there, in words."""
         if self.at_work:
             return f"at work, {self.frames:,} of {self.planned:,} frames"
         if self.frames < self.planned:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from render.config.output_group import OutputConfig
 from render.errors import DamagedFrame
 from render.files.atomic import sync_folder
 from render.files.ownership import make_way, set_aside
+from render.plan.frame_plan import PlannedFrame
 from render.report.events import SheetMade, VideoMade
 from render.report.lines import finish_words
 from render.report.run_record import (
@@ -188,15 +189,28 @@ class VideoStep:
 
     def make_sheet(self) -> None:
         """Draw the contact sheet, unless it already shows this plan."""
-        target = self.film.folder / "sheet.png"
-        plan = self.film.plan
+        self.draw_sheet("sheet.png", self.film.plan.frames, self.film.plan.keyframes)
+
+    def make_keyframe_sheet(self, frames: Sequence[PlannedFrame]) -> None:
+        """Draw a contact sheet of the keyframes alone."""
+        self.draw_sheet("keyframes.png", frames, ())
+
+    def draw_sheet(
+        self, name: str, frames: Sequence[PlannedFrame], keyframes: Sequence[int]
+    ) -> None:
+        """Draw a contact sheet of frames, unless the one that is there shows this plan.
+
+        Args:
+            keyframes: places among the frames that are shown in any case.
+        """
+        target, plan = self.film.folder / name, self.film.plan
         if not shows_plan(target, plan.digest):
-            pairs = [(f, store.stored_path(self.film.store, f.digest)) for f in plan.frames]
+            pairs = [(f, store.stored_path(self.film.store, f.digest)) for f in frames]
             with self.phases.measured("sheet"), self.discarding():
                 make_way(target, self.events.warn)
                 title = self.film.config.name
                 finish = finish_summary(self.film, self.finishing.made)
                 more = f" rendered; shown: {finish_words(finish)}" if finish else ""
-                contact_sheet(pairs, target, title, plan.digest, plan.keyframes, more)
+                contact_sheet(pairs, target, title, plan.digest, keyframes, more)
         self.sheet = target
         self.events.emit(SheetMade(target))

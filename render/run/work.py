@@ -298,7 +298,8 @@ class Work:
     def finish(self) -> FinishSummary | None:
         """How the film's pictures were made of its frames, where this run came to that."""
         there = self.video.made or self.video.sheet
-        return finish_summary(self.film, self.finishing.made) if there else None
+        whole = self.film.config.mode != "keyframes"
+        return finish_summary(self.film, self.finishing.made) if there and whole else None
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
@@ -309,7 +310,8 @@ class Work:
         except BaseException:
             with suppress(RenderError, OSError):
                 self.record()
-                self.write_page()
+                if self.writer.rendered:  # else a run that is refused leaves what it found
+                    self.write_page()
             raise
         self.record()
         self.write_page()

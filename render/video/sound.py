@@ -14,7 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
 
 from render.errors import EncodeError
 from render.video.ffmpeg import running
@@ -26,6 +29,7 @@ FORMATS = (
 """ffmpeg's readers of files that hold their sound themselves."""
 PATIENCE_S = 60.0  # to read a sound file from its beginning to its end
 HEAD_BYTES = 512
+COARSE_HZ = 4000  # enough to see how loud a sound is
 WAY_OUT = "give a sound file (wav, flac, mp3, ogg, m4a …) or a video with sound"
 
 
@@ -97,6 +101,27 @@ def sound_source(descriptor: int) -> list[str]:
     os.lseek(descriptor, 0, os.SEEK_SET)
     kept = ["-format_whitelist", FORMATS, "-protocol_whitelist", "fd"]
     return [*kept, "-fd", str(descriptor), "-i", "fd:"]
+
+
+def loudness(audio: Path, seconds: float, parts: int) -> list[float]:
+    """How loud a sound is over a film's length, 0 to 1: the largest swing in each of equal parts.
+
+    Raises:
+        EncodeError: it can't be read, or there is no ffmpeg.
+    """
+    with opened_sound(audio) as descriptor:
+        source = sound_source(descriptor or 0)
+        plain = ["-map", "0:a:0", "-t", f"{seconds:.6f}", "-ac", "1", "-ar", str(COARSE_HZ)]
+        arguments = [*source, *plain, "-f", "s16le", "pipe:1"]
+        with running(arguments, None, PATIENCE_S, keep=(descriptor or 0,)) as child:
+            content = child.give(2 * round(seconds * COARSE_HZ))
+            child.finish()
+    found = np.zeros(round(seconds * COARSE_HZ) + parts, np.float64)
+    swings = np.abs(np.frombuffer(content[: len(content) // 2 * 2], "<i2").astype(np.float64))
+    found[: len(swings)] = swings[: len(found)]
+    length = round(seconds * COARSE_HZ)
+    edges = [place * length // parts for place in range(parts + 1)]
+    return [round(float(found[a : max(a + 1, b)].max()) / 32768, 3) for a, b in pairwise(edges)]
 
 
 def measured(audio: Path) -> tuple[float, str | None]:

@@ -94,7 +94,7 @@ def png_with(content: bytes, text: bytes) -> bytes:
 def webp_with(content: bytes, text: bytes) -> bytes:
     """A WebP with Exif data at its end, which its header says is there (RFC 9649, section 2.7)."""
     exif = Image.Exif()
-    exif.get_ifd(EXIF_IFD)[USER_COMMENT] = UNICODE + text.decode().encode("utf-16-le")
+    exif.get_ifd(EXIF_IFD).update({USER_COMMENT: UNICODE + text.decode().encode("utf-16-le")})
     data = exif.tobytes().removeprefix(b"Exif\0\0")
     chunks = content[12:]
     if not chunks.startswith(CANVAS):

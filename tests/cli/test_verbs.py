@@ -10,6 +10,7 @@ from command_line import Place
 from PIL import Image
 
 from render.files.atomic import HOST
+from render.run.modes import MODES
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_sweeps_are_listed_by_their_overrides(films, tmp_path):
     assert place.render("-m", "+timeline=t", "sampling.guidance=2,3", "output=frames").code == 0
     lines = place.call("list").out.splitlines()
     names = {line.split()[0] for line in lines[:2]}
-    folders = {f"t/{path.name}" for path in (tmp_path / "outputs" / "t").iterdir()}
+    folders = {f"t/{path.name}" for path in (tmp_path / "outputs" / "t").glob("*=*")}
     assert names == folders
     assert lines[2:] == ["2 runs"]
 
@@ -153,3 +154,33 @@ def test_two_runs_are_compared(films):
 def test_a_run_is_like_itself(films):
     ended = films.call("diff", "a", "a")
     assert ended.out == "all 3 frames are the same pictures\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("render sh", {"show"}),
+        ("render ci", {"city", "city_seeds", "city_two"}),
+        ("render list mo", {"models"}),
+        ("render show ", {"a", "b"}),
+        ("render promote outputs/", {"outputs/a", "outputs/b"}),
+        ("render city mode=", {f"mode={mode}" for mode in MODES}),
+        ("render city sampling.path=s", {"sampling.path=smooth"}),
+        ("render city page=", {"page=true", "page=false"}),
+        ("render city scheduler=dp", {"scheduler=dpmpp_2m"}),
+        ("render city output.f", {"output.format=", "output.fps="}),
+        ("render city model=sto", {"model=storybook"}),
+    ],
+)
+def test_a_shell_completes_words(films, monkeypatch, line, found):
+    monkeypatch.setenv("COMP_LINE", line)
+    monkeypatch.setenv("COMP_POINT", str(len(line)))
+    ended = films.call("-sc", "query=bash")
+    assert {*ended.out.split()} == found
+
+
+@pytest.mark.parametrize("shell", ["bash", "fish"])
+def test_completion_is_installed(films, shell):
+    ended = films.call("-sc", f"install={shell}")
+    assert ended.code == 0
+    assert "render" in ended.out

@@ -84,6 +84,7 @@ COMPUTED = {
     "compute.threads": 1,
     "mode": "plan",
     "model.multiple": 4,
+    "page": False,
     "prune": "yes",
     "report": "json",
     "at": "2f",

@@ -47,6 +47,7 @@ def serve(faults) -> None:
     class Repeated:
         def __init__(self, composed, *declared):
             self.composed, self.declared = composed, declared
+            self.folder = Path(composed["root"], composed["name"])
 
         def run(self, *asked_for):
             rounds(self.composed, self.declared, asked_for)

@@ -21,7 +21,8 @@ FRAMES = 13
 COMMAND = ["+timeline=film", "output.fps=12", "output.width=32", "output.height=32"]
 QUICK = {"blocks": 8, "batch": 2}
 SLOW = {**QUICK, "call_seconds": 0.004}  # most of a run's time is then in its file calls
-OURS = {"plan.json", "run.json", "config.yaml", "render.log", "sheet.png", "film.mp4", ".lock"}
+OURS = {"plan.json", "run.json", "config.yaml", "render.log", "sheet.png", "film.mp4", ".lock",
+        "index.html", "page.js"}  # fmt: skip
 
 
 @dataclass

@@ -36,6 +36,8 @@ class Call:
     name: str
     where: str
     more: object
+    after: str = ""
+    """The file that took its name last."""
 
     @property
     def reads(self) -> bool:
@@ -85,7 +87,11 @@ class Lab:
 
     def recorded(self, root: Path) -> list[Call]:
         lines = self.record_of(root).read_text().splitlines()
-        return [Call(*json.loads(line)) for line in lines]
+        calls, after = [], ""
+        for number, name, where, more in map(json.loads, lines):
+            calls.append(Call(number, name, where, more, after))
+            after = more if name == "rename" and isinstance(more, str) else after
+        return calls
 
     def learn(self, root: Path) -> None:
         """The pictures of a run that nothing happened to are the right ones."""
@@ -214,12 +220,16 @@ def playable(video: Path) -> bool:
     return sum(line.startswith(b"0,") for line in result.stdout.splitlines()) == 2
 
 
+PAGE = ("film/index.html", "film/page.js")
 MEMORY_LOCKS = (".store/.lock-models", ".store/.lock-timings")
 
 
 def absorbed(call: Call) -> bool:
     """Whether a film may be complete though this call failed."""
     memories = (".store/models.json", ".store/timings.json", *MEMORY_LOCKS)
+    of_the_page = any(name in call.what for name in PAGE)
+    if of_the_page or (call.where == "film" and call.after in PAGE):
+        return True  # a film is whole without its page
     if any(name in call.what for name in memories) or call.where in (".", ".store"):
         return True  # memories of hashes and times, and the folder that is made for them first
     if call.reads:

@@ -38,10 +38,13 @@ def published(calls, folder, output):
     assert answer.code == 0, answer.err
     made = [path for path in (root / "film").iterdir() if path.suffix not in (".json", ".yaml")]
     made = [path for path in made if path.is_file() and path.name not in (".lock", "render.log")]
+    pages = [path for path in made if path.suffix in (".html", ".js")]
+    made = [path for path in made if path not in pages]
     frames = sorted((root / "film" / "frames").iterdir())
     assert len(frames) == 3
     assert len(made) == 2  # the video and the sheet
-    return [*made, *frames]
+    assert len(pages) == 2
+    return [*made, *frames, *pages]
 
 
 @pytest.mark.parametrize("output", FORMATS)
@@ -57,6 +60,8 @@ def test_no_file_that_is_handed_on_names_a_folder(calls, place, output):
 def everything(path):
     """The texts that programs read in a file: ffmpeg's metadata, or Pillow's, compressed texts
     included."""
+    if path.suffix in (".html", ".js"):
+        return path.read_text()
     if path.suffix == ".png":
         with Image.open(path) as image:
             image.load()

@@ -81,7 +81,7 @@ def test_a_root_of_any_name_gets_the_right_video(calls, root):
     assert all(path.startswith(str(top)) for path in new)
     assert {path.name for path in folder.iterdir()} == {
         *(".lock", "config.yaml", "frames", "plan.json", "render.log", "run.json"),
-        *("sheet.png", "t.mp4"),
+        *("sheet.png", "t.mp4", "index.html", "page.js"),
     }
 
 

@@ -1,7 +1,9 @@
 """The page of a run, in a real browser: what it shows, and that it asks for nothing outside."""
 
+import json
 import random
 import re
+import wave
 
 import numpy as np
 import pytest
@@ -215,6 +217,24 @@ def test_ten_thousand_frames_are_little_to_load(tmp_path, open_page):
     to_frame(seen, 7_777)
     seen.page.wait_for_function("document.getElementById('picture').naturalWidth === 64")
     assert seen.page.locator("#place").text_content() == "311.08 s · frame 7777"
+
+
+def test_the_loudness_of_its_sound_is_a_lane(tmp_path, open_page):
+    with wave.open(str(tmp_path / "song.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(2 * 8000) + b"\x00\x40" * 8000)  # a second of silence, then 0.5
+    film = film_of(tmp_path, FILM, **{"output.audio": tmp_path / "song.wav", "output.fps": 12})
+    with_frames(film, [0])
+    page = written(film, range(49))
+    facts = json.loads((film.folder / "page.js").read_text()[len("renderPage(") : -2])
+    loud = [value > 0.4 for value in facts["sound"]]
+    assert len(loud) == 1200
+    seconds = [k * 49 / 12 / 1200 for k, value in enumerate(loud) if value]
+    assert seconds[0] == pytest.approx(1, abs=0.02)
+    assert seconds[-1] == pytest.approx(2, abs=0.02)
+    seen = open_page(page)
+    assert "sound" in seen.page.locator(".lanes span").all_text_contents()
+    assert seen.complaints == []
 
 
 # --- without a browser ---------------------------------------------------------------------------

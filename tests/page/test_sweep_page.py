@@ -18,7 +18,7 @@ AXES = {
 
 
 def plan_in(folder, frames, digest="d"):
-    """A run's folder with a plan and frames, each of a colour that tells film and frame."""
+    """A run's folder with a plan and frames, each of a colour of its own."""
     (folder / "frames").mkdir(parents=True)
     plan = {"name": "t", "fps": 4, "rate": "4", "count": frames, "digest": digest, "recipe": {}}
     (folder / "plan.json").write_text(json.dumps({**plan, "frames": []}, indent=1))

@@ -126,3 +126,21 @@ def test_the_frame_at_the_end_of_a_loop_is_its_first(place):
     place.timeline("ring", keyframes, loop=True, duration=1)
     assert place.render("+timeline=ring", "at=0.99").code == 0
     assert there(place, "ring") == ["frame_000000.png"]
+
+
+def test_the_keyframes_alone_are_the_films_own(place):
+    place.timeline("t", [{"at": 0, "prompt": "one"}, {"at": 0.6, "prompt": "two"},
+                         {"at": 1, "prompt": "three"}])  # fmt: skip
+    ended = place.render("+timeline=t", "mode=keyframes", "timeline.pace=even")
+    assert ended.code == 0, ended.err
+    folder = place.folder / "outputs" / "t"
+    names = sorted(path.name for path in (folder / "frames").iterdir())
+    assert names == ["frame_000000.png", "frame_000002.png", "frame_000004.png"]
+    assert (folder / "keyframes.png").is_file()
+    assert not (folder / "t.mp4").exists()
+    assert "without mode=keyframes renders the film" in ended.out
+    before = {path.name: path.read_bytes() for path in (folder / "frames").iterdir()}
+    assert place.render("+timeline=t").code == 0
+    assert place.run_json("t")["frames"]["kept"] == 3
+    for name, content in before.items():
+        assert (folder / "frames" / name).read_bytes() == content

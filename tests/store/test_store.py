@@ -21,7 +21,7 @@ from render.plan.digest import frame_digest
 from render.plan.frame_plan import FramePlan, PlannedFrame, Recipe
 from render.plan.plan_json import plan_files
 from render.store import frame_png, store
-from render.store.frame_png import DIGEST_KEY, encoded
+from render.store.frame_png import DIGEST_KEY
 from render.store.judge import State, judge, judge_all
 from render.store.prune import remove, unused, used_digests
 from render.store.store import (
@@ -38,6 +38,11 @@ from render.timeline.spec import FrameSpec
 
 SIZE = (16, 8)  # pixels
 RECIPE = Recipe("tiny", "model", {}, 4, *SIZE, "float32", "noise")
+
+
+def encoded(frame, pixels):
+    """A frame's file, of a film with the usual recipe."""
+    return frame_png.encoded(frame, RECIPE, pixels)
 
 
 def frame(index=0, text="A castle", seed=1, guidance=7.5):
