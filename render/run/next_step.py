@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from render.plan.approximations import NONE
 from render.report.events import Measured
 from render.run.film import ResolvedFilm
 
@@ -15,7 +14,7 @@ def next_step(film: ResolvedFilm, measured: Measured | None) -> str:
     """The step that may come next: to finish a draft, make a film smoother, or look at it."""
     if film.config.mode == "keyframes":
         return "the same command without mode=keyframes renders the film"
-    if film.plan.recipe.approximations != NONE:
+    if film.config.sampling.speed != "exact":
         return "sampling.speed=exact renders the film itself"
     found = measured.figures if measured else None
     if found and (found.flashes or found.snaps) and film.config.sampling.path == "plain":

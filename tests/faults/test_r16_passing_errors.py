@@ -52,7 +52,7 @@ def reads_of(site, name, changes):
 
 def contents(site):
     """All that the run's folder and the store hold, without what every run writes anew."""
-    written = ("run.json", ".log", ".lock")
+    written = ("run.json", "page.js", ".log", ".lock")
     return {path: kept for path, kept in tree(site.root).items() if not path.endswith(written)}
 
 
