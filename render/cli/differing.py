@@ -34,6 +34,8 @@ def compared(arguments: Sequence[str]) -> Iterator[str]:
     for key, before, after in found.settings:
         yield f"{key}: {as_text(before)} → {as_text(after)}"
     yield frames_line(found)
+    if found.absent:
+        yield f"not there in one of them: {named_ranges(found.absent)}"
     if picture := pairs_picture(one, other, found):
         yield str(picture)
 
@@ -46,17 +48,24 @@ def as_text(value: object) -> str:
 def frames_line(found: Difference) -> str:
     """`61 of 73 frames are the same picture; others: 3-14 (0.25 s to 1.17 s)`"""
     longer, count = max(found.counts), len(found.frames)
-    if not count:
+    if not count and not found.absent:
         return f"all {plural(longer, 'frame')} are the same pictures"
-    parts = ranges(found.frames)
-    named = [f"{a}" if a == b else f"{a}-{b}" for a, b in parts[:MOST_RANGES]]
-    more = " …" if len(parts) > MOST_RANGES else ""
+    alike = longer - count - len(found.absent)
+    if not count:
+        return f"{alike} of {plural(longer, 'frame')} are the same picture"
     first, last = (found.times_s[place] for place in (found.frames[0], found.frames[-1]))
     lengths = "" if len(set(found.counts)) == 1 else f" ({found.counts[0]} and {found.counts[1]})"
     return (
-        f"{longer - count} of {plural(longer, 'frame')}{lengths} are the same picture; others: "
-        f"{', '.join(named)}{more} ({first:.2f} s to {last:.2f} s)"
+        f"{alike} of {plural(longer, 'frame')}{lengths} are the same picture; others: "
+        f"{named_ranges(found.frames)} ({first:.2f} s to {last:.2f} s)"
     )
+
+
+def named_ranges(places: Sequence[int]) -> str:
+    """`3-14, 20`"""
+    parts = ranges(places)
+    named = [f"{a}" if a == b else f"{a}-{b}" for a, b in parts[:MOST_RANGES]]
+    return ", ".join(named) + (" …" if len(parts) > MOST_RANGES else "")
 
 
 def pairs_picture(one: Path, other: Path, found: Difference) -> Path | None:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from fractions import Fraction
 from typing import Any
 
 from render.plan.blends import BLENDS
+from render.plan.frame_plan import RECIPE_VERSION, Recipe
+from render.timeline.spec import FrameSpec
 
+KEYS = {field.name for field in fields(FrameSpec)} | {"images", "control", "early", "path"}
+RECIPE_KEYS = {field.name for field in fields(Recipe)} | {"shortcuts", "ends"}
 MOST_PARTS = 100_000  # of a way on which a frame is
 EXACT = ("guidance_interval", "deep_cache", "block_cache")
 """Approximations that a frame alone can be rendered with; others need frames around it."""
+
+
+class NotAlone(Exception):
+    """The reason why a frame can't be rendered by what its own file says."""
 
 
 def recipe_of_frame(
@@ -22,17 +31,18 @@ def recipe_of_frame(
         spec, recipe: as they stand in the frame's picture.
 
     Raises:
-        ValueError: the frame can't be rendered by itself; says why.
-        KeyError, TypeError, IndexError: they are no spec and recipe.
+        NotAlone: the frame can't be rendered by itself; says why.
+        ValueError, KeyError, TypeError, IndexError: they are no spec and recipe.
     """
+    check(spec, recipe)
     taken = dict(recipe.get("shortcuts", {}))
     if spec.get("early") or taken.get("trunk"):
-        raise ValueError(
+        raise NotAlone(
             "is a frame whose early steps other frames have in common (sampling.anchors or "
             "sampling.trunk); render from its film"
         )
     if spec.get("images") or spec.get("control"):
-        raise ValueError(
+        raise NotAlone(
             "is a frame that began from a picture, or follows one, which its file does not hold; "
             "render from its film"
         )
@@ -65,6 +75,35 @@ def recipe_of_frame(
     }
 
 
+def check(spec: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
+    """Refuse what no frame of this version carries: parts of it would be left out.
+
+    Raises:
+        NotAlone: there is such a part.
+        TypeError: values are of other types.
+    """
+    unknown = [*(spec.keys() - KEYS), *(recipe.keys() - RECIPE_KEYS)]
+    if unknown:
+        raise NotAlone(f"has {min(unknown)!r} in its recipe, which this version does not know")
+    if recipe.get("version") != RECIPE_VERSION:
+        raise NotAlone(
+            f"is a frame of another version's recipe ({recipe.get('version')!r}, here it is "
+            f"{RECIPE_VERSION}), which gives other pictures; render from its film"
+        )
+    for key in ("prompts", "negatives"):
+        for text, weight in spec[key]:
+            if not isinstance(text, str) or not is_number(weight):
+                raise TypeError(key)
+    for seed, weight in spec["seeds"]:
+        if not isinstance(seed, int) or not is_number(weight):
+            raise TypeError("seeds")
+
+
+def is_number(value: object) -> bool:
+    """Whether this is a weight."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def between(spec: Mapping[str, Any]) -> bool:
     """Whether a frame is between two keyframes that have to be there: on a smooth path, or between
     two negative prompts."""
@@ -80,7 +119,7 @@ def place(spec: Mapping[str, Any]) -> Fraction:
 def timeline(spec: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
     """One keyframe; or the two that the frame is between, a second apart."""
     if len(spec["negatives"]) > 2:
-        raise ValueError("is a frame between three negative prompts; render from its film")
+        raise NotAlone("is a frame between three negative prompts; render from its film")
     if not between(spec):
         return {"keyframes": [keyframe(0, spec)]}
     if "path" in spec:
@@ -94,7 +133,7 @@ def timeline(spec: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, An
 def keyframe(at: int, values: Mapping[str, Any]) -> dict[str, Any]:
     """A keyframe with these values."""
     if len(values["negatives"]) > 1:
-        raise ValueError("is a frame between negative prompts that change; render from its film")
+        raise NotAlone("is a frame between negative prompts that change; render from its film")
     return {
         "at": at,
         "prompt": weights(values["prompts"]),

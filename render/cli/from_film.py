@@ -17,13 +17,15 @@ import yaml
 from render.api import Film
 from render.cli.compose import compose
 from render.cli.config_folders import known_choices
-from render.cli.recipes import FileRecipe, read_recipe
+from render.cli.recipes import FileRecipe, mistake, read_recipe
 from render.config.timeline_file import Document, document_of
 from render.errors import ConfigError, Mistake
 from render.files.atomic import is_there, says, write_whole
 from render.report.run_record import versions
+from render.run.difference import config_of
 
 GROUPS = ("model", "scheduler", "output", "compute")
+ROOT = "root="
 USAGE = "needs a film, a frame, a config.yaml or a run's folder: render from outputs/city/city.mp4"
 OF_PIXELS = ("render", "torch", "diffusers", "transformers")
 """Libraries whose versions may change a picture."""
@@ -43,7 +45,10 @@ def opened_again(arguments: Sequence[str]) -> tuple[Film, list[str]]:
     recipe, overrides = read_recipe(Path(arguments[0]).expanduser()), arguments[1:]
     document = timeline_of(recipe)
     values = values_beside(recipe, document, overrides)
-    with written(document) as file:
+    root = next((Path(o[len(ROOT) :]) for o in overrides if o.startswith(ROOT)), Path("outputs"))
+    named = any(o.lstrip("+").startswith("name=") for o in overrides)
+    with written(document, root) as file:
+        values["name"] = recipe.config.get("name") if named else file.stem
         composed = compose(str(file), overrides, values)
         film = Film(composed.config, locate=composed.locate)
         if not chosen(overrides):
@@ -65,8 +70,10 @@ def timeline_of(recipe: FileRecipe) -> Document:
     timeline = recipe.config["timeline"]
     name = timeline.get("name") or recipe.config.get("name") or "film"
     named = {"name": name, **{key: value for key, value in timeline.items() if key != "name"}}
-    text = as_yaml(named)
-    document = document_of(text, recipe.file)
+    try:
+        document = document_of(as_yaml(named), recipe.file)
+    except ConfigError as error:
+        raise mistake(recipe.file, f"carries no timeline: {error.mistakes[0].what}") from None
     return Document(Path(f"{plain(name)}.yaml"), document.content, document.lines)
 
 
@@ -138,13 +145,19 @@ def check_model(recipe: FileRecipe, film: Film) -> None:
 
 
 @contextmanager
-def written(document: Document) -> Iterator[Path]:
-    """The file of a timeline in the current folder. One that says the same is taken, one that says
-    something else keeps its name; a new one goes if the block raises an error."""
-    text = as_yaml(document.content)
+def written(document: Document, root: Path) -> Iterator[Path]:
+    """The file of a timeline in the current folder, and under a name that no other film has: a
+    timeline that says something else keeps its name, and so does a run. A new file goes if the
+    block raises an error.
+
+    Args:
+        root: the folder of all runs.
+    """
     stem = document.path.stem
-    names = (f"{stem}{more}.yaml" for more in chain([""], (f"-{k}" for k in count(2))))
-    file = next(Path(n) for n in names if says(Path(n), text.encode()) or not is_there(Path(n)))
+    names = (f"{stem}{more}" for more in chain([""], (f"-{k}" for k in count(2))))
+    found = ((name, as_yaml({**document.content, "name": name})) for name in names)
+    name, text = next((n, t) for n, t in found if is_free(n, t, root))
+    file = Path(f"{name}.yaml")
     if is_there(file):
         yield file
         return
@@ -154,6 +167,16 @@ def written(document: Document) -> Iterator[Path]:
     except BaseException:
         file.unlink(missing_ok=True)
         raise
+
+
+def is_free(name: str, text: str, root: Path) -> bool:
+    """Whether neither a file here nor a run of this name is of another timeline than the text's."""
+    file = Path(f"{name}.yaml")
+    if is_there(file) and not says(file, text.encode()):
+        return False
+    run = root / name
+    timeline = config_of(run).get("timeline") if (run / "plan.json").exists() else None
+    return timeline is None or as_yaml({**timeline, "name": name}) == text
 
 
 def differences(recipe: FileRecipe, film: Film) -> Iterator[str]:
@@ -166,7 +189,9 @@ def differences(recipe: FileRecipe, film: Film) -> Iterator[str]:
     elif recipe.frame and recipe.frame in {frame.digest for frame in plan.frames}:
         yield "the same frame"
     elif recipe.frame or (recipe.plan and not plan.unmeasured):
-        yield f"not the same film as {recipe.file.name}: an override or a newer recipe changes it"
+        what = "frame" if recipe.frame else "film"
+        why = "an override, a change by hand or a newer recipe"
+        yield f"not the same {what} as {recipe.file.name}: {why} makes another one"
     found = versions()
     changed = [
         f"{name} {found[name]} (then {then})"

@@ -143,6 +143,7 @@ def run_sweep(collected: Sequence[SweepJob]) -> None:
         gallery.write(over=following is None)
     if gallery.page is not None:
         PAGES.append(gallery.page)
+        gallery.say_where()
     if len(OUTCOMES) == len(jobs) and all(isinstance(e, ConfigError) for _, e in OUTCOMES):
         take_notes_back()
 
@@ -316,6 +317,8 @@ def command(arguments: Sequence[str]) -> int:
                 compose_and_run(arguments)
             if opens and PAGES and PAGES[-1].is_file():
                 open_page(PAGES[-1])
+            elif opens:
+                print(f"render: {OPEN}: there is no page to open (page=false?)", file=sys.stderr)
     except Interrupted as error:
         ending()  # jobs of a sweep that failed before are named all the same
         say(error)

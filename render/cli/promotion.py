@@ -32,6 +32,7 @@ SPEED_KEYS = (
     "fewer_steps", "shrink",
 )  # fmt: skip
 """The keys of `sampling` that a speed sets."""
+SHOWN = 3  # runs that a name may have meant
 MOST_FRAMES = 200  # of a draft that are compared
 LARGEST_PSNR = 99.0
 
@@ -65,7 +66,12 @@ def promoted(arguments: Sequence[str], say: Callable[[str], None]) -> Iterator[F
     if not folders:
         what = "needs one run or more: render promote outputs/city/sampling.guidance=3"
         raise ConfigError([Mistake("render promote", what)])
-    drafts = [draft_in(folder) for folder in folders]
+    if speeds := [word for word in overrides if word.lstrip("+").startswith("sampling.speed=")]:
+        raise ConfigError([Mistake(speeds[0], "promote renders the exact film; leave it out")])
+    drafts = [draft_in(meant(folder)) for folder in folders]
+    if finals := [draft for draft in drafts if not (is_draft(draft) or overrides)]:
+        what = "is no draft: it is the exact film, as far as it is there"
+        raise ConfigError([Mistake(str(draft.folder), what) for draft in finals])
     films = [final_film(draft, overrides) for draft in drafts]
     for draft, film in zip(drafts, films, strict=True):
         before = pictures_of(draft.folder)
@@ -78,6 +84,34 @@ def is_folder(word: str) -> bool:
     """Whether a word is a run's folder, which may have a = in its name, and no override."""
     key, equals, _ = word.partition("=")
     return not equals or os.sep in key or os.path.isdir(os.path.expanduser(word))
+
+
+def meant(folder: Path) -> Path:
+    """The folder that is meant, if only some of its overrides are written.
+
+    Raises:
+        ConfigError: several have these overrides.
+    """
+    if folder.is_dir() or not folder.parent.is_dir():
+        return folder
+    written = {*folder.name.split(",")}
+    found = [
+        each
+        for each in sorted(folder.parent.iterdir())
+        if (each / CONFIG).is_file() and written <= {*each.name.split(",")}
+    ]
+    if len(found) > 1:
+        some = ", ".join(each.name for each in found[:SHOWN])
+        what = f"{len(found)} runs have these overrides, {some}{' …' if len(found) > SHOWN else ''}"
+        raise ConfigError([Mistake(str(folder), f"{what}; write more of them")])
+    return found[0] if found else folder
+
+
+def is_draft(draft: Draft) -> bool:
+    """Whether a run's frames are approximations, by its config."""
+    sampling = draft.recipe.config.get("sampling")
+    values = sampling if isinstance(sampling, dict) else {}
+    return values.get("speed", "exact") != "exact" or any(map(values.get, SPEED_KEYS))
 
 
 def draft_in(folder: Path) -> Draft:
@@ -94,7 +128,7 @@ def draft_in(folder: Path) -> Draft:
     for variant, above in (("", whole), (whole.name, whole.parent)):
         if above.name == name:
             return Draft(folder, recipe, Path(os.path.relpath(above.parent)), variant)
-    what = f"is not where its run was: {name} is no part of its path"
+    what = f"is not where its run was; its folder, or the one above, has to be called {name}"
     raise ConfigError([Mistake(str(folder), what)])
 
 
@@ -152,6 +186,8 @@ def changed(before: dict[str, NDArray[np.uint8]], film: Film) -> str:
     if not found:
         return ""
     worst, where = max(found)
+    if not worst:
+        return f"the draft was the same picture in all of {plural(len(found), 'frame')}"
     return (
         f"the draft was {psnr(sum(each for each, _ in found) / len(found)):.1f} dB from the film, "
         f"and {psnr(worst):.1f} dB at {float(names[where].time):.2f} s "

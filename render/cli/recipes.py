@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from render.cli.frame_recipe import recipe_of_frame
-from render.config.schema import RunConfig
+from render.cli.frame_recipe import NotAlone, recipe_of_frame
+from render.config.schema import NAME_PATTERN, RunConfig
 from render.config.timeline_file import read_document
 from render.errors import ConfigError, Mistake
 from render.files.received_json import parsed
@@ -94,10 +94,10 @@ def of_frame(file: Path, texts: Mapping[str, str]) -> FileRecipe:
     digest = texts[DIGEST_KEY]
     spec, recipe = data_of(file, texts[SPEC_KEY]), data_of(file, texts[RECIPE_KEY])
     try:
-        config = recipe_of_frame(spec, recipe, digest)
-    except ValueError as error:
+        config = known(recipe_of_frame(spec, recipe, digest), file, ("at",))
+    except NotAlone as error:
         raise mistake(file, str(error)) from None
-    except (KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError):
         raise mistake(file, "carries a recipe that is not whole") from None
     return FileRecipe(file, config, str(recipe.get("model", "")), frame=digest)
 
@@ -113,16 +113,20 @@ def data_of(file: Path, text: str) -> dict[str, Any]:
     return found
 
 
-def known(config: Mapping[str, Any], file: Path) -> dict[str, Any]:
+def known(config: Mapping[str, Any], file: Path, more: Sequence[str] = ()) -> dict[str, Any]:
     """The config, which has no key that no recipe has, and no folder of any machine.
 
     Raises:
         ConfigError: it has; render did not write it, or a newer version did.
     """
-    unknown = sorted(map(str, config.keys() - (RunConfig.model_fields.keys() - {*LEFT_OUT})))
+    keys = {*RunConfig.model_fields} - {*LEFT_OUT} | {*more}
+    unknown = sorted(map(str, config.keys() - keys))
     if unknown:
         what = f"has the key {unknown[0]!r} in its recipe, where this version of render has none"
         raise mistake(file, what)
+    name = config.get("name")
+    if name is not None and not NAME_PATTERN.fullmatch(str(name)):
+        raise mistake(file, f"carries a name that can't name a folder: {shortened(str(name))!r}")
     return dict(config)
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import webbrowser
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
-from render.config.values import nearest
 from render.errors import ConfigError, Mistake
 from render.page.run_page import PAGE
-from render.run.runs import runs_under
+from render.page.sweep_page import PAGE as GALLERY
+from render.run.runs import runs_under, time_of
 
 ROOT = "root="
+SHOWN = 3  # runs that a name may have meant
 
 
 def shown(arguments: Sequence[str]) -> Iterator[str]:
@@ -28,15 +30,25 @@ def shown(arguments: Sequence[str]) -> Iterator[str]:
     if len(words) > 1:
         raise ConfigError([Mistake("render show", "takes one run: render show city")])
     root = Path(roots[-1] if roots else "outputs").expanduser()
-    page = run_of(words[0] if words else None, root) / PAGE
+    page = gallery_of(words[0], root) if words else None
+    page = page or run_of(words[0] if words else None, root) / PAGE
     if not page.is_file():
-        what = f"{page} is not there; the command that rendered this film writes it again"
+        what = f"{page} is not there; the command that rendered this film writes it (page=true)"
         raise ConfigError([Mistake("render show", what)])
     yield (
         str(page)
         if open_page(page)
         else f"{page}: open it in a browser; none could be started here"
     )
+
+
+def gallery_of(name: str, root: Path) -> Path | None:
+    """The gallery of the sweep of this name, if it is newer than a run's page there."""
+    for folder in (root / name, Path(name).expanduser()):
+        gallery, page = folder / GALLERY, folder / PAGE
+        if gallery.is_file() and not (page.is_file() and time_of(page) > time_of(gallery)):
+            return gallery
+    return None
 
 
 def run_of(name: str | None, root: Path) -> Path:
@@ -52,10 +64,15 @@ def run_of(name: str | None, root: Path) -> Path:
                 return folder
     runs = runs_under(root)
     if name is None and runs:
-        return runs[0].folder
+        with_page = (run.folder for run in runs if (run.folder / PAGE).is_file())
+        return next(with_page, runs[0].folder)
     names = [str(run.folder.relative_to(root)) for run in runs]
-    what = f"no run {name!r} in {root}{nearest(name, names)}" if name else f"no runs in {root}"
-    raise ConfigError([Mistake("run", f"{what}; render list shows those that are there")])
+    alike = [each for each in names if name and each.startswith(f"{name}/")]
+    near = (alike or get_close_matches(name or "", names))[:SHOWN]
+    hint = f"; did you mean {' or '.join(repr(each) for each in near)}?" if near else ""
+    what = f"no run {name!r} in {root}{hint}" if name else f"no runs in {root}"
+    lists = " `render list`" if hint else "; render list"
+    raise ConfigError([Mistake("run", f"{what}{lists} shows those that are there")])
 
 
 def open_page(page: Path) -> bool:

@@ -10,8 +10,10 @@ from typing import Any
 
 from render.config.timeline_file import read_document
 from render.errors import ConfigError, Mistake
+from render.files.ownership import read_head
 from render.run.film_recipe import LEFT_OUT
 from render.store.plan_digests import digest_of, frames_in
+from render.store.store import frame_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,14 @@ class Difference:
     Attributes:
         settings: dotted key of the config, its value in the one run and in the other.
         frames: places of the frames that are not the same picture.
+        absent: places of the frames that one of the runs does not show as its plan has them.
         counts: how many frames each has.
         times_s: of the longer one's frames, in seconds.
     """
 
     settings: tuple[tuple[str, object, object], ...]
     frames: tuple[int, ...]
+    absent: tuple[int, ...]
     counts: tuple[int, int]
     times_s: tuple[float, ...]
 
@@ -39,15 +43,29 @@ def difference(one: Path, other: Path) -> Difference:
     """
     plans = [plan_of(folder) for folder in (one, other)]
     digests = [[digest for digest, _ in plan] for plan in plans]
-    pairs = enumerate(zip_longest(*digests))
+    pairs = list(enumerate(zip_longest(*digests)))
     longer = max(plans, key=len)
+    there = [
+        [shows(folder, place, digest) for place, digest in enumerate(mine)]
+        for folder, mine in zip((one, other), digests, strict=True)
+    ]
+    lacking = {place for mine in there for place, shown in enumerate(mine) if not shown}
     configs = [dict(leaves(config_of(folder))) for folder in (one, other)]
     return Difference(
         tuple(changed(*configs)),
-        tuple(place for place, (first, second) in pairs if first != second),
+        tuple(place for place, (a, b) in pairs if a != b and place not in lacking),
+        tuple(sorted(lacking)),
         (len(plans[0]), len(plans[1])),
         tuple(time_s for _, time_s in longer),
     )
+
+
+def shows(folder: Path, place: int, digest: str) -> bool:
+    """Whether a run's folder shows the frame of its plan."""
+    try:
+        return digest.encode() in read_head(frame_path(folder / "frames", place))
+    except OSError:
+        return False
 
 
 def plan_of(folder: Path) -> list[tuple[str, float]]:
@@ -85,7 +103,7 @@ def leaves(value: Any, dotted: str = "") -> Iterator[tuple[str, object]]:
 def changed(
     one: Mapping[str, object], other: Mapping[str, object]
 ) -> Iterator[tuple[str, object, object]]:
-    """Keys that have another value in the other one, or are in one alone."""
+    """Keys that have another value in the other one; one that is not there is null."""
     for key in dict.fromkeys([*one, *other]):
-        if (key in one, one.get(key)) != (key in other, other.get(key)):
+        if one.get(key) != other.get(key):
             yield key, one.get(key), other.get(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from render.report.events import Measured
@@ -23,4 +24,4 @@ def next_step(film: ResolvedFilm, measured: Measured | None) -> str:
         return ""
     inside = film.config.root in film.folder.parents and film.config.root == USUAL_ROOT
     name = film.folder.relative_to(film.config.root) if inside else film.folder
-    return f"render show {name}"
+    return f"render show {shlex.quote(str(name))}"

@@ -154,8 +154,9 @@ class RunPage:
         if rows := [count for name, count in numbers(record) if name == "rows" and count]:
             yield "work", plural(int(rows[0]), "denoiser row")
         if seconds := numbers(record.get("seconds")):
-            spent = (f"{name} {duration(value)}" for name, value in seconds if value >= LEAST_S)
-            yield "time", ", ".join(spent)
+            spent = [f"{name} {duration(value)}" for name, value in seconds if value >= LEAST_S]
+            if spent:
+                yield "time", ", ".join(spent)
         yield "model", film.config.model.name
         yield "device", film.device
         for line in film.plan.warnings:

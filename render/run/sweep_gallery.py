@@ -23,13 +23,19 @@ MOST, HEIGHT, QUALITY = 24, 96, 80
 WIDEST = 4 * HEIGHT  # of a thumbnail, in pixels
 
 
-def film_of(folder: Path, gallery: Path, values: Mapping[str, str]) -> dict[str, Any]:
+def film_of(
+    folder: Path,
+    gallery: Path,
+    values: Mapping[str, str],
+    typed: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """A film as a gallery has it: one that is not there yet has no strip.
 
     Args:
         folder: its run's.
         gallery: the folder of the page.
         values: its overrides by key.
+        typed: the same as they were typed.
 
     Raises:
         OSError: its strip can't be written.
@@ -42,7 +48,7 @@ def film_of(folder: Path, gallery: Path, values: Mapping[str, str]) -> dict[str,
         "folder": os.path.relpath(folder, gallery),
         "path": str(folder),
         "values": dict(values),
-        "overrides": " ".join(in_shell(f"{key}={value}") for key, value in values.items()),
+        "overrides": in_shell(typed or values),
         "count": run.planned if run else 1,
         "seconds": seconds,
         "ratio": ratio,
@@ -50,9 +56,9 @@ def film_of(folder: Path, gallery: Path, values: Mapping[str, str]) -> dict[str,
     }
 
 
-def in_shell(argument: str) -> str:
-    """An argument as a person types it."""
-    return shlex.quote(argument)
+def in_shell(overrides: Mapping[str, str]) -> str:
+    """Overrides as a person types them."""
+    return " ".join(shlex.quote(f"{key}={value}") for key, value in overrides.items())
 
 
 def strip_of(folder: Path, plan: str) -> tuple[int, float] | None:

@@ -10,6 +10,7 @@ from command_line import Place
 from PIL import Image, PngImagePlugin
 from safetensors.numpy import load_file, save_file
 
+from render.plan.frame_plan import RECIPE_VERSION
 from render.video.tags import write_comment
 
 CALL = ("sampling.guidance=3", "compute.dtype=float32")
@@ -103,6 +104,21 @@ def test_overrides_win(film, again, tmp_path):
     assert plan["count"] == 3
 
 
+def test_a_run_of_that_name_stays(film, again, tmp_path):
+    """The film of somebody else that is called like one that is there."""
+    mine = Place(tmp_path, film.model)
+    mine.timeline("t", [{"at": 0, "prompt": "mine"}])
+    assert mine.render("+timeline=t", "output=frames").code == 0
+    before = (tmp_path / "outputs" / "t" / "plan.json").read_bytes()
+    for _ in range(2):
+        ended = again(film.folder / "outputs" / "t" / "t.mp4", "output=frames")
+        assert ended.code == 0, ended.err
+        assert "the timeline is t-2.yaml" in ended.err
+    assert (tmp_path / "outputs" / "t" / "plan.json").read_bytes() == before
+    assert {path.name for path in (tmp_path / "outputs").glob("[!.]*")} == {"t", "t-2"}
+    assert yaml.safe_load((tmp_path / "t-2.yaml").read_text())["name"] == "t-2"
+
+
 def test_a_timeline_of_that_name_stays(film, again, tmp_path):
     video = film.folder / "outputs" / "t" / "t.mp4"
     (tmp_path / "t.yaml").write_text("mine")
@@ -158,6 +174,7 @@ TIMELINE = {"name": "x", "keyframes": [{"at": 0, "prompt": "a"}]}
     [
         (json.dumps({"config": {"timeline": TIMELINE, "output": {"audio": "/a/b.wav"}}}), "b.wav"),
         (json.dumps({"config": {"timeline": TIMELINE, "model": {"path": "../x"}}}), "../x"),
+        (json.dumps({"config": {"timeline": {"name": "x", "keyframes": {"a": "\ud800"}}}}), "no"),
         ("hello", "carries a recipe that is no JSON"),
         ("[" * 100_000, "carries a recipe that"),
         ('{"config": {"a": 1}}', "carries a comment that is no recipe of render"),
@@ -167,7 +184,7 @@ TIMELINE = {"name": "x", "keyframes": [{"at": 0, "prompt": "a"}]}
         (json.dumps({"config": {"timeline": {**TIMELINE, "defaults": []}}}), "has no meaning"),
         (json.dumps({"config": {"timeline": TIMELINE, "model": {"_target_": "x"}}}), "_target_"),
         (json.dumps({"config": {"timeline": TIMELINE, "output": "x"}}), "output"),
-        (json.dumps({"config": {"timeline": TIMELINE, "name": "../../x"}}), "name"),
+        (json.dumps({"config": {"timeline": TIMELINE, "name": "../../x"}}), "gif: carries a name"),
         (json.dumps({"config": {"timeline": TIMELINE, "root": "/tmp/x"}}), "'root'"),
         (json.dumps({"config": {"timeline": {"keyframes": "x"}}}), "keyframes"),
         ('{"config": {"timeline": {"keyframes": [{"at": 1e400}]}}}', "which is no number"),
@@ -182,19 +199,46 @@ def test_a_hostile_recipe_is_refused(place, comment, said):
     assert sorted(path.name for path in place.folder.iterdir()) == ["configs", "film.gif"]
 
 
+SPEC = {"prompts": [["a", 1.0]], "negatives": [["", 1.0]], "seeds": [[1, 1.0]], "guidance": 3.0}
+RECIPE = {
+    **{"model": "x", "scheduler": "model", "scheduler_options": {}, "steps": 2, "width": 64},
+    **{"height": 64, "dtype": "float32", "blend": "noise", "version": RECIPE_VERSION},
+}
+
+
 @pytest.mark.parametrize(
-    "spec", ["{}", "[]", '{"prompts": 1}', "x", '{"prompts": [], "seeds": []}']
+    ("spec", "recipe", "said"),
+    [
+        ({}, {}, "version"),
+        ([], RECIPE, "no recipe of render"),
+        ({**SPEC, "prompts": [[{"a": 1}, "x"]]}, RECIPE, "not whole"),
+        ({**SPEC, "prompts": [["a", "x"]]}, RECIPE, "not whole"),
+        ({**SPEC, "seeds": [["a", 1]]}, RECIPE, "not whole"),
+        ({**SPEC, "zzz": 1}, RECIPE, "'zzz'"),
+        (SPEC, {**RECIPE, "loras": [["/etc/passwd", 1]]}, "'loras'"),
+        (SPEC, {**RECIPE, "version": 99}, "another version's recipe (99"),
+        (SPEC, {**RECIPE, "height": "x"}, "not whole"),
+        (SPEC, {**RECIPE, "height": -8}, "height"),
+        (SPEC, {**RECIPE, "blend": "x"}, "not whole"),
+        ({**SPEC, "early": [{"weight": 1}]}, RECIPE, "early steps other frames have in common"),
+        ({**SPEC, "images": [["d", 1]]}, RECIPE, "began from a picture"),
+        ({**SPEC, "negatives": [["a", 0.4], ["b", 0.3], ["c", 0.3]]}, RECIPE, "three negative"),
+        (SPEC, RECIPE, "was made with x"),
+    ],
 )
-def test_a_frame_whose_recipe_is_damaged_is_refused(place, spec):
+def test_a_frame_whose_recipe_is_damaged_or_foreign_is_refused(place, spec, recipe, said):
     texts = PngImagePlugin.PngInfo()
     texts.add_text("render:digest", "0" * 64)
-    texts.add_itxt("render:spec", spec)
-    texts.add_itxt("render:recipe", "{}")
+    texts.add_itxt("render:spec", json.dumps(spec))
+    texts.add_itxt("render:recipe", json.dumps(recipe))
     path = place.folder / "frame.png"
     Image.new("RGB", (8, 8)).save(path, pnginfo=texts)
     ended = place.call("from", str(path))
     assert ended.code == 2, ended.err
+    assert said in ended.err
     assert "bug in render" not in ended.err
+    names = {each.name for each in place.folder.iterdir()} - {"outputs"}  # memory of hashes
+    assert names == {"configs", "frame.png"}
 
 
 @pytest.mark.parametrize("file", ["nothing.mp4", ".", "configs/timeline/t.yaml"])

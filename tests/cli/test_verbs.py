@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import webbrowser
 
 import pytest
@@ -100,6 +101,8 @@ def test_names_of_choices_are_listed(films, names, some):
         (("diff", "a", "c"), "run: no run 'c' in outputs"),
         (("import", "a"), "import: there is no such command yet"),
         (("promote", "a"), "a: is no run's folder"),
+        (("promote", "outputs/a"), "outputs/a: is no draft"),
+        (("promote", "outputs/a", "sampling.speed=draft"), "promote renders the exact film"),
     ],
 )
 def test_mistakes_are_said(films, arguments, said):
@@ -131,6 +134,26 @@ def test_without_a_name_the_newest_run_is_shown(films, browser):
     assert browser == [(films.folder / "outputs" / "b" / "index.html").as_uri()]
 
 
+def test_a_plan_alone_is_not_the_newest_run_with_a_page(films, browser, tmp_path):
+    place = Place(tmp_path, films.model)
+    place.timeline("t", [{"at": 0, "prompt": "one"}])
+    assert place.render("+timeline=t", "output=frames").code == 0
+    assert place.render("+timeline=t", "mode=plan", "name=later").code == 0
+    assert place.call("show").code == 0
+    assert browser == [(tmp_path / "outputs" / "t" / "index.html").as_uri()]
+
+
+def test_the_gallery_of_a_sweep_is_shown(films, browser, tmp_path):
+    place = Place(tmp_path, films.model)
+    place.timeline("t", [{"at": 0, "prompt": "one"}])
+    ended = place.render("-m", "+timeline=t", "sampling.guidance=2,3", "output=frames")
+    assert "gallery  outputs/t/sweep.html\n   next  render show t:" in ended.out
+    assert place.call("show", "t").code == 0
+    assert browser == [(tmp_path / "outputs" / "t" / "sweep.html").as_uri()]
+    ended = place.call("show", "u")
+    assert "no run 'u' in outputs; render list shows" in ended.err
+
+
 def test_where_there_is_no_browser_the_page_is_named(films, monkeypatch):
     monkeypatch.setattr(webbrowser, "open", lambda url: False)
     ended = films.call("show", "a")
@@ -144,11 +167,22 @@ def test_two_runs_are_compared(films):
     lines = ended.out.splitlines()
     assert "output.format: mp4 → frames" in lines
     assert "timeline.keyframes.1.prompt: two → three" in lines
-    assert "1 of 3 frames are the same picture; others: 1-2 (0.25 s to 0.50 s)" in lines
+    assert "1 of 3 frames are the same picture; others: 1 (0.25 s to 0.25 s)" in lines
+    assert "not there in one of them: 2" in lines
     assert lines[-1] == "outputs/a/diff.png"
     with Image.open(films.folder / "outputs" / "a" / "diff.png") as picture:
         assert picture.height > picture.width  # one pair: b has not rendered its third frame
     assert not any(line.startswith(("root", "name", "report", "frames")) for line in lines)
+
+
+def test_frames_that_are_not_there_are_no_equal_pictures(films, tmp_path):
+    copy = tmp_path / "outputs" / "copy"
+    shutil.copytree(films.folder / "outputs" / "a", copy)
+    (copy / "frames" / "frame_000001.png").unlink()
+    (copy / "frames" / "frame_000002.png").unlink()
+    (copy / "frames" / "frame_000002.png").write_bytes(b"x")
+    ended = films.call("diff", "a", str(copy))
+    assert ended.out == "1 of 3 frames are the same picture\nnot there in one of them: 1-2\n"
 
 
 def test_a_run_is_like_itself(films):

@@ -7,6 +7,8 @@ import pytest
 from browser import browsing
 from PIL import Image
 
+from render.cli.promotion import meant
+from render.errors import ConfigError
 from render.page.sweep_page import films_before, write_sweep_page
 from render.run.sweep_gallery import film_of
 
@@ -235,9 +237,8 @@ def test_a_sweep_writes_its_gallery_and_adds_to_it(place):
     assert all(film["strip"]["count"] == 5 for film in first)
     assert json.loads((folder / "sweep.js").read_text()[12:-2])["axes"] == ["sampling.guidance"]
     assert place.render(*sweep, "sampling.guidance=3,4", "sampling.seed=5").code == 0
-    assert [film["values"].get("sampling.seed") for film in films_before(folder)] == [
-        *(None, None, "5", "5")
-    ]
+    seeds = [film["values"]["sampling.seed"] for film in films_before(folder)]
+    assert seeds == ["0", "0", "5", "5"]  # the usual one, where none was asked for
     shutil.rmtree(folder / first[0]["folder"])
     assert place.render(*sweep, "sampling.guidance=3,4", "sampling.seed=5").code == 0
     assert len(films_before(folder)) == 3
@@ -270,6 +271,18 @@ def test_a_draft_is_promoted(place):
     assert "shortcuts" not in plan["recipe"]
     names = {path.name for path in folder.iterdir() if path.is_dir()}
     assert len(names) == 3
+
+
+def test_a_draft_is_known_by_some_of_its_overrides(tmp_path):
+    for guidance in (2, 3):
+        name = f"sampling.guidance={guidance},sampling.seed=1,sampling.speed=draft"
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("x: 1")
+    found = meant(tmp_path / "sampling.guidance=3")
+    assert found.name == "sampling.guidance=3,sampling.seed=1,sampling.speed=draft"
+    assert meant(tmp_path / "sampling.guidance=4") == tmp_path / "sampling.guidance=4"
+    with pytest.raises(ConfigError, match="2 runs have these overrides"):
+        meant(tmp_path / "sampling.seed=1")
 
 
 def test_what_can_t_be_promoted_is_refused_before_any_work(place):

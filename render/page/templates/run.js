@@ -3,6 +3,7 @@
 // page loads that script again. Texts of the film are only ever set as text, never as HTML.
 
 const EVERY_MS = 2000;   // between two looks at a run that goes on
+const LONG = 500;         // letters of a text that is scrolled
 const COLUMNS = 1200;    // of a lane, however long the film is
 const at = (id) => document.getElementById(id);
 const view = { facts: null, frame: 0, playing: 0, from: null };
@@ -76,7 +77,7 @@ function show(frame) {
   at("slider").setAttribute("aria-valuetext", `frame ${view.frame}, ${clock(view.frame)}`);
   at("place").textContent = `${clock(view.frame)} · frame ${view.frame}`;
   document.querySelectorAll(".lane i").forEach((mark) => {
-    mark.style.left = `${(last ? view.frame / last : 0) * 100}%`;
+    mark.style.left = `${(view.frame + .5) / facts.film.count * 100}%`;
   });
   showValues();
 }
@@ -100,6 +101,9 @@ function showValues() {
 
 const percent = (weight) => `${number(weight * 100, 1)} %`;
 
+// A character that turns the direction of the letters around it is shown as one that can't.
+const visible = (text) => String(text).replace(/[\u202a-\u202e\u2066-\u2069\u200e\u200f]/g, "\ufffd");
+
 function rows(table, entries) {
   table.tBodies[0].replaceChildren(...entries.map(([name, value, tint]) => {
     const row = document.createElement("tr"), head = document.createElement("th"), cell = document.createElement("td");
@@ -110,7 +114,13 @@ function rows(table, entries) {
       patch.style.background = tint;
       head.prepend(patch);
     }
-    cell.textContent = value;
+    const text = document.createElement("div");
+    text.textContent = visible(value);
+    if (text.textContent.length > LONG) {
+      text.className = "much";
+      text.tabIndex = 0;
+    }
+    cell.append(text);
     row.append(head, cell);
     return row;
   }));
@@ -151,7 +161,7 @@ function drawLanes() {
 function seek(lane, event) {
   const box = lane.getBoundingClientRect();
   stop();
-  show((event.clientX - box.left) / box.width * (view.facts.film.count - 1));
+  show(Math.floor((event.clientX - box.left) / box.width * view.facts.film.count));
 }
 
 // The frame in the middle of a column; every column shows one, so that long films stay quick.
@@ -193,12 +203,13 @@ function bars(canvas, values) {
 
 function steps(canvas, measure) {
   const ink = canvas.getContext("2d"), list = measure.steps, { height } = canvas;
-  const most = Math.max(...list, 1e-9), wide = COLUMNS / list.length;
+  // The step to a frame stands where the frame does; in a loop the last one leads to the first.
+  const most = Math.max(...list, 1e-9), wide = COLUMNS / view.facts.film.count;
   const tints = new Map([[measure.cuts, "--cut"], [measure.snaps, "--snap"], [measure.flashes, "--flash"]]);
   const named = new Map([...tints].flatMap(([frames, tint]) => frames.map((frame) => [frame - 1, style(tint)])));
   const plain = style("--accent");
   if (list.length <= COLUMNS) {
-    list.forEach((step, place) => bar(ink, place * wide, Math.max(1, wide - 1), step / most * height, height, named.get(place) ?? plain));
+    list.forEach((step, place) => bar(ink, (place + 1) % view.facts.film.count * wide, Math.max(1, wide - 1), step / most * height, height, named.get(place) ?? plain));
     return;
   }
   for (let column = 0; column < COLUMNS; column++) {  // the largest step of those in a column
@@ -221,13 +232,14 @@ function bar(ink, left, wide, high, height, tint) {
 
 function showMoments() {
   const { measure } = view.facts;
-  at("pace").textContent = measure ? measure.line : "The film is not measured yet.";
-  at("moments").replaceChildren(...(measure ? measure.named : []).map((moment) => {
+  const alone = view.facts.film.count < 2 ? "A picture has no steps." : "The film is not measured yet.";
+  at("pace").textContent = measure ? measure.line : alone;
+  at("moments").replaceChildren(...(measure ? [...measure.named].sort((one, other) => one.time - other.time) : []).map((moment) => {
     const item = document.createElement("li"), button = document.createElement("button");
     button.type = "button";
     button.textContent = `${moment.kind === "snap" ? "jump" : moment.kind} at ${moment.time.toFixed(2)} s (frame ${moment.frame})`;
     button.addEventListener("click", () => { stop(); show(moment.frame); at("slider").focus(); });
-    item.append(button, `: ${moment.prompts}`);
+    item.append(button, `: ${visible(moment.prompts)}`);
     return item;
   }));
 }
@@ -258,6 +270,7 @@ function player({ name }) {
     film.alt = "The film";
     return film;
   }
+  if (isThere(0)) film.poster = file(0);
   film.controls = film.loop = film.playsInline = true;
   film.setAttribute("aria-label", "The film");
   film.addEventListener("timeupdate", () => {
