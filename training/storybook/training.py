@@ -1,7 +1,6 @@
 """The parts that both trainings share: progress, learning rate, averaged weights, checkpoints."""
 
 import json
-import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,14 +46,6 @@ class Progress:
             f"({speed:.0f}/s, {left:.0f} min left) {words}",
             flush=True,
         )
-
-
-def learning_rate(
-    progress: Progress, peak: float, warm_up: int = 150, floor: float = 0.02
-) -> float:
-    """Linear warm-up over steps, then a cosine over the share of samples."""
-    cosine = floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress.share))
-    return peak * min(1.0, (progress.step + 1) / warm_up) * cosine
 
 
 class Average:

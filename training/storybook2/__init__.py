@@ -1,8 +1,8 @@
-"""The second storybook: larger, richer pictures whose scenes are continuous, so that they morph.
+"""Storybook: a small latent diffusion model, trained from nothing on pictures painted by program.
 
-The order of the making, one module a step:
+The scenes are continuous, so that the model morphs. The order of the making, one module a step:
 
-    scene → painter → captions → tokenizer → dataset → autoencoder → denoiser → folder
+    scene → painter → captions → examples → autoencoder → dataset → denoiser → decoder → folder
 
-The packaged weights are still those of `training.storybook`, the first one.
+A render never imports this package; it reads the diffusers folder `render/storybook/weights`.
 """

@@ -1,11 +1,11 @@
-"""`python -m training.storybook2 make | eval | paint | morph`: make the model and look at it."""
+"""`python -m training.storybook make | eval | paint | morph`: make the model, measure it, look."""
 
 import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
 
-WORKING_FOLDER = Path("outputs/.storybook2")
+WORKING_FOLDER = Path("outputs/.storybook")
 
 
 def main() -> None:
@@ -13,18 +13,12 @@ def main() -> None:
     # Else every process of a training says that there is no torchvision, which nothing here needs.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     asked = _parser().parse_args()
-    if asked.command == "make":
-        _make(asked)
-    elif asked.command == "eval":
-        _evaluate(asked)
-    elif asked.command == "paint":
-        _paint(asked)
-    else:
-        _morph(asked)
+    commands = {"make": _make, "eval": _evaluate, "paint": _paint, "morph": _morph}
+    commands[asked.command](asked)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training.storybook2", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m training.storybook", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     make = commands.add_parser("make", help="make the model from nothing, or go on making it")
     make.add_argument(
@@ -34,9 +28,13 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--examples", type=int, help="encoded for the denoiser")
     make.add_argument("--autoencoder-samples", type=int, help="crops the autoencoder sees")
     make.add_argument("--denoiser-samples", type=int, help="pictures the denoiser sees")
+    make.add_argument("--decoder-samples", type=int, help="pictures the decoder sees at the end")
     make.add_argument("--processes", type=int, help="default: one a core")
     evaluate = commands.add_parser("eval", help="measure a model and write pictures of it")
-    evaluate.add_argument("--folder", type=Path, default=WORKING_FOLDER)
+    evaluate.add_argument("--folder", type=Path, default=WORKING_FOLDER, help="for the report")
+    evaluate.add_argument("--model", type=Path, help="a diffusers folder; default: the package's")
+    evaluate.add_argument("--beside", type=Path, help="another version's folder, measured as well")
+    evaluate.add_argument("--probe", type=Path, help="the judge; default: the repository's")
     evaluate.add_argument("--pictures", type=int, default=500, help="rendered for the probe")
     for name, what in (("paint", "a sheet of pictures"), ("morph", "a sheet of morphs")):
         sheet = commands.add_parser(name, help=f"{what}, with captions on the terminal")
@@ -47,26 +45,26 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _make(asked: argparse.Namespace) -> None:
-    from training.storybook2.make import STAGES, Making, make
+    from training.storybook2.make import STAGES, Making, make_storybook
 
     making = Making(processes=asked.processes)
     if asked.examples:
         making = replace(making, encoding=replace(making.encoding, examples=asked.examples))
     if asked.autoencoder_samples:
-        longer = replace(making.autoencoder, samples=asked.autoencoder_samples)
-        making = replace(making, autoencoder=longer)
+        other = replace(making.autoencoder, samples=asked.autoencoder_samples)
+        making = replace(making, autoencoder=other)
     if asked.denoiser_samples:
         making = replace(making, denoiser=replace(making.denoiser, samples=asked.denoiser_samples))
-    make(asked.folder, making, tuple(asked.stages) or STAGES)
+    if asked.decoder_samples:
+        making = replace(making, decoder=replace(making.decoder, samples=asked.decoder_samples))
+    make_storybook(asked.folder, making, tuple(asked.stages) or STAGES)
 
 
 def _evaluate(asked: argparse.Namespace) -> None:
-    from training.storybook.evaluation import WEIGHTS
-    from training.storybook2.evaluation import evaluate
-    from training.storybook2.probe import CHECKPOINT
+    from training.storybook2.evaluation import PROBE, WEIGHTS, evaluate
 
-    model, probe = asked.folder / "weights", asked.folder / CHECKPOINT
-    evaluate(model, probe, asked.folder / "evaluation", asked.pictures, first=WEIGHTS)
+    model, probe = asked.model or WEIGHTS, asked.probe or PROBE
+    evaluate(model, probe, asked.folder / "evaluation", asked.pictures, asked.beside)
 
 
 def _paint(asked: argparse.Namespace) -> None:

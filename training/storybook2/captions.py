@@ -5,6 +5,8 @@ said is always shown. Defaults ("by day", "green") are said now and then as well
 without saying where a thing needs it: a bridge means a river, a lighthouse the sea.
 """
 
+import re
+
 import numpy as np
 
 from training.storybook2.scene import NEEDS, THINGS, Description, Thing, Water
@@ -113,7 +115,17 @@ MEDIUM = (
     "a painting of", "an illustration of", "a picture of", "a drawing of", "a view of",
     "a storybook picture of", "concept art of", "an image of", "a photo of",
 )  # fmt: skip
+BY = (" by ", " near ", " and ", " with ", " next to ")
 JOIN = (" with ", " with ", " with ", " with ", " and ", ", ", " featuring ", " that has ")
+
+
+def words() -> list[str]:
+    """Every word that captions are made of, in order of letters; nonsense is none."""
+    texts = [*PROMPTS, *TOWN, *CASTLE, *CITY, *CITYSCAPE, *LAND, *FOREST, *ALWAYS, *STYLE]
+    texts += [*MEDIUM, *BY, *JOIN, "a an the"]
+    kinds = (TIME, TIME_TAG, BIOME, BIOME_ADJECTIVE, WATER, WEATHER, WEATHER_TAG, SMALL)
+    texts += [text for said in kinds for choices in said.values() for text in choices]
+    return sorted({word for text in texts for word in re.findall(r"[^\W_]+", text.lower())})
 
 
 def caption(described: Description, rng: np.random.Generator) -> str:
@@ -211,7 +223,7 @@ def _place_first(described: Description, rng: np.random.Generator) -> str:
     things = _buildings(described, rng) + _nature(described, rng)
     if not things or described.place == "none":
         return _land_first(described, rng)
-    by = _pick(rng, (" by ", " near ", " and ", " with ", " next to "))
+    by = _pick(rng, BY)
     text = things[0] + (by + _join(things[1:], rng) if things[1:] else "")
     around = _circumstances(described, rng).strip(", ")
     if around and rng.random() < 0.3:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from training.storybook.models import Net
 from training.storybook.parallel import (
     as_pictures,
     mixed_precision,
@@ -26,7 +25,7 @@ from training.storybook.tokenizer import encode_texts, learn_tokenizer, load_tok
 from training.storybook2.autoencoder import finish_autoencoder
 from training.storybook2.captions import PROMPTS
 from training.storybook2.examples import Example, example
-from training.storybook2.models import AUTOENCODER_WIDTHS
+from training.storybook2.models import AUTOENCODER_WIDTHS, Net
 from training.storybook2.painter import paint
 from training.storybook2.scene import classes_of
 

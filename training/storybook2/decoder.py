@@ -15,19 +15,16 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from training.storybook.autoencoder import reconstruction_loss
-from training.storybook.denoiser import noise_schedule
-from training.storybook.evaluation import psnr, sharpness
-from training.storybook.models import Net
 from training.storybook.parallel import as_pictures, spawn, train_device
 from training.storybook.tokenizer import encode_texts, load_tokenizer
 from training.storybook.training import Progress
-from training.storybook2.autoencoder import finish_autoencoder
+from training.storybook2.autoencoder import finish_autoencoder, reconstruction_loss
 from training.storybook2.dataset import Encoding
-from training.storybook2.denoiser import finish_denoiser
+from training.storybook2.denoiser import finish_denoiser, noise_schedule
 from training.storybook2.examples import UNSEEN_SEED, example
+from training.storybook2.figures import psnr, sharpness
 from training.storybook2.learning import Every, Learning
-from training.storybook2.models import DENOISER_WIDTHS, FACTOR
+from training.storybook2.models import DENOISER_WIDTHS, FACTOR, Net
 from training.storybook2.painter import paint
 
 CHECKPOINT = "decoder.safetensors"

@@ -1,23 +1,25 @@
 """Training of the denoiser and its text encoder, jointly, on cached latents.
 
-As in the first storybook: v-prediction with stratified timesteps, x0 weighed min(snr + 1, 5), some
-captions dropped, a reader that keeps the text encoder honest. New is the conditioning between two
-captions: an example's picture is at `t` between its ends, and so is the embedding it is given.
+v-prediction (Salimans and Ho 2022) with stratified timesteps. The loss on v is weighted so that the
+loss on x0 weighs min(snr + 1, 5): unlike min-SNR (Hang et al. 2023) the noisiest steps, where the
+prompt decides the picture, keep their voice. A share of the captions is dropped for guidance (Ho
+and Salimans 2022). The conditioning lies between two captions: an example's picture is at `t`
+between its ends, and so is the embedding it is given.
 """
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from diffusers import DDPMScheduler
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextModel
 
-from training.storybook.denoiser import noise_schedule, stratified_timesteps
-from training.storybook.models import TEXT_WIDTH, Net, make_text_encoder
 from training.storybook.parallel import (
     mixed_precision,
     quick_attention,
@@ -28,9 +30,17 @@ from training.storybook.tokenizer import encode_texts, load_tokenizer
 from training.storybook.training import Progress
 from training.storybook2.dataset import Batch, read_shards
 from training.storybook2.learning import Every, Learning
-from training.storybook2.models import DENOISER_WIDTHS, make_denoiser
+from training.storybook2.models import (
+    DENOISER_WIDTHS,
+    NOISE_SCHEDULE,
+    TEXT_WIDTH,
+    Net,
+    make_denoiser,
+    make_text_encoder,
+)
 from training.storybook2.scene import ATTRIBUTES, UNKNOWN
 
+TIMESTEPS = 1000
 EVERY = Every(report=50, save=200, judge=1000)  # steps
 CHECKPOINT = "denoiser.safetensors"
 
@@ -94,6 +104,19 @@ def reading_loss(logits: Tensor, classes: Tensor) -> Tensor:
         for part, truth in zip(parts, truths.unbind(1), strict=True)
     ]
     return torch.stack(losses).sum() / len(rows)
+
+
+def noise_schedule() -> Tensor:
+    """The share of signal power (alpha bar) at each timestep, (1000,)."""
+    scheduler: Any = DDPMScheduler(**NOISE_SCHEDULE)
+    alphas: Tensor = scheduler.alphas_cumprod
+    return alphas
+
+
+def stratified_timesteps(rng: np.random.Generator, count: int) -> Tensor:
+    """One random timestep from each of `count` equal parts of the schedule."""
+    spots = (np.arange(count) + rng.random(count)) / count * TIMESTEPS
+    return torch.from_numpy(spots.astype(np.int64).clip(max=TIMESTEPS - 1))
 
 
 def training_loss(

@@ -85,9 +85,9 @@ def is_possible(described: Description) -> bool:
     )
 
 
-def unseen_pictures(count: int) -> Pixels:
-    """Pictures that no training draws, (count, SIZE, SIZE, 3)."""
-    return np.stack([paint(example(i, UNSEEN_SEED).scene) for i in range(count)])
+def unseen_pictures(count: int, size: int = SIZE) -> Pixels:
+    """Pictures that no training draws, (count, size, size, 3)."""
+    return np.stack([paint(example(i, UNSEEN_SEED).scene, size) for i in range(count)])
 
 
 class Pool:

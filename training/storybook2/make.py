@@ -1,18 +1,20 @@
-"""The making of the second storybook from nothing: each stage goes on where it was stopped."""
+"""The making of storybook from nothing: each stage goes on where it was stopped."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from training.storybook.models import save_folder
+from training.storybook.parallel import process_count, train_device
 from training.storybook.tokenizer import load_tokenizer
 from training.storybook2.autoencoder import (
     AutoencoderTraining,
     finish_autoencoder,
     train_autoencoder,
 )
+from training.storybook2.captions import words
 from training.storybook2.dataset import Encoding, encode_dataset
 from training.storybook2.decoder import DecoderTraining, finish_decoder, train_decoder
 from training.storybook2.denoiser import DenoiserTraining, finish_denoiser, train_denoiser
+from training.storybook2.models import save_folder
 from training.storybook2.probe import CHECKPOINT as PROBE
 from training.storybook2.probe import train_probe
 from training.storybook2.upscaler import (
@@ -37,8 +39,15 @@ class Making:
     processes: int | None = None  # as many as the machine has cores
 
 
-def make(folder: Path, making: Making, stages: tuple[str, ...] = STAGES) -> None:
+def make_storybook(folder: Path, making: Making, stages: tuple[str, ...] = STAGES) -> None:
     """Go through `stages` in `folder`; what is finished is not done again."""
+    from training.storybook2.estimate import estimate_minutes
+
+    folder.mkdir(parents=True, exist_ok=True)
+    processes = making.processes or process_count()
+    print(f"storybook on {processes} × {train_device()}, in {folder}", flush=True)
+    minutes = f"{estimate_minutes(making, processes):.0f} minutes"
+    print(f"about {minutes} from nothing; stops and resumes anywhere", flush=True)
     if "autoencoder" in stages:
         train_autoencoder(folder, making.autoencoder, making.processes)
     if "data" in stages:
@@ -71,7 +80,8 @@ def assemble(folder: Path, making: Making) -> None:
     encoding = making.encoding  # as the latents were made
     autoencoder = finish_autoencoder(folder, encoding.widths, encoding.whitened_over)
     finish_decoder(folder, autoencoder)
-    tokenizer = load_tokenizer(folder / "tokenizer")
-    save_folder(folder / "weights", tokenizer, text_encoder, unet, autoencoder)
+    weights = folder / "weights"
+    save_folder(weights, load_tokenizer(folder / "tokenizer"), text_encoder, unet, autoencoder)
     write_upscaler(folder, folder / WEIGHTS, making.upscaler.shape)
-    print(f"the model is in {folder / 'weights'}")
+    (weights / "words.txt").write_text("\n".join(words()) + "\n", encoding="utf-8")
+    print(f"the model is in {weights}; copy it to render/storybook/weights to use it")

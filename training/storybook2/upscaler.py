@@ -15,15 +15,14 @@ from torch import Tensor
 
 from render.engines.compact import Compact
 from render.engines.compact_shape import CompactShape
-from training.storybook.autoencoder import reconstruction_loss
-from training.storybook.evaluation import psnr, sharpness
 from training.storybook.parallel import as_pictures, spawn, train_device
 from training.storybook.training import Progress
-from training.storybook2.autoencoder import finish_autoencoder
+from training.storybook2.autoencoder import finish_autoencoder, reconstruction_loss
 from training.storybook2.dataset import Encoding
 from training.storybook2.decoder import Rebuilder, finish_decoder, pixels_of
 from training.storybook2.denoiser import finish_denoiser
 from training.storybook2.examples import UNSEEN_SEED, example
+from training.storybook2.figures import psnr, sharpness
 from training.storybook2.learning import Every, Learning
 from training.storybook2.models import DENOISER_WIDTHS, SIZE
 from training.storybook2.painter import paint
