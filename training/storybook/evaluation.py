@@ -1,0 +1,277 @@
+"""The evaluation: does a model draw what a caption says, how crisply, and does it morph?
+
+Everything is measured through the stock StableDiffusionPipeline, with the probe as the judge and
+painted pictures of the same scenes as the measure. Another version of the model can be measured
+beside it: the same captions, seeds and judge, at that version's own size. The report is
+`report.json` with pictures beside it.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from render import storybook as embedded
+from training.storybook.asked import FREE_WORDING, GROUPS, PROMPTED, is_plain
+from training.storybook.autoencoder import reconstruct
+from training.storybook.captions import PROMPTS
+from training.storybook.drawing import (
+    GUIDANCE,
+    STEPS,
+    UNSEEN_SEED,
+    Drawn,
+    draw,
+    embed,
+    load_pipeline,
+    render,
+    render_texts,
+)
+from training.storybook.examples import Example, example, unseen_pictures
+from training.storybook.figures import Pixels, apart, evenness, moons, psnr, sharpness, small
+from training.storybook.models import Pipeline
+from training.storybook.painter import paint
+from training.storybook.parallel import as_pictures
+from training.storybook.probe import Probe, accuracy, judge_probe, load_probe, read_classes
+from training.storybook.scene import ATTRIBUTES, Description, classes_of, scene_of
+from training.storybook.sheets import sheet
+
+WEIGHTS = Path(embedded.__file__).parent / "weights"
+PROBE = Path(__file__).parent / "probe.safetensors"
+SCHEDULERS = (
+    "DPMSolverMultistepScheduler",
+    "DDIMScheduler",
+    "PNDMScheduler",
+    "LMSDiscreteScheduler",
+    "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "UniPCMultistepScheduler",
+)
+
+
+def judge_obedience(
+    probe: Probe, drawn: Drawn, counts: Callable[[Description], bool] = lambda _: True
+) -> dict[str, float]:
+    """The share right of each attribute, and apart where it is said and where it is not.
+
+    Args:
+        counts: which descriptions are judged.
+    """
+    chosen = [i for i, described in enumerate(drawn.described) if counts(described)]
+    described = [drawn.described[i] for i in chosen]
+    seen = _read(probe, drawn.pictures[chosen])
+    figures = accuracy(seen, described)
+    truth, default = (np.array([classes_of(d) for d in ds]) for ds in (described, [Description()]))
+    for name, wanted in (("said", True), ("unsaid", False)):
+        for i, attribute in enumerate(ATTRIBUTES):
+            of_kind = (truth[:, i] >= 0) & ((truth[:, i] != default[0, i]) == wanted)
+            if attribute != "place" and of_kind.any():
+                right = seen[of_kind, i] == truth[of_kind, i]
+                figures[f"{attribute}_{name}"] = float(right.mean())
+    return figures
+
+
+def _read(probe: Probe, pictures: Pixels) -> NDArray[np.int64]:
+    parts = np.array_split(pictures, max(1, len(pictures) // 50))
+    return np.concatenate([read_classes(probe, part) for part in parts])
+
+
+def judge_sharpness(drawn: Drawn) -> dict[str, float]:
+    """Gradient energy as a share of painted pictures of the same descriptions, by kinds."""
+    size = drawn.pictures.shape[1]
+    painted = np.stack([paint(scene_of(d, i), size) for i, d in enumerate(drawn.described)])
+    figures = {}
+    for name, belongs in GROUPS.items():
+        chosen = [i for i, described in enumerate(drawn.described) if belongs(described)]
+        if chosen:
+            figures[name] = sharpness(drawn.pictures[chosen]) / sharpness(painted[chosen])
+    return figures
+
+
+@torch.no_grad()
+def worst(probe: Probe, drawn: Drawn, share: float = 0.1, painted: int = 8) -> list[int]:
+    """The pictures furthest, in the probe's features, from painted ones of the same description."""
+    distances = []
+    for described, picture in zip(drawn.described, drawn.pictures, strict=True):
+        models = np.stack([paint(scene_of(described, seed), 128) for seed in range(painted)])
+        features = probe.features(as_pictures(torch.from_numpy(models)))
+        own = probe.features(as_pictures(torch.from_numpy(picture[None])))
+        distances.append(float((features - own).norm(dim=1).min()))
+    order = np.argsort(distances)[::-1]
+    return [int(i) for i in order[: max(1, round(share * len(order)))]]
+
+
+def judge_moons(pipeline: Pipeline, count: int = 200) -> dict[str, int]:
+    """How many of the nights have no moon that can be seen, one, and more."""
+    embeddings = embed(pipeline, ["A fantasy landscape at night"]).repeat(count, 1, 1)
+    found = [moons(picture) for picture in render(pipeline, embeddings, range(count))]
+    return {"none": found.count(0), "one": found.count(1), "more": sum(n > 1 for n in found)}
+
+
+def judge_seeds(pipeline: Pipeline, seeds: int = 8) -> dict[str, float]:
+    """The mean distance of two seeds of one prompt at 32 pixels, by the film's prompts."""
+    figures = {}
+    for prompt in PROMPTS:
+        made = render_texts(pipeline, [prompt] * seeds, range(seeds))
+        figures[prompt] = float(
+            np.mean([apart(a, b) for a, b in combinations(map(small, made), 2)])
+        )
+    return figures
+
+
+def held_out_pairs(count: int) -> list[Example]:
+    """Examples of two different descriptions that no training saw."""
+    found = (example(i, UNSEEN_SEED) for i in range(20 * count))
+    return [pair for pair in found if pair.start != pair.end][:count]
+
+
+def judge_morphs(
+    pipeline: Pipeline, folder: Path, pairs: int = 24, frames: int = 25
+) -> dict[str, dict[str, float]]:
+    """Medians of `evenness` of embedding blends, of the painter's own morphs, and a sheet."""
+    drawn, painted, rows = [], [], []
+    shares = np.linspace(0, 1, frames)
+    for index, pair in enumerate(held_out_pairs(pairs)):
+        ends = embed(pipeline, [pair.start_captions[0], pair.end_captions[0]])
+        blend = torch.stack([torch.lerp(ends[0], ends[1], float(t)) for t in shares])
+        made = render(pipeline, blend, [index] * frames)
+        drawn.append(evenness(list(made)))
+        painted.append(evenness([paint(replace(pair, t=float(t)).scene, 128) for t in shares]))
+        rows += list(made[:: (frames - 1) // 8])
+    _save(folder / "morphs.png", sheet(rows[: 9 * 12], 9))
+    return {
+        name: {key: float(np.median([each[key] for each in kind])) for key in kind[0]}
+        for name, kind in (("drawn", drawn), ("painted", painted))
+    }
+
+
+def judge_autoencoder(pipeline: Pipeline, count: int = 128) -> dict[str, float]:
+    """Reconstruction of unseen painted pictures: PSNR in dB, and sharpness kept."""
+    painted = unseen_pictures(count, pipeline.vae.config.sample_size)
+    made = reconstruct(pipeline.vae, painted)
+    return {"psnr_db": psnr(made, painted), "sharpness": sharpness(made) / sharpness(painted)}
+
+
+def judge_schedulers(
+    pipeline: Pipeline, probe: Probe, folder: Path, seeds: int = 3
+) -> dict[str, dict[str, float]]:
+    """Place right and sharpness for each scheduler at 10 and 20 steps, and a sheet of them."""
+    own, size = pipeline.scheduler, pipeline.vae.config.sample_size
+    texts = [prompt for prompt in PROMPTS for _ in range(seeds)]
+    described = [each for each in PROMPTED for _ in range(seeds)]
+    drawn_from = [i % seeds for i in range(len(texts))]
+    painted = np.stack([paint(scene_of(d, i), size) for i, d in enumerate(described)])
+    figures: dict[str, dict[str, float]] = {}
+    rows: list[Pixels] = []
+    for name in SCHEDULERS:
+        pipeline.scheduler = getattr(diffusers, name).from_config(own.config)
+        for steps in (10, 20):
+            made = render_texts(pipeline, texts, drawn_from, steps)
+            place = accuracy(_read(probe, made), described)["place"]
+            kept = sharpness(made) / sharpness(painted)
+            figures[f"{name} {steps}"] = {"place": place, "sharpness": kept}
+            rows += list(made[::seeds])
+    pipeline.scheduler = own
+    _save(folder / "schedulers.png", sheet(rows, 2 * len(PROMPTS)))
+    return figures
+
+
+def judge_free_wording(
+    pipeline: Pipeline, probe: Probe, folder: Path, seeds: int = 4
+) -> dict[str, float]:
+    """Accuracy on wordings that the grammar never makes, and a sheet of them."""
+    texts = [text for text, _ in FREE_WORDING for _ in range(seeds)]
+    described = [each for _, each in FREE_WORDING for _ in range(seeds)]
+    made = render_texts(pipeline, texts, [i % seeds for i in range(len(texts))])
+    _save(folder / "free_wording.png", sheet(list(made), 2 * seeds))
+    found = accuracy(_read(probe, made), described)
+    return {name: found[name] for name in ("place", "time", "biome", "water", "forest")}
+
+
+def draw_grid(pipeline: Pipeline, probe: Probe, path: Path, seeds: int = 8) -> float:
+    """The film's five prompts by eight seeds; the share of right places."""
+    texts = [prompt for prompt in PROMPTS for _ in range(seeds)]
+    made = render_texts(pipeline, texts, list(range(seeds)) * len(PROMPTS))
+    _save(path, sheet(list(made), seeds))
+    return accuracy(_read(probe, made), [d for d in PROMPTED for _ in range(seeds)])["place"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The figures as they are found, kept in a file and shown."""
+
+    path: Path
+    figures: dict[str, Any]
+
+    def note(self, name: str, figures: Any) -> None:
+        """Keep figures under a name."""
+        self.figures[name] = figures
+        print(f"{name}: {figures}", flush=True)
+        self.path.write_text(json.dumps(self.figures, indent=1, ensure_ascii=False) + "\n")
+
+
+def judge_model(model: Path, probe: Probe, folder: Path, count: int) -> dict[str, Any]:
+    """All figures of one model, with its report and its pictures in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pipeline = load_pipeline(model)
+    size = pipeline.vae.config.sample_size
+    opened = {"model": str(model), "size": size, "steps": STEPS, "guidance": GUIDANCE}
+    report = Report(folder / "report.json", opened)
+    report.note("autoencoder", judge_autoencoder(pipeline))
+    report.note("five_prompts_place", draw_grid(pipeline, probe, folder / "grid.png"))
+    report.note("seeds_apart", judge_seeds(pipeline))
+    drawn = draw(pipeline, count)
+    report.note("obedience", judge_obedience(probe, drawn))
+    report.note("obedience_plain", judge_obedience(probe, drawn, is_plain))
+    report.note("sharpness", judge_sharpness(drawn))
+    furthest = worst(probe, drawn)
+    _save(folder / "worst.png", sheet(list(drawn.pictures[furthest]), 10))
+    report.note("worst", [drawn.captions[i] for i in furthest])
+    report.note("moons", judge_moons(pipeline))
+    report.note("free_wording", judge_free_wording(pipeline, probe, folder))
+    report.note("schedulers", judge_schedulers(pipeline, probe, folder))
+    report.note("morphs", judge_morphs(pipeline, folder))
+    return report.figures
+
+
+def evaluate(
+    model: Path, probe_path: Path, folder: Path, count: int = 500, beside: Path | None = None
+) -> dict[str, Any]:
+    """Measure `model` into `folder`, and a model `beside` it into `folder/beside`.
+
+    Returns:
+        The figures of both; those of the other model under `beside`.
+    """
+    probe = load_probe(probe_path)
+    figures = judge_model(model, probe, folder, count)
+    report = Report(folder / "report.json", figures)
+    report.note("probe_on_painted", judge_probe(probe))
+    if beside is not None:
+        report.note("beside", judge_model(beside, probe, folder / "beside", count))
+        for name in ("grid", "morphs", "schedulers", "free_wording", "worst"):
+            stack(folder / f"{name}.png", folder / "beside" / f"{name}.png")
+    return report.figures
+
+
+def stack(above: Path, below: Path) -> None:
+    """Write the sheet of two models, the other's below and as wide, to `NAME_beside.png`."""
+    sheets = [Image.open(path).convert("RGB") for path in (above, below)]
+    width = max(each.width for each in sheets)
+    fitting = [
+        each.resize((width, round(each.height * width / each.width)), Image.Resampling.NEAREST)
+        for each in sheets
+    ]
+    page = Image.fromarray(np.concatenate([np.asarray(each) for each in fitting]))
+    page.save(above.with_name(f"{above.stem}_beside.png"))
+
+
+def _save(path: Path, pixels: Pixels) -> None:
+    Image.fromarray(pixels).save(path)
