@@ -18,7 +18,7 @@ import json
 import shutil
 import statistics
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ from product import Composed, composed, declared, machine, pictures, rendered
 
 from render.errors import ConfigError
 from training.storybook.captions import caption
-from training.storybook.scene import ATTRIBUTES, Scene, sample_scene
+from training.storybook.examples import is_possible
+from training.storybook.scene import Description, sample_description
 
 SETTINGS: dict[str, list[str]] = {
     "exact": [],
@@ -159,20 +160,21 @@ def prompt_films(count: int) -> Iterator[list[dict[str, Any]]]:
     second film the seed does twice."""
     rng = np.random.default_rng(FIRST_SCENE)
     for number in range(count):
-        scene, keyframes = sample_scene(rng), []
+        shown, keyframes = sample_description(rng), []
         for at in range(SEGMENTS + 1):
             seed = 100 * number + (at // 2 if number % 2 else 0) + 1
-            keyframes.append({"at": at, "prompt": caption(scene, rng), "seed": seed})
-            scene = changed(scene, rng)
+            keyframes.append({"at": at, "prompt": caption(shown, rng), "seed": seed})
+            shown = changed(shown, rng)
         yield keyframes
 
 
-def changed(scene: Scene, rng: np.random.Generator) -> Scene:
-    """About half of the attributes from another scene, and never none."""
-    other = sample_scene(rng)
-    names = [name for name in ATTRIBUTES if rng.random() < 0.5] or ["place"]
-    mixed = replace(scene, **{name: getattr(other, name) for name in names})
-    return replace(mixed, forest=mixed.forest and mixed.biome != "desert")
+def changed(shown: Description, rng: np.random.Generator) -> Description:
+    """About half of the attributes from another description, and never none; all of them where the
+    mixture can't be seen together."""
+    other = sample_description(rng)
+    names = [field.name for field in fields(Description) if rng.random() < 0.5] or ["place"]
+    mixed = replace(shown, **{name: getattr(other, name) for name in names})
+    return mixed if is_possible(mixed) else other
 
 
 def usable(

@@ -26,7 +26,7 @@ from render.plan.frame_plan import Recipe
 from render.timeline.spec import FrameSpec
 
 WEIGHTS = Path(render.storybook.__file__).parent / "weights"
-SIDE = 128
+SIDE = 256
 STEPS = 10
 FRAMES = 4
 ROUNDS = 9

@@ -1,35 +1,43 @@
-"""The making of the second storybook in miniature: every stage on a few examples, and resumed."""
+"""The making of storybook in miniature: every stage on a few examples, and resumed."""
 
 import json
+import os
+import subprocess
+import sys
 import warnings
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
+from tiny_models import SIDE as TINY
 
 from render.engines.compact import Compact
-from training.storybook import evaluation
+from training.storybook import drawing, evaluation, figures
+from training.storybook.asked import PROMPTED, is_plain
 from training.storybook.autoencoder import (
     AutoencoderTraining,
     finish_autoencoder,
     fold_whitening,
     train_autoencoder,
 )
+from training.storybook.captions import words
 from training.storybook.dataset import Encoding, encode_dataset, read_shards, shard_path
 from training.storybook.decoder import DecoderTraining, finish_decoder, train_decoder
 from training.storybook.denoiser import (
     Denoiser,
     DenoiserTraining,
     drop_captions,
+    noise_schedule,
     reading_loss,
-    train_denoiser,
+    stratified_timesteps,
 )
 from training.storybook.examples import example
-from training.storybook.make import Making, assemble, decoding, upscaling
+from training.storybook.make import Making, assemble, decoding, make_storybook, upscaling
 from training.storybook.models import make_autoencoder, make_denoiser, make_text_encoder
 from training.storybook.muon import Muon, orthogonal
 from training.storybook.parallel import as_pictures, quick_bfloat16
@@ -41,15 +49,14 @@ from training.storybook.probe import (
     train_probe,
 )
 from training.storybook.scene import ATTRIBUTES, UNKNOWN, Description, classes_of
-from training.storybook.tokenizer import encode_texts, load_tokenizer
+from training.storybook.tokenizer import MAX_LENGTH, encode_texts, load_tokenizer
 from training.storybook.training import Average, Progress, load_checkpoint, save_checkpoint
 from training.storybook.upscaler import UpscalerTraining, train_upscaler, write_upscaler
 
+CHECKOUT = Path(__file__).resolve().parent.parent
 WIDTHS = (8, 8, 8, 16)
 SMALL = AutoencoderTraining(samples=64, batch=16, peak_rate=4e-3, pool=2, widths=WIDTHS)
 THIN = DenoiserTraining(samples=48, batch=4, peak_rate=4e-3, widths=(16, 16, 32))
-
-
 FEW = Encoding(examples=12, shard=4, wordings=60, whitened_over=2, widths=WIDTHS)
 DECODED = DecoderTraining(samples=8, batch=2, steps=1)
 MAKING = Making(encoding=FEW, autoencoder=SMALL, denoiser=THIN, decoder=DECODED, processes=1)
@@ -61,9 +68,7 @@ def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("storybook")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.storybook.autoencoder.JUDGED", 1)
-        train_autoencoder(made, SMALL, 1)
-        encode_dataset(made, FEW, 1)
-        train_denoiser(made, THIN, 1)
+        make_storybook(made, MAKING, ("autoencoder", "data", "denoiser"))
     return made
 
 
@@ -162,6 +167,43 @@ def total():
     return sum(len(choices) for choices in ATTRIBUTES.values())
 
 
+def test_the_decoder_learns_on_and_leaves_the_latents_as_they_are(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.storybook.decoder.JUDGED", 1)
+    for name in ("autoencoder.safetensors", "denoiser.safetensors", "scales.npy", "tokenizer"):
+        (tmp_path / name).symlink_to(folder / name)
+    training = decoding(MAKING)
+    train_decoder(tmp_path, replace(training, samples=4), 1)
+    assert progress(tmp_path / "decoder.safetensors")["seen"] == 4
+    train_decoder(tmp_path, training, 1)  # goes on
+    assert progress(tmp_path / "decoder.safetensors")["seen"] == 8
+    before = finish_autoencoder(tmp_path, WIDTHS, FEW.whitened_over).state_dict()
+    net = finish_decoder(tmp_path, finish_autoencoder(tmp_path, WIDTHS, FEW.whitened_over))
+    for name, tensor in net.state_dict().items():
+        encodes = name.startswith(("encoder", "quant_conv"))
+        assert torch.equal(tensor, before[name]) == encodes, name
+
+
+@pytest.mark.parametrize("text", ["", "A castle", "Über 3 Drachen, 東京 🙂\n\t", "word " * 200])
+def test_the_tokenizer_encodes_anything_to_one_length(folder, text):
+    tokenizer = load_tokenizer(folder / "tokenizer")
+    tokens = encode_texts(tokenizer, [text])
+    assert tokens.shape == (1, MAX_LENGTH)
+    assert tokens[0, 0] == tokenizer.bos_token_id
+    assert tokenizer.unk_token_id is None or tokenizer.eos_token_id in tokens
+
+
+def test_the_tokenizer_keeps_unknown_words_apart(folder):
+    tokens = encode_texts(load_tokenizer(folder / "tokenizer"), ["xyzzy", "plugh", "京", "東"])
+    assert len({tuple(row) for row in tokens.tolist()}) == 4
+
+
+def test_timesteps_are_spread_over_the_whole_schedule():
+    drawn = stratified_timesteps(np.random.default_rng(0), 10)
+    assert torch.equal(drawn // 100, torch.arange(10))
+    assert noise_schedule().shape == (1000,)
+    assert bool((noise_schedule().diff() < 0).all())
+
+
 def test_the_probe_reads_one_row_for_each_picture(tmp_path):
     train_probe(tmp_path, samples=64, count=12, batch=8)
     probe = load_probe(tmp_path / "probe.safetensors")
@@ -184,7 +226,7 @@ def test_accuracy_leaves_out_what_cannot_be_seen():
 def test_the_stock_pipeline_draws_with_what_is_assembled(folder):
     from diffusers import StableDiffusionPipeline
 
-    assemble(folder, Making(encoding=FEW, autoencoder=SMALL, denoiser=THIN))
+    assemble(folder, MAKING)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pipeline = StableDiffusionPipeline.from_pretrained(
@@ -194,36 +236,62 @@ def test_the_stock_pipeline_draws_with_what_is_assembled(folder):
         made = pipeline("a castle", num_inference_steps=2, output_type="np").images
     assert made.shape == (1, 256, 256, 3)
     assert np.isfinite(made).all()
+    assert set((folder / "weights" / "words.txt").read_text().split()) == set(words())
 
 
-def test_the_evaluation_measures_and_writes_everything(folder, tmp_path, monkeypatch):
-    assemble(folder, Making(encoding=FEW, autoencoder=SMALL, denoiser=THIN))
+def test_the_evaluation_measures_and_writes_everything(folder, tmp_path, tiny_sd1, monkeypatch):
+    """Of two models, the other one with pictures, latents and a text encoder of other sizes."""
+    assemble(folder, MAKING)
     train_probe(tmp_path, samples=16, count=8, batch=8)
-    few = {"judge_probe": 20, "judge_autoencoder": 2, "judge_seeds": 2, "judge_moons": 2}
+    few = {"judge_autoencoder": 2, "judge_seeds": 2, "judge_moons": 2}
     for name, count in few.items():
         whole = getattr(evaluation, name)
         monkeypatch.setattr(evaluation, name, lambda a, f=whole, n=count: f(a, n))
-    grid, morphs = evaluation.draw_grid, evaluation.judge_morphs
-    monkeypatch.setattr(evaluation, "draw_grid", lambda a, b, c: grid(a, b, c, 1))
+    monkeypatch.setattr(evaluation, "judge_probe", lambda a: judge_probe(a, 20))
+    for name in ("draw_grid", "judge_schedulers", "judge_free_wording"):
+        whole = getattr(evaluation, name)
+        monkeypatch.setattr(evaluation, name, lambda a, b, c, f=whole: f(a, b, c, 1))
+    morphs = evaluation.judge_morphs
     monkeypatch.setattr(evaluation, "judge_morphs", lambda a, b: morphs(a, b, 1, 9))
-    monkeypatch.setattr(evaluation, "STEPS", 2)
+    monkeypatch.setattr(evaluation, "SCHEDULERS", ("DDIMScheduler",))
+    monkeypatch.setattr(evaluation, "SCHEDULER_STEPS", (1,))
+    monkeypatch.setattr(drawing, "STEPS", 1)
     weights, probe = folder / "weights", tmp_path / "probe.safetensors"
+    to = tmp_path / "evaluation"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        report = evaluation.evaluate(weights, probe, tmp_path / "evaluation", 4)
-    assert set(report["obedience"]) >= set(ATTRIBUTES)
-    assert set(report["morphs"]["drawn"]) == set(report["morphs"]["painted"])
-    assert sum(report["moons"].values()) == 2
-    written = {path.name for path in (tmp_path / "evaluation").iterdir()}
-    assert written == {"report.json", "grid.png", "worst.png", "morphs.png"}
+        report = evaluation.evaluate(weights, probe, to, 4, beside=tiny_sd1)
+    assert json.loads((to / "report.json").read_text()) == report
+    assert set(report["beside"]) == set(report) - {"beside", "probe_on_painted"}
+    for one, side in ((report, 256), (report["beside"], TINY)):
+        assert one["size"] == side
+        assert set(one["obedience"]) >= set(ATTRIBUTES)
+        assert set(one["morphs"]["drawn"]) == set(one["morphs"]["painted"])
+        assert sum(one["moons"].values()) == 2
+        assert set(one["schedulers"]) == {"DDIMScheduler 1"}
+    sheets = {"grid", "worst", "morphs", "schedulers", "free_wording"}
+    assert {path.stem for path in (to / "beside").iterdir()} == sheets | {"report"}
+    together = {f"{name}_beside" for name in sheets}
+    assert {path.stem for path in to.iterdir()} == sheets | together | {"report", "beside"}
+
+
+def test_descriptions_are_plain_that_the_first_version_could_be_asked_for():
+    plain = [Description("town", "night", "snow", "river", True), *PROMPTED]
+    richer = [
+        Description(biome="blossom"),
+        Description(weather="fog"),
+        Description(things=frozenset({"birds"})),
+    ]
+    assert all(is_plain(described) for described in plain)
+    assert not any(is_plain(described) for described in richer)
 
 
 def test_an_even_film_is_measured_as_even():
     frames = [np.full((32, 32, 3), value, np.uint8) for value in (0, 0, 255)]
-    jump = evaluation.evenness(frames[1:])
+    jump = figures.evenness(frames[1:])
     assert jump["path_over_direct"] == pytest.approx(1)
     levels = (np.linspace(0, 1, 9) ** (1 / 2.2) * 255).round().astype(np.uint8)
-    even = evaluation.evenness([np.full((32, 32, 3), level, np.uint8) for level in levels])
+    even = figures.evenness([np.full((32, 32, 3), level, np.uint8) for level in levels])
     assert even["gini"] < 0.03
     assert even["largest_over_median"] < 1.1
 
@@ -231,11 +299,11 @@ def test_an_even_film_is_measured_as_even():
 def test_moons_are_counted():
     night = np.zeros((256, 256, 3), np.uint8)
     y, x = np.mgrid[:256, :256]
-    assert evaluation.moons(night) == 0
+    assert figures.moons(night) == 0
     night[np.hypot(x - 60, y - 40) < 14] = 240
-    assert evaluation.moons(night) == 1
+    assert figures.moons(night) == 1
     night[np.hypot(x - 190, y - 60) < 10] = 240
-    assert evaluation.moons(night) == 2
+    assert figures.moons(night) == 2
 
 
 def test_an_orthogonal_update_turns_every_direction_alike():
@@ -312,3 +380,30 @@ def test_the_upscaler_is_trained_on_what_the_model_draws(folder, tmp_path, monke
     tensors = load_file(tmp_path / "upscaler.safetensors")
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float16}
     Compact(short.shape).load_state_dict(tensors)
+
+
+@pytest.mark.slow
+def test_the_making_begins_from_the_clone_and_says_how_long_it_takes(tmp_path):
+    """As `make storybook` calls it, with fewer pictures; it is ended when it trains."""
+    few = ("--examples", "48", "--autoencoder-samples", "640", "--denoiser-samples", "640")
+    making = subprocess.Popen(
+        [sys.executable, "-m", "training.storybook", "make", "--folder", str(tmp_path), *few],
+        cwd=CHECKOUT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        lines = [making.stdout.readline() for _ in range(2)]
+    finally:
+        making.kill()
+        making.communicate()
+    assert lines[0].startswith("storybook on ")
+    assert lines[1].startswith("about ")
+    assert "minutes from nothing" in lines[1]
+
+
+def test_make_storybook_is_that_command():
+    recipe = (CHECKOUT / "Makefile").read_text().partition("\nstorybook: ")[2].splitlines()[1]
+    assert recipe.strip() == "$(BIN)/python -m training.storybook make $(ARGS)"
+    assert (CHECKOUT / "training" / "storybook" / "__main__.py").is_file()

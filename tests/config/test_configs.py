@@ -15,7 +15,7 @@ from render.timeline.interpolation import frame_times, values_at
 
 CONFIGS = Path(__file__).resolve().parent.parent.parent / "configs"
 SMALLER = {"sd14": 512, "sd15": 512, "sd21": 768, "sd_turbo": 512, "sdxl_turbo": 512}
-NATIVE = {"storybook": 128, "qwen_image": 1328} | SMALLER  # the others: 1024
+NATIVE = {"storybook": 256, "qwen_image": 1328} | SMALLER  # the others: 1024
 SAID_ELSEWHERE = {"name", "defaults", "sampling", "hydra", "keyframes", "class"}
 
 

@@ -23,7 +23,7 @@ from render.plan.cost import planned_rows
 from render.plan.frame_plan import PlannedFrame, Recipe
 from render.timeline.spec import FrameSpec
 from training.storybook.painter import paint
-from training.storybook.scene import Scene
+from training.storybook.scene import Description, scene_of
 
 CASTLE, FOREST = "a red castle at night", "a green forest with many little birds"
 FAMILIES = ["sd1", "sd2", "sdxl", "sdxl_lcm", "sd3", "flux", "flux_schnell"]
@@ -362,14 +362,17 @@ def likeness(frame, path):
 def test_a_film_between_two_pictures_begins_and_ends_near_them(tmp_path):
     place, films = Place(tmp_path, tmp_path), {"plain": [], "near": []}
     texts = "A landscape with a castle", "A snowy landscape with a town at night"
-    shown = Scene("castle", seed=5), Scene("town", "night", "snow", seed=9)
+    shown = (
+        scene_of(Description("castle"), 5),
+        scene_of(Description("town", "night", "snow"), 9),
+    )
     for at, (text, scene) in enumerate(zip(texts, shown, strict=True)):
-        Image.fromarray(paint(scene, 192)).save(tmp_path / f"{at}.png")
+        Image.fromarray(paint(scene, 384)).save(tmp_path / f"{at}.png")
         films["plain"].append({"at": at, "prompt": text, "seed": at})
         films["near"].append({**films["plain"][at], "image": f"{at}.png", "strength": 0.2})
     for name, keyframes in films.items():
         place.timeline(name, keyframes)
-        ended = place.call(f"+timeline={name}", "output=frames", "output.fps=2", "compute=cpu")
+        ended = place.call(f"+timeline={name}", "output=frames", "output.fps=1", "compute=cpu")
         assert ended.code == 0, ended.err
     for at in (0, -1):
         path = tmp_path / f"{-at}.png"

@@ -53,7 +53,7 @@ def real(tmp_path_factory):
         {"at": 1, "prompt": "A green landscape at night", "seed": 2},
         {"at": 2, "prompt": "A city", "negative": "winter"},
     ]
-    small = ["output=frames", "output.fps=4", "output.width=32", "output.height=32"]
+    small = ["output=frames", "output.fps=4", "output.width=64", "output.height=64"]
     command = ["+timeline=film", "scheduler.steps=2", *small]
     with site_of(tmp_path_factory, keyframes, *command, model="real") as site:
         yield site

@@ -25,6 +25,11 @@ from tiny_models import save_tiny_sd1
 HERE = Path(__file__).parent
 SIDE = 32  # pixels of a kept picture, area means of the rendered one
 STORYBOOK = ("model=storybook", "scheduler.steps=3", "compute.dtype=float32")
+SMALL = (
+    "output.width=128",
+    "output.height=128",
+)  # a quarter of storybook's own area
+NOISE = "sampling.blend=noise"
 WALK = [
     {"at": 0, "prompt": "A snowy landscape with a castle at night", "seed": 3},
     {"at": 1, "prompt": "A green landscape with a small town", "seed": 4, "ease": "smooth"},
@@ -54,18 +59,18 @@ class Golden:
 
 
 FILMS = {
-    "noise_blend": Golden(STILL_SEED),
-    "embedding_blend": Golden(STILL_SEED, ("sampling.blend=embedding",)),
-    "seed_walk": Golden(WALK, ("scheduler=lms", "sampling.guidance=7")),
-    "balanced": Golden(STILL_SEED, ("sampling.speed=balanced",)),
-    "draft": Golden(WALK, ("sampling.speed=draft",)),
-    "start_image": Golden([{**WALK[0], "image": "start.png", "strength": 0.7}, WALK[1]]),
+    "noise_blend": Golden(STILL_SEED, (NOISE, *SMALL)),
+    "embedding_blend": Golden(STILL_SEED),  # as storybook's config says, at its own size
+    "seed_walk": Golden(WALK, (NOISE, "scheduler=lms", "sampling.guidance=7", *SMALL)),
+    "balanced": Golden(STILL_SEED, (NOISE, "sampling.speed=balanced", *SMALL)),
+    "draft": Golden(WALK, ("sampling.speed=draft", *SMALL)),
+    "start_image": Golden([{**WALK[0], "image": "start.png", "strength": 0.7}, WALK[1]], SMALL),
     "lora": Golden(
         STILL_SEED, ("model.loras=[{path: paint.safetensors, name: paint, weight: 0.6}]",), "sd1"
     ),
     "sdxl": Golden(WALK, (), "sdxl"),
     "sd3": Golden(WALK, (), "sd3"),
-    "sweep": Golden(STILL_SEED, ("output.fps=1",), swept=("sampling.guidance=3,7",)),
+    "sweep": Golden(STILL_SEED, ("output.fps=1", *SMALL), swept=("sampling.guidance=3,7",)),
     "flux": Golden(STILL_SEED, ("output.width=32", "output.height=32"), "flux"),
 }
 

@@ -162,13 +162,13 @@ def test_the_plan_warns_of_spellings_at_their_place_and_not_without_end(at):
 @pytest.mark.parametrize(
     ("size", "warned"),
     [
-        (["output.width=256"], "256 × 128 is far from storybook's own 128 × 128: it repeats"),
-        (["output.width=256", "output.height=256"], "256 × 256 is far"),
-        (["output.width=256", "output.height=64"], "256 × 64 is far"),
-        (["output.width=64", "output.height=64"], "it paints worse"),
-        (["output.width=160", "output.height=160"], ""),
-        (["output.width=192"], ""),
-        (["output.height=96"], ""),
+        (["output.width=512"], "512 × 256 is far from storybook's own 256 × 256: it repeats"),
+        (["output.width=512", "output.height=512"], "512 × 512 is far"),
+        (["output.width=512", "output.height=128"], "512 × 128 is far"),
+        (["output.width=128", "output.height=128"], "it paints worse"),
+        (["output.width=320", "output.height=320"], ""),
+        (["output.width=384"], ""),
+        (["output.height=192"], ""),
         ([], ""),
     ],
 )

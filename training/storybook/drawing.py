@@ -28,6 +28,11 @@ def load_pipeline(folder: Path) -> Pipeline:
     return pipeline.to(train_device())
 
 
+def side_of(pipeline: Pipeline) -> int:
+    """Pixels a side of the pictures that the model draws."""
+    return int(pipeline.unet.config.sample_size * pipeline.vae_scale_factor)
+
+
 def noise(pipeline: Pipeline, seeds: Iterable[int]) -> torch.Tensor:
     """Unit noise (N, C, H, W) in the model's own size, drawn on the CPU, one generator a seed."""
     config = pipeline.unet.config
@@ -45,16 +50,20 @@ def embed(pipeline: Pipeline, texts: Sequence[str]) -> torch.Tensor:
 
 @torch.no_grad()
 def render(
-    pipeline: Pipeline, embeddings: torch.Tensor, seeds: Sequence[int], steps: int = STEPS
+    pipeline: Pipeline, embeddings: torch.Tensor, seeds: Sequence[int], steps: int | None = None
 ) -> Pixels:
-    """Pictures (N, H, W, 3) of embeddings (N, 40, 128), each from the noise of its seed."""
+    """Pictures (N, H, W, 3) of embeddings (N, 40, 128), each from the noise of its seed.
+
+    Args:
+        steps: of the scheduler; None: STEPS.
+    """
     pictures = []
     for start in range(0, len(seeds), BATCH):
         part = slice(start, start + BATCH)
         made = pipeline(
             prompt_embeds=embeddings[part],
             negative_prompt=[""] * len(seeds[part]),
-            num_inference_steps=steps,
+            num_inference_steps=steps or STEPS,
             guidance_scale=GUIDANCE,
             latents=noise(pipeline, seeds[part]),
             output_type="np",
@@ -64,7 +73,7 @@ def render(
 
 
 def render_texts(
-    pipeline: Pipeline, texts: Sequence[str], seeds: Sequence[int], steps: int = STEPS
+    pipeline: Pipeline, texts: Sequence[str], seeds: Sequence[int], steps: int | None = None
 ) -> Pixels:
     """Pictures (N, H, W, 3) of texts, likewise."""
     return render(pipeline, embed(pipeline, texts), seeds, steps)

@@ -33,6 +33,7 @@ from training.storybook.drawing import (
     load_pipeline,
     render,
     render_texts,
+    side_of,
 )
 from training.storybook.examples import Example, example, unseen_pictures
 from training.storybook.figures import Pixels, apart, evenness, moons, psnr, sharpness, small
@@ -44,6 +45,7 @@ from training.storybook.scene import ATTRIBUTES, Description, classes_of, scene_
 from training.storybook.sheets import sheet
 
 WEIGHTS = Path(embedded.__file__).parent / "weights"
+SCHEDULER_STEPS = (10, 20)
 PROBE = Path(__file__).parent / "probe.safetensors"
 SCHEDULERS = (
     "DPMSolverMultistepScheduler",
@@ -155,7 +157,7 @@ def judge_morphs(
 
 def judge_autoencoder(pipeline: Pipeline, count: int = 128) -> dict[str, float]:
     """Reconstruction of unseen painted pictures: PSNR in dB, and sharpness kept."""
-    painted = unseen_pictures(count, pipeline.vae.config.sample_size)
+    painted = unseen_pictures(count, side_of(pipeline))
     made = reconstruct(pipeline.vae, painted)
     return {"psnr_db": psnr(made, painted), "sharpness": sharpness(made) / sharpness(painted)}
 
@@ -164,7 +166,7 @@ def judge_schedulers(
     pipeline: Pipeline, probe: Probe, folder: Path, seeds: int = 3
 ) -> dict[str, dict[str, float]]:
     """Place right and sharpness for each scheduler at 10 and 20 steps, and a sheet of them."""
-    own, size = pipeline.scheduler, pipeline.vae.config.sample_size
+    own, size = pipeline.scheduler, side_of(pipeline)
     texts = [prompt for prompt in PROMPTS for _ in range(seeds)]
     described = [each for each in PROMPTED for _ in range(seeds)]
     drawn_from = [i % seeds for i in range(len(texts))]
@@ -173,7 +175,7 @@ def judge_schedulers(
     rows: list[Pixels] = []
     for name in SCHEDULERS:
         pipeline.scheduler = getattr(diffusers, name).from_config(own.config)
-        for steps in (10, 20):
+        for steps in SCHEDULER_STEPS:
             made = render_texts(pipeline, texts, drawn_from, steps)
             place = accuracy(_read(probe, made), described)["place"]
             kept = sharpness(made) / sharpness(painted)
@@ -222,7 +224,7 @@ def judge_model(model: Path, probe: Probe, folder: Path, count: int) -> dict[str
     """All figures of one model, with its report and its pictures in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     pipeline = load_pipeline(model)
-    size = pipeline.vae.config.sample_size
+    size = side_of(pipeline)
     opened = {"model": str(model), "size": size, "steps": STEPS, "guidance": GUIDANCE}
     report = Report(folder / "report.json", opened)
     report.note("autoencoder", judge_autoencoder(pipeline))
