@@ -82,6 +82,6 @@ def assemble(folder: Path, making: Making) -> None:
     finish_decoder(folder, autoencoder)
     weights = folder / "weights"
     save_folder(weights, load_tokenizer(folder / "tokenizer"), text_encoder, unet, autoencoder)
-    write_upscaler(folder, folder / WEIGHTS, making.upscaler.shape)
+    write_upscaler(folder, weights / WEIGHTS, making.upscaler.shape)
     (weights / "words.txt").write_text("\n".join(words()) + "\n", encoding="utf-8")
     print(f"the model is in {weights}; copy it to render/storybook/weights to use it")
