@@ -18,7 +18,7 @@ from transformers import (
 
 import render.storybook
 
-STORYBOOK = Path(render.storybook.__file__).parent / "weights"
+STORYBOOK = render.storybook.WEIGHTS
 
 
 def make_sd15(folder: Path) -> None:

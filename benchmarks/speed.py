@@ -38,7 +38,7 @@ from segment import Asked, Turn, Way, content
 import render.storybook
 from render.errors import ConfigError
 
-STORYBOOK = Path(render.storybook.__file__).parent / "weights"
+STORYBOOK = render.storybook.WEIGHTS
 MADE = Path("outputs/.bench/sd15-small-vocabulary")
 OURS: dict[str, list[str]] = {
     "noise blend": [],

@@ -12,7 +12,6 @@ import os
 import platform
 import statistics
 import time
-from pathlib import Path
 
 import diffusers
 import torch
@@ -25,7 +24,7 @@ from render.models.model_source import ModelSource
 from render.plan.frame_plan import Recipe
 from render.timeline.spec import FrameSpec
 
-WEIGHTS = Path(render.storybook.__file__).parent / "weights"
+WEIGHTS = render.storybook.WEIGHTS
 SIDE = 256
 STEPS = 10
 FRAMES = 4

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, replace
 
+from render import storybook
 from render.files.atomic import free_bytes, is_there, no_room
 from render.files.temporary import sweep
 from render.models.components import vectors_of
@@ -21,7 +22,13 @@ from render.run.film import ResolvedFilm
 from render.run.finishing import finish_costs, finish_summary
 from render.run.frame_loop import distinct
 from render.store import judge, store
-from render.store.judge import ANOTHER_RECIPE, FROM_THE_STORE, State, Verdict
+from render.store.judge import (
+    ANOTHER_PICTURE,
+    ANOTHER_RECIPE,
+    FROM_THE_STORE,
+    State,
+    Verdict,
+)
 from render.store.path_latents import latents_path
 from render.text import shortened
 from render.video.codecs import video_bytes
@@ -93,21 +100,50 @@ def as_people_see(
             verdict = replace(verdict, state=State.NEW, reason="")
         elif verdict.reason == ANOTHER_RECIPE:
             verdict = replace(verdict, reason=recipe_reason(before, film))
+        elif verdict.reason.startswith(ANOTHER_PICTURE):
+            verdict = replace(verdict, reason=picture_reason(verdict.reason, before, film))
         found.append(verdict)
     return found
 
 
 def recipe_reason(before: ShownFilm | None, film: ResolvedFilm) -> str:
     """Why a frame of the same spec is to be rendered again."""
+    names, was = changed_names(before, film), before.shared if before else {}
+    if "version" in names:
+        change = f"{was.get('version')} to {film.plan.recipe.version}"
+        return shortened(f"changed: the recipe's version, {change} (render's CHANGELOG)", 200)
+    words = {**SHARED_NAMES, "model": model_words(str(was.get("model")), film)}
+    called = dict.fromkeys(words.get(name, name) for name in names)
+    return shortened(f"changed: {', '.join(called)}", 200) if called else ANOTHER_RECIPE
+
+
+def picture_reason(reason: str, before: ShownFilm | None, film: ResolvedFilm) -> str:
+    """Why a frame of another size is to be rendered again: what else all frames share and is
+    another, as another model has another size, or the reason that was found."""
+    more = set(changed_names(before, film)) - {"width", "height"}
+    return recipe_reason(before, film) if more else reason
+
+
+def changed_names(before: ShownFilm | None, film: ResolvedFilm) -> list[str]:
+    """The entries that all frames share and that are others than they were; none if those of
+    before are not known."""
     recipe = film.plan.recipe
     after = shared_entry(json.loads(json.dumps(recipe.entry())), dict(film.plan.loras))
     was = before.shared if before else {}
-    names = [key for key in {**was, **after} if was.get(key) != after.get(key)] if was else []
-    if "version" in names:
-        change = f"{was.get('version')} to {recipe.version}"
-        return shortened(f"changed: the recipe's version, {change} (render's CHANGELOG)", 200)
-    called = dict.fromkeys(SHARED_NAMES.get(name, name) for name in names)
-    return shortened(f"changed: {', '.join(called)}", 200) if called else ANOTHER_RECIPE
+    return [key for key in {**was, **after} if was.get(key) != after.get(key)] if was else []
+
+
+def model_words(was: str, film: ResolvedFilm) -> str:
+    """The model as a reason names it. The embedded one has one name and, now and then, new
+    weights.
+
+    Args:
+        was: the identity of the model before.
+    """
+    version = storybook.EARLIER.get(was)
+    if version and film.model.source.folder == storybook.WEIGHTS:
+        return f"model (storybook was trained anew after render {version})"
+    return "model"
 
 
 def summarise(

@@ -107,6 +107,8 @@ def names_in(folder: Path) -> set[str]:
 
 
 MISSING, FROM_THE_STORE = "missing", "from the store"
+ANOTHER_PICTURE = "changed: the picture"
+"""The beginning of the reason of a frame of another size or mode."""
 ANOTHER_RECIPE = "changed: model, scheduler, steps, blend, speed or a LoRA"
 """The reason of a frame whose spec is the same, so that something that all frames share is not."""
 
@@ -125,7 +127,7 @@ def misfit(
     if here is None:
         return State.NEW, ""
     if here.whole and here.digest:
-        flaw = here.flaw and f"changed: the picture {here.flaw}"
+        flaw = here.flaw and f"{ANOTHER_PICTURE} {here.flaw}"
         return State.STALE, flaw or changed_fields(here.spec, frame.spec)
     if here.whole or not shown.is_file() or shown.is_symlink():
         return State.FOREIGN, "is a picture without our proof" if here.whole else str(flaw)

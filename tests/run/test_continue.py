@@ -1,7 +1,9 @@
 """The same command continues: after a kill, a signal, a failure, an edit, at another rate."""
 
+import json
 import os
 import pkgutil
+import re
 import shutil
 import signal
 import time
@@ -13,6 +15,9 @@ from command_line import Place
 from films import SPELLED_OTHERWISE
 from pictures import same_pictures
 
+from render import storybook
+from render.models.identity import folder_identity
+from render.models.model_configs import read_index
 from render.plan.frame_plan import RECIPE_VERSION, Recipe
 from render.run.work import Work
 from render.video import contact_sheet
@@ -290,6 +295,22 @@ def test_frames_of_an_earlier_version_of_the_recipe_say_so(place, monkeypatch):
     ended = place.render("+timeline=t", "output=frames", "mode=plan")
     versions = f"{RECIPE_VERSION - 1} to {RECIPE_VERSION}"
     assert f"5 changed: the recipe's version, {versions} (render's CHANGELOG)" in ended.out
+
+
+def test_frames_of_earlier_weights_of_the_embedded_model_say_so(place, monkeypatch):
+    """The command is the same, and so is the model's name; `tiny` stands for the earlier one."""
+    given = ["+timeline=t", "output=frames", "output.fps=4", "scheduler.steps=2"]
+    assert place.call(*given, f"model.path={place.model}", "sampling.blend=noise").code == 0
+    plan = json.loads((place.folder / "outputs" / "t" / "plan.json").read_text())
+    monkeypatch.setitem(storybook.EARLIER, plan["recipe"]["model"], "0.1")
+    ended = place.call(*given, "mode=plan")
+    anew = r"model \(storybook was trained anew after render 0\.1\)"
+    assert re.search(rf"5 changed: {anew},.* blend \(frames 0, 1, 2, 3 …\)", ended.out)
+
+
+def test_the_weights_of_today_are_no_earlier_ones():
+    folder = storybook.WEIGHTS
+    assert folder_identity(folder, read_index(folder), {}) not in storybook.EARLIER
 
 
 @pytest.mark.parametrize(

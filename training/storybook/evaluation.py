@@ -19,7 +19,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from render import storybook as embedded
 from training.storybook.asked import FREE_WORDING, GROUPS, PROMPTED, is_plain
 from training.storybook.autoencoder import reconstruct
 from training.storybook.captions import PROMPTS
@@ -44,7 +43,6 @@ from training.storybook.probe import Probe, accuracy, judge_probe, load_probe, r
 from training.storybook.scene import ATTRIBUTES, Description, classes_of, scene_of
 from training.storybook.sheets import sheet
 
-WEIGHTS = Path(embedded.__file__).parent / "weights"
 SCHEDULER_STEPS = (10, 20)
 PROBE = Path(__file__).parent / "probe.safetensors"
 SCHEDULERS = (
