@@ -10,10 +10,11 @@ import pytest
 import torch
 import yaml
 
+from render.storybook import WEIGHTS
 from training.storybook.asked import PROMPTED
 from training.storybook.captions import PROMPTS
 from training.storybook.drawing import load_pipeline, render_texts, side_of
-from training.storybook.evaluation import PROBE, SCHEDULERS, WEIGHTS, judge_autoencoder
+from training.storybook.evaluation import PROBE, SCHEDULERS, judge_autoencoder
 from training.storybook.figures import sharpness
 from training.storybook.probe import judge_probe, load_probe, read_classes
 from training.storybook.scene import ATTRIBUTES

@@ -61,7 +61,8 @@ def _make(asked: argparse.Namespace) -> None:
 
 
 def _evaluate(asked: argparse.Namespace) -> None:
-    from training.storybook.evaluation import PROBE, WEIGHTS, evaluate
+    from render.storybook import WEIGHTS
+    from training.storybook.evaluation import PROBE, evaluate
 
     model, probe = asked.model or WEIGHTS, asked.probe or PROBE
     evaluate(model, probe, asked.folder / "evaluation", asked.pictures, asked.beside)
