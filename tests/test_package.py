@@ -82,7 +82,7 @@ def test_the_five_lines_of_python_run_from_the_wheel_as_they_stand(unpacked, tmp
     assert done.returncode == 0, done.stderr
     summary, last = done.stdout.splitlines()[0], done.stdout.splitlines()[-1]
     assert summary.split() == ["city", "3", "frames"]
-    assert last == "3 (128, 128)"
+    assert last == "3 (256, 256)"
     assert done.stderr == ""
     assert (tmp_path / "city.mp4").stat().st_size > 1000
     assert (unpacked / "render" / "py.typed").is_file()
