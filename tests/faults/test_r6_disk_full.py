@@ -14,7 +14,8 @@ from outside import content_hash
 from small_disk import reason_for_none, small_disk
 
 FILM = [{"at": k, "prompt": f"p{k}", "seed": k, "ease": "hold"} for k in range(5)]
-CALL = ("+timeline=film", "output.fps=1", "compute.batch=2")
+SIZE = ("output.width=128", "output.height=128")
+CALL = ("+timeline=film", "output.fps=1", "compute.batch=2", *SIZE)
 FRAMES_ONLY = (*CALL, "output=frames")
 PLANNED_BYTES = round(5 * (128 * 128 * (1.6 + 0.2) + 2000))
 NEEDS = r"([\d,]+) bytes, ([\d,]+) are free; make room, and the same command continues"

@@ -7,7 +7,7 @@ import pytest
 from outside import Site, content_hash
 
 FILM = [{"at": k, "prompt": f"p{k}", "seed": k, "ease": "hold"} for k in range(4)]
-CALL = ("+timeline=film", "output.fps=1")
+CALL = ("+timeline=film", "output.fps=1", "output.width=128", "output.height=128")
 AGAIN = (*CALL, "output.quality=70")  # another video of the same frames
 PICTURE_BYTES = 128 * 128 * 3
 WHILE_ENCODING = 'case "$*" in *rawvideo*) {} ;; *) exec "$REAL" "$@" ;; esac'
