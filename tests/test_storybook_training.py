@@ -18,14 +18,13 @@ from tiny_models import SIDE as TINY
 
 from render.engines.compact import Compact
 from training.storybook import drawing, evaluation, figures
-from training.storybook.asked import PROMPTED, is_plain
 from training.storybook.autoencoder import (
     AutoencoderTraining,
     finish_autoencoder,
     fold_whitening,
     train_autoencoder,
 )
-from training.storybook.captions import words
+from training.storybook.captions import PROMPTS, words
 from training.storybook.dataset import Encoding, encode_dataset, read_shards, shard_path
 from training.storybook.decoder import DecoderTraining, finish_decoder, train_decoder
 from training.storybook.denoiser import (
@@ -248,9 +247,9 @@ def test_the_evaluation_measures_and_writes_everything(folder, tmp_path, tiny_sd
         whole = getattr(evaluation, name)
         monkeypatch.setattr(evaluation, name, lambda a, f=whole, n=count: f(a, n))
     monkeypatch.setattr(evaluation, "judge_probe", lambda a: judge_probe(a, 20))
-    for name in ("draw_grid", "judge_schedulers", "judge_free_wording"):
+    for name in ("draw_grid", "judge_schedulers", "draw_free_wording"):
         whole = getattr(evaluation, name)
-        monkeypatch.setattr(evaluation, name, lambda a, b, c, f=whole: f(a, b, c, 1))
+        monkeypatch.setattr(evaluation, name, lambda *given, f=whole: f(*given, 1))
     morphs = evaluation.judge_morphs
     monkeypatch.setattr(evaluation, "judge_morphs", lambda a, b: morphs(a, b, 1, 9))
     monkeypatch.setattr(evaluation, "SCHEDULERS", ("DDIMScheduler",))
@@ -262,28 +261,19 @@ def test_the_evaluation_measures_and_writes_everything(folder, tmp_path, tiny_sd
         warnings.simplefilter("ignore")
         report = evaluation.evaluate(weights, probe, to, 4, beside=tiny_sd1)
     assert json.loads((to / "report.json").read_text()) == report
-    assert set(report["beside"]) == set(report) - {"beside", "probe_on_painted"}
+    assert set(report["obedience"]) >= set(ATTRIBUTES)
+    assert set(report["schedulers"]) == {"DDIMScheduler 1"}
+    assert 0 <= report["five_prompts_place"] <= 1
     for one, side in ((report, 256), (report["beside"], TINY)):
         assert one["size"] == side
-        assert set(one["obedience"]) >= set(ATTRIBUTES)
         assert set(one["morphs"]["drawn"]) == set(one["morphs"]["painted"])
         assert sum(one["moons"].values()) == 2
-        assert set(one["schedulers"]) == {"DDIMScheduler 1"}
-    sheets = {"grid", "worst", "morphs", "schedulers", "free_wording"}
-    assert {path.stem for path in (to / "beside").iterdir()} == sheets | {"report"}
-    together = {f"{name}_beside" for name in sheets}
-    assert {path.stem for path in to.iterdir()} == sheets | together | {"report", "beside"}
-
-
-def test_descriptions_are_plain_that_the_first_version_could_be_asked_for():
-    plain = [Description("town", "night", "snow", "river", True), *PROMPTED]
-    richer = [
-        Description(biome="blossom"),
-        Description(weather="fog"),
-        Description(things=frozenset({"birds"})),
-    ]
-    assert all(is_plain(described) for described in plain)
-    assert not any(is_plain(described) for described in richer)
+        assert set(one["seeds_apart"]) == set(PROMPTS)
+    common = {"grid", "morphs", "free_wording", "report"}
+    assert {path.stem for path in (to / "beside").iterdir()} == common
+    alone = {"worst", "schedulers", "beside"}
+    together = {"grid_beside", "morphs_beside", "free_wording_beside"}
+    assert {path.stem for path in to.iterdir()} == common | alone | together
 
 
 def test_an_even_film_is_measured_as_even():

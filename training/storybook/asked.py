@@ -38,9 +38,3 @@ FREE_WORDING = (
     ("moonlight over sand dunes", Description("none", "night", "desert")),
 )
 """Wordings outside of the grammar, and what they ask for."""
-
-
-def is_plain(described: Description) -> bool:
-    """Whether it says nothing of weather, blossom and small things, which storybook of render 0.2
-    never learnt."""
-    return described.weather == "clear" and described.biome != "blossom" and not described.things

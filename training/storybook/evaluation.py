@@ -1,13 +1,12 @@
 """The evaluation: does a model draw what a caption says, how crisply, and does it morph?
 
 Everything is measured through the stock StableDiffusionPipeline, with the probe as the judge and
-painted pictures of the same scenes as the measure. Another version of the model can be measured
-beside it: the same captions, seeds and judge, at that version's own size. The report is
-`report.json` with pictures beside it.
+painted pictures of the same scenes as the measure. Another version of the model can be drawn beside
+it, from the same captions and seeds, at that version's own size. The report is `report.json` with
+pictures beside it.
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -19,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.storybook.asked import FREE_WORDING, GROUPS, PROMPTED, is_plain
+from training.storybook.asked import FREE_WORDING, GROUPS, PROMPTED
 from training.storybook.autoencoder import reconstruct
 from training.storybook.captions import PROMPTS
 from training.storybook.drawing import (
@@ -57,25 +56,18 @@ SCHEDULERS = (
 )
 
 
-def judge_obedience(
-    probe: Probe, drawn: Drawn, counts: Callable[[Description], bool] = lambda _: True
-) -> dict[str, float]:
-    """The share right of each attribute, and apart where it is said and where it is not.
-
-    Args:
-        counts: which descriptions are judged.
-    """
-    chosen = [i for i, described in enumerate(drawn.described) if counts(described)]
-    described = [drawn.described[i] for i in chosen]
-    seen = _read(probe, drawn.pictures[chosen])
-    figures = accuracy(seen, described)
-    truth, default = (np.array([classes_of(d) for d in ds]) for ds in (described, [Description()]))
+def judge_obedience(probe: Probe, drawn: Drawn) -> dict[str, float]:
+    """The share right of each attribute, and apart where it is said and where it is not."""
+    seen = _read(probe, drawn.pictures)
+    figures = accuracy(seen, drawn.described)
+    truth, default = (
+        np.array([classes_of(d) for d in ds]) for ds in (drawn.described, [Description()])
+    )
     for name, wanted in (("said", True), ("unsaid", False)):
         for i, attribute in enumerate(ATTRIBUTES):
-            of_kind = (truth[:, i] >= 0) & ((truth[:, i] != default[0, i]) == wanted)
-            if attribute != "place" and of_kind.any():
-                right = seen[of_kind, i] == truth[of_kind, i]
-                figures[f"{attribute}_{name}"] = float(right.mean())
+            chosen = (truth[:, i] >= 0) & ((truth[:, i] != default[0, i]) == wanted)
+            if attribute != "place" and chosen.any():
+                figures[f"{attribute}_{name}"] = float((seen[chosen, i] == truth[chosen, i]).mean())
     return figures
 
 
@@ -184,24 +176,34 @@ def judge_schedulers(
     return figures
 
 
-def judge_free_wording(
-    pipeline: Pipeline, probe: Probe, folder: Path, seeds: int = 4
-) -> dict[str, float]:
-    """Accuracy on wordings that the grammar never makes, and a sheet of them."""
+def draw_free_wording(pipeline: Pipeline, folder: Path, seeds: int = 4) -> Pixels:
+    """Pictures of wordings that the grammar never makes, each by some seeds, and a sheet."""
     texts = [text for text, _ in FREE_WORDING for _ in range(seeds)]
-    described = [each for _, each in FREE_WORDING for _ in range(seeds)]
     made = render_texts(pipeline, texts, [i % seeds for i in range(len(texts))])
     _save(folder / "free_wording.png", sheet(list(made), 2 * seeds))
+    return made
+
+
+def judge_free_wording(probe: Probe, made: Pixels) -> dict[str, float]:
+    """Accuracy on them."""
+    seeds = len(made) // len(FREE_WORDING)
+    described = [each for _, each in FREE_WORDING for _ in range(seeds)]
     found = accuracy(_read(probe, made), described)
     return {name: found[name] for name in ("place", "time", "biome", "water", "forest")}
 
 
-def draw_grid(pipeline: Pipeline, probe: Probe, path: Path, seeds: int = 8) -> float:
-    """The film's five prompts by eight seeds; the share of right places."""
+def draw_grid(pipeline: Pipeline, folder: Path, seeds: int = 8) -> Pixels:
+    """The film's five prompts, each by some seeds, and a sheet."""
     texts = [prompt for prompt in PROMPTS for _ in range(seeds)]
     made = render_texts(pipeline, texts, list(range(seeds)) * len(PROMPTS))
-    _save(path, sheet(list(made), seeds))
-    return accuracy(_read(probe, made), [d for d in PROMPTED for _ in range(seeds)])["place"]
+    _save(folder / "grid.png", sheet(list(made), seeds))
+    return made
+
+
+def judge_grid(probe: Probe, made: Pixels) -> float:
+    """The share of right places in it."""
+    described = [each for each in PROMPTED for _ in range(len(made) // len(PROMPTED))]
+    return accuracy(_read(probe, made), described)["place"]
 
 
 @dataclass(frozen=True)
@@ -218,28 +220,26 @@ class Report:
         self.path.write_text(json.dumps(self.figures, indent=1, ensure_ascii=False) + "\n")
 
 
-def judge_model(model: Path, probe: Probe, folder: Path, count: int) -> dict[str, Any]:
-    """All figures of one model, with its report and its pictures in `folder`."""
+def judge_alone(pipeline: Pipeline, folder: Path, report: Report) -> tuple[Pixels, Pixels]:
+    """Figures and sheets that need no probe and no painted pictures, so that models which were
+    made after other painters can be compared.
+
+    Returns:
+        The pictures of the five prompts, and those of free wordings.
+    """
+    grid, free = draw_grid(pipeline, folder), draw_free_wording(pipeline, folder)
+    report.note("seeds_apart", judge_seeds(pipeline))
+    report.note("moons", judge_moons(pipeline))
+    report.note("morphs", judge_morphs(pipeline, folder))
+    return grid, free
+
+
+def opened(model: Path, folder: Path) -> tuple[Pipeline, Report]:
+    """A model, and its report in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     pipeline = load_pipeline(model)
-    size = side_of(pipeline)
-    opened = {"model": str(model), "size": size, "steps": STEPS, "guidance": GUIDANCE}
-    report = Report(folder / "report.json", opened)
-    report.note("autoencoder", judge_autoencoder(pipeline))
-    report.note("five_prompts_place", draw_grid(pipeline, probe, folder / "grid.png"))
-    report.note("seeds_apart", judge_seeds(pipeline))
-    drawn = draw(pipeline, count)
-    report.note("obedience", judge_obedience(probe, drawn))
-    report.note("obedience_plain", judge_obedience(probe, drawn, is_plain))
-    report.note("sharpness", judge_sharpness(drawn))
-    furthest = worst(probe, drawn)
-    _save(folder / "worst.png", sheet(list(drawn.pictures[furthest]), 10))
-    report.note("worst", [drawn.captions[i] for i in furthest])
-    report.note("moons", judge_moons(pipeline))
-    report.note("free_wording", judge_free_wording(pipeline, probe, folder))
-    report.note("schedulers", judge_schedulers(pipeline, probe, folder))
-    report.note("morphs", judge_morphs(pipeline, folder))
-    return report.figures
+    about = {"model": str(model), "size": side_of(pipeline), "steps": STEPS, "guidance": GUIDANCE}
+    return pipeline, Report(folder / "report.json", about)
 
 
 def evaluate(
@@ -247,16 +247,31 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure `model` into `folder`, and a model `beside` it into `folder/beside`.
 
+    The probe has seen this painter's pictures alone, and would misread those of a model that was
+    made after another one. So of the model beside it are measured how far its seeds are apart, its
+    moons and how it morphs, from the same captions and seeds.
+
     Returns:
         The figures of both; those of the other model under `beside`.
     """
-    probe = load_probe(probe_path)
-    figures = judge_model(model, probe, folder, count)
-    report = Report(folder / "report.json", figures)
+    probe, (pipeline, report) = load_probe(probe_path), opened(model, folder)
     report.note("probe_on_painted", judge_probe(probe))
+    report.note("autoencoder", judge_autoencoder(pipeline))
+    drawn = draw(pipeline, count)
+    report.note("obedience", judge_obedience(probe, drawn))
+    report.note("sharpness", judge_sharpness(drawn))
+    furthest = worst(probe, drawn)
+    _save(folder / "worst.png", sheet(list(drawn.pictures[furthest]), 10))
+    report.note("worst", [drawn.captions[i] for i in furthest])
+    grid, free = judge_alone(pipeline, folder, report)
+    report.note("five_prompts_place", judge_grid(probe, grid))
+    report.note("free_wording", judge_free_wording(probe, free))
+    report.note("schedulers", judge_schedulers(pipeline, probe, folder))
     if beside is not None:
-        report.note("beside", judge_model(beside, probe, folder / "beside", count))
-        for name in ("grid", "morphs", "schedulers", "free_wording", "worst"):
+        other, figures = opened(beside, folder / "beside")
+        judge_alone(other, folder / "beside", figures)
+        report.note("beside", figures.figures)
+        for name in ("grid", "morphs", "free_wording"):
             stack(folder / f"{name}.png", folder / "beside" / f"{name}.png")
     return report.figures
 
