@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from render.storybook import WEIGHTS
 from training.storybook.asked import PROMPTED
@@ -99,6 +100,26 @@ def test_every_scheduler_makes_a_clean_picture(pipeline, name, monkeypatch):
     monkeypatch.setattr(pipeline, "scheduler", scheduler)
     picture = render_texts(pipeline, ["A castle"], [1], steps=10)
     assert seen(picture)[0]["place"] == "castle"
+
+
+@pytest.mark.slow
+def test_every_listed_scheduler_is_clean_at_twenty_steps(place):
+    """Each through the command line; those for flow models are refused."""
+    names = [path.stem for path in (CONFIG.parents[1] / "scheduler").glob("*.yaml")]
+    names = sorted(name for name in names if not name.startswith("flow_"))
+    place.timeline("one", [{"at": 0, "prompt": "A castle by the sea", "seed": 3}])
+    sweep = ("-m", "+timeline=one", f"scheduler={','.join(names)}", "scheduler.steps=20")
+    ended = place.call(*sweep, "output=frames", "compute=cpu")
+    assert ended.code == 0, ended.err
+    found = sorted((place.folder / "outputs" / "one").rglob("frame_000000.png"))
+    pictures = np.stack([np.asarray(Image.open(path)) for path in found])
+    assert len(pictures) == len(names)
+    assert [(row["place"], row["water"]) for row in seen(pictures)] == [("castle", "sea")] * len(
+        names
+    )
+    sharp = [sharpness(picture[None]) for picture in pictures]
+    assert min(sharp) > 0.7 * np.median(sharp)
+    assert max(sharp) < 1.3 * np.median(sharp)
 
 
 def test_the_scheduler_config_gives_no_reason_to_warn(pipeline):
