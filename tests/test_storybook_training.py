@@ -343,22 +343,6 @@ def test_pictures_become_numbers_around_zero():
     assert as_pictures(pixels).flatten().tolist() == pytest.approx([-1, -0.0039, 1], abs=1e-3)
 
 
-def test_the_decoder_learns_on_and_leaves_the_latents_as_they_are(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("training.storybook.decoder.JUDGED", 1)
-    for name in ("autoencoder.safetensors", "denoiser.safetensors", "scales.npy", "tokenizer"):
-        (tmp_path / name).symlink_to(folder / name)
-    training = decoding(MAKING)
-    train_decoder(tmp_path, replace(training, samples=4), 1)
-    assert progress(tmp_path / "decoder.safetensors")["seen"] == 4
-    train_decoder(tmp_path, training, 1)  # goes on
-    assert progress(tmp_path / "decoder.safetensors")["seen"] == 8
-    before = finish_autoencoder(tmp_path, WIDTHS, FEW.whitened_over).state_dict()
-    net = finish_decoder(tmp_path, finish_autoencoder(tmp_path, WIDTHS, FEW.whitened_over))
-    for name, tensor in net.state_dict().items():
-        encodes = name.startswith(("encoder", "quant_conv"))
-        assert torch.equal(tensor, before[name]) == encodes, name
-
-
 def test_the_upscaler_is_trained_on_what_the_model_draws(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("training.storybook.upscaler.JUDGED", 1)
     for name in ("autoencoder.safetensors", "denoiser.safetensors", "scales.npy", "tokenizer"):
