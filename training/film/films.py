@@ -12,7 +12,7 @@ import numpy as np
 
 import render
 from training.film.triplets import Shots, Triplet
-from training.storybook2.examples import example
+from training.storybook.examples import example
 
 FIRST_SEED = 3_800_000
 JUDGED_SEED = 970_000_000

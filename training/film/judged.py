@@ -10,7 +10,7 @@ from render.engines.film import FilmNetwork
 from render.engines.film_inbetweens import between, by_film
 from render.video.inbetweens import Between, dissolved
 from training.film.triplets import WEIGHTS, Triplet, changing, panned
-from training.storybook2.examples import Pixels
+from training.storybook.examples import Pixels
 
 UNSEEN = 90_000_000  # numbers of triplets that no training draws
 JUDGED = 12  # of each kind

@@ -15,9 +15,9 @@ from render.engines.film import FilmNetwork, Predictor
 from render.engines.film_shape import COLOURS, FilmShape
 from training.film.judged import judged_triplets, report
 from training.film.triplets import Shots, Triplet, changing, filmed, panned
+from training.storybook.learning import Every, Learning
 from training.storybook.parallel import rank, spawn
 from training.storybook.training import Progress
-from training.storybook2.learning import Every, Learning
 
 CHECKPOINT = "film.checkpoint.safetensors"
 EVERY = Every(report=25, save=100, judge=500)  # steps

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.storybook2.examples import Pixels
+from training.storybook.examples import Pixels
 
 FARTHEST = 0.09  # of the picture's side that it moves
 MOST_ZOOM, MOST_TURN = 0.08, 0.08  # a part, radians

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.film.motion import moving
-from training.storybook2.examples import Pixels, example
-from training.storybook2.painter import SIZE, paint
+from training.storybook.examples import Pixels, example
+from training.storybook.painter import SIZE, paint
 
 WEIGHTS = "film.safetensors"
 FIRST_SEED = 3_700_000
