@@ -14,7 +14,7 @@ from training.storybook.models import Pipeline
 from training.storybook.parallel import train_device
 from training.storybook.scene import Description, sample_description
 
-STEPS, GUIDANCE = 12, 5.5
+STEPS, GUIDANCE = 12, 4.5
 UNSEEN_SEED = 970_000_000  # far from every training picture
 BATCH = 10
 
