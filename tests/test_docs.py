@@ -161,9 +161,10 @@ def written(tmp_path_factory, tiny_sd1):
         assert place.render("mine.yaml", f"name={name}", *few).code == 0
     runs = folder / "outputs"
     shutil.copy(runs / "city" / "city.mp4", folder)
-    shutil.copytree(runs / "city-2", runs / "city" / "sampling.guidance=3")
-    config = runs / "city" / "sampling.guidance=3" / "config.yaml"
-    config.write_text(config.read_text().replace("name: city-2", "name: city"))
+    for draft in ("sampling.guidance=8", "sampling.guidance=3,sampling.seed=2"):
+        copy = shutil.copytree(runs / "city-2", runs / "city" / f"{draft},sampling.speed=draft")
+        text = (copy / "config.yaml").read_text().replace("name: city-2", "name: city")
+        (copy / "config.yaml").write_text(text.replace("speed: exact", "speed: draft"))
     (folder / "edges").mkdir()
     Image.new("RGB", (8, 8)).save(folder / "edges" / "1.png")
     return place
@@ -208,5 +209,5 @@ def test_every_command_of_a_page_does_what_it_says(written, monkeypatch, words):
 
 @pytest.mark.parametrize("words", SETTINGS)
 def test_every_setting_of_a_page_for_all_is_one(written, words):
-    ended = planned(written, ("mine.yaml", *words))
+    ended = planned(written, ("mine.yaml", "name=set", *words))
     assert (ended.code, ended.err) == (0, "")

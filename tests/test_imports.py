@@ -28,6 +28,7 @@ ALONE = {
     "pydantic": {
         "config/fields",
         "config/model_group",
+        "config/named_values",
         "config/output_group",
         "config/schema",
         "config/parse",

@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
-
-from pydantic import BaseModel
 
 from render.cli.config_folders import known_choices
-from render.config.schema import RunConfig
+from render.config.named_values import values_of
 from render.run.runs import runs_under
 
 OF_RUNS = ("diff", "promote", "show")
@@ -54,31 +50,4 @@ def bare_words(before: Sequence[str], verbs: Sequence[str]) -> list[str]:
         names = [run.folder.relative_to("outputs") for run in runs_under(Path("outputs"))]
         folder = "outputs" if before[0] == "promote" else ""
         return [os.path.join(folder, name) for name in names]
-    return []
-
-
-def values_of(key: str) -> list[str]:
-    """`key=value` for each value of a key that has a few with names."""
-    kind: Any = RunConfig
-    for part in key.lstrip("+").split("."):
-        fields = kind.model_fields if is_model(kind) else {}
-        if part not in fields:
-            return []
-        kind = fields[part].annotation
-    return [f"{key}={value}" for value in named_values(kind)]
-
-
-def is_model(kind: Any) -> bool:
-    """Whether this is a group of keys."""
-    return isinstance(kind, type) and issubclass(kind, BaseModel)
-
-
-def named_values(kind: Any) -> list[str]:
-    """The named values of a type."""
-    if kind is bool:
-        return ["true", "false"]
-    if get_origin(kind) is Literal:
-        return [str(value) for value in get_args(kind)]
-    if get_origin(kind) in (Union, UnionType):
-        return [value for each in get_args(kind) for value in named_values(each)]
     return []

@@ -65,7 +65,8 @@ class Gallery:
         Args:
             over: whether no more films are to come.
         """
-        if len(self.jobs) >= 2 and self.folder.is_dir():
+        there = any(film["strip"] for film in self.films.values())
+        if len(self.jobs) >= 2 and there:
             films = [self.with_defaults(film) for film in self.films.values()]
 
             def written() -> None:

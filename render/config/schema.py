@@ -246,8 +246,8 @@ class RunConfig(Frozen):
     @property
     def part(self) -> str | None:
         """A name for the part of the film that is rendered; None: the whole."""
-        alone = "keyframes" if self.mode == "keyframes" else None
-        return part_name(self.shard, self.frames, self.at, alone)
+        chosen: list[object] = [self.frames, self.at]
+        return part_name(self.shard, *chosen, *(["keyframes"] if self.mode == "keyframes" else []))
 
     @field_validator("name")
     @classmethod

@@ -16,6 +16,7 @@ from PIL import Image, PngImagePlugin
 import render
 from render.files.atomic import is_there, read_regular
 from render.files.ownership import FINISHED_MARK, FRAME_MARK
+from render.plan.build import without_anchors
 from render.plan.frame_plan import (
     PICTURE_FIELDS,
     PlannedFrame,
@@ -118,6 +119,7 @@ def spec_json(spec: FrameSpec) -> str:
 
 def recipe_json(spec: FrameSpec, recipe: Recipe) -> str:
     """The recipe of a frame's film, and all values at the ends of the smooth path that it is on."""
+    recipe = recipe if spec.early else without_anchors(recipe)  # which its digest is made of
     ends = (spec.path.path.start, spec.path.path.end) if spec.path else ()
     values = [
         {"guidance": end.guidance, "negatives": end.negatives, "loras": end.loras} for end in ends

@@ -52,7 +52,9 @@ def test_a_sweep_renders_each_job_and_repeated_nothing(films):
         for folder in jobs.values():
             assert (folder / f"{name}.mp4").is_file()
             assert films.counts(f"{name}/{folder.name}")[1] >= 1
-    assert {path.name for path in outputs.iterdir()} == {".store", ".sweep", "a", "b"}
+    assert {path.name for path in outputs.iterdir()} == {
+        *(".store", ".sweep", "a", "b", "sweep.html", "sweep.js")
+    }
     assert {path.name for path in (outputs / ".sweep").iterdir()} == {"multirun.yaml"}
     assert {path.name for path in films.folder.iterdir()} == {"configs", "outputs"}
     # Two frames a job; the second is one picture for both timelines.

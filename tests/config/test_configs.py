@@ -31,6 +31,8 @@ def compose(place, monkeypatch):
         found = []
 
         class Film:
+            folder = place.folder
+
             def __init__(self, composed, *_):
                 found.append(composed)
 

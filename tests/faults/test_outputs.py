@@ -208,7 +208,7 @@ def test_the_plain_name_is_that_of_the_models_own_size(film):
     assert "t.mp4 of 64×64 is now t.64x64.mp4" in answer.err
     assert set(videos(film, "small-first")) == {"t.mp4", "t.64x64.mp4"}
     assert videos(film, "small-first")["t.64x64.mp4"] == small
-    assert frame_size(film, "small-first", "t.mp4") == "128x128"
+    assert frame_size(film, "small-first", "t.mp4") == "256x256"
     assert "t.64x64.mp4 (as it was)" in film("small-first", *SMALL).out
     assert "t.mp4 (as it was)" in film("small-first").out
 

@@ -18,7 +18,7 @@ ASKS = {
     "help": ("--help",),
     "a config": (*CALL, "--cfg", "job"),
 }
-LAST = "sheet outputs/film/sheet.png\n"  # of a log that was written to its end
+LAST = "next render show film\n"  # of a log that was written to its end
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> 🎈 \
 FILM = {
     "name": "film",
     "keyframes": [
-        {"at": 0, "prompt": "A castle", "seed": 1},
+        {"at": 0, "prompt": "A castle", "seed": 1, "guidance": 5.5},
         {"at": 2, "prompt": HOSTILE, "seed": 2, "guidance": 9},
         {"at": 4, "prompt": "A town " + "x" * 10_000, "ease": "hold"},
     ],
