@@ -161,7 +161,7 @@ def written(tmp_path_factory, tiny_sd1):
         assert place.render("mine.yaml", f"name={name}", *few).code == 0
     runs = folder / "outputs"
     shutil.copy(runs / "city" / "city.mp4", folder)
-    for draft in ("sampling.guidance=8", "sampling.guidance=3,sampling.seed=2"):
+    for draft in ("sampling.guidance=8", "sampling.guidance=3,timeline.keyframes.0.seed=2"):
         copy = shutil.copytree(runs / "city-2", runs / "city" / f"{draft},sampling.speed=draft")
         text = (copy / "config.yaml").read_text().replace("name: city-2", "name: city")
         (copy / "config.yaml").write_text(text.replace("speed: exact", "speed: draft"))
