@@ -48,7 +48,8 @@ class Work:
         missing: the frames to render, each picture once.
 
     Args:
-        shown: whether the run's folder shows the frames, too, and not the store alone.
+        shown: whether the run's folder shows the frames, too, and has a page, and not the store
+            alone.
     """
 
     def __init__(self, run: Session, verdicts: Sequence[Verdict], shown: bool = True) -> None:
@@ -57,7 +58,7 @@ class Work:
         self.writer = FrameWriter(run.film, run.events, verdicts if shown else ())
         self.finishing = Finishing(run)
         self.video = VideoStep(run, self.record, self.finishing)
-        self.page = RunPage(run)
+        self.page = RunPage(run) if shown else None
         self.others: Sequence[Verdict] = ()
         self.failures: list[Failure] = []
         self.rows, self.padded_rows = run.rows
@@ -157,7 +158,8 @@ class Work:
                         self.run.events.warn,
                     ):
                         with phases.paused("render"):
-                            self.page.goes_on(self.there())
+                            if self.page:
+                                self.page.goes_on(self.there())
                             yield batch
             finally:
                 writer.catch_up(phase)
@@ -261,7 +263,8 @@ class Work:
 
     def write_page(self) -> None:
         """Write the run's page, by run.json."""
-        self.page.write(self.there(), self.measured)
+        if self.page:
+            self.page.write(self.there(), self.measured)
 
     def report(self) -> None:
         """Send what came of it all."""

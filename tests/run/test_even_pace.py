@@ -70,3 +70,12 @@ def test_a_smooth_path_has_no_jumps_that_count_for_less():
     at = max(range(len(steps)), key=steps.__getitem__)
     before, after = (measured.length_at(float(found.places[k])) for k in (at, at + 1))
     assert after - before == pytest.approx(8 / 9, abs=0.01)
+
+
+def test_probes_have_no_page(place, monkeypatch):
+    monkeypatch.setattr("render.run.run_page.EVERY_S", 0.0)
+    place.timeline("t", [{"at": 0, "prompt": "one", "seed": 1}, {"at": 1, "prompt": "two"}])
+    ended = place.render("+timeline=t", "timeline.pace=even")
+    assert ended.code == 0, ended.err
+    assert "could not be written" not in ended.err
+    assert not list((place.folder / "outputs").rglob("probes"))
