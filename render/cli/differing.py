@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from render.cli.showing import ROOT, run_of
+from render.cli.showing import run_of
+from render.cli.verb_arguments import words_and_root
 from render.errors import ConfigError, Mistake
 from render.page.film_facts import ranges
 from render.run.difference import Difference, difference
@@ -24,11 +25,9 @@ def compared(arguments: Sequence[str]) -> Iterator[str]:
     Raises:
         ConfigError: there are not two such runs.
     """
-    words = [argument for argument in arguments if not argument.startswith(ROOT)]
-    roots = [argument.removeprefix(ROOT) for argument in arguments if argument.startswith(ROOT)]
+    words, root = words_and_root(arguments)
     if len(words) != 2:
         raise ConfigError([Mistake("render diff", "takes two runs: render diff city city-2")])
-    root = Path(roots[-1] if roots else "outputs").expanduser()
     one, other = (run_of(word, root) for word in words)
     found = difference(one, other)
     for key, before, after in found.settings:

@@ -28,7 +28,7 @@ def recipe_of_frame(
     """The config of a film that shows this frame.
 
     Args:
-        spec, recipe: as they stand in the frame's picture.
+        spec, recipe: the frame's values and its film's recipe, as the PNG has them.
 
     Raises:
         NotAlone: the frame can't be rendered by itself; says why.

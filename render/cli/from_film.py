@@ -6,6 +6,7 @@ merged over the usual config, and overrides over both.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, count
@@ -21,11 +22,11 @@ from render.cli.recipes import FileRecipe, mistake, read_recipe
 from render.config.timeline_file import Document, document_of
 from render.errors import ConfigError, Mistake
 from render.files.atomic import is_there, says, write_whole
+from render.plan.plan_json import TRACES
 from render.report.run_record import versions
 from render.run.difference import config_of
 
 GROUPS = ("model", "scheduler", "output", "compute")
-ROOT = "root="
 USAGE = "needs a film, a frame, a config.yaml or a run's folder: render from outputs/city/city.mp4"
 OF_PIXELS = ("render", "torch", "diffusers", "transformers")
 """Libraries whose versions may change a picture."""
@@ -45,7 +46,7 @@ def opened_again(arguments: Sequence[str]) -> tuple[Film, list[str]]:
     recipe, overrides = read_recipe(Path(arguments[0]).expanduser()), arguments[1:]
     document = timeline_of(recipe)
     values = values_beside(recipe, document, overrides)
-    root = next((Path(o[len(ROOT) :]) for o in overrides if o.startswith(ROOT)), Path("outputs"))
+    root = Path(str(compose(document, overrides, values).config["root"])).expanduser()
     named = any(o.lstrip("+").startswith("name=") for o in overrides)
     with written(document, root) as file:
         values["name"] = recipe.config.get("name") if named else file.stem
@@ -175,8 +176,10 @@ def is_free(name: str, text: str, root: Path) -> bool:
     if is_there(file) and not says(file, text.encode()):
         return False
     run = root / name
-    timeline = config_of(run).get("timeline") if (run / "plan.json").exists() else None
-    return timeline is None or as_yaml({**timeline, "name": name}) == text
+    if not any(os.path.lexists(run / trace) for trace in TRACES):
+        return True  # at most a plan is there
+    timeline = config_of(run).get("timeline")  # none if its config can't be read: then it stays
+    return isinstance(timeline, dict) and as_yaml({**timeline, "name": name}) == text
 
 
 def differences(recipe: FileRecipe, film: Film) -> Iterator[str]:

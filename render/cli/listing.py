@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from render.cli.config_folders import known_choices
+from render.cli.verb_arguments import words_and_root
 from render.config.values import nearest
 from render.errors import ConfigError, Mistake
 from render.run.runs import Run, runs_under
@@ -15,7 +16,6 @@ from render.schemas import schema_file
 from render.text import duration, plural, size
 from render.timeline.easing import NAMED, OF_CSS
 
-ROOT = "root="
 DAY_S = 86_400
 
 
@@ -46,15 +46,14 @@ def listed(arguments: Sequence[str]) -> Iterator[str]:
     Raises:
         ConfigError: there is no such list.
     """
-    words = [argument for argument in arguments if not argument.startswith(ROOT)]
-    roots = [argument.removeprefix(ROOT) for argument in arguments if argument.startswith(ROOT)]
+    words, root = words_and_root(arguments)
     if len(words) > 1 or (words and words[0] not in NAMES):
         what = f"no list {words[-1]!r}{nearest(words[-1], [*NAMES])}; without a word: the runs"
         raise ConfigError([Mistake("render list", what)])
     if words:
         yield from NAMES[words[0]]()
     else:
-        yield from runs_listed(Path(roots[-1] if roots else "outputs").expanduser())
+        yield from runs_listed(root)
 
 
 def runs_listed(root: Path) -> Iterator[str]:

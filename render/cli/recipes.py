@@ -1,4 +1,4 @@
-"""Recipes: the config that a film's file carries, or a frame's, or that stands in a config.yaml."""
+"""Recipes: the config in a film's file, in a frame's, or in the config.yaml of a run."""
 
 from __future__ import annotations
 

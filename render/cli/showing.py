@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from render.cli.verb_arguments import words_and_root
 from render.errors import ConfigError, Mistake
 from render.page.run_page import PAGE
 from render.page.sweep_page import PAGE as GALLERY
 from render.run.runs import runs_under, time_of
 
-ROOT = "root="
 SHOWN = 3  # runs that a name may have meant
 
 
@@ -25,11 +25,9 @@ def shown(arguments: Sequence[str]) -> Iterator[str]:
     Raises:
         ConfigError: there is no such run, or it has no page.
     """
-    words = [argument for argument in arguments if not argument.startswith(ROOT)]
-    roots = [argument.removeprefix(ROOT) for argument in arguments if argument.startswith(ROOT)]
+    words, root = words_and_root(arguments)
     if len(words) > 1:
         raise ConfigError([Mistake("render show", "takes one run: render show city")])
-    root = Path(roots[-1] if roots else "outputs").expanduser()
     page = gallery_of(words[0], root) if words else None
     page = page or run_of(words[0] if words else None, root) / PAGE
     if not page.is_file():

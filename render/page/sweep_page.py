@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from render.files.received_json import parsed
 from render.page.templates import as_script, template
 
 PAGE, DATA, FUNCTION = "sweep.html", "sweep.js", "renderSweep"
+STRIP = "strip.jpg"
+"""The thumbnails of a film, in its folder."""
 TEXTS = ("folder", "path", "overrides")
 NUMBERS = ("count", "seconds", "ratio")
 
@@ -63,11 +66,21 @@ def is_film(film: object) -> bool:
     """Whether this is a film as a gallery has it; the file may come from anyone."""
     if not isinstance(film, dict):
         return False
-    values, strip = film.get("values"), film.get("strip")
+    values, strip, folder = film.get("values"), film.get("strip"), str(film.get("folder"))
     return (
         all(isinstance(film.get(key), str) for key in TEXTS)
         and all(isinstance(film.get(key), int | float) for key in NUMBERS)
         and isinstance(values, dict)
         and all(isinstance(value, str) for value in values.values())
-        and (strip is None or (isinstance(strip, dict) and isinstance(strip.get("count"), int)))
+        and not (os.path.isabs(folder) or ".." in Path(folder).parts)
+        and (strip is None or is_strip(strip))
+    )
+
+
+def is_strip(strip: object) -> bool:
+    """Whether this is what `film_of` writes of a film's thumbnails."""
+    return (
+        isinstance(strip, dict)
+        and strip.get("file") == STRIP
+        and isinstance(strip.get("count"), int)
     )

@@ -14,11 +14,12 @@ from PIL import Image
 
 from render.files.atomic import write_whole
 from render.files.ownership import STRIP_MARK, make_way, read_head, unsaid
+from render.page.sweep_page import STRIP
 from render.plan.plan_json import shown_film
 from render.run.runs import FRAME, run_in
 from render.store.judge import names_in
 
-STRIP, VERSION = "strip.jpg", 1
+VERSION = 1  # of how a strip is drawn
 MOST, HEIGHT, QUALITY = 24, 96, 80
 WIDEST = 4 * HEIGHT  # of a thumbnail, in pixels
 

@@ -119,6 +119,28 @@ def test_a_run_of_that_name_stays(film, again, tmp_path):
     assert yaml.safe_load((tmp_path / "t-2.yaml").read_text())["name"] == "t-2"
 
 
+@pytest.mark.parametrize("kept", ["a run without its config", "a long config"])
+def test_what_is_not_known_to_be_the_same_film_stays(film, again, tmp_path, kept):
+    run = tmp_path / "outputs" / "t"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    if kept == "a long config":
+        (run / "config.yaml").write_text("timeline: {name: t}\n#" + "x" * 2_000_000)
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    ended = again(film.folder / "outputs" / "t" / "t.mp4", "mode=plan")
+    assert ended.code == 0, ended.err
+    assert "the timeline is t-2.yaml" in ended.err
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+
+
+@pytest.mark.parametrize("plus", ["", "++"])
+def test_the_root_that_is_asked_for_counts(film, again, tmp_path, plus):
+    (tmp_path / "there" / "t" / "frames").mkdir(parents=True)
+    ended = again(film.folder / "outputs" / "t" / "t.mp4", "mode=plan", f"{plus}root=there")
+    assert ended.code == 0, ended.err
+    assert "the timeline is t-2.yaml" in ended.err
+
+
 def test_a_timeline_of_that_name_stays(film, again, tmp_path):
     video = film.folder / "outputs" / "t" / "t.mp4"
     (tmp_path / "t.yaml").write_text("mine")

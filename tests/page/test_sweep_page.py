@@ -12,6 +12,16 @@ from render.errors import ConfigError
 from render.page.sweep_page import films_before, write_sweep_page
 from render.run.sweep_gallery import film_of
 
+KNOWN = {
+    **{"folder": "a", "path": "a", "overrides": "", "count": 1, "seconds": 1.0, "ratio": 1.0},
+    **{"values": {}, "strip": {"file": "strip.jpg", "count": 1}},
+}
+WRONG = [
+    {"folder": "../../x"},
+    {"folder": "/tmp"},
+    {"strip": {"file": 'x"),url("http://localhost/', "count": 1}},
+    {"strip": {"file": "strip.jpg", "count": "1"}},
+]
 AXES = {
     "sampling.guidance": ["3", "6"],
     "sampling.seed": ["1", "2", "3"],
@@ -221,11 +231,17 @@ def test_films_are_read_again(tmp_path):
 @pytest.mark.parametrize(
     "content",
     ["", "renderSweep(", "renderSweep([1])", 'renderSweep({"films": [1, {"folder": 3}]})',
-     'renderSweep({"films": [{"folder": "a", "path": "a", "overrides": "", "values": {"a": 1}}]})'],
+     'renderSweep({"films": [{"folder": "a", "path": "a", "overrides": "", "values": {"a": 1}}]})',
+     *(f"renderSweep({json.dumps({'films': [{**KNOWN, **wrong}]})})" for wrong in WRONG)],
 )  # fmt: skip
 def test_what_is_no_gallery_has_no_films(tmp_path, content):
     (tmp_path / "sweep.js").write_text(content)
     assert films_before(tmp_path) == []
+
+
+def test_the_usual_film_is_one(tmp_path):
+    (tmp_path / "sweep.js").write_text(f"renderSweep({json.dumps({'films': [KNOWN]})})")
+    assert films_before(tmp_path) == [KNOWN]
 
 
 def test_a_sweep_writes_its_gallery_and_adds_to_it(place):

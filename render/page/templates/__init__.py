@@ -27,7 +27,7 @@ def template(page: str, script: str, mark: str, data: str) -> str:
 
     Args:
         page, script: files beside this one.
-        mark: stands at the beginning of the page, to know it again.
+        mark: a line at the beginning of the page, by which render knows its own pages.
         data: the file of its facts.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -36,7 +36,7 @@ def template(page: str, script: str, mark: str, data: str) -> str:
         loader=PackageLoader("render.page", "templates"), autoescape=True, undefined=StrictUndefined
     )
     return templates.get_template(page).render(
-        mark=mark, style=asset("page.css"), script=asset(script), data=data
+        mark=mark, style=asset("page.css"), script=asset("common.js") + asset(script), data=data
     )
 
 

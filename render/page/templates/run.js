@@ -1,11 +1,9 @@
-"use strict";
 // The page of a run. `renderPage` is called by page.js with the facts; while the run goes on, the
-// page loads that script again. Texts of the film are only ever set as text, never as HTML.
+// page loads that script again.
 
 const EVERY_MS = 2000;   // between two looks at a run that goes on
 const LONG = 500;         // letters of a text that is scrolled
 const COLUMNS = 1200;    // of a lane, however long the film is
-const at = (id) => document.getElementById(id);
 const view = { facts: null, frame: 0, playing: 0, from: null };
 
 function renderPage(facts) {
@@ -23,14 +21,7 @@ function renderPage(facts) {
   at("config").textContent = facts.config;
   rows(at("run"), facts.run);
   show(first ? asked() : view.frame);
-  if (facts.state === "rendering") setTimeout(look, EVERY_MS);
-}
-
-function look() {
-  const script = document.createElement("script");
-  script.src = `page.js?${Date.now()}`;
-  script.onload = script.onerror = () => script.remove();
-  document.body.append(script);
+  if (facts.state === "rendering") lookAgain("page.js", EVERY_MS);
 }
 
 function stateLine(facts) {
@@ -332,18 +323,5 @@ document.addEventListener("keydown", (event) => {
 });
 at("slider").addEventListener("input", (event) => { stop(); show(Number(event.target.value)); });
 at("play").addEventListener("click", play);
-document.querySelectorAll("[data-copies]").forEach((button) => {
-  button.addEventListener("click", async () => {
-    const text = at(button.dataset.copies).textContent;
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {  // a page from the disk may not have the clipboard: mark the text, and copy that
-      getSelection().selectAllChildren(at(button.dataset.copies));
-      document.execCommand("copy");
-    }
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = "Copy"; }, 1500);
-  });
-});
 window.addEventListener("hashchange", () => view.facts && show(asked()));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => view.facts && (drawLanes(), show(view.frame)));

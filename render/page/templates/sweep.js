@@ -1,9 +1,7 @@
-"use strict";
 // The gallery of a sweep. `renderSweep` is called by sweep.js with the films. Every film has a strip
 // of thumbnails, evenly spaced in time; one slider moves them all.
 
 const EVERY_MS = 3000;
-const at = (id) => document.getElementById(id);
 const NONE = "";
 const view = { facts: null, share: 0, tab: null, starred: new Set(), chosen: null };
 
@@ -22,14 +20,7 @@ function renderSweep(facts) {
     choices();
   }
   draw();
-  if (facts.state !== "over") setTimeout(look, EVERY_MS);
-}
-
-function look() {
-  const script = document.createElement("script");
-  script.src = `${view.facts.data}?${Date.now()}`;
-  script.onload = script.onerror = () => script.remove();
-  document.body.append(script);
+  if (facts.state !== "over") lookAgain(facts.data, EVERY_MS);
 }
 
 // Axes --------------------------------------------------------------------------------------------
@@ -196,16 +187,3 @@ at("wipe").addEventListener("pointermove", (event) => {
 });
 at("slider").addEventListener("input", () => { view.share = Number(at("slider").value) / 1000; move(); });
 for (const id of ["filter", "starred"]) at(id).addEventListener("input", draw);
-document.querySelectorAll("[data-copies]").forEach((button) => {
-  button.addEventListener("click", async () => {
-    const text = at(button.dataset.copies);
-    try {
-      await navigator.clipboard.writeText(text.textContent);
-    } catch {
-      getSelection().selectAllChildren(text);
-      document.execCommand("copy");
-    }
-    button.textContent = "Copied";
-    setTimeout(() => { button.textContent = "Copy"; }, 1500);
-  });
-});
