@@ -22,7 +22,8 @@ from render.cli.recipes import FileRecipe, mistake, read_recipe
 from render.config.timeline_file import Document, document_of
 from render.errors import ConfigError, Mistake
 from render.files.atomic import is_there, says, write_whole
-from render.plan.plan_json import TRACES
+from render.models.identity import file_hash
+from render.plan.plan_json import shown_film
 from render.report.run_record import versions
 from render.run.difference import config_of
 
@@ -46,14 +47,17 @@ def opened_again(arguments: Sequence[str]) -> tuple[Film, list[str]]:
     recipe, overrides = read_recipe(Path(arguments[0]).expanduser()), arguments[1:]
     document = timeline_of(recipe)
     values = values_beside(recipe, document, overrides)
-    root = Path(str(compose(document, overrides, values).config["root"])).expanduser()
-    named = any(o.lstrip("+").startswith("name=") for o in overrides)
-    with written(document, root) as file:
-        values["name"] = recipe.config.get("name") if named else file.stem
+    film = Film(compose(document, overrides, values).config)
+    if not chosen(overrides):
+        check_model(recipe, film)
+    named = any(override.lstrip("+").startswith("name=") for override in overrides)
+    if named:
+        check_name(film, document)
+    with written(document, film, named) as file:
+        if not named:
+            values["name"] = file.stem
         composed = compose(str(file), overrides, values)
         film = Film(composed.config, locate=composed.locate)
-        if not chosen(overrides):
-            check_model(recipe, film)
     return film, [f"the timeline is {file}", *differences(recipe, film)]
 
 
@@ -75,7 +79,7 @@ def timeline_of(recipe: FileRecipe) -> Document:
         document = document_of(as_yaml(named), recipe.file)
     except ConfigError as error:
         raise mistake(recipe.file, f"carries no timeline: {error.mistakes[0].what}") from None
-    return Document(Path(f"{plain(name)}.yaml"), document.content, document.lines)
+    return Document(recipe.file, document.content, {})  # no file of a person's own
 
 
 class PlainDumper(yaml.SafeDumper):
@@ -146,18 +150,23 @@ def check_model(recipe: FileRecipe, film: Film) -> None:
 
 
 @contextmanager
-def written(document: Document, root: Path) -> Iterator[Path]:
+def written(document: Document, film: Film, named: bool) -> Iterator[Path]:
     """The file of a timeline in the current folder, and under a name that no other film has: a
     timeline that says something else keeps its name, and so does a run. A new file goes if the
     block raises an error.
 
     Args:
-        root: the folder of all runs.
+        film: as it will be rendered, whatever its name.
+        named: whether a name for the run is asked for, which then need not be that of the file.
     """
-    stem = document.path.stem
+    root, stem = film.opened.config.root, plain(document.content["name"])
     names = (f"{stem}{more}" for more in chain([""], (f"-{k}" for k in count(2))))
     found = ((name, as_yaml({**document.content, "name": name})) for name in names)
-    name, text = next((n, t) for n, t in found if is_free(n, t, root))
+    name, text = next(
+        (name, text)
+        for name, text in found
+        if is_of(name, text) and (named or is_free(root / name, film))
+    )
     file = Path(f"{name}.yaml")
     if is_there(file):
         yield file
@@ -170,16 +179,35 @@ def written(document: Document, root: Path) -> Iterator[Path]:
         raise
 
 
-def is_free(name: str, text: str, root: Path) -> bool:
-    """Whether neither a file here nor a run of this name is of another timeline than the text's."""
+def is_of(name: str, text: str) -> bool:
+    """Whether a timeline's file has this text, or is not there."""
     file = Path(f"{name}.yaml")
-    if is_there(file) and not says(file, text.encode()):
-        return False
-    run = root / name
-    if not any(os.path.lexists(run / trace) for trace in TRACES):
-        return True  # at most a plan is there
-    timeline = config_of(run).get("timeline")  # none if its config can't be read: then it stays
-    return isinstance(timeline, dict) and as_yaml({**timeline, "name": name}) == text
+    return says(file, text.encode()) or not is_there(file)
+
+
+def is_free(run: Path, film: Film) -> bool:
+    """Whether a folder shows this very film, or no frame of any."""
+    if not any(os.path.lexists(run / trace) for trace in ("frames", "run.json")):
+        return True
+    shown = shown_film(run)
+    return shown is not None and shown.digest == film.resolved.plan.digest
+
+
+def check_name(film: Film, document: Document) -> None:
+    """Refuse a name under which a film of another timeline is.
+
+    Raises:
+        ConfigError: one is.
+    """
+    if is_free(film.folder, film):
+        return
+    timeline = config_of(film.folder).get("timeline")
+    if not isinstance(timeline, dict) or {**timeline, "name": ""} != {
+        **document.content,
+        "name": "",
+    }:
+        what = f"{film.folder} is the run of another film; choose another name, or leave it out"
+        raise ConfigError([Mistake("name", what)])
 
 
 def differences(recipe: FileRecipe, film: Film) -> Iterator[str]:
@@ -193,8 +221,11 @@ def differences(recipe: FileRecipe, film: Film) -> Iterator[str]:
         yield "the same frame"
     elif recipe.frame or (recipe.plan and not plan.unmeasured):
         what = "frame" if recipe.frame else "film"
-        why = "an override, a change by hand or a newer recipe"
+        why = "an override, a file that is another one here, a change by hand or a newer recipe"
         yield f"not the same {what} as {recipe.file.name}: {why} makes another one"
+    audio = film.resolved.output.audio
+    if recipe.sound and audio and file_hash(audio, {}) != recipe.sound:
+        yield f"{audio} is another sound than that of {recipe.file.name}"
     found = versions()
     changed = [
         f"{name} {found[name]} (then {then})"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,9 @@ class Gallery:
         if len(self.jobs) < 2:
             return
         for film in films_before(self.folder):
-            if (self.folder / film["folder"] / "plan.json").is_file():
-                self.films[os.path.normpath(film["folder"])] = film
+            folder = self.folder / os.path.normpath(film["folder"])
+            if (folder / "plan.json").is_file():
+                with_errors_said(partial(self.take_again, folder, film))
         for job in self.jobs:
             self.look_at(job)
 
@@ -54,6 +56,11 @@ class Gallery:
         typed = {key: value for key, value in job.overrides.items() if key not in LEFT_OUT}
         values = {key: as_read(value) for key, value in typed.items()}
         with_errors_said(lambda: self.take(film_of(job.folder, self.folder, values, typed)))
+
+    def take_again(self, folder: Path, film: Mapping[str, Any]) -> None:
+        """Take in what there is now of a film of an earlier sweep."""
+        kept = {key: film[key] for key in ("path", "values", "overrides")}
+        self.take({**film_of(folder, self.folder, film["values"]), **kept})
 
     def take(self, film: dict[str, Any]) -> None:
         """Put a film in the place of what was known of it."""

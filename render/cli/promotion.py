@@ -19,11 +19,12 @@ from PIL import Image
 
 from render.api import Film
 from render.cli.compose import compose
-from render.cli.from_film import timeline_of, values_beside
+from render.cli.from_film import check_model, chosen, timeline_of, values_beside
 from render.cli.recipes import CONFIG, FileRecipe, of_config
 from render.errors import ConfigError, Mistake, RenderError
 from render.run.runs import FRAME
 from render.store.judge import names_in
+from render.store.plan_digests import frames_in
 from render.text import plural
 
 FINAL = "final-"
@@ -73,11 +74,44 @@ def promoted(arguments: Sequence[str], say: Callable[[str], None]) -> Iterator[F
         what = "is no draft: it is the exact film, as far as it is there"
         raise ConfigError([Mistake(str(draft.folder), what) for draft in finals])
     films = [final_film(draft, overrides) for draft in drafts]
+    check_finals(drafts, films, overrides)
     for draft, film in zip(drafts, films, strict=True):
         before = pictures_of(draft.folder)
         yield film
         if line := changed(before, film):
             say(f"{draft.folder}: {line}")
+
+
+def check_finals(drafts: Sequence[Draft], films: Sequence[Film], overrides: Sequence[str]) -> None:
+    """Refuse final films that are not those of their drafts, or would replace each other.
+
+    Raises:
+        ConfigError: one is another model's or begins from other pictures, or two share a folder.
+    """
+    mistakes, folders = [], dict[Path, str]()
+    for draft, film in zip(drafts, films, strict=True):
+        plan = film.resolved.plan
+        if not chosen(overrides):
+            check_model(draft.recipe, film)
+        if pictures_named(draft.folder) - {
+            digest for f in plan.frames for digest, _ in f.spec.start
+        }:
+            what = "began from pictures that are others here; call promote where it was rendered"
+            mistakes.append(Mistake(str(draft.folder), what))
+        if folders.setdefault(film.folder, plan.digest) != plan.digest:
+            what = f"{film.folder} would be the folder of two films; promote them one by one"
+            mistakes.append(Mistake(str(draft.folder), f"{what}, with a name= each"))
+    if mistakes:
+        raise ConfigError(mistakes)
+
+
+def pictures_named(folder: Path) -> set[str]:
+    """The digests of the pictures that a run's frames began from."""
+    try:
+        frames = [each for each in frames_in(folder / "plan.json") if isinstance(each, dict)]
+        return {str(digest) for frame in frames for digest, _ in frame.get("images", ())}
+    except (OSError, ValueError, TypeError):
+        return set()
 
 
 def is_folder(word: str) -> bool:

@@ -13,6 +13,7 @@ from render.config.schema import NAME_PATTERN, RunConfig
 from render.config.timeline_file import read_document
 from render.errors import ConfigError, Mistake
 from render.files.received_json import parsed
+from render.plan.plan_json import shown_film
 from render.run.film_recipe import LEFT_OUT
 from render.store.frame_png import DIGEST_KEY, RECIPE_KEY, SPEC_KEY
 from render.text import shortened
@@ -33,6 +34,7 @@ class FileRecipe:
         model: the identity of the model; empty where the file does not say.
         plan: the film's digest; empty for a frame, and where the file does not say.
         frame: the frame's digest; empty for a film.
+        sound: the sha256 of its sound; empty where there is none, or the file does not say.
         versions: of the libraries, by name.
     """
 
@@ -41,6 +43,7 @@ class FileRecipe:
     model: str = ""
     plan: str = ""
     frame: str = ""
+    sound: str = ""
     versions: Mapping[str, str] | None = None
 
 
@@ -71,7 +74,10 @@ def of_config(file: Path) -> FileRecipe:
     if "timeline" not in content:
         what = f"holds no timeline; a run's {CONFIG} does, or write render {file}"
         raise mistake(file, what)
-    return FileRecipe(file, known({k: v for k, v in content.items() if k not in LEFT_OUT}, file))
+    config = known({key: value for key, value in content.items() if key not in LEFT_OUT}, file)
+    shown = shown_film(file.parent)
+    model = str(shown.shared.get("model", "")) if shown else ""
+    return FileRecipe(file, config, model, shown.digest if shown else "")
 
 
 def of_film(file: Path, comment: str) -> FileRecipe:
@@ -82,7 +88,11 @@ def of_film(file: Path, comment: str) -> FileRecipe:
         raise mistake(file, "carries a comment that is no recipe of render")
     check_files(config, file)
     versions = content.get("versions")
-    of = {key: value for key in ("model", "plan") if isinstance(value := content.get(key), str)}
+    of = {
+        key: value
+        for key in ("model", "plan", "sound")
+        if isinstance(value := content.get(key), str)
+    }
     return FileRecipe(file, known(config, file), versions=named(versions), **of)
 
 

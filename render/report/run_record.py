@@ -86,14 +86,19 @@ def videos_made(earlier: dict[str, Any]) -> dict[str, Any]:
     return {name: record for name, record in videos.items() if is_record(record)}
 
 
+MAY_LACK = {"size", "timeline", "plan"}
+
+
 def is_record(record: object) -> bool:
-    """Whether this is what `video_record` writes; older ones lack the size, which may be odd, and
-    the timeline's file."""
+    """Whether this is what `video_record` writes; older ones lack the size, which may be odd,
+    the timeline's file and the plan."""
     return (
         isinstance(record, dict)
-        and record.keys() - {"size", "timeline"} == {"digest", "mtime_ns", "content", "before"}
+        and record.keys() - {"size", "timeline", "plan"}
+        == {"digest", "mtime_ns", "content", "before"}
         and isinstance(record["digest"], str)
         and isinstance(record.get("timeline", ""), str)
+        and isinstance(record.get("plan", ""), str)
         and isinstance(record["mtime_ns"], int)
         and is_content(record["content"])
         and (record["before"] is None or is_content(record["before"]))
@@ -111,6 +116,7 @@ def video_record(
     size: tuple[int, int],
     before: Content | None = None,
     timeline: str = "",
+    plan: str = "",
 ) -> dict[str, Any]:
     """The record that run.json keeps of a video, to know it again.
 
@@ -118,12 +124,13 @@ def video_record(
         size: width and height in pixels.
         before: content of the video whose name this one is about to take.
         timeline: the file of the film's timeline, if there is one.
+        plan: the film's digest.
     """
     time_ns = video.lstat().st_mtime_ns
     content = content_of(video)
     made = {"digest": digest, "mtime_ns": time_ns, "size": list(size)}
     source = {"timeline": timeline} if timeline else {}
-    return {**made, **source, "content": content, "before": before}
+    return {**made, **source, "plan": plan, "content": content, "before": before}
 
 
 def content_of(path: Path) -> Content:

@@ -9,6 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 import render
+from render.models.identity import file_hash
 from render.report.run_record import versions
 from render.run.session import Session
 
@@ -22,6 +23,7 @@ def tags(run: Session) -> dict[str, str]:
     recipe = {
         "plan": film.plan.digest,
         "model": film.plan.recipe.model,
+        **({"sound": file_hash(audio, {})} if (audio := film.output.audio) else {}),
         "versions": versions(),
         "config": shared_config(run),
     }
@@ -35,7 +37,7 @@ def tags(run: Session) -> dict[str, str]:
 def shared_config(run: Session) -> dict[str, Any]:
     """The config as a person wrote it, with the name alone of every file: folders name people."""
     film = run.film
-    files = {path.name for path in paths_in(film.config.model_dump())}
+    files = {last_name(path) for path in paths_in(film.config.model_dump())}
     config = {key: value for key, value in run.composed.items() if key not in LEFT_OUT}
     return without_folders({**config, "name": film.config.name}, files)  # type: ignore[no-any-return]
 
@@ -59,6 +61,11 @@ def without_folders(value: Any, files: set[str]) -> Any:
     if isinstance(value, list | tuple):
         return [without_folders(item, files) for item in value]
     if isinstance(value, str | PurePath):
-        name = os.path.basename(os.path.normpath(value))
+        name = last_name(value)
         return name if name in files else value
     return value
+
+
+def last_name(path: str | PurePath) -> str:
+    """The name at a path's end, whatever dots are in it."""
+    return os.path.basename(os.path.normpath(path))

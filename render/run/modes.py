@@ -77,6 +77,7 @@ def keyframes(run: Session) -> None:
     with begun(run) as work:
         for _ in work.frames():
             pass
+        work.look_at_others()
         work.video.make_keyframe_sheet([verdict.frame for verdict in work.verdicts])
         work.report()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -24,6 +24,7 @@ from render.run.finishing import finish_summary
 from render.run.measuring import in_record
 from render.run.session import Session
 from render.text import duration, plural, size
+from render.video.contact_sheet import shows_plan
 from render.video.sound import loudness
 
 SOUND_PARTS = 1200
@@ -31,9 +32,8 @@ EVERY_S, SHARE = 2.0, 0.02
 """A page is written again after so long, or longer: it may take this share of a run's time."""
 MOST = 1e15
 LEAST_S = 0.1  # of a phase that is worth a word
-FOLDERS = re.compile(r"(?<!\S)/(?:[^/\s]+/)+(?=[^/\s])")
-"""The folders of an absolute path, which name people."""
-BESIDE = ("sheet.png", "config.yaml", "paced.yaml", "plan.json", "run.json", "render.log")
+SHEET = "sheet.png"
+BESIDE = (SHEET, "config.yaml", "paced.yaml", "plan.json", "run.json", "render.log")
 """Files of a run's folder that its page has links to."""
 
 
@@ -115,7 +115,9 @@ class RunPage:
             "sound": None if going_on else self.sound(),
             "videos": videos,
             "files": [
-                {"name": name, "size": size(bytes_)} for name in BESIDE if (bytes_ := self.of(name))
+                {"name": name, "size": size(bytes_)}
+                for name in BESIDE
+                if (bytes_ := self.of(name)) and (name != SHEET or self.has_sheet())
             ],
             "config": yaml.safe_dump(shared_config(self.run), allow_unicode=True, sort_keys=False),
             "again": f"render from {again}",
@@ -132,12 +134,20 @@ class RunPage:
         return None
 
     def videos(self) -> Iterator[dict[str, str]]:
-        """The videos of the folder that runs made, the newest first."""
-        made = videos_made(read_run_json(self.film.folder / "run.json"))
+        """The videos of this film that runs made, the newest first."""
+        found, plan = (
+            videos_made(read_run_json(self.film.folder / "run.json")),
+            self.film.plan.digest,
+        )
+        made = {name: record for name, record in found.items() if record.get("plan") == plan}
         newest = sorted(made, key=lambda name: -int(made[name]["mtime_ns"]))
         for name in newest:
             if bytes_ := self.of(name):
                 yield {"name": name, "size": size(bytes_)}
+
+    def has_sheet(self) -> bool:
+        """Whether the contact sheet is that of this film."""
+        return shows_plan(self.film.folder / SHEET, self.film.plan.digest)
 
     def of(self, name: str) -> int:
         """The bytes of a file of the folder; 0 if there is none."""
@@ -160,7 +170,8 @@ class RunPage:
         yield "model", film.config.model.name
         yield "device", film.device
         for line in film.plan.warnings:
-            yield "note", FOLDERS.sub("", line)
+            if os.sep not in line:  # folders name people
+                yield "note", line
         if isinstance(versions := record.get("versions"), dict):
             yield "versions", ", ".join(f"{name} {value}" for name, value in versions.items())
         yield "plan", film.plan.digest

@@ -47,7 +47,7 @@ def film_of(
     ratio = strip[1] if strip else 1.0
     return {
         "folder": os.path.relpath(folder, gallery),
-        "path": str(folder),
+        "path": path_to(folder, gallery),
         "values": dict(values),
         "overrides": in_shell(typed or values),
         "count": run.planned if run else 1,
@@ -55,6 +55,12 @@ def film_of(
         "ratio": ratio,
         "strip": {"file": STRIP, "count": strip[0]} if strip else None,
     }
+
+
+def path_to(folder: Path, gallery: Path) -> str:
+    """A folder as a command names it; no folder of the machine, where the root is an absolute path:
+    then the command is one for the folder of the gallery."""
+    return os.path.relpath(folder, gallery) if folder.is_absolute() else str(folder)
 
 
 def in_shell(overrides: Mapping[str, str]) -> str:

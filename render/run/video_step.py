@@ -74,8 +74,9 @@ class VideoStep:
             self.video_kept = content is not None and same
             if not self.video_kept:
                 self.encode(target, digest, content, sound, old_size)
-            elif film.timeline_file:  # its timeline may have moved
-                self.videos[target.name] = {**record, "timeline": film.timeline_file}
+            else:  # its timeline may have moved
+                moved = {"timeline": film.timeline_file} if film.timeline_file else {}
+                self.videos[target.name] = {**record, **moved, "plan": film.plan.digest}
         self.made = target
         self.events.emit(VideoMade(target, self.video_kept))
 
@@ -118,7 +119,7 @@ class VideoStep:
             elif before is not None and self.keep_another(target):
                 kept = None
             self.videos[target.name] = video_record(
-                fresh, digest, film.shown_size, kept, film.timeline_file
+                fresh, digest, film.shown_size, kept, film.timeline_file, film.plan.digest
             )
             self.record()
             if before is None and os.path.lexists(target):

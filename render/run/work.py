@@ -14,7 +14,6 @@ from render.engines.threads import compressed_at_once
 from render.errors import NOT_FINITE, FramesFailed, RenderError
 from render.files.lock import one_at_a_time, taking_turns
 from render.page.run_page import PAGE
-from render.plan import cost
 from render.plan.frame_plan import PlannedFrame
 from render.report.events import Finished, FinishSummary, FrameFailed, Measured
 from render.report.run_record import versions, write_run_json
@@ -30,9 +29,10 @@ from render.run.session import Session
 from render.run.spared_warnings import libraries_spared
 from render.run.stored_nodes import StoredNodes
 from render.run.survey import missing_frames, survey_to_show
+from render.run.timings import remember_timing
 from render.run.video_step import VideoStep
 from render.run.watch import Watch
-from render.store import path_latents, store
+from render.store import path_latents
 from render.store.judge import Verdict
 from render.text import plural
 
@@ -115,7 +115,8 @@ class Work:
             models.drop()  # whatever happened may have left its marks
             raise
         models.release()
-        self.remember_timing()
+        rendered, seconds = self.writer.rendered, self.run.phases.seconds["render"]
+        remember_timing(self.film, rendered, self.rows, seconds)
 
     def load(self) -> Diffusion:
         """The model, opened on the run's device or kept from the job before."""
@@ -174,17 +175,6 @@ class Work:
         for frame in self.writer.places[failure.frame.digest]:
             self.run.events.emit(FrameFailed(frame.index, failure.cause))
 
-    def remember_timing(self) -> None:
-        """Keep what a row and a frame took, for the next plan's estimate."""
-        rendered = self.writer.rendered
-        if not rendered or not self.rows:
-            return
-        recipe, seconds = self.film.plan.recipe, self.run.phases.seconds["render"]
-        files = [store.stored_path(self.film.store, digest) for digest in rendered]
-        size = sum(file.stat().st_size for file in files) / len(files)
-        timing = cost.Timing(seconds / self.rows, size)
-        cost.remember_timing(self.film.store, recipe, self.film.device, timing)
-
     def check_failures(self) -> None:
         """Raise FramesFailed if a frame could not be rendered."""
         if self.failures:
@@ -197,7 +187,8 @@ class Work:
 
     def has_all_frames(self) -> bool:
         """Whether the frames of other shards are there, too; then they are shown."""
-        self.others = others = self.other_shards()
+        self.look_at_others()
+        others = self.others
         if elsewhere := sum(not (verdict.stored or verdict.in_place) for verdict in others):
             self.writer.take_back(others)
             of_shards = f"{elsewhere} frames of other shards are missing; the last one stitches"
@@ -207,6 +198,10 @@ class Work:
             return False
         self.show(others)
         return True
+
+    def look_at_others(self) -> None:
+        """See which frames are there that are not this run's to render."""
+        self.others = self.other_shards()
 
     def other_shards(self) -> list[Verdict]:
         """The film's frames that are not this run's to render."""
@@ -264,7 +259,11 @@ class Work:
     def write_page(self) -> None:
         """Write the run's page, by run.json."""
         if self.page:
-            self.page.write(self.there(), self.measured)
+            self.page.write(self.there(), self.known_measurement())
+
+    def known_measurement(self) -> Measured | None:
+        """How smooth the film is, by this run or by the one before."""
+        return self.measured or self.earlier_measured
 
     def report(self) -> None:
         """Send what came of it all."""
@@ -342,7 +341,7 @@ class Work:
             "shard": film.config.shard,
             "plan": film.plan.digest,
             **({"bridged": bridged} if (bridged := self.bridged()) else {}),
-            **({"measure": in_record(self.measured)} if self.measured else {}),
+            **({"measure": in_record(found)} if (found := self.known_measurement()) else {}),
             **({"shown": asdict(finish)} if (finish := self.finish()) else {}),
             "videos": self.video.recorded_videos(),
             "versions": versions(),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import wave
 
 import numpy as np
 import pytest
@@ -139,6 +140,64 @@ def test_the_root_that_is_asked_for_counts(film, again, tmp_path, plus):
     ended = again(film.folder / "outputs" / "t" / "t.mp4", "mode=plan", f"{plus}root=there")
     assert ended.code == 0, ended.err
     assert "the timeline is t-2.yaml" in ended.err
+
+
+def test_two_films_of_one_timeline_stay_beside_each_other(film, again, tmp_path):
+    """They have other settings, and both their films are kept."""
+    assert film.render("+timeline=t", "name=other", "sampling.guidance=9", "output=gif").code == 0
+    first, second = (film.folder / "outputs" / name for name in ("t/t.mp4", "other/other.gif"))
+    assert again(first).code == 0
+    before = (tmp_path / "outputs" / "t" / "t.mp4").read_bytes()
+    frames = [path.read_bytes() for path in frames_of(tmp_path / "outputs" / "t")]
+    for _ in range(2):
+        ended = again(second, "output=mp4")
+        assert ended.code == 0, ended.err
+        assert "the timeline is t-2.yaml" in ended.err
+    assert (tmp_path / "outputs" / "t" / "t.mp4").read_bytes() == before
+    assert [path.read_bytes() for path in frames_of(tmp_path / "outputs" / "t")] == frames
+    assert (tmp_path / "outputs" / "t-2" / "t-2.mp4").is_file()
+
+
+def test_a_name_of_another_film_is_refused(film, again, tmp_path):
+    mine = Place(tmp_path, film.model)
+    path = mine.timeline("mine", [{"at": 0, "prompt": "mine"}])
+    assert mine.render("+timeline=mine", "output=frames", "name=keep").code == 0
+    path.unlink()
+    ended = again(film.folder / "outputs" / "t" / "t.mp4", "name=keep")
+    assert ended.code == 2
+    assert "name: outputs/keep is the run of another film" in ended.err
+    assert mine.run_json("keep")["frames"]["planned"] == 1
+    assert not (tmp_path / "t.yaml").exists()
+
+
+def test_a_folder_whose_model_is_another_one_here_is_refused(film, tmp_path):
+    """Its config has a path that leads to another model where one calls render."""
+    model = shutil.copytree(film.model, tmp_path / "one" / "mod")
+    place = Place(tmp_path / "one", model)
+    place.timeline("t", [{"at": 0, "prompt": "one"}])
+    given = ("model=local", "model.path=mod", "model.steps=1", "output=frames")
+    assert place.call("+timeline=t", *given).code == 0
+    other = shutil.copytree(film.model, tmp_path / "two" / "mod")
+    weights = next((other / "unet").glob("*.safetensors"))
+    changed = {name: value + 0.01 for name, value in load_file(weights).items()}
+    save_file(changed, weights, {"format": "pt"})
+    ended = Place(tmp_path / "two", other).call("from", str(place.folder / "outputs" / "t"))
+    assert ended.code == 2
+    assert "was made with" in ended.err
+    assert not list((tmp_path / "two").glob("*.yaml"))
+
+
+def test_another_sound_is_said(film, again, tmp_path):
+    for folder, level in ((film.folder, b"\0\1"), (tmp_path, b"\0\2")):
+        with wave.open(str(folder / "song.wav"), "wb") as sound:
+            sound.setparams((1, 2, 8000, 0, "NONE", ""))
+            sound.writeframes(level * 8000)
+    given = ("+timeline=t", "name=song", f"output.audio={film.folder}/song.wav", *CALL)
+    assert film.render(*given).code == 0
+    ended = again(film.folder / "outputs" / "song" / "song.mp4")
+    assert ended.code == 0, ended.err
+    assert "the same film, frame by frame" in ended.err
+    assert "song.wav is another sound than that of song.mp4" in ended.err
 
 
 def test_a_timeline_of_that_name_stays(film, again, tmp_path):

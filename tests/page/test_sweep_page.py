@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from browser import browsing
 from PIL import Image
 
-from render.cli.promotion import meant
+from render.cli.promotion import check_finals, meant
 from render.errors import ConfigError
 from render.page.sweep_page import films_before, write_sweep_page
 from render.run.sweep_gallery import film_of
@@ -139,8 +140,7 @@ def test_favourites_stay_and_make_a_command(gallery, open_page):
     assert seen.page.locator("#chosen").is_hidden()
     seen.page.locator(".star").nth(2).click()
     command = seen.page.locator("#promote").text_content()
-    assert command.startswith("render promote ")
-    assert command.endswith("/sampling.guidance=3,sampling.seed=2,scheduler=lms")
+    assert command == "render promote sampling.guidance=3,sampling.seed=2,scheduler=lms"
     seen.page.reload()
     seen.page.wait_for_load_state("networkidle")
     assert seen.page.locator("#promote").text_content() == command
@@ -299,6 +299,56 @@ def test_a_draft_is_known_by_some_of_its_overrides(tmp_path):
     assert meant(tmp_path / "sampling.guidance=4") == tmp_path / "sampling.guidance=4"
     with pytest.raises(ConfigError, match="2 runs have these overrides"):
         meant(tmp_path / "sampling.seed=1")
+
+
+def test_drafts_that_would_become_one_film_are_refused(tmp_path):
+    def draft(name):
+        return SimpleNamespace(folder=tmp_path / name)
+
+    def film(folder, digest):
+        plan = SimpleNamespace(digest=digest, frames=())
+        return SimpleNamespace(folder=tmp_path / folder, resolved=SimpleNamespace(plan=plan))
+
+    drafts, chosen = [draft("draft"), draft("balanced")], ["model=storybook"]
+    check_finals(drafts, [film("a", "1"), film("b", "2")], chosen)
+    check_finals(
+        drafts, [film("a", "1"), film("a", "1")], chosen
+    )  # one film, as draft and balanced
+    with pytest.raises(ConfigError, match="a would be the folder of two films"):
+        check_finals(drafts, [film("a", "1"), film("a", "2")], chosen)
+
+
+def test_a_promoted_film_begins_from_the_pictures_of_its_draft(place, tmp_path):
+    for folder, level in ((place.folder, 20), (tmp_path / "other", 200)):
+        folder.mkdir(exist_ok=True)
+        Image.new("RGB", (64, 64), (level, 0, 0)).save(folder / "start.png")
+    place.timeline("t", [{"at": 0, "prompt": "one", "image": "start.png", "strength": 0.5}])
+    assert place.render("+timeline=t", "sampling.speed=draft", "output=frames").code == 0
+    there = type(place)(tmp_path / "other", place.model)
+    ended = there.call("promote", str(place.folder / "outputs" / "t"))
+    assert ended.code == 2
+    assert "began from pictures that are others here" in ended.err
+
+
+def test_a_film_that_was_changed_since_is_shown_as_it_is_now(place):
+    place.timeline("t", [{"at": 0, "prompt": "one", "seed": 1}, {"at": 1, "prompt": "two"}])
+    sweep = ("-m", "+timeline=t", "output=frames")
+    assert place.render(*sweep, "sampling.guidance=2,3").code == 0
+    place.timeline("t", [{"at": 0, "prompt": "one", "seed": 1}, {"at": 0.5, "prompt": "red"}])
+    assert place.render(*sweep, "sampling.guidance=3").code == 0
+    assert place.render(*sweep, "sampling.guidance=4,5").code == 0
+    counts = {film["values"]["sampling.guidance"]: film["count"]
+              for film in films_before(place.folder / "outputs" / "t")}  # fmt: skip
+    assert counts == {"2": 5, "3": 3, "4": 3, "5": 3}
+
+
+def test_a_gallery_names_no_folder_of_the_machine(place, tmp_path):
+    root = tmp_path / "alice"
+    given = ("-m", "+timeline=t", "output=frames", "sampling.guidance=2,3", f"root={root}")
+    assert place.render(*given).code == 0
+    text = (root / "t" / "sweep.js").read_text()
+    assert "alice" not in text
+    assert len(films_before(root / "t")) == 2
 
 
 def test_what_can_t_be_promoted_is_refused_before_any_work(place):

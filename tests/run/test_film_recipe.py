@@ -19,10 +19,13 @@ def test_every_text_that_leads_to_a_file_is_its_name_alone():
     assert found == {"a": ["x.wav", {"b": "model"}], "c": "a / b", "n": 3}
 
 
-@pytest.mark.parametrize("written", [f"{SECRET}/net", f"{SECRET}/net/", "../alice/net", "~/net"])
+WRITTEN = [f"{SECRET}/net", f"{SECRET}/net/", f"{SECRET}/net/sub/..", "../alice/net", "~/net"]
+
+
+@pytest.mark.parametrize("written", WRITTEN)
 def test_however_a_path_is_written(written):
     film = SimpleNamespace(
-        config=SimpleNamespace(name="n", model_dump=lambda: {"p": PurePath("net")})
+        config=SimpleNamespace(name="n", model_dump=lambda: {"p": PurePath(written)})
     )
     run = SimpleNamespace(film=film, composed={"model": {"path": written}, "root": SECRET})
     assert shared_config(run) == {"model": {"path": "net"}, "name": "n"}

@@ -1,5 +1,7 @@
 """A part of a film: frames by their numbers, or the one at a time."""
 
+import json
+
 import pytest
 from pydantic_core import PydanticCustomError
 
@@ -126,6 +128,31 @@ def test_the_frame_at_the_end_of_a_loop_is_its_first(place):
     place.timeline("ring", keyframes, loop=True, duration=1)
     assert place.render("+timeline=ring", "at=0.99").code == 0
     assert there(place, "ring") == ["frame_000000.png"]
+
+
+def facts_of(place, name):
+    text = (place.folder / "outputs" / name / "page.js").read_text()
+    return json.loads(text[len("renderPage(") : -2])
+
+
+def test_the_page_of_a_film_keeps_what_is_there_beside_its_keyframes(place):
+    assert place.render("+timeline=t").code == 0
+    before = facts_of(place, "t")
+    assert place.render("+timeline=t", "mode=keyframes").code == 0
+    after = facts_of(place, "t")
+    assert after["there"] == before["there"] == [[0, 4]]
+    assert after["measure"] == before["measure"]
+    assert [video["name"] for video in after["videos"]] == ["t.mp4"]
+
+
+def test_the_page_of_an_edited_film_shows_no_older_video(place):
+    assert place.render("+timeline=t").code == 0
+    place.timeline("t", [{"at": 0, "prompt": "red", "seed": 1}, {"at": 1, "prompt": "two"}])
+    assert place.render("+timeline=t", "mode=keyframes").code == 0
+    facts = facts_of(place, "t")
+    assert facts["videos"] == []
+    assert facts["again"] == "render from config.yaml"
+    assert "sheet.png" not in [file["name"] for file in facts["files"]]
 
 
 def test_the_keyframes_alone_are_the_films_own(place):
