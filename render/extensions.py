@@ -23,6 +23,7 @@ from render.errors import ConfigError, Mistake
 
 BLENDS, CONFIGS, ENGINES = "render.blends", "render.configs", "render.engines"
 FAMILIES, FORMATS, INBETWEENS = "render.families", "render.formats", "render.inbetweens"
+IMPORTERS, EXPORTERS = "render.importers", "render.exporters"
 BUILT_IN: Mapping[str, Mapping[str, str]] = {
     BLENDS: {"noise": "render.plan.blends:NOISE", "embedding": "render.plan.blends:EMBEDDING"},
     ENGINES: {
@@ -38,6 +39,13 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "gif": "render.video.codecs:GIF",
         "webp": "render.video.codecs:WEBP",
         "apng": "render.video.codecs:APNG",
+    },
+    IMPORTERS: {
+        "srt": "render.importers.subtitles:SRT",
+    },
+    EXPORTERS: {
+        "srt": "render.exporters.subtitles:SRT",
+        "vtt": "render.exporters.subtitles:VTT",
     },
     INBETWEENS: {
         "dissolve": "render.video.inbetweens:DISSOLVE",

@@ -22,6 +22,7 @@ from render.files.names import on_disk
 from render.text import shortened
 
 SUFFIXES = (".yaml", ".yml")
+OTHER_SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,12}$", re.ASCII)
 VERBS = ("import", "export", "from", "promote", "list", "show", "diff")
 """Reserved words in place of a timeline: what is called so is chosen with +timeline=NAME."""
 MODES = ("plan", "stitch", "prune", "render", "measure", "keyframes")
@@ -39,6 +40,13 @@ def is_file_name(written: str) -> bool:
     return written.lower().endswith(SUFFIXES)
 
 
+def is_of_others(written: str) -> bool:
+    """Whether a timeline is given by a file of another tool, which has another suffix."""
+    if is_file_name(written) or not OTHER_SUFFIX.search(written) or "\0" in written:
+        return False
+    return os.path.isfile(home(written))
+
+
 def chosen_by_word(word: str, files: Files) -> str:
     """The override that a bare word stands for: `city`, `my.yaml`, `path/to/my.yaml`.
 
@@ -49,7 +57,7 @@ def chosen_by_word(word: str, files: Files) -> str:
         what = f"there is no such command yet; a timeline of this name is +timeline={word}"
         raise ConfigError([Mistake(word, what)])
     known = all(is_file_name(part) or is_named(part) for part in word.split(","))
-    if known or is_file_name(word) or is_named(word):
+    if known or is_file_name(word) or is_named(word) or is_of_others(word):
         return f"+timeline={chosen_by_key(word, files)}"
     if way := done_anyway(word):
         raise ConfigError([Mistake(word, f"is no timeline; {way}")])
@@ -88,7 +96,8 @@ def chosen_by_key(written: str, files: Files) -> str:
     Raises:
         ConfigError: a file is not there, or is meant as well as a name.
     """
-    if is_file_name(whole := unquoted(written)) and os.path.exists(home(whole)):
+    whole = unquoted(written)
+    if is_of_others(whole) or (is_file_name(whole) and os.path.exists(home(whole))):
         return choice_for(whole, files)
     if written[:1] in "[{(" or written.startswith(("choice(", "glob(")):
         return written
@@ -116,6 +125,8 @@ def choice_for(written: str, files: Files) -> str:
         raise ConfigError([unknown_choice("timeline", shortened(written))])
     if ".." in re.split("[/,]", written) and not is_file_name(written):
         raise ConfigError([unknown_choice("timeline", written)])
+    if is_of_others(written):
+        return entered(home(written), files)
     if not is_file_name(written):
         return quoted(written) if is_named(written) else written
     if ADDRESS.match(written):
@@ -130,6 +141,11 @@ def choice_for(written: str, files: Files) -> str:
         name = written.rpartition(".")[0]
         what = f"both ./{written} and {configs[0]} are there; say ./{written} or +timeline={name}"
         raise ConfigError([Mistake("timeline", what)])
+    return entered(file, files)
+
+
+def entered(file: Path, files: Files) -> str:
+    """The choice that stands for a file from now on."""
     choice = free_choice(file, files)
     files[choice] = file
     return choice

@@ -39,6 +39,7 @@ from render.cli.config_folders import (
     bundled_configs,
     config_folders,
 )
+from render.cli.other_timelines import read_timeline, with_settings
 from render.cli.overrides import forgiving
 from render.cli.recipe_source import OVERRIDE, RecipeSource
 from render.config.timeline_file import Document, read_document
@@ -120,7 +121,7 @@ def timeline_config(source: ConfigSource, choice: str, path: Path, own: str) -> 
     Args:
         own: the name of a timeline that gives itself none.
     """
-    document = read_document(shown(path))
+    document = read_timeline(shown(path))
     named = {"name": plain_name(own)} | document.content
     return composed_as(source, choice, Document(document.path, named, document.lines))
 
@@ -229,6 +230,7 @@ def composed_by_hydra(timeline: str | Document, overrides: Sequence[str]) -> Com
         made = ["+timeline=given", *forgiving(overrides, parses, OwnSearchPath.files)]
     else:
         made = forgiving([timeline, *overrides], parses, OwnSearchPath.files)
+        made = with_settings(made, OwnSearchPath.files)
     if RecipeSource.given:
         made.insert(1, OVERRIDE)
     TimelineSource.begin(made)

@@ -13,8 +13,6 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from render.api import Film
 from render.cli.compose import compose
 from render.cli.config_folders import known_choices
@@ -22,6 +20,7 @@ from render.cli.recipes import FileRecipe, mistake, read_recipe
 from render.config.timeline_file import Document, document_of
 from render.errors import ConfigError, Mistake
 from render.files.atomic import is_there, says, write_whole
+from render.importers.timeline_text import as_yaml
 from render.models.identity import file_hash
 from render.plan.plan_json import shown_film
 from render.report.run_record import versions
@@ -80,21 +79,6 @@ def timeline_of(recipe: FileRecipe) -> Document:
     except ConfigError as error:
         raise mistake(recipe.file, f"carries no timeline: {error.mistakes[0].what}") from None
     return Document(recipe.file, document.content, {})  # no file of a person's own
-
-
-class PlainDumper(yaml.SafeDumper):
-    """Writes what is there twice twice: a timeline holds no anchors."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def as_yaml(timeline: Any) -> str:
-    """A timeline as the text of its file."""
-    text: str = yaml.dump(
-        timeline, Dumper=PlainDumper, allow_unicode=True, sort_keys=False, width=100
-    )
-    return text
 
 
 def plain(name: object) -> str:

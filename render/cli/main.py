@@ -37,6 +37,7 @@ with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of
     from render.cli.compose_errors import foreseen
     from render.cli.config_folders import bundled_configs, help_text, job_folder
     from render.cli.gallery import Gallery
+    from render.cli.other_timelines import with_settings
     from render.cli.overrides import forgiving
     from render.cli.showing import open_page
     from render.cli.sweep import (
@@ -253,6 +254,7 @@ def compose_and_run(arguments: Sequence[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     OwnSearchPath.files.clear()
     made = forgiving(arguments, parses, OwnSearchPath.files)
+    made = with_settings(made, OwnSearchPath.files)
     TimelineSource.begin(made)
     sys.argv = ["render", *made]
     OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)

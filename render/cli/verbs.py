@@ -51,6 +51,20 @@ def shown(arguments: Sequence[str]) -> Iterator[Film]:
     return answered(shown(arguments))
 
 
+def taken_over(arguments: Sequence[str]) -> Iterator[Film]:
+    """`render import FILE`: another tool's timeline, as a file that a person can read."""
+    from render.cli.importing import imported_file
+
+    return answered(imported_file(arguments))
+
+
+def handed_on(arguments: Sequence[str]) -> Iterator[Film]:
+    """`render export FILM KIND`: a film's timeline for another tool."""
+    from render.cli.exporting import exported
+
+    return answered(exported(arguments))
+
+
 def compared(arguments: Sequence[str]) -> Iterator[Film]:
     """`render diff A B`: what differs between two runs."""
     from render.cli.differing import compared
@@ -66,6 +80,7 @@ def answered(lines: Iterable[str]) -> Iterator[Film]:
 
 
 VERBS: Mapping[str, Verb] = {
-    "diff": compared, "from": again, "list": listed, "promote": promote, "show": shown,
+    "diff": compared, "export": handed_on, "from": again, "import": taken_over, "list": listed,
+    "promote": promote, "show": shown,
 }  # fmt: skip
-"""The verbs that there are; the other reserved ones are still to come."""
+"""The verbs that there are."""

@@ -12,6 +12,7 @@ from render.models.lora_files import Lora
 from render.models.resolve import Model
 from render.plan.frame_plan import FramePlan
 from render.timeline.pace import TimeMap
+from render.timeline.spec import Timeline
 from render.video import codecs
 
 
@@ -26,6 +27,8 @@ class ResolvedFilm:
     device: str
     scheduler: str
     """Class name of the scheduler in use; `unknown` for a model that is not downloaded yet."""
+    timeline: Timeline
+    """With every keyframe's values filled in."""
     plan: FramePlan
     plan_by: Callable[[Mapping[str, TimeMap]], FramePlan]
     """The plan by time maps of segments of even pace, by their digests."""

@@ -171,6 +171,6 @@ def planned(facts: Facts, timeline: Timeline, model: Model, recipe: Recipe) -> R
     places = {digest: path for path, digest in (*images.items(), *control)}
     plan = plan_by(remembered(facts.store))
     return ResolvedFilm(
-        *(config, facts.folder, facts.store, model, facts.place, scheduler, plan, plan_by),
-        *(places, loras),
+        *(config, facts.folder, facts.store, model, facts.place, scheduler, timeline, plan),
+        *(plan_by, places, loras),
     )

@@ -1,0 +1,80 @@
+"""`render export FILM KIND`: a film's timeline for another tool."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from render.api import Film
+from render.cli.compose import compose
+from render.cli.from_film import timeline_of, values_beside
+from render.cli.recipes import CONFIG, read_recipe
+from render.cli.verb_arguments import USUAL_ROOT
+from render.config.values import nearest
+from render.errors import ConfigError, Mistake
+from render.exporters.outline import EXPORTERS, Exporter
+from render.files.atomic import write_whole
+from render.run.outline import outline_of
+from render.video.codecs import CODECS
+
+USAGE = "needs a film and a kind: render export city srt"
+TARGET = re.compile(r"to=(.*)", re.DOTALL)
+
+
+def exported(arguments: Sequence[str]) -> Iterator[str]:
+    """Write a film's timeline for another tool, and yield the lines to say.
+
+    Args:
+        arguments: the film, as a run's name or folder, a video or a timeline; the kind of file, or
+            `all`; `to=` the file that is written, by default beside the film; overrides.
+
+    Raises:
+        ConfigError: there is no such film or kind, or the film can't be written so.
+    """
+    targets = [found[1] for one in arguments if (found := TARGET.fullmatch(one))]
+    rest = [one for one in arguments if not TARGET.fullmatch(one)]
+    if len(rest) < 2 or any(one.startswith("-") for one in rest[:2]):
+        raise ConfigError([Mistake("render export", f"{USAGE}; kinds: {', '.join(EXPORTERS)}")])
+    written, kind, *overrides = rest
+    if kind not in EXPORTERS and kind != "all":
+        what = f"no kind {kind!r}{nearest(kind, [*EXPORTERS, 'all'])}"
+        raise ConfigError([Mistake("render export", what)])
+    if targets and kind == "all":
+        raise ConfigError([Mistake("to", "is one file, and all kinds are several; leave it out")])
+    film = film_of(written, overrides)
+    outline = outline_of(film.resolved)
+    contents = [
+        (place(film, exporter, targets), exporter.write(outline), exporter)
+        for exporter in ([*EXPORTERS.values()] if kind == "all" else [EXPORTERS[kind]])
+    ]
+    for target, content, exporter in contents:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, content)
+        yield f"{target}: {exporter.called}"
+
+
+def place(film: Film, exporter: Exporter, targets: Sequence[str]) -> Path:
+    """The file that an exporter writes."""
+    if targets:
+        return Path(targets[-1]).expanduser()
+    return film.folder / f"{film.config['name']}{exporter.suffix}"
+
+
+def film_of(written: str, overrides: Sequence[str]) -> Film:
+    """A film by its run, its video or its timeline.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    roots = [one.partition("=")[2] for one in overrides if one.lstrip("+").startswith("root=")]
+    run = Path(roots[-1] if roots else USUAL_ROOT).expanduser() / written
+    for file in (run, Path(written).expanduser()):
+        if (file / CONFIG).is_file() or file.suffix in {codec.suffix for codec in CODECS.values()}:
+            recipe = read_recipe(file)
+            document = timeline_of(recipe)
+            values = values_beside(recipe, document, overrides)
+            composed = compose(document, overrides, values)
+            return Film(composed.config, locate=composed.locate)
+    composed = compose(written, overrides)
+    return Film(composed.config, locate=composed.locate)

@@ -1,0 +1,33 @@
+"""A film's outline, as exporters take it."""
+
+from __future__ import annotations
+
+from render.exporters.outline import Mark, Outline
+from render.plan.finish import shown_pictures
+from render.run.film import ResolvedFilm
+from render.video.codecs import CODECS
+from render.video.names import usual_name
+
+
+def outline_of(film: ResolvedFilm) -> Outline:
+    """The outline of a film, rendered or not."""
+    config, plan = film.config, film.plan
+    fps = plan.finish.fps if plan.finish else plan.fps
+    count = len(shown_pictures(plan))
+    ends = [keyframe.time for keyframe in film.timeline.keyframes[1:]] + [count / fps]
+    marks = tuple(
+        Mark(keyframe.time, max(keyframe.time, end), keyframe.values, str(keyframe.ease))
+        for keyframe, end in zip(film.timeline.keyframes, ends, strict=True)
+    )
+    has_video = film.output.format in CODECS
+    video = film.folder / usual_name(config.name, film.output, config.sampling)
+    return Outline(
+        name=config.name,
+        fps=fps,
+        count=count,
+        size=film.shown_size,
+        marks=marks,
+        pictures=(film.shown if plan.finish else film.frames).absolute(),
+        video=video.absolute() if has_video else None,
+        sound=film.output.audio,
+    )
