@@ -8,13 +8,19 @@ from fractions import Fraction
 
 from pydantic_core import PydanticCustomError
 
-from render.config.values import check_point, exact, mistake, shown
+from render.config.values import check_point, exact, mistake, nearest, shown
 
 MINUTES = re.compile(r"(?:(\d{1,4}):)?(\d{1,4}):(\d{1,2}(?:\.\d{1,20})?)", re.ASCII)
 TIMECODE = re.compile(r"(\d{1,3}):(\d{2}):(\d{2})([:;])(\d{2,3})", re.ASCII)
 BEAT = re.compile(r"beat\s+(\S+)", re.IGNORECASE)
 BAR = re.compile(r"bar\s+(\d{1,9})(?:\.(\d{1,4}))?", re.IGNORECASE | re.ASCII)
-HOW = 'write seconds (1.5), frames ("36f"), minutes ("1:05.5"), a timecode or "beat 16"'
+ONSET = re.compile(r"onset\s+(?:([a-z_]\w{0,40})\.)?([a-z]+)\s+(\d{1,7})", re.IGNORECASE | re.ASCII)
+BANDS = ("low", "mid", "high", "all")
+"""Bands of a sound: below 150 Hz, from there to 2,000 Hz, above that, and everything."""
+HOW = (
+    'write seconds (1.5), frames ("36f"), minutes ("1:05.5"), a timecode, "beat 16" or '
+    '"onset low 4"'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +43,7 @@ class Moment:
         timecode: as editors count.
         beat: counted from 1; 1.5 is half way from the first to the second.
         bar: counted from 1, with its beat, which counts from 1 as well.
-        written: as it was written, for messages.
+        onset: the name of a sound (empty for the first one), its band, and which onset, from 1.
     """
 
     seconds: Fraction | None = None
@@ -45,6 +51,7 @@ class Moment:
     timecode: Timecode | None = None
     beat: Fraction | None = None
     bar: tuple[int, int] | None = None
+    onset: tuple[str, str, int] | None = None
 
     @property
     def is_musical(self) -> bool:
@@ -87,6 +94,12 @@ def other_moment(written: str) -> Moment | None:
         if not bar or not beat:
             raise mistake(f"{shown(written)}: bars and their beats count from 1")
         return Moment(bar=(bar, beat))
+    if match := ONSET.fullmatch(written):
+        if match[2].lower() not in BANDS:
+            raise mistake(f"{shown(written)}: no band {shown(match[2])}{nearest(match[2], BANDS)}")
+        if not int(match[3]):
+            raise mistake(f"{shown(written)}: onsets count from 1")
+        return Moment(onset=(match[1] or "", match[2].lower(), int(match[3])))
     if match := BEAT.fullmatch(written):
         try:
             beat_number = exact(match[1])

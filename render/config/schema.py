@@ -18,9 +18,21 @@ from pydantic import (
     StrictBool,
     StrictInt,
     StrictStr,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
 )
 
+from render.config.changing import (
+    Curves,
+    Ease,
+    GuidanceOverTime,
+    LorasOverTime,
+    PromptOverTime,
+    Sounds,
+    StrengthOverTime,
+    When,
+)
 from render.config.fields import (
     MOST,
     BlendName,
@@ -32,23 +44,18 @@ from render.config.fields import (
     Number,
     Part,
     Steps,
-    Strength,
     Text,
     chosen,
 )
 from render.config.model_group import ModelConfig
-from render.config.moments import Moment, moment
 from render.config.output_group import OutputConfig
 from render.config.part import FrameRange, frame_ranges, part_name
 from render.config.values import (
     MAX_SEED,
-    easing,
-    lora_weights,
     mistake,
     pace,
     seeds,
     shown,
-    texts,
 )
 from render.extensions import ENGINES
 
@@ -133,7 +140,6 @@ class ComputeConfig(Frozen):
         return value
 
 
-When = Annotated[Moment, BeforeValidator(moment)]
 Pace = Annotated[Literal["time", "even"] | dict[float, float], BeforeValidator(pace)]
 """How a segment's frames are placed; a mapping is shares of its time to shares of the way."""
 
@@ -148,30 +154,36 @@ class TempoChange(Frozen):
     bpm: Bpm
 
 
-def tempo(value: object) -> object:
-    """One tempo for the whole film, or its changes."""
+def tempo(value: object, changes: ValidatorFunctionWrapHandler) -> tuple[TempoChange, ...]:
+    """One tempo for the whole film, its changes, or that of the film's sound, which has none."""
+    if value == "audio":
+        return ()
     if isinstance(value, list | tuple) and value:
-        return value
+        found: tuple[TempoChange, ...] = changes(value)
+        return found
     if isinstance(value, dict) or value in ([], ()):
-        raise mistake('a tempo is a number, or a list of changes: [{at: "beat 1", bpm: 128}, …]')
-    return [{"at": "beat 1", "bpm": value}]
+        raise mistake(
+            'a tempo is a number, audio, or a list of changes: [{at: "beat 1", bpm: 128}, …]'
+        )
+    found = changes([{"at": "beat 1", "bpm": value}])
+    return found
 
 
-TempoChanges = Annotated[tuple[TempoChange, ...], BeforeValidator(tempo)]
+TempoChanges = Annotated[tuple[TempoChange, ...], WrapValidator(tempo)]
 
 
 class KeyframeConfig(Frozen):
     """One keyframe as written; what it leaves out continues from the one before."""
 
     at: When
-    prompt: Annotated[dict[str, float], BeforeValidator(texts)] | None = None
+    prompt: PromptOverTime | None = None
     seed: Annotated[dict[int, float], BeforeValidator(seeds)] | None = None
     negative: Text | None = None
-    guidance: GuidanceScale | None = None
+    guidance: GuidanceOverTime | None = None
     image: FilePath | None = None
-    strength: Strength | None = None
-    lora: Annotated[dict[str, float], BeforeValidator(lora_weights)] | None = None
-    ease: Annotated[str | tuple[float, float, float, float], BeforeValidator(easing)] = "linear"
+    strength: StrengthOverTime | None = None
+    lora: LorasOverTime | None = None
+    ease: Ease = "linear"
     pace: Pace | None = None
 
 
@@ -187,6 +199,13 @@ class TimelineConfig(Frozen):
     offset: When | None = None
     bar: Annotated[StrictInt, Field(ge=1, le=64)] | None = None
     pace: Pace = "time"
+    audio: Sounds | None = None
+    curves: Curves = Curves()
+
+    @property
+    def takes_heard_tempo(self) -> bool:
+        """Whether beats are where they are in the film's sound."""
+        return self.tempo == ()
 
     @field_validator("keyframes", mode="before")
     @classmethod

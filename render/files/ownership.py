@@ -31,6 +31,7 @@ SWEEP_MARK = "The gallery of a sweep, by render; its films are in sweep.js"
 STRIP_MARK = "render:strip"
 PACED_MARK = "# The timeline, with the pace that render measured\n"
 MARKS = {
+    "audio.json": rb'\A\{\n"render": "audio",',
     ".lock": rb'\A(\{"pid": |\0+\Z)',  # zeros are what a power cut may leave
     "config.yaml": rb"\A# The config as render resolved it\n",
     "diff.png": PAIRS_MARK.encode(),

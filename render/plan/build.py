@@ -231,7 +231,8 @@ def has_frames_of_its_own(segment: Segment, fps: Fraction, every: int) -> bool:
     start, end = segment.start, segment.end
     first = ceil(start.time * fps)
     first += every if first == start.time * fps else 0
-    return start.ease != "hold" and start.values != end.values and first < segment.until * fps
+    changes = start.ease != "hold" and start.values != end.values and not segment.follows
+    return changes and first < segment.until * fps
 
 
 def frame_of(

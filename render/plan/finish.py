@@ -284,7 +284,7 @@ def cuts_of(timeline: Timeline, times: Sequence[Fraction], loop_end: Fraction) -
     abrupt = [
         (each.start.time, each.until, each.start.ease == "hold")
         for each in segments
-        if each and each.start.values != each.end.values
+        if each and not each.rests
     ]
     place = 0
     for index, (before, after) in enumerate(zip(times, ends, strict=False)):

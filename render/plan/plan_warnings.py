@@ -104,14 +104,15 @@ def plain_warnings(
 ) -> Iterator[str]:
     """Segments that stay plain where smooth paths are asked for."""
     segments = [segment_behind(timeline, place) for place in range(len(timeline.keyframes))]
-    changing = [each for each in segments if each and each.start.values != each.end.values]
+    changing = [each for each in segments if each and not each.rests]
     plain = [each for each in changing if each.start.ease != "hold" and not smooth(each)]
     if taken.path_parts and plain:
         times = ", ".join(f"{float(each.start.time):g}" for each in plain[:5])
         more = " …" if len(plain) > 5 else ""
         yield (
-            f"no smooth path in {plural(len(plain), 'segment')} (from {times}{more} s): frames "
-            "start from pictures there, or seeds differ and the scheduler adds noise of its own"
+            f"no smooth path in {plural(len(plain), 'segment')} (from {times}{more} s): values "
+            "follow the sound or the time there, frames start from pictures, or seeds differ and "
+            "the scheduler adds noise of its own"
         )
 
 

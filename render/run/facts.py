@@ -26,8 +26,10 @@ from render.run.film_model import HASHES_NAME, sound_model
 from render.run.finish_facts import finish_of
 from render.run.memory_checks import with_memory
 from render.run.sound_checks import sound_length
+from render.run.sounds import heard_sounds, needs_hearing
 from render.run.unused_keys import usual_guidance
 from render.store.store import STORE_NAME
+from render.timeline.heard import Heard
 from render.timeline.spec import Timeline
 from render.timeline.timeline import resolve
 
@@ -116,7 +118,16 @@ class Facts:
     @Learnt
     def timeline(self) -> Timeline | None:
         """The timeline, with what it leaves open filled in."""
-        return written_timeline(self.config, self.locate, self.images or {})
+        if self.sounds is None:
+            return None
+        return written_timeline(self.config, self.locate, self.images or {}, self.sounds)
+
+    @Learnt
+    def sounds(self) -> Mapping[str, Heard] | None:
+        """The timeline's sounds by name, analysed; none where nothing follows them."""
+        if not needs_hearing(self.config.timeline):
+            return {}
+        return heard_sounds(self.config, self.store, self.folder, self.locate)
 
     @Learnt
     def device(self) -> str | None:
@@ -156,7 +167,7 @@ class Facts:
     @Learnt
     def sound_s(self) -> float | None:
         """Seconds of the film's sound; None without sound, too."""
-        return sound_length(self.config.output)
+        return sound_length(self.config)
 
 
 def unlearnt(name: str) -> Check:
@@ -170,11 +181,13 @@ def unlearnt(name: str) -> Check:
 
 
 def written_timeline(
-    config: RunConfig, locate: Locate, images: Mapping[Path, str] | None = None
+    config: RunConfig,
+    locate: Locate,
+    images: Mapping[Path, str] | None = None,
+    sounds: Mapping[str, Heard] | None = None,
 ) -> Timeline:
     """The config's timeline, with what it leaves open filled in."""
     guidance = usual_guidance(config)
     loras = {lora.called: lora.weight for lora in config.model.loras}
-    return resolve(
-        config.timeline, config.sampling, config.output.fps, guidance, locate, images, loras
-    )
+    more = (guidance, locate, images, loras, sounds)
+    return resolve(config.timeline, config.sampling, config.output.fps, *more)

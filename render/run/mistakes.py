@@ -81,6 +81,7 @@ CHECKS: tuple[Check, ...] = (
     link_mistakes,
     unlearnt("images"),
     unlearnt("control"),
+    unlearnt("sounds"),
     unlearnt("timeline"),
     unlearnt("device"),
     unlearnt("model"),

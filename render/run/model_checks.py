@@ -180,4 +180,6 @@ def written_at(config: RunConfig, key: str, locate: Locate) -> list[str]:
     """Where a config gives the sampling or a keyframe a value."""
     frames = config.timeline.keyframes.items()
     inside = [locate(f"timeline.keyframes.{name}.{key}") for name, k in frames if getattr(k, key)]
-    return ([f"sampling.{key}"] if getattr(config.sampling, key) else []) + inside
+    curve = getattr(config.timeline.curves, key, None) is not None
+    whole = [locate(f"timeline.curves.{key}")] if curve else []
+    return ([f"sampling.{key}"] if getattr(config.sampling, key) else []) + whole + inside

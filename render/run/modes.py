@@ -23,6 +23,7 @@ from render.run.measuring import measure
 from render.run.paced_timeline import write_paced_timeline
 from render.run.quick_look import say_where
 from render.run.session import Session
+from render.run.sounds import write_analyses
 from render.run.survey import check_room, summarise, survey, survey_to_show
 from render.run.work import Work
 from render.store import frame_png, store
@@ -57,9 +58,10 @@ def begun(run: Session) -> Iterator[Work]:
     with held(run):
         run = with_measured_plan(run)
         write_config(run)
+        write_analyses(run)
         write_paced_timeline(run)
         with run.phases.measured("check"):
-            mine = part_of(run.film.plan, run.film.config)
+            mine = part_of(run.film.plan, run.film.config, run.film.timeline)
             verdicts = survey_to_show(run.film, mine, run.events.warn)
             summary = summarise(run.film, verdicts, before)
         run.events.emit(WorkPlanned(run.name, summary))
@@ -100,7 +102,7 @@ def plan(run: Session) -> None:
 def planned(run: Session) -> PlanSummary:
     """Counts, reasons and costs of what a render would do."""
     film = run.film
-    verdicts = survey(film, part_of(film.plan, film.config))
+    verdicts = survey(film, part_of(film.plan, film.config, film.timeline))
     return summarise(film, verdicts, shown_film(film.folder))
 
 

@@ -16,7 +16,6 @@ from render.files.atomic import is_there, read_regular, says, write_if_changed
 from render.files.ownership import PACED_MARK, is_ours, make_way, set_aside
 from render.run.film import ResolvedFilm
 from render.run.session import Session
-from render.timeline.clock import clock_of
 from render.timeline.pace import TimeMap
 
 PACED_NAME = "paced.yaml"
@@ -78,7 +77,7 @@ def as_yaml(film: ResolvedFilm, composed: Mapping[str, Any]) -> bytes:
 
 def measured_maps(film: ResolvedFilm) -> Iterator[tuple[str, TimeMap]]:
     """The keys of keyframes from which a measured map leads on, with the map."""
-    clock = clock_of(film.config.timeline, film.config.output.fps)
+    clock = film.timeline.clock
     for key, keyframe in film.config.timeline.keyframes.items():
         at = clock.seconds(keyframe.at)
         if at in film.plan.paces:

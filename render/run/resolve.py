@@ -39,6 +39,7 @@ from render.run.prompt_checks import (
     word_warnings,
 )
 from render.run.sound_checks import sound_warnings
+from render.run.sounds import with_sound
 from render.run.unused_keys import fallback_warnings
 from render.store.store import STORE_NAME
 from render.store.time_maps import MAPS_NAME, remembered
@@ -68,7 +69,7 @@ def open_film(composed: Mapping[str, Any], variant: str, locate: Locate) -> Reso
             raise
         config = rest
         mistakes += error.mistakes
-    return resolved(config, variant, locate, mistakes)
+    return resolved(with_sound(config), variant, locate, mistakes)
 
 
 def with_another_timeline(composed: Mapping[str, Any]) -> RunConfig | None:
@@ -100,7 +101,7 @@ def resolved(
     identity.remember(facts.store / HASHES_NAME, facts.hashes)
     remarks = [*facts.remarks, *word_warnings(config, model, locate), *size_warnings(config, model)]
     film = planned(facts, timeline, model, recipe)
-    if wrong := list(mistakes_in_part(film.plan, config)):
+    if wrong := list(mistakes_in_part(film.plan, config, timeline)):
         raise ConfigError([Mistake(locate(each.where), each.what) for each in wrong])
     film = replace(film, timeline_file=timeline_file(locate))
     remarks += [*flaws, *sound_warnings(film, timeline, facts.sound_s), *other_film_warnings(film)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from render.config.output_group import OutputConfig
+from render.config.schema import RunConfig
 from render.errors import ConfigError, EncodeError, Mistake
 from render.plan.finish import shown_pictures
 from render.run.film import ResolvedFilm
@@ -11,12 +11,13 @@ from render.video.codecs import audio_flaw
 from render.video.sound import length_warning, measured
 
 
-def sound_length(output: OutputConfig) -> float | None:
+def sound_length(config: RunConfig) -> float | None:
     """Seconds of the film's sound; None without sound, or without an ffmpeg to read it.
 
     Raises:
         ConfigError: the file holds no sound.
     """
+    output = config.output
     if output.audio is None or audio_flaw(output):
         return None
     try:
@@ -24,7 +25,8 @@ def sound_length(output: OutputConfig) -> float | None:
     except EncodeError:  # there is no ffmpeg, which encoding says with its own exit code
         return None
     if wrong:
-        raise ConfigError([Mistake("output.audio", wrong)])
+        ours = output.audio in (config.timeline.audio or {}).values()
+        raise ConfigError([Mistake("timeline.audio" if ours else "output.audio", wrong)])
     return seconds
 
 

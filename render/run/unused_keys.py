@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from render.config.changing import MOST_GUIDANCE
 from render.config.schema import KeyframeConfig, RunConfig
 from render.errors import Mistake
 from render.plan.approximations import approximations_of
+from render.timeline.over_time import changes
 
 if TYPE_CHECKING:
     from render.run.facts import Facts
@@ -49,10 +51,13 @@ def unused_mistakes(config: RunConfig, facts: Facts) -> Iterator[Mistake]:
 
 
 def scales(config: RunConfig) -> Iterator[float]:
-    """The guidance scale of every keyframe."""
+    """The guidance scale of every keyframe; of one that changes over time the largest that any may
+    have."""
     usual = usual_guidance(config)
+    curve = config.timeline.curves.guidance
     for keyframe in config.timeline.keyframes.values():
-        yield usual if keyframe.guidance is None else keyframe.guidance
+        given = curve if keyframe.guidance is None else keyframe.guidance
+        yield MOST_GUIDANCE if changes(given) else usual if given is None else given
 
 
 def usual_guidance(config: RunConfig) -> float:
@@ -70,6 +75,8 @@ def fallback_warnings(config: RunConfig) -> Iterator[str]:
     for key in ("guidance", "negative"):
         if getattr(sampling, key) and all(getattr(frame, key) is not None for frame in frames):
             yield f"sampling.{key} changes nothing: every keyframe names its own"
+    if sampling.guidance is not None and config.timeline.curves.guidance is not None:
+        yield "sampling.guidance changes nothing: timeline.curves has one for the whole film"
 
 
 def at_start(frame: KeyframeConfig) -> bool:

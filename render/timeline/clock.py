@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
+from math import floor
 
 from render.config.moments import Moment, Timecode
 from render.config.schema import TempoChange, TimelineConfig
+from render.text import plural
+from render.timeline.heard import Heard
 
 DROPPED = {Fraction(30_000, 1001): 2, Fraction(60_000, 1001): 4}
 """Frame numbers that drop-frame timecode leaves out at the beginning of a minute, but of each
 tenth (SMPTE ST 12-1)."""
+NO_SOUND = "follows a sound; give audio: FILE in the timeline"
 NO_TEMPO = "beats and bars take a tempo; give tempo: 128 in the timeline"
 
 
@@ -48,6 +53,73 @@ class Tempo:
         bar, beat = moment.bar
         return Fraction((bar - 1) * self.bar + beat)
 
+    def beat_at(self, time: Fraction) -> Fraction:
+        """The beats that have gone by at a time, counted from 1."""
+        begin = self.offset
+        for (start, per_minute), following in zip(
+            self.changes, [*self.changes[1:], None], strict=True
+        ):
+            beat = start + (time - begin) * per_minute / 60
+            if following is None or beat < following[0]:
+                return beat
+            begin += (following[0] - start) * 60 / per_minute
+        return Fraction(1)
+
+    def bar_at(self, time: Fraction) -> Fraction:
+        """The bars that have gone by at a time, counted from 1."""
+        return 1 + (self.beat_at(time) - 1) / self.bar
+
+
+@dataclass(frozen=True, slots=True)
+class HeardTempo:
+    """When the beats of a sound are.
+
+    Attributes:
+        beats: their times in seconds, two at least, in order.
+        downbeats: times of the first beats of bars; none where they are not known.
+        bar: beats of a bar where they are not.
+    """
+
+    beats: tuple[Fraction, ...]
+    downbeats: tuple[Fraction, ...] = ()
+    bar: int = 4
+
+    def seconds(self, beat: Fraction) -> Fraction:
+        """When a beat is; behind the last one beats go on as they were."""
+        return at_place(self.beats, beat - 1)
+
+    def beat_of(self, moment: Moment) -> Fraction:
+        """The number of a beat or bar."""
+        if moment.bar is None:
+            return moment.beat or Fraction(1)
+        bar, beat = moment.bar
+        if len(self.downbeats) < 2:
+            return Fraction((bar - 1) * self.bar + beat)
+        first = self.beat_at(at_place(self.downbeats, Fraction(bar - 1)))
+        return Fraction(round(first) + beat - 1)
+
+    def beat_at(self, time: Fraction) -> Fraction:
+        """The beats that have gone by at a time, counted from 1."""
+        return 1 + place_of(self.beats, time)
+
+    def bar_at(self, time: Fraction) -> Fraction:
+        """The bars that have gone by at a time, counted from 1."""
+        if len(self.downbeats) < 2:
+            return 1 + (self.beat_at(time) - 1) / self.bar
+        return 1 + place_of(self.downbeats, time)
+
+
+def at_place(times: Sequence[Fraction], place: Fraction) -> Fraction:
+    """The time at a place between times, which go on at both ends as they are there."""
+    below = min(max(floor(place), 0), len(times) - 2)
+    return times[below] + (place - below) * (times[below + 1] - times[below])
+
+
+def place_of(times: Sequence[Fraction], time: Fraction) -> Fraction:
+    """The inverse of `at_place`."""
+    below = min(max(bisect_right(times, time) - 1, 0), len(times) - 2)
+    return below + (time - times[below]) / (times[below + 1] - times[below])
+
 
 @dataclass(frozen=True, slots=True)
 class Clock:
@@ -56,10 +128,27 @@ class Clock:
     Attributes:
         fps: pictures a second of the output.
         tempo: None where there is none.
+        sounds: of the film by name; the first one needs none.
     """
 
     fps: Fraction
-    tempo: Tempo | None = None
+    tempo: Tempo | HeardTempo | None = None
+    sounds: Mapping[str, Heard] = field(default_factory=dict)
+
+    def sound(self, name: str) -> Heard | None:
+        """A sound by its name; the first by none."""
+        if name:
+            return self.sounds.get(name)
+        return next(iter(self.sounds.values()), None)
+
+    def sound_flaw(self, name: str) -> str | None:
+        """Why there is no sound of a name."""
+        if not self.sounds:
+            return NO_SOUND
+        if self.sound(name) is None:
+            known = [each for each in self.sounds if each]
+            return f"no sound is called {name!r}; known: {', '.join(known) or 'one without a name'}"
+        return None
 
     def seconds(self, moment: Moment) -> Fraction:
         """When it is; of a time in which `flaw` finds something, 0."""
@@ -69,15 +158,33 @@ class Clock:
             return moment.frames / self.fps
         if moment.timecode is not None:
             return frame_number(moment.timecode, self.fps) / self.fps
+        if moment.onset is not None:
+            return self.onset(*moment.onset)
         return self.tempo.seconds(self.tempo.beat_of(moment)) if self.tempo else Fraction(0)
+
+    def onset(self, name: str, band: str, number: int) -> Fraction:
+        """When an onset of a sound is; of one that is not there, 0."""
+        heard = self.sound(name)
+        times = heard.onsets.get(band, ()) if heard else ()
+        return times[number - 1] if number <= len(times) else Fraction(0)
+
+    def onset_flaw(self, name: str, band: str, number: int) -> str | None:
+        """Why there is no such onset."""
+        if flaw := self.sound_flaw(name):
+            return flaw
+        heard = self.sound(name)
+        count = len(heard.onsets.get(band, ())) if heard else 0
+        return None if number <= count else f"the band {band} has {plural(count, 'onset')}"
 
     def flaw(self, moment: Moment) -> str | None:
         """Why nobody can know when it is."""
         if moment.timecode is not None:
             return timecode_flaw(moment.timecode, self.fps)
+        if moment.onset is not None:
+            return self.onset_flaw(*moment.onset)
         if moment.is_musical and self.tempo is None:
             return NO_TEMPO
-        if moment.bar and self.tempo and moment.bar[1] > self.tempo.bar:
+        if moment.bar and isinstance(self.tempo, Tempo) and moment.bar[1] > self.tempo.bar:
             what = f"a bar has {self.tempo.bar} beats, so there is no beat {moment.bar[1]} in it"
             return f"{what}; give bar: {moment.bar[1]} in the timeline if it has more"
         return None
@@ -114,21 +221,37 @@ def timecode_flaw(code: Timecode, fps: Fraction) -> str | None:
     return None
 
 
-def clock_of(written: TimelineConfig, fps: Fraction) -> Clock:
-    """The clock of a timeline. What `tempo_flaws` finds wrong in its tempo is left out."""
-    plain = Clock(fps)
-    if written.tempo is None or any(tempo_flaws(written, fps)):
+def clock_of(
+    written: TimelineConfig, fps: Fraction, sounds: Mapping[str, Heard] | None = None
+) -> Clock:
+    """The clock of a timeline. What `tempo_flaws` finds wrong in its tempo is left out.
+
+    Args:
+        sounds: of the film by name, analysed.
+    """
+    plain = Clock(fps, sounds=sounds or {})
+    if written.tempo is None or any(tempo_flaws(written, fps, sounds)):
         return plain
+    if written.takes_heard_tempo:
+        heard = plain.sound("")
+        if heard is None or len(heard.beats) < 2:
+            return plain
+        return replace(plain, tempo=HeardTempo(heard.beats, heard.downbeats, written.bar or 4))
     offset = plain.seconds(written.offset) if written.offset else Fraction(0)
     counted = Tempo((), offset, written.bar or 4)
     changes = ((counted.beat_of(change.at), change.bpm) for change in written.tempo)
-    return Clock(fps, Tempo(tuple(changes), offset, counted.bar))
+    return replace(plain, tempo=Tempo(tuple(changes), offset, counted.bar))
 
 
-def tempo_flaws(written: TimelineConfig, fps: Fraction) -> Iterator[tuple[str, str]]:
+def tempo_flaws(
+    written: TimelineConfig, fps: Fraction, sounds: Mapping[str, Heard] | None = None
+) -> Iterator[tuple[str, str]]:
     """Why the tempo of a timeline says not when beats are: (key in the timeline, what)."""
+    if written.takes_heard_tempo:
+        yield from heard_flaws(written, sounds or {})
+        return
     if written.offset is not None:
-        if written.offset.is_musical:
+        if written.offset.is_musical or written.offset.onset:
             yield "offset", "says when the first beat is, so give seconds, frames or minutes"
         elif flaw := Clock(fps).flaw(written.offset):
             yield "offset", flaw
@@ -138,6 +261,16 @@ def tempo_flaws(written: TimelineConfig, fps: Fraction) -> Iterator[tuple[str, s
                 yield key, "goes with a tempo; give tempo: 128, or leave it out"
         return
     yield from change_flaws(written.tempo, Tempo((), bar=written.bar or 4))
+
+
+def heard_flaws(written: TimelineConfig, sounds: Mapping[str, Heard]) -> Iterator[tuple[str, str]]:
+    """Why the film's sound does not say when beats are."""
+    if written.offset is not None:
+        yield "offset", "the sound says when its beats are; leave it out, or give tempo: 128"
+    if written.audio is None:
+        yield "tempo", "is that of the film's sound; give audio: FILE in the timeline"
+    elif sounds and len(next(iter(sounds.values())).beats) < 2:
+        yield "tempo", "no beat was found in the film's sound; give tempo: 128"
 
 
 def change_flaws(changes: Sequence[TempoChange], counted: Tempo) -> Iterator[tuple[str, str]]:

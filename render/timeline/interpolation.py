@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from render.timeline.easing import eased
+from render.timeline.filled import Key
 from render.timeline.spec import FrameSpec, Keyframe, Timeline
-from render.timeline.timeline import Key
 
 
 def frame_times(timeline: Timeline, fps: Fraction) -> list[Fraction]:
@@ -26,6 +26,17 @@ class Segment:
     start: Keyframe
     end: Keyframe
     until: Fraction
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing changes in it."""
+        return self.start.values == self.end.values and not self.follows
+
+    @property
+    def follows(self) -> bool:
+        """Whether values change in it by themselves: it then leads on no one way from one picture
+        to the other."""
+        return self.start.follows is not None or self.end.follows is not None
 
 
 def segment_at(timeline: Timeline, time: Fraction) -> Segment | None:
@@ -49,9 +60,10 @@ def values_at(timeline: Timeline, time: Fraction) -> FrameSpec:
     next; behind the last one its values stay, or in a loop lead back to the first."""
     segment = segment_at(timeline, time)
     if segment is None:
-        return timeline.keyframes[-1].values
-    start, end, progress = segment.start, segment.end, progress_at(segment, time)
-    return start.values if progress == 0 else between(start.values, end.values, progress)
+        return timeline.keyframes[-1].at(time)
+    progress = progress_at(segment, time)
+    start = segment.start.at(time)
+    return start if progress == 0 else between(start, segment.end.at(time), progress)
 
 
 def progress_at(segment: Segment, time: Fraction) -> float:

@@ -38,7 +38,7 @@ def early(timeline: Timeline, time: Fraction, anchors: int) -> tuple[tuple[Frame
             not on the frames, so the frames of 12 fps are among those of 24.
     """
     segment = segment_at(timeline, time)
-    if not anchors or segment is None or segment.start.values == segment.end.values:
+    if not anchors or segment is None or segment.rests or segment.follows:
         return ()
     length = segment.until - segment.start.time
     place = (time - segment.start.time) / length * anchors
@@ -69,7 +69,7 @@ def trunk_at(
     segment = segment_at(timeline, time)
     if segment is None and len(timeline.keyframes) > 1:
         segment = segment_behind(timeline, len(timeline.keyframes) - 2)
-    if segment is None or segment.start.values == segment.end.values:
+    if segment is None or segment.rests or segment.follows:
         return ()
     start, end = segment.start.values, segment.end.values
     if start.start or end.start:

@@ -14,8 +14,9 @@ PLACE_DIGITS = 9  # so that a digest never depends on a last bit
 def path_of(segment: Segment, parts: int, noisy: bool) -> SmoothPath | None:
     """The smooth path of a segment; None where it stays plain.
 
-    Nothing may change in it, or its frames start from pictures: each of them then has steps of its
-    own, so they can't be denoised in step. Noise that a scheduler adds belongs to one seed, so a
+    Nothing may change in it, or its values change by themselves, so that there is no one way, or
+    its frames start from pictures: each of them then has steps of its own, so they can't be
+    denoised in step. Noise that a scheduler adds belongs to one seed, so a
     path between two seeds would jump half-way.
 
     Args:
@@ -23,7 +24,7 @@ def path_of(segment: Segment, parts: int, noisy: bool) -> SmoothPath | None:
         noisy: whether the scheduler adds noise of its own.
     """
     start, end = segment.start.values, segment.end.values
-    if not parts or start == end or start.start or end.start:
+    if not parts or start == end or start.start or end.start or segment.follows:
         return None
     return None if noisy and start.seeds != end.seeds else SmoothPath(start, end, parts)
 

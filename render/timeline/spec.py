@@ -5,9 +5,11 @@ Times are `Fraction`s of seconds, so 24 fps hits every frame of 12 fps exactly.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from fractions import Fraction
 
+from render.timeline.clock import Clock
 from render.timeline.easing import Bezier
 from render.timeline.pace import TimeMap
 
@@ -62,15 +64,21 @@ class OnPath:
 
 @dataclass(frozen=True, slots=True)
 class Keyframe:
-    """A keyframe with nothing left out. `time` in seconds; `ease` shapes the segment to the
-    next, `even` is whether the picture changes evenly in it, and `time_map` its measured map, if
-    that is known."""
+    """A keyframe with nothing left out. `time` in seconds; `values` are those at its time; `ease`
+    shapes the segment to the next, `even` is whether the picture changes evenly in it, and
+    `time_map` its measured map, if that is known. `follows` gives the values at any time, where
+    they change by themselves; None: they stay."""
 
     time: Fraction
     values: FrameSpec
     ease: str | Bezier
     even: bool = False
     time_map: TimeMap | None = None
+    follows: Callable[[Fraction], FrameSpec] | None = None
+
+    def at(self, time: Fraction) -> FrameSpec:
+        """The values at a time, as the film would have them if there were no other keyframe."""
+        return self.follows(time) if self.follows else self.values
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +90,4 @@ class Timeline:
     loop: bool
     open: bool = False
     """Without the frame that stands at its end."""
+    clock: Clock = field(default_factory=lambda: Clock(Fraction(1)))

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
 
 from render.config.schema import KeyframeConfig, SamplingConfig, TimelineConfig
 from render.config.values import shown
 from render.errors import ConfigError, Locate, Mistake
 from render.timeline.clock import Clock, clock_of, tempo_flaws
+from render.timeline.filled import (
+    Filled,
+    curve_flaws,
+    filled,
+    unknown_values,
+    values_over_time,
+)
+from render.timeline.heard import Heard
+from render.timeline.over_time import Surroundings
 from render.timeline.pace import TimeMap
 from render.timeline.spec import FrameSpec, Keyframe, Timeline
 
@@ -21,9 +28,6 @@ MAX_FRAMES = 1_000_000
 MOST_LETTERS = 1 << 28  # of a plan whose frames take more than …
 USUAL_LETTERS = 2_000  # … each on the average, as six long texts do
 LETTERS_OF_A_WEIGHT = 40  # with its place in a list
-USUAL_STRENGTH = 0.6  # of keyframes with an image, before the first that gives one
-
-Key = TypeVar("Key", str, int)
 
 
 def resolve(
@@ -34,6 +38,7 @@ def resolve(
     locate: Locate = lambda path: path,
     images: Mapping[Path, str] | None = None,
     loras: Mapping[str, float] | None = None,
+    sounds: Mapping[str, Heard] | None = None,
 ) -> Timeline:
     """The timeline with every keyframe's values filled in.
 
@@ -45,14 +50,15 @@ def resolve(
         locate: turns a dotted path into the place a person should look at.
         images: the digest of every picture that keyframes name.
         loras: the model's LoRAs by name, with the weights that hold until a keyframe names others.
+        sounds: of the film by name, analysed; empty where nothing follows them.
 
     Raises:
         ConfigError: keyframes out of order or twice at one time, no prompt at the start, a loop
             without a duration, more than a million frames, a LoRA that the model does not have;
             all that apply, a line each.
     """
-    clock = clock_of(written, fps)
-    if unknown := [*tempo_flaws(written, fps)] or [*moment_flaws(written, clock)]:
+    clock = clock_of(written, fps, sounds)
+    if unknown := [*tempo_flaws(written, fps, sounds)] or [*moment_flaws(written, clock)]:
         raise ConfigError([Mistake(locate(f"timeline.{path}"), what) for path, what in unknown])
     times = {key: clock.seconds(frame.at) for key, frame in written.keyframes.items()}
     until = clock.seconds(written.duration) if written.duration else None
@@ -60,19 +66,31 @@ def resolve(
     order = list(times) if listed else sorted(times, key=lambda key: times[key])
     wrong = time_flaws(written, times, order, fps, until)
     wrong += value_flaws(written, order, loras or {})
+    given = {key: written.keyframes[key] for key in order}
+    fallbacks = (written.curves, sampling, guidance, images or {}, loras or {})
+    values = [*filled(given, *fallbacks)]
+    around = Surroundings(clock)
+    wrong += unknown_values(values, around)
     if wrong:
         raise ConfigError([Mistake(locate(f"timeline.{path}"), what) for path, what in wrong])
-    given = [written.keyframes[key] for key in order]
-    values = fill(given, sampling, guidance, images or {}, loras or {})
     keyframes = tuple(
-        paced(Keyframe(times[key], spec, frame.ease), frame.pace or written.pace)
-        for key, spec, frame in zip(order, values, given, strict=True)
+        paced(keyframe_of(each, times[each.key], frame, around, locate), frame.pace or written.pace)
+        for each, frame in zip(values, given.values(), strict=True)
     )
     length = keyframes[-1].time if until is None else until
-    timeline = Timeline(keyframes, length, written.loop, written.end == "open")
+    timeline = Timeline(keyframes, length, written.loop, written.end == "open", clock)
     if what := plan_flaw(timeline, fps):
         raise ConfigError([Mistake(locate("timeline.keyframes"), what)])
     return timeline
+
+
+def keyframe_of(
+    frame: Filled, time: Fraction, written: KeyframeConfig, around: Surroundings, locate: Locate
+) -> Keyframe:
+    """A keyframe at its time, with the values that it has there and elsewhere."""
+    values = values_over_time(frame, around, locate)
+    follows = values if any(frame.changing()) else None
+    return Keyframe(time, values(time), written.ease, follows=follows)
 
 
 def paced(keyframe: Keyframe, pace: str | Mapping[float, float]) -> Keyframe:
@@ -106,7 +124,7 @@ def value_flaws(
     written: TimelineConfig, order: Sequence[str], loras: Mapping[str, float]
 ) -> list[tuple[str, str]]:
     """Values that keyframes lack, or that mean nothing where they stand."""
-    found = lora_flaws(written, loras)
+    found = [*lora_flaws(written, loras), *curve_flaws(written)]
     if written.keyframes[order[0]].prompt is None:
         found.append((f"keyframes.{order[0]}", "the first keyframe needs a prompt"))
     return found + strength_flaws(written, order)
@@ -194,44 +212,8 @@ def lora_flaws(written: TimelineConfig, loras: Mapping[str, float]) -> list[tupl
         for key, frame in written.keyframes.items()
         for name in frame.lora or {}
         if name not in loras
+    ] + [
+        (f"curves.lora.{name}", f"no LoRA is called {shown(name)}; {known}")
+        for name in written.curves.lora or {}
+        if name not in loras
     ]
-
-
-def fill(
-    frames: Sequence[KeyframeConfig],
-    sampling: SamplingConfig,
-    guidance: float,
-    images: Mapping[Path, str],
-    loras: Mapping[str, float],
-) -> Iterable[FrameSpec]:
-    """Each keyframe's values; what it leaves out of prompts, seeds, images and weights of LoRAs
-    continues from the one before."""
-    prompt: Mapping[str, float] = {"": 1.0}
-    seed: Mapping[int, float] = {sampling.seed: 1.0}
-    image, strength = None, USUAL_STRENGTH
-    for frame in frames:
-        prompt = frame.prompt if frame.prompt is not None else prompt
-        seed = frame.seed if frame.seed is not None else seed
-        negative = sampling.negative if frame.negative is None else frame.negative
-        scale = guidance if frame.guidance is None else frame.guidance
-        image = frame.image if "image" in frame.model_fields_set else image
-        strength = strength if frame.strength is None else frame.strength
-        pictures = ((images.get(image, ""), 1.0),) if image else ()
-        loras = {**loras, **(frame.lora or {})}
-        at_work = tuple((name, float(weight)) for name, weight in loras.items() if weight != 0)
-        yield FrameSpec(
-            normalised(prompt),
-            ((negative, 1.0),),
-            normalised(seed),
-            scale,
-            images=pictures,
-            strength=strength if image else 1.0,
-            loras=at_work,
-        )
-
-
-def normalised(weights: Mapping[Key, float]) -> tuple[tuple[Key, float], ...]:
-    """Weights above zero, summing to 1; twelve decimals, so less than half of the last is none."""
-    total = math.fsum(weights.values())
-    shares = ((key, round(weight / total, 12)) for key, weight in weights.items())
-    return tuple((key, share) for key, share in shares if share > 0)

@@ -1,0 +1,1 @@
+"""Sounds, analysed: when their beats and onsets are, and how loud their bands are."""
