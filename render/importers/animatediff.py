@@ -1,7 +1,7 @@
 """Configs of animatediff-cli with prompt travel: `prompt_map` holds prompts by frames.
 
 A prompt stays for `prompt_fixed_ratio` of the frames until the next one, and is blended into it in
-the rest; behind the last one comes the first again (generate.py, pipelines/animation.py there).
+the rest; behind the last one comes the first again (`prompt_preprocess` there).
 """
 
 from __future__ import annotations

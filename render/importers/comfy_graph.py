@@ -48,6 +48,18 @@ def nodes_of(graph: JsonFields, *kinds: str) -> Iterator[JsonFields]:
             yield graph.inside(key).inside("inputs")
 
 
+def first_node(graph: JsonFields, *kinds: str) -> JsonFields:
+    """The inputs of the first node of these kinds.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found = next(nodes_of(graph, *kinds), None)
+    if found is None:
+        raise graph.source.refusal(f"holds no node of {', '.join(kinds)}")
+    return found
+
+
 def followed(graph: JsonFields, inputs: JsonFields, key: str) -> object:
     """The value of an input, through the nodes that give it; None if it is worked out there."""
     value = inputs.values.get(key)

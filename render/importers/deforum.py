@@ -1,7 +1,8 @@
 """Settings of Deforum (sd-webui-deforum, and the notebook before it), as it saves them.
 
-Prompts belong to frames. In the mode "Interpolation" they are blended linearly (prompt.py of
-sd-webui-deforum), in all others the next one begins at its frame at once (render.py there).
+Prompts belong to frames. In the mode "Interpolation" they are blended linearly
+(`interpolate_prompts` of sd-webui-deforum), in all others each begins at its frame at once
+(`render_animation` there).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ BEYOND = "prompts at frames that the film has not: {}"
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedPrompt:
     """A keyframe's prompt in the film of a schedule: None where only the seed changes."""
 
     frame: int
@@ -82,8 +83,8 @@ def placed_prompts(fields: JsonFields, count: int) -> dict[int, WeightedPrompt]:
     The texts for all prompts are those of `animation_prompts_positive` and `…_negative`; files
     of a run have them in each prompt already, and again as `positive_prompts`.
     """
-    key = next(key for key in ("prompts", "animation_prompts") if key in fields.values)
-    if isinstance(fields.values[key], list) and fields.has("animation_prompts"):
+    key = "prompts" if fields.has("prompts") else "animation_prompts"
+    if isinstance(fields.values.get(key), list) and fields.has("animation_prompts"):
         key = "animation_prompts"  # the notebook's `prompts` are those of still pictures
     written = fields.inside(key)
     around = tuple(fields.text(f"animation_prompts_{part}") for part in ("positive", "negative"))
@@ -101,13 +102,13 @@ def placed_prompts(fields: JsonFields, count: int) -> dict[int, WeightedPrompt]:
         if frame < 0:
             raise written.refusal(place, "is a frame before the first one")
     if not placed:
-        raise fields.refusal(key, "holds no prompt")
+        raise fields.refusal("prompts", "holds no prompt")
     ordered = dict(sorted(placed.items()))
     first = next(iter(ordered))
     return ordered if first == 0 else {0: ordered[first], **ordered}
 
 
-def cut(prompts: Mapping[int, WeightedPrompt], seeds: Mapping[int, int]) -> list[Placed]:
+def cut(prompts: Mapping[int, WeightedPrompt], seeds: Mapping[int, int]) -> list[PlacedPrompt]:
     """Keyframes that each begin at once."""
     rows, negative = [], ""
     shown: WeightedPrompt | None = None
@@ -118,14 +119,14 @@ def cut(prompts: Mapping[int, WeightedPrompt], seeds: Mapping[int, int]) -> list
         if same and frame not in seeds:
             continue
         shown = prompt or shown
-        rows.append(Placed(frame, prompt, prompt.written if prompt else None, negative))
+        rows.append(PlacedPrompt(frame, prompt, prompt.written if prompt else None, negative))
     return rows
 
 
 def blended(
     prompts: Mapping[int, WeightedPrompt], seeds: Mapping[int, int], count: int
-) -> list[Placed]:
-    """Keyframes between which prompts are blended, with one where a seed stands alone and one at
+) -> list[PlacedPrompt]:
+    """Keyframes between which prompts are blended, with one where only a seed changes and one at
     the film's end if the blend goes beyond it."""
     known = list(prompts)
     places = {frame for frame in prompts if frame < count} | {*seeds}
@@ -139,12 +140,14 @@ def blended(
         written = mixture(prompts[before], prompts[after], share)
         prompt = prompts[before]
         exact = prompt.written if frame in prompts else written
-        rows.append(Placed(frame, prompt if frame in prompts else None, exact, prompt.negative))
+        rows.append(
+            PlacedPrompt(frame, prompt if frame in prompts else None, exact, prompt.negative)
+        )
     return rows
 
 
 def keyframe(
-    row: Placed, seeds: Mapping[int, int], blends: bool, own_negative: bool
+    row: PlacedPrompt, seeds: Mapping[int, int], blends: bool, own_negative: bool
 ) -> dict[str, Any]:
     """A keyframe as a timeline has it."""
     found: dict[str, Any] = {"at": frames(row.frame)}

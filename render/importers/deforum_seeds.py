@@ -1,4 +1,4 @@
-"""Seeds of Deforum's settings (seed.py of sd-webui-deforum): at which frames they change."""
+"""Seeds of Deforum's settings (`next_seed` of sd-webui-deforum): at which frames they change."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 from render.importers.json_fields import JsonFields
 from render.importers.local_files import local_file
 from render.importers.samplers import sampler_loss, scheduler_settings
-from render.importers.schedules import Schedule, Value, read_schedule, tidy
+from render.importers.schedules import Schedule, ScheduledValue, read_schedule, tidy
 
 FRAMES, RATE = 120, 15
 """Deforum's own values where a file says nothing."""
@@ -23,7 +23,7 @@ FROM_THE_INIT = (
 
 def settings_of(
     fields: JsonFields, count: int, blends: bool, first: dict[str, Any]
-) -> tuple[dict[str, Value], dict[str, object], list[str]]:
+) -> tuple[dict[str, ScheduledValue], dict[str, object], list[str]]:
     """(curves, settings, sentences about the lost).
 
     Args:
@@ -31,7 +31,7 @@ def settings_of(
         first: the first keyframe, which gets the init image.
     """
     settings = picture_settings(fields)
-    curves: dict[str, Value] = {}
+    curves: dict[str, ScheduledValue] = {}
     lost: list[str] = []
     guidance = schedule_of(fields, "cfg_scale_schedule", count).value()
     if isinstance(guidance, int | float):
@@ -88,7 +88,11 @@ def sound(fields: JsonFields, settings: dict[str, object]) -> list[str]:
 
 
 def init_image(
-    fields: JsonFields, count: int, blends: bool, first: dict[str, Any], curves: dict[str, Value]
+    fields: JsonFields,
+    count: int,
+    blends: bool,
+    first: dict[str, Any],
+    curves: dict[str, ScheduledValue],
 ) -> list[str]:
     """Set the init image and its strength if its file is there; the sentences about the lost.
 
@@ -113,7 +117,7 @@ def init_image(
     return [FROM_THE_INIT]
 
 
-def opposite(value: Value) -> Value:
+def opposite(value: ScheduledValue) -> ScheduledValue:
     """1 less a value, between 0 and 1."""
     if isinstance(value, str):
         return f"clip(1 - ({value}), 0, 1)"

@@ -132,6 +132,8 @@ class ExpressionReader:
             self.take(")")
             return term
         if token[0].isdigit() or token[0] == ".":
+            if not math.isfinite(float(token)):
+                raise ValueError(f"has {token}, which is no finite number")
             return Term("number", token)
         if not token[0].isidentifier():
             raise ValueError(f"has {token!r} where a number belongs")
@@ -192,8 +194,8 @@ def timeline_expression(term: Term, names: Mapping[str, str], least: int = 0) ->
     """The text of an expression as timelines have it, with brackets where they are needed.
 
     Args:
-        names: what stands for each name, as `{"t": "frame"}`.
-        least: how tightly its operator has to bind to stand without brackets.
+        names: the text for each name, as `{"t": "frame"}`.
+        least: how tightly its operator has to bind to need no brackets.
 
     Raises:
         ValueError: timelines have no word for it.

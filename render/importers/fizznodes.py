@@ -1,5 +1,5 @@
 """Prompt schedules of FizzNodes: lines of `"30": "a prompt",`, by themselves or in a workflow of
-ComfyUI. Between two keys the texts are blended linearly (BatchFuncs.py of ComfyUI_FizzNodes)."""
+ComfyUI. Between two keys the texts are blended linearly (`interpolate_prompt_series` there)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from render.importers.comfy_graph import (
+    first_node,
     followed,
     graph_of,
     graph_settings,
@@ -91,7 +92,7 @@ def schedule_of(graph: JsonFields, lost: list[str]) -> PromptScheduleText:
     Raises:
         ConfigError: its text comes from nowhere.
     """
-    first, *others = nodes_of(graph, *KINDS)
+    first, others = first_node(graph, *KINDS), len(list(nodes_of(graph, *KINDS))) - 1
     texts = {key: followed(graph, first, key) for key in ("text", "pre_text", "app_text")}
     if not isinstance(texts["text"], str):
         raise first.refusal("text", "a schedule's text belongs here")
@@ -104,7 +105,7 @@ def schedule_of(graph: JsonFields, lost: list[str]) -> PromptScheduleText:
             lost.append(WORKED_OUT.format(name))
     around = [each if isinstance(each, str) else "" for each in list(texts.values())[1:]]
     if others:
-        lost.append(f"{len(others)} more prompt schedules of the workflow; this is the first")
+        lost.append(f"{others} more prompt schedules of the workflow; this is the first")
     return PromptScheduleText(
         texts["text"], around[0], around[1], frame_count(graph, first, lost), names, tuple(lost)
     )
@@ -180,8 +181,8 @@ def unquoted(text: str) -> str:
 def keyframes(
     prompts: Mapping[int, WeightedPrompt], count: int, own_negative: bool
 ) -> tuple[list[dict[str, Any]], dict[int, tuple[str, ...]]]:
-    """(keyframes, sentences about the lost by their places). One at the film's end stands for a
-    blend that goes beyond it."""
+    """(keyframes, sentences about the lost by their places). One at the film's end is part of
+    a blend that goes beyond it."""
     rows = [(frame, each.written, each) for frame, each in prompts.items() if frame < count]
     lost = {place: row[2].lost for place, row in enumerate(rows) if row[2].lost}
     beyond = min((frame for frame in prompts if frame >= count), default=None)

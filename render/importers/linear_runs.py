@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 
-Values = Mapping[Hashable, float]
+FrameWeights = Mapping[Hashable, float]
 """Numbers of one frame by what they are of; one that is not there is 0."""
 
 
-def turning_points(places: Sequence[int], values: Sequence[Values], tolerance: float) -> list[int]:
+def turning_points(
+    places: Sequence[int], values: Sequence[FrameWeights], tolerance: float
+) -> list[int]:
     """The indices between which all values are linear in their places, first and last included.
 
     Each run goes on for as long as a straight line from its first frame's values to those of a
@@ -25,7 +27,9 @@ def turning_points(places: Sequence[int], values: Sequence[Values], tolerance: f
     return turns
 
 
-def run_end(places: Sequence[int], values: Sequence[Values], start: int, tolerance: float) -> int:
+def run_end(
+    places: Sequence[int], values: Sequence[FrameWeights], start: int, tolerance: float
+) -> int:
     """The index at which the run from one index ends.
 
     The slopes that meet all frames so far are an interval for each value; a run ends before the

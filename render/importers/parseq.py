@@ -21,8 +21,9 @@ from render.importers.source import Source
 from render.importers.times import frames
 from render.importers.weighted_prompts import WeightedPrompt, read_prompt
 
-TOLERANCE = 1e-4
-"""Of weights, which Parseq writes with five digits."""
+TOLERANCE = 0.002
+"""How far a frame's weights may lie from the line between two keyframes: no eye sees it, and a curve
+has few keyframes by it."""
 GUIDANCE_TOLERANCE = 1e-3
 MOST_FRAMES = 1_000_000_000
 CARRIED = {"frame", "deforum_prompt", "scale", "seed", "subseed", "subseed_strength"}

@@ -14,7 +14,7 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from render.config.values import shown
-from render.importers.comfy_graph import followed, graph_of, graph_settings, is_graph, nodes_of
+from render.importers.comfy_graph import first_node, followed, graph_of, graph_settings, is_graph
 from render.importers.imported import Imported, Importer
 from render.importers.json_fields import JsonFields, holds_object
 from render.importers.source import Source
@@ -189,7 +189,7 @@ def of_timeline(fields: JsonFields) -> Relay:
 
 def of_graph(graph: JsonFields) -> Relay:
     """The first node of a workflow that has timed prompts."""
-    node = next(nodes_of(graph, *NODES))
+    node = first_node(graph, *NODES)
     settings, _, lost = graph_settings(graph)
     before = followed(graph, node, "global_prompt")
     rate = node.number("frame_rate")

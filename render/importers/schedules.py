@@ -1,7 +1,7 @@
 """Schedules of Deforum, `0:(7), 50:(7+2*sin(t/10))`, as values over time.
 
 Numbers are interpolated linearly to the next key; an expression counts from its key to the next
-one (sd-webui-deforum, animation_key_frames.py). Before the first key and after the last number the
+one (`get_inbetweens` of sd-webui-deforum). Before the first key and after the last number the
 value stays.
 """
 
@@ -25,7 +25,7 @@ from render.importers.times import frames
 MOST_PIECES = 6
 """Of an expression that a person can read."""
 TOLERANCE = 1e-6
-Value = int | float | str | dict[str, Any]
+ScheduledValue = int | float | str | dict[str, Any]
 """A value as a timeline has it: a number, an expression, or points."""
 
 
@@ -70,7 +70,7 @@ class Schedule:
             found.append(self.number_from(place, frame))
         return found
 
-    def value(self) -> Value:
+    def value(self) -> ScheduledValue:
         """The schedule as a value of a timeline.
 
         Raises:
@@ -85,7 +85,7 @@ class Schedule:
                 pass
         return as_points(range(self.count), self.numbers())
 
-    def points(self) -> Value:
+    def points(self) -> ScheduledValue:
         """A number, or the points of a schedule without expressions."""
         numbers = [number_of(term, self.names) for _, term in self.keys]
         if len(set(numbers)) == 1:
@@ -161,7 +161,7 @@ def frame_of(key: str, names: Mapping[str, float]) -> int:
 
 
 def entries(text: str) -> list[str]:
-    """The parts of a text between commas that stand in no brackets."""
+    """The parts of a text between commas that are in no brackets."""
     found, depth, begin = [], 0, 0
     for place, letter in enumerate(text):
         depth += (letter == "(") - (letter == ")")
@@ -172,7 +172,9 @@ def entries(text: str) -> list[str]:
     return [entry for entry in found if entry.strip()]
 
 
-def as_points(places: Sequence[int], numbers: Sequence[float], off: float = TOLERANCE) -> Value:
+def as_points(
+    places: Sequence[int], numbers: Sequence[float], off: float = TOLERANCE
+) -> ScheduledValue:
     """Numbers of many frames as one, or as the few points between which they are linear.
 
     Args:

@@ -1,7 +1,7 @@
 """The prompt_config.json of stable-diffusion-videos, as its `walk` saves it.
 
 A clip leads from one prompt and seed to the next in `num_interpolation_steps` frames, both ends
-among them; text embeddings are lerped, noise is slerped (stable_diffusion_pipeline.py there).
+among them; text embeddings are lerped, noise is slerped (`make_clip_frames` there).
 """
 
 from __future__ import annotations
