@@ -58,7 +58,8 @@ def read(source: Source) -> Imported:
     count = last + gap
     held = with_holds(fields, prompts, count)
     keyframes: list[dict[str, Any]] = [
-        {"at": frames(frame), "prompt": prompt} for frame, prompt in held.items()
+        {"at": frames(frame)} if prompt == before else {"at": frames(frame), "prompt": prompt}
+        for before, (frame, prompt) in zip([None, *held.values()], held.items(), strict=False)
     ]
     lost = [FREE_LENGTH]
     seeds = fields.items("seed") if isinstance(fields.values.get("seed"), list) else None

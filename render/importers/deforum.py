@@ -7,6 +7,7 @@ Prompts belong to frames. In the mode "Interpolation" they are blended linearly
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -134,8 +135,9 @@ def blended(
         places.add(count - 1)
     rows = []
     for frame in sorted(places):
-        before = max(place for place in known if place <= frame)
-        after = min((place for place in known if place >= frame), default=before)
+        before = known[bisect_right(known, frame) - 1]
+        later = bisect_left(known, frame)
+        after = known[later] if later < len(known) else before
         share = (frame - before) / (after - before) if after > before else 0.0
         written = mixture(prompts[before], prompts[after], share)
         prompt = prompts[before]

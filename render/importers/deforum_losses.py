@@ -22,7 +22,7 @@ def losses(fields: JsonFields) -> Iterator[str]:
     if mode in ("2D", "3D", "Video Input"):
         if moved := [name for name in CAMERA if moves(fields, name)]:
             yield camera_loss(moved)
-        yield "noise, contrast, colour coherence and cadence: they belong to frames made of frames"
+        yield "noise, contrast, colour coherence and cadence: no frame is made of the one before"
     if mode == "Video Input" or any_says(fields, "hybrid_composite", "hybrid_motion"):
         yield "the input video: render makes no pictures of a video's"
     switched = [name for name in SCHEDULES if fields.values.get(f"enable_{name}_scheduling")]

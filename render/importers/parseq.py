@@ -22,8 +22,8 @@ from render.importers.times import frames
 from render.importers.weighted_prompts import WeightedPrompt, read_prompt
 
 TOLERANCE = 0.002
-"""How far a frame's weights may lie from the line between two keyframes: no eye sees it, and a curve
-has few keyframes by it."""
+"""How far a frame's weights may lie from the line between two keyframes: no eye sees it, and a
+curve has few keyframes by it."""
 GUIDANCE_TOLERANCE = 1e-3
 MOST_FRAMES = 1_000_000_000
 CARRIED = {"frame", "deforum_prompt", "scale", "seed", "subseed", "subseed_strength"}
@@ -134,11 +134,12 @@ def keyframes(rows: Sequence[ManifestFrame], own_negative: bool) -> list[dict[st
 
 
 def written(row: ManifestFrame, before: ManifestFrame | None, own_negative: bool) -> dict[str, Any]:
-    """A keyframe as a person would write it: without the seed that is the one before's."""
+    """A keyframe as a person would write it: without the prompt and seed of the one before."""
     keyframe: dict[str, Any] = {"at": frames(row.number)}
-    weights = {key: round(weight, 4) for key, weight in text_weights(row).items()}
-    kept = {text: plain(weight) for text, weight in weights.items() if weight}
-    keyframe["prompt"] = next(iter(kept)) if len(kept) == 1 else kept
+    if before is None or text_weights(before) != text_weights(row):
+        weights = {key: round(weight, 4) for key, weight in text_weights(row).items()}
+        kept = {text: plain(weight) for text, weight in weights.items() if weight}
+        keyframe["prompt"] = next(iter(kept)) if len(kept) == 1 else kept
     if own_negative:
         keyframe["negative"] = row.prompt.negative
     seeds = seed_weights(row.seed)

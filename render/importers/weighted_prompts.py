@@ -75,13 +75,23 @@ def read_prompt(text: str, frame: int, names: Mapping[str, float]) -> WeightedPr
         if not isinstance(before, str) and not isinstance(weight, str):
             weight = tidy(before + weight)  # the same text twice
         texts[plain_words] = weight
-    plain_negative = one_line(at_frame(negative.replace("--neg", " "), frame, names))
+    plain_negative = joined(at_frame(negative.replace("--neg", " "), frame, names))
     numbers = [weight for weight in texts.values() if not isinstance(weight, str)]
     if len(texts) > 1 and len(numbers) == len(texts) and abs(sum(numbers) - 1) > 1e-3:
         lost.append(RATIOS)
     if STRESS.search(positive):
         lost.append(STRESSED)
     return WeightedPrompt(texts or {"": 1}, plain_negative, tuple(dict.fromkeys(lost)))
+
+
+def joined(negative: str) -> str:
+    """The negative texts of a composed prompt as one, each once."""
+    parts = re.split(r"\bAND\b", negative)
+    if len(parts) > 1:
+        split = [part.rpartition(":") for part in parts]
+        parts = [head if NUMBER.fullmatch(tail) else f"{head}{colon}{tail}"
+                 for head, colon, tail in split]  # fmt: skip
+    return ", ".join(dict.fromkeys(line for part in parts if (line := one_line(part))))
 
 
 def part_weight(part: str, names: Mapping[str, float]) -> tuple[str, int | float | str]:

@@ -79,7 +79,7 @@ def test_the_length_of_latents():
 
 
 def test_keys_and_weights_of_arithmetic():
-    """`max_f` is 96 in keys, so the second is at 48; there, 0.5 + 48/96 is 1 (95 in texts: 1.0053)."""
+    """`max_f` is 96 in keys, so the second is at 48, and 95 in texts: 0.5 + 48/95 is 1.0053."""
     text = '"0": "a", "max_f/2": "(b:`0.5+t/max_f`)", "90": "(c:`pw_a*2`)"'
     found = import_of(workflow(text=text, pw_a=0.4))[1]
     assert [(k["at"], k["prompt"]) for k in found.keyframes] == [

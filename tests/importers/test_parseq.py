@@ -34,7 +34,7 @@ def test_a_linear_fade_is_two_keyframes():
     assert found.settings == {
         "output.fps": 20,
         "sampling.guidance": 7,
-        "sampling.negative": "fog AND fog",
+        "sampling.negative": "fog",
     }
 
 
@@ -54,7 +54,7 @@ def test_a_seed_between_two_is_their_noise():
     ]
     assert import_of(manifest(rows))[1].keyframes == [
         {"at": 0, "prompt": "a", "seed": 5},
-        {"at": "10f", "prompt": "a", "seed": {5: 0.5, 6: 0.5}},
+        {"at": "10f", "seed": {5: 0.5, 6: 0.5}},
     ]
 
 
@@ -161,3 +161,9 @@ def test_odd_values_end_in_a_line():
         {"deforum_prompt": fade(frame, 3), "scale": 7, "seed": 3, "zoom": 1} for frame in (0, 1)
     ]
     survives_odd_values(manifest(rows), "parseq")
+
+
+def test_negatives_of_composed_prompts_are_joined_each_once():
+    text = "a: 0.5 AND b: 0.5 --neg fog: 0.5 AND rain: 0.25 AND fog: 0.25"
+    found = import_of(manifest([{"deforum_prompt": text}] * 2))[1]
+    assert found.settings["sampling.negative"] == "fog, rain"
