@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from render.importers.json_fields import JsonFields
-from render.importers.samplers import scheduler_settings
+from render.importers.samplers import sampler_loss, scheduler_settings
 from render.importers.source import Source
 
 VALUE_KEYS = ("text", "string", "value", "prompt", "int", "float", "number", "Text", "String")
@@ -99,17 +99,18 @@ def graph_settings(graph: JsonFields) -> tuple[dict[str, object], int | None, li
         if inputs.has("ckpt_name"):
             lost.append(f"the model, {inputs.text('ckpt_name')}: choose one (model=…)")
         break
-    sampled, seed = sampler_settings(graph)
+    sampled, seed = sampler_settings(graph, lost)
     return {**settings, **sampled}, seed, lost
 
 
-def sampler_settings(graph: JsonFields) -> tuple[dict[str, object], int | None]:
-    """(settings, seed) of the first sampler."""
+def sampler_settings(graph: JsonFields, lost: list[str]) -> tuple[dict[str, object], int | None]:
+    """(settings, seed) of the first sampler. A sampler that render has not is added to the lost."""
     settings: dict[str, object] = {}
     for inputs in nodes_of(graph, "KSampler", "KSamplerAdvanced"):
         name = followed(graph, inputs, "sampler_name")
         if isinstance(name, str):
-            settings |= scheduler_settings(name, inputs.values.get("scheduler") == "karras")
+            settings = scheduler_settings(name, inputs.values.get("scheduler") == "karras")
+            lost += [] if settings else [sampler_loss(name)]
         if steps := whole_input(graph, inputs, "steps"):
             settings["scheduler.steps"] = steps
         guidance = followed(graph, inputs, "cfg")

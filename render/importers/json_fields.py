@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from render.config.values import shown
+from pydantic_core import PydanticCustomError
+
+from render.config.values import shown, text
 from render.errors import ConfigError
 from render.files.received_json import parsed
 from render.importers.source import NO_JSON, Source
@@ -56,11 +58,21 @@ class JsonFields:
     def text(self, key: str, default: str = "") -> str:
         """A text."""
         value = self.values.get(key)
-        if value is None:
-            return default
-        if not isinstance(value, str):
-            raise self.mismatch(key, "a text")
-        return value
+        return default if value is None else self.checked_text(key, value)
+
+    def checked_text(self, key: str, value: object) -> str:
+        """A value that has to be a text; half a surrogate pair is none."""
+        try:
+            return text(value)
+        except PydanticCustomError:
+            raise self.refusal(key, f"a text belongs here, not {shown(value)}") from None
+
+    def texts(self, key: str) -> list[str]:
+        """The texts of a list."""
+        return [
+            self.checked_text(f"{key}.{place}", value)
+            for place, value in enumerate(self.items(key))
+        ]
 
     def number(self, key: str) -> int | float | None:
         """A number; whole ones as such."""

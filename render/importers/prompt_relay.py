@@ -75,12 +75,7 @@ def whole_prompt(before: str, local: str) -> str:
 def of_prompts(fields: JsonFields) -> Relay:
     """Prompt Relay's own JSON."""
     before = fields.text("global_prompt")
-    texts = []
-    for place, local in enumerate(fields.items("local_prompts")):
-        if not isinstance(local, str):
-            what = f"a text belongs here, not {shown(local)}"
-            raise fields.refusal(f"local_prompts.{place}", what)
-        texts.append(whole_prompt(before, local))
+    texts = [whole_prompt(before, local) for local in fields.texts("local_prompts")]
     if not texts:
         raise fields.refusal("local_prompts", "holds no prompt")
     key = next((key for key in ("segment_intervals", "time_intervals") if fields.has(key)), None)

@@ -217,6 +217,7 @@ def test_a_thousand_prompts():
         ({"prompts": {"0": 7}}, "prompts.0"),
         ({"prompts": {"-5": "a"}}, "prompts.-5"),
         ({"prompts": {}}, "prompts"),
+        ({"prompts": {"0": "half a pair \ud83d"}}, "prompts.0"),
         ({"max_frames": "120"}, "max_frames"),
         ({"max_frames": 10**9}, "max_frames"),
         ({"seed_behavior": "schedule", "seed_schedule": "0:(import)"}, "seed_schedule"),

@@ -86,6 +86,7 @@ def test_a_thousand_prompts():
         ({"seeds": [1, 2, -3]}, "seeds.2"),
         ({"prompts": ["a", 7, "b"]}, "prompts.1"),
         ({"prompts": "a"}, "prompts"),
+        ({"prompts": ["a", "\ud83d", "b"]}, "prompts.1"),
         ({"num_interpolation_steps": [5]}, "num_interpolation_steps"),
         ({"num_interpolation_steps": [5, 0]}, "num_interpolation_steps.1"),
         ({"fps": "30"}, "fps"),
