@@ -34,6 +34,8 @@ EMBEDDINGS = (
 )
 MOTION = "the motion module: frames know nothing of one another here"
 MAPS = {
+    "lcm_map": "lcm_map: choose a model of latent consistency (model=…), and scheduler=lcm",
+    "gradual_latent_hires_fix_map": "gradual_latent_hires_fix_map: steps are of one size here",
     "motion_lora_map": "LoRAs of motion: render moves no camera",
     "img2img_map": "img2img_map: give keyframes their own image and strength",
     "region_map": "region_map: a prompt is for the whole picture",
@@ -149,8 +151,10 @@ def losses(fields: JsonFields) -> list[str]:
         lost.append(f"the model, {fields.text('path')}: choose one (model=…)")
     if fields.has("motion_module"):
         lost.append(MOTION)
-    if (fields.whole("clip_skip") or 1) > 1:
-        lost.append(f"clip_skip {fields.whole('clip_skip')}: model.clip_skip has it")
+    if fields.has("vae_path"):
+        lost.append(f"the VAE, {fields.text('vae_path')}: model.vae has it")
+    if (layers := fields.whole("clip_skip") or 1) > 1:
+        lost.append(f"clip_skip {layers}: model.clip_skip={layers - 1} is the same here")
     if loras := [*fields.inside("lora_map").values]:
         lost.append(f"LoRAs, {listed(loras)}: model.loras has them")
     for key, sentence in MAPS.items():

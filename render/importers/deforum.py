@@ -20,7 +20,7 @@ from render.importers.imported import Imported, Importer
 from render.importers.json_fields import JsonFields, holds_object
 from render.importers.source import Source
 from render.importers.times import frames
-from render.importers.weighted_prompts import WeightedPrompt, mixture, read_prompt
+from render.importers.weighted_prompts import WeightedPrompt, gathered, mixture, read_prompt
 
 MOST_FRAMES = 200_000
 BEYOND = "prompts at frames that the film has not: {}"
@@ -66,7 +66,8 @@ def read(source: Source) -> Imported:
         for place, row in enumerate(rows)
         if row.prompt is not None and row.prompt.lost
     }
-    return Imported(keyframes, timeline, settings, lost, lost_at)
+    shared, single = gathered(lost_at)
+    return Imported(keyframes, timeline, settings, lost + shared, single)
 
 
 def frame_count(fields: JsonFields) -> int:

@@ -13,6 +13,14 @@ SCHEDULES = (
     "steps", "sampler", "checkpoint", "clipskip", "subseed", "ddim_eta", "ancestral_eta",
 )  # fmt: skip
 """Schedules that count where they are switched on."""
+EXTRAS = {
+    "r_upscale_video": "the larger video: output.upscale makes pictures larger",
+    "frame_interpolation_engine": "frames in between: output.inbetween makes them",
+    "tiling": "tiling: render has no pictures that repeat",
+    "restore_faces": "restore_faces: pictures stay as the model paints them",
+    "make_gif": "the gif: output=gif makes one",
+}
+"""Sentences about parts that are switched on."""
 SINGLE = re.compile(r"\s*0\s*:\s*\(\s*(-?[\d.]{1,20})\s*\)\s*,?\s*", re.ASCII)
 
 
@@ -38,6 +46,9 @@ def losses(fields: JsonFields) -> Iterator[str]:
         yield "guided images: give keyframes their own image and strength"
     if any_says(fields, "parseq_manifest"):
         yield "parseq_manifest, which takes the place of schedules: import it as a file of its own"
+    for key, sentence in EXTRAS.items():
+        if any_says(fields, key):
+            yield sentence
     if name := fields.values.get("sd_model_name"):
         yield f"the model, {name}: choose one (model=…)"
 

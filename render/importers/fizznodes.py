@@ -23,7 +23,7 @@ from render.importers.imported import Imported, Importer
 from render.importers.json_fields import JsonFields
 from render.importers.source import Source
 from render.importers.times import frames
-from render.importers.weighted_prompts import WeightedPrompt, mixture, read_prompt
+from render.importers.weighted_prompts import WeightedPrompt, gathered, mixture, read_prompt
 
 KINDS = (
     "BatchPromptSchedule", "PromptSchedule", "BatchPromptScheduleLatentInput",
@@ -83,7 +83,8 @@ def read(source: Source) -> Imported:
     if len(negatives) == 1 and negatives != {""}:
         settings["sampling.negative"] = negatives.pop()
     timeline = {"duration": frames(schedule.count), "end": "open"} if schedule.count else {}
-    return Imported(shown, timeline, settings, [EMBEDDINGS, *schedule.lost], lost_at)
+    shared, single = gathered(lost_at)
+    return Imported(shown, timeline, settings, [EMBEDDINGS, *schedule.lost, *shared], single)
 
 
 def schedule_of(graph: JsonFields, lost: list[str]) -> PromptScheduleText:

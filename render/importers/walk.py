@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import Any
 
 from render.config.values import MAX_SEED, shown
+from render.importers.camera import listed
 from render.importers.imported import Imported, Importer
 from render.importers.json_fields import JsonFields, holds_object
 from render.importers.local_files import local_file
@@ -20,6 +21,12 @@ from render.importers.times import frames
 STEPS, RATE = 5, 30
 """walk's own values where a file says nothing."""
 MOST_FRAMES = 1_000_000
+KNOWN = {
+    "prompts", "seeds", "num_interpolation_steps", "fps", "num_inference_steps", "guidance_scale",
+    "eta", "upsample", "height", "width", "audio_filepath", "audio_start_sec", "negative_prompt",
+    "scheduler", "margin", "smooth", "name", "output_dir", "batch_size", "resume", "make_video",
+    "image_file_ext",
+}  # fmt: skip
 EMBEDDINGS = "the way of blending: texts' embeddings, as sampling.blend=embedding does here"
 TWICE = (
     "the frame of a prompt that ends one clip and begins the next: it is shown once here, so that "
@@ -95,6 +102,9 @@ def settings_of(fields: JsonFields) -> tuple[dict[str, object], list[str]]:
         lost.append("upsample, Real-ESRGAN's pictures of four times the side: output.upscale=4")
     if fields.number("eta"):
         lost.append("eta, the noise that DDIM adds at each step")
+    unknown = [key for key in fields.values if key not in KNOWN and fields.has(key)]
+    if unknown:
+        lost.append(f"{listed(unknown)}: timelines have no such values")
     return settings, [*lost, *sound(fields, settings)]
 
 

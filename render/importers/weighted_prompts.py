@@ -4,7 +4,8 @@ with arithmetic of the frame between backticks."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from render.importers.expressions import (
@@ -18,11 +19,17 @@ from render.importers.schedules import tidy
 
 NUMBER = re.compile(r"\s*[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?\s*", re.ASCII | re.IGNORECASE)
 BACKTICKS = re.compile(r"`([^`]*)`")
+EXTRAS = re.compile(r"<(?:lora|lyco|hypernet):([^:<>]{1,200})(?::[^<>]{0,200})?>")
+EDITED = re.compile(r"\[[^\[\]\n]{0,300}[:|][^\[\]\n]{0,300}\]")
+MOST_PLACES = 3
+"""Keyframes that each name one loss; of more, it is said of the whole film."""
 STRESS = re.compile(r"\(\(|\[[^\]\n|:]+\]")
 MOST_TRIED = 10_000
 """Frames at which an expression is tried."""
 STRESSED = "brackets without a number, ((a word)) and [a word]: they are read as prose here"
 IN_A_TEXT = "a weight inside a text that changes from frame to frame: it stays as it is here"
+EDITING = "texts that change from step to step, [a:b:0.5] and [a|b]: they are read as prose here"
+LORA = "the LoRA {}: model.loras loads it, and keyframes have its weight (lora)"
 RATIOS = "weights that don't add up to 1, which also change the guidance: their ratios count here"
 BELOW_ZERO = "a text with a weight below zero; say in `negative` what should not show"
 
@@ -57,8 +64,8 @@ def read_prompt(text: str, frame: int, names: Mapping[str, float]) -> WeightedPr
     Raises:
         ValueError: arithmetic is broken, with what is wrong.
     """
-    positive, _, negative = text.partition("--neg")
-    lost: list[str] = []
+    positive, _, negative = EXTRAS.sub(" ", text).partition("--neg")
+    lost = [LORA.format(name) for name in EXTRAS.findall(text)]
     texts: dict[str, int | float | str] = {}
     parts = re.split(r"\bAND\b", positive)
     for part in parts:
@@ -79,8 +86,8 @@ def read_prompt(text: str, frame: int, names: Mapping[str, float]) -> WeightedPr
     numbers = [weight for weight in texts.values() if not isinstance(weight, str)]
     if len(texts) > 1 and len(numbers) == len(texts) and abs(sum(numbers) - 1) > 1e-3:
         lost.append(RATIOS)
-    if STRESS.search(positive):
-        lost.append(STRESSED)
+    for pattern, sentence in ((STRESS, STRESSED), (EDITED, EDITING)):
+        lost += [sentence] if pattern.search(positive) else []
     return WeightedPrompt(texts or {"": 1}, plain_negative, tuple(dict.fromkeys(lost)))
 
 
@@ -130,6 +137,19 @@ def at_frame(text: str, frame: int, names: Mapping[str, float]) -> str:
 def one_line(text: str) -> str:
     """A text without line ends and double spaces."""
     return " ".join(text.split())
+
+
+def gathered(
+    lost_at: Mapping[int, Sequence[str]],
+) -> tuple[list[str], dict[int, list[str]]]:
+    """(sentences that many keyframes share, the others by their keyframes)."""
+    counts = Counter(sentence for sentences in lost_at.values() for sentence in sentences)
+    shared = [sentence for sentence, count in counts.items() if count > MOST_PLACES]
+    single = {
+        place: [sentence for sentence in sentences if counts[sentence] <= MOST_PLACES]
+        for place, sentences in lost_at.items()
+    }
+    return shared, {place: sentences for place, sentences in single.items() if sentences}
 
 
 def mixture(

@@ -249,3 +249,28 @@ def test_odd_values_end_in_a_line():
         ),
         "deforum",
     )
+
+
+def test_words_that_are_none_to_render_are_named_once_for_all():
+    """A LoRA in a prompt is no word; the same loss in more than three keyframes is one sentence."""
+    text = "a ((red)) town <lora:paint:0.7> at night"
+    prompts = {str(10 * number): f"{text} {number}" for number in range(5)}
+    found = import_of(settings(prompts={**prompts, "90": "[a:b:0.5]"}))[1]
+    assert found.keyframes[1]["prompt"] == "a ((red)) town at night 1"
+    assert sum("LoRA paint" in each for each in found.lost) == 1
+    assert sum("((a word))" in each for each in found.lost) == 1
+    assert list(found.lost_at) == [5]
+    assert "from step to step" in found.lost_at[5][0]
+
+
+def test_parts_that_are_switched_on_are_named():
+    found = import_of(
+        settings(
+            r_upscale_video=True, frame_interpolation_engine="FILM", cn_1_enabled=True,
+            use_mask=True, parseq_manifest="{}", enable_steps_scheduling=True, tiling=False,
+        )
+    )[1]  # fmt: skip
+    text = "\n".join(found.lost)
+    for part in ("upscale", "inbetween", "ControlNet", "masks", "parseq_manifest", "steps_"):
+        assert part in text
+    assert "tiling" not in text

@@ -65,6 +65,7 @@ def test_other_losses():
     assert "output.upscale=4" in lost
     assert "eta" in lost
     assert "k_dpm_2" in lost
+    assert "other: timelines" in "\n".join(import_of(walk(other=7))[1].lost)
 
 
 def test_a_thousand_prompts():
