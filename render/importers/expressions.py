@@ -203,11 +203,18 @@ def timeline_expression(term: Term, names: Mapping[str, str], least: int = 0) ->
     if term.kind in ("number", "name"):
         if term.kind == "name" and term.text not in names:
             raise ValueError(f"has a name {term.text!r}, which is not known")
-        return names[term.text] if term.kind == "name" else term.text
+        return names[term.text] if term.kind == "name" else decimal(float(term.text))
     if term.kind == "call":
         return call_text(term, names)
     level, text = operator_text(term, names)
     return f"({text})" if level < least else text
+
+
+def decimal(number: float) -> str:
+    """A number in plain digits: 100000 and 0.0000001, never 1e5."""
+    short = float(f"{number:.10g}")
+    text = str(int(short)) if short == int(short) else repr(short)
+    return f"{short:.20f}".rstrip("0") if "e" in text else text
 
 
 def call_text(term: Term, names: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from render.importers.expressions import (
     Term,
+    decimal,
     is_constant,
     number_of,
     read_expression,
@@ -107,18 +108,18 @@ class Schedule:
             return self.written(term)
         start = tidy(number_of(term, self.names))
         if place + 1 == len(self.keys):
-            return str(start)
+            return decimal(start)
         until, following = self.keys[place + 1]
         end = tidy(number_of(following, {**self.names, "t": until}))
         if start == end:
-            return str(start)
+            return decimal(start)
         elapsed = f"frame - {begin}" if begin else "frame"
         share = f"({elapsed}) / {until - begin}" if begin else f"{elapsed} / {until}"
-        return f"lerp({start}, {end}, {share})"
+        return f"lerp({decimal(start)}, {decimal(end)}, {share})"
 
     def written(self, term: Term) -> str:
         """An expression as timelines have it."""
-        names = {name: str(tidy(number)) for name, number in self.names.items()}
+        names = {name: decimal(number) for name, number in self.names.items()}
         signed = {name: f"({text})" if text[0] == "-" else text for name, text in names.items()}
         return timeline_expression(term, {**signed, "t": "frame"})
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from render.importers.expressions import (
     Term,
+    decimal,
     is_constant,
     number_of,
     read_expression,
@@ -117,7 +118,7 @@ def part_weight(part: str, names: Mapping[str, float]) -> tuple[str, int | float
 
 def never_below_zero(term: Term, names: Mapping[str, float]) -> str:
     """An expression of a timeline for a weight: 0 where it would be less."""
-    known = {name: str(tidy(number)) for name, number in names.items()}
+    known = {name: decimal(number) for name, number in names.items()}
     written = timeline_expression(term, {**known, "t": "frame"})
     tried = range(int(min(names.get("max_f", 0), MOST_TRIED)) + 1)
     least = min(number_of(term, {**names, "t": frame}) for frame in tried)

@@ -42,6 +42,7 @@ def test_where_and_the_last_frame():
         ("(-t)**2", "(-frame)^2"),
         ("2*(t+1)", "2 * (frame + 1)"),
         ("ceil(t/2)", "(-floor(-(frame / 2)))"),
+        ("1e5*t+.5-1e-7", "100000 * frame + 0.5 - 0.0000001"),
         ("exp(t)", None),
     ],
 )
