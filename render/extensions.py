@@ -42,10 +42,18 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
     },
     IMPORTERS: {
         "srt": "render.importers.subtitles:SRT",
+        "deforum": "render.importers.deforum:DEFORUM",
+        "parseq": "render.importers.parseq:PARSEQ",
+        "fizznodes": "render.importers.fizznodes:FIZZNODES",
+        "animatediff": "render.importers.animatediff:ANIMATEDIFF",
+        "walk": "render.importers.walk:WALK",
+        "prompt_relay": "render.importers.prompt_relay:PROMPT_RELAY",
     },
     EXPORTERS: {
         "srt": "render.exporters.subtitles:SRT",
         "vtt": "render.exporters.subtitles:VTT",
+        "prompt_relay": "render.exporters.prompt_relay:PROMPT_RELAY",
+        "ltx_director": "render.exporters.prompt_relay:LTX_DIRECTOR",
     },
     INBETWEENS: {
         "dissolve": "render.video.inbetweens:DISSOLVE",
