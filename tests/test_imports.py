@@ -26,6 +26,7 @@ ALONE = {
     "omegaconf": {"cli/compose", "cli/compose_errors", "cli/main", "cli/recipe_source"},
     "subprocess": {"video/ffmpeg"},
     "pydantic": {
+        "config/changing",
         "config/fields",
         "config/model_group",
         "config/named_values",

@@ -45,7 +45,7 @@ When = Annotated[Moment, BeforeValidator(moment)]
 Ease = Annotated[str | tuple[float, float, float, float], BeforeValidator(easing)]
 
 
-class Point(Frozen):
+class TimedValue(Frozen):
     """A value at a time; `ease` shapes the way to the next."""
 
     at: When
@@ -56,7 +56,7 @@ class Point(Frozen):
 class Points(Frozen):
     """Values at times; before the first and behind the last they stay."""
 
-    points: Annotated[tuple[Point, ...], Field(min_length=1, max_length=100_000)]
+    points: Annotated[tuple[TimedValue, ...], Field(min_length=1, max_length=100_000)]
 
 
 class Envelope(Frozen):

@@ -157,14 +157,14 @@ def expression(written: str) -> Expression:
     """Read an expression; a mistake says what can't be read."""
     if len(written) > MOST_LETTERS:
         raise mistake(f"an expression has at most {MOST_LETTERS} letters")
-    reader = Reader(written)
+    reader = FormulaReader(written)
     node = reader.comparison(0)
     if reader.kind:
         raise reader.unexpected()
     return Expression(written, node, tuple(dict.fromkeys(node.names())))
 
 
-class Reader:
+class FormulaReader:
     """Reads an expression from left to right.
 
     Attributes:

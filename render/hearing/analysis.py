@@ -10,7 +10,7 @@ import numpy as np
 
 from render.errors import ConfigError, Mistake
 from render.hearing.beats import beats
-from render.hearing.by_librosa import EDGES_HZ, HZ, Floats, Samples, levels, onsets, strengths
+from render.hearing.by_librosa import EDGES_HZ, HZ, Samples, Series, levels, onsets, strengths
 from render.hearing.downbeats import downbeats
 from render.timeline.heard import Heard
 from render.video.ffmpeg import running
@@ -44,6 +44,8 @@ def samples_of(file: Path) -> Samples:
         source = sound_source(descriptor or 0)
         with running([*source, *plain], None, PATIENCE_S, keep=(descriptor or 0,)) as child:
             content = child.give(most + 4)
+            if len(content) > most:
+                child.kill()  # it has more to write, and nobody reads it
             child.finish()
     if len(content) > most:
         what = f"{file} is longer than {LONGEST_S // 3600} hours, and can't be analysed"
@@ -81,7 +83,7 @@ def analysed(file: Path, digest: str) -> Heard:
     )
 
 
-def as_times(times: Floats) -> tuple[Fraction, ...]:
+def as_times(times: Series) -> tuple[Fraction, ...]:
     """Seconds as rationals with few digits, each once."""
     return tuple(sorted({Fraction(str(round(float(time), DIGITS))) for time in times}))
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from render.hearing.by_librosa import HOP, HZ, Samples, library, loudness
+from render.hearing.by_librosa import HOP, HZ, Samples, Series, library, loudness
 
 SLOWEST, FASTEST = 55.0, 200.0  # beats a minute
 SLOPE = 0.03  # of the tempo, within which the grid's is looked for
@@ -20,8 +19,6 @@ STEADY = 0.85  # share of the followed beats that lie on a steady sound's grid
 WEAK = 0.35  # of the strength of the others: beats that are so weak are none
 STRONG = 0.55  # of the strength of beats: so strong half-way between them, these are beats too
 SMALL_S = 0.004  # at a sound's end, by which a whole number of beats a minute may be off
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +29,14 @@ class Grid:
     first: float
     period: float
 
-    def near(self, times: Floats) -> Floats:
+    def near(self, times: Series) -> Series:
         """How far times are from the nearest beat, in seconds."""
         places = (times - self.first) / self.period
-        away: Floats = np.abs(places - np.round(places)) * self.period
+        away: Series = np.abs(places - np.round(places)) * self.period
         return away
 
 
-def beats(samples: Samples, strength: Floats, onsets: Floats) -> tuple[Floats, float]:
+def beats(samples: Samples, strength: Series, onsets: Series) -> tuple[Series, float]:
     """Times of the beats in seconds, and beats a minute where they are steady, else 0.
 
     Args:
@@ -65,14 +62,14 @@ def beats(samples: Samples, strength: Floats, onsets: Floats) -> tuple[Floats, f
     return np.arange(first, length, grid.period), 60 / grid.period
 
 
-def best_grid(period: float, times: Floats, weights: Floats) -> Grid:
+def best_grid(period: float, times: Series, weights: Series) -> Grid:
     """The grid of about this period, half or twice of it that onsets lie on best."""
     near = [each for each in (period / 2, period, 2 * period) if SLOWEST <= 60 / each <= FASTEST]
     grids = [fitted(each, times, weights) for each in near or [period]]
     return max(grids, key=lambda pair: pair[1])[0]
 
 
-def fitted(period: float, times: Floats, weights: Floats) -> tuple[Grid, float]:
+def fitted(period: float, times: Series, weights: Series) -> tuple[Grid, float]:
     """The grid of about this period that onsets lie on best, and how well: where the vectors of
     their phases add up to the longest one, whose length is that."""
     length = float(times[-1] - times[0])
@@ -85,7 +82,7 @@ def fitted(period: float, times: Floats, weights: Floats) -> tuple[Grid, float]:
     return Grid(first, float(periods[best])), float(np.abs(sums[best]))
 
 
-def strength_at(grid: Grid, times: Floats, weights: Floats, shift: float) -> float:
+def strength_at(grid: Grid, times: Series, weights: Series, shift: float) -> float:
     """The mean strength of onsets at the beats of a grid that is shifted by part of a period."""
     places = (times - grid.first) / grid.period - shift
     on = np.abs(places - np.round(places)) * grid.period < NEAR_S
@@ -93,7 +90,7 @@ def strength_at(grid: Grid, times: Floats, weights: Floats, shift: float) -> flo
     return float(weights[on].sum() / count)
 
 
-def at_its_level(grid: Grid, times: Floats, weights: Floats) -> Grid:
+def at_its_level(grid: Grid, times: Series, weights: Series) -> Grid:
     """The grid with twice as many beats where those half-way are as strong, and with half as many
     where every second one is weak."""
     own, half = (strength_at(grid, times, weights, shift) for shift in (0.0, 0.5))
@@ -106,7 +103,7 @@ def at_its_level(grid: Grid, times: Floats, weights: Floats) -> Grid:
     return grid
 
 
-def followed_on(grid: Grid, followed: Floats) -> Floats:
+def followed_on(grid: Grid, followed: Series) -> Series:
     """The beats that librosa followed, if it followed every beat or every second one of a grid;
     where it followed more, those that are nearest to the grid."""
     usual = float(np.median(np.diff(followed)))
@@ -115,7 +112,7 @@ def followed_on(grid: Grid, followed: Floats) -> Floats:
     return min(parts, key=lambda part: float(np.median(grid.near(part))))
 
 
-def straightened(grid: Grid, times: Floats, weights: Floats) -> Grid:
+def straightened(grid: Grid, times: Series, weights: Series) -> Grid:
     """The grid by least squares of the onsets that lie on it, with a whole number of beats a
     minute if that is as good."""
     for near in (NEAR_S, NEAR_S / 2):
@@ -133,14 +130,14 @@ def straightened(grid: Grid, times: Floats, weights: Floats) -> Grid:
     return grid
 
 
-def first_beat(grid: Grid, onsets: Floats) -> float:
+def first_beat(grid: Grid, onsets: Series) -> float:
     """The first beat at which something can be heard, or a little before it."""
     begin = max(0.0, float(onsets[0]) - NEAR_S)
     place = np.ceil((begin - grid.first) / grid.period)
     return max(0.0, float(grid.first + place * grid.period))
 
 
-def snapped(followed: Floats, onsets: Floats) -> Floats:
+def snapped(followed: Series, onsets: Series) -> Series:
     """Beats that are not steady, each at the onset beside it if there is one."""
     nearest = onsets[np.abs(onsets[None] - followed[:, None]).argmin(axis=1)]
     return np.unique(np.where(np.abs(nearest - followed) < NEAR_S, nearest, followed))

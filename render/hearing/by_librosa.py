@@ -28,7 +28,7 @@ STRONG = 0.9  # the share of onsets that are no stronger than a strong one
 APART_S = 0.05  # onsets of a band are farther from each other
 
 Samples = NDArray[np.float32]
-Floats = NDArray[np.float64]
+Series = NDArray[np.float64]
 
 
 def library() -> ModuleType:
@@ -49,7 +49,7 @@ def library() -> ModuleType:
     return module
 
 
-def strengths(samples: Samples) -> dict[str, Floats]:
+def strengths(samples: Samples) -> dict[str, Series]:
     """How strongly something begins, every `HOP` samples, by band; `all` is the whole sound."""
     librosa = library()
     mel = librosa.feature.melspectrogram(
@@ -64,7 +64,7 @@ def strengths(samples: Samples) -> dict[str, Floats]:
     return found
 
 
-def onsets(samples: Samples, strength: Floats, edges: tuple[float, float] | None) -> Floats:
+def onsets(samples: Samples, strength: Series, edges: tuple[float, float] | None) -> Series:
     """Times in seconds at which something begins.
 
     Args:
@@ -106,7 +106,7 @@ def rise(samples: Samples, time: float) -> float:
     return float(begin + RISE + RISE // 2 + int(np.argmax(reached))) / HZ
 
 
-def loudness(samples: Samples, times: Floats) -> Floats:
+def loudness(samples: Samples, times: Series) -> Series:
     """How much louder a sound is behind each time than before it, in parts of a strong onset's."""
     found = []
     for time in times:
@@ -122,7 +122,7 @@ def level_of(samples: Samples) -> float:
     return float(np.sqrt(np.mean(samples.astype(np.float64) ** 2))) if len(samples) else 0.0
 
 
-def apart(times: Floats) -> Floats:
+def apart(times: Series) -> Series:
     """Times in order, without those that come at once behind another."""
     kept: list[float] = []
     for time in np.sort(times):
@@ -131,7 +131,7 @@ def apart(times: Floats) -> Floats:
     return np.array(kept)
 
 
-def levels(samples: Samples) -> Mapping[str, Floats]:
+def levels(samples: Samples) -> Mapping[str, Series]:
     """How loud each band is, `LEVELS_HZ` times a second, from 0 to 1: it is 1 or more in the
     loudest fiftieth of the sound, and is cut off there."""
     found = {}

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from render.hearing.by_librosa import HZ, Floats, Samples
+from render.hearing.by_librosa import HZ, Samples, Series
 
 CHECKPOINT = "final0"
 
 
-def downbeats(samples: Samples) -> Floats:
+def downbeats(samples: Samples) -> Series:
     """Times of the first beats of bars in seconds; none without beat-this or its weights."""
     try:
         from beat_this.inference import Audio2Beats

@@ -13,7 +13,7 @@ from render.config.changing import MOST_GUIDANCE, Changing, Curves
 from render.config.schema import KeyframeConfig, SamplingConfig, TimelineConfig
 from render.config.values import MAX_LORA_WEIGHT
 from render.errors import ConfigError, Locate, Mistake
-from render.timeline.over_time import Surroundings, Value, changes
+from render.timeline.over_time import Surroundings, ValueByTime, changes
 from render.timeline.spec import FrameSpec
 
 USUAL_STRENGTH = 0.6  # of keyframes with an image, before the first that gives one
@@ -101,7 +101,7 @@ def values_over_time(
     place = f"timeline.keyframes.{frame.key}"
 
     def at(time: Fraction) -> FrameSpec:
-        def number(key: str, value: Value, allowed: Range, clipped: bool = False) -> float:
+        def number(key: str, value: ValueByTime, allowed: Range, clipped: bool = False) -> float:
             found = value(time)
             return in_range(found, allowed, clipped, locate(f"{place}.{key}"), time)
 

@@ -15,7 +15,7 @@ from render.timeline.clock import NO_TEMPO, Clock
 from render.timeline.easing import eased
 
 DIGITS = 6  # of a value, so that a digest never depends on a last bit
-Value = Callable[[Fraction], float]
+ValueByTime = Callable[[Fraction], float]
 """A value by the time in seconds."""
 
 
@@ -59,7 +59,7 @@ class Surroundings:
                 return f"points.{place}.at: comes not after the point before it; keep them in order"
         return None
 
-    def value(self, written: Changing) -> Value:
+    def value(self, written: Changing) -> ValueByTime:
         """A value by the time, for one in which `flaw` finds nothing."""
         if isinstance(written, Expression):
             return lambda time: self.of_expression(written, time)
