@@ -5,6 +5,7 @@ from __future__ import annotations
 from render.exporters.outline import Mark, Outline
 from render.plan.finish import shown_pictures
 from render.run.film import ResolvedFilm
+from render.video.chapters import Chapter, chapters_of
 from render.video.codecs import CODECS
 from render.video.names import usual_name
 
@@ -31,3 +32,11 @@ def outline_of(film: ResolvedFilm) -> Outline:
         video=video.absolute() if has_video else None,
         sound=film.output.audio,
     )
+
+
+def wanted_chapters(film: ResolvedFilm) -> tuple[Chapter, ...]:
+    """The chapters of a film's video: one a keyframe; none unless they are asked for."""
+    if not film.output.chapters:
+        return ()
+    spans = outline_of(film).spans()
+    return tuple(chapters_of((begin, end, mark.prompt) for begin, end, mark in spans))
