@@ -41,11 +41,19 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "apng": "render.video.codecs:APNG",
     },
     IMPORTERS: {
+        "png": "render.importers.pictures:PICTURES",
+        "midi": "render.importers.midi:MIDI",
+        "otio": "render.importers.otio:OTIO",
+        "vtt": "render.importers.webvtt:VTT",
         "srt": "render.importers.subtitles:SRT",
+        "labels": "render.importers.labels:LABELS",
     },
     EXPORTERS: {
         "srt": "render.exporters.subtitles:SRT",
         "vtt": "render.exporters.subtitles:VTT",
+        "labels": "render.exporters.labels:LABELS",
+        "csv": "render.exporters.table:CSV",
+        "otio": "render.exporters.otio:OTIO",
     },
     INBETWEENS: {
         "dissolve": "render.video.inbetweens:DISSOLVE",

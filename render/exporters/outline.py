@@ -53,6 +53,9 @@ class Outline:
             `frame_{k:06}.png`. They need not be rendered yet.
         video: the film's file, absolute; None if the film is pictures alone.
         sound: the file of its sound; None without one.
+        loop: whether it leads back to its first keyframe.
+        open: whether it leaves out the frame at its end.
+        end: the timeline's end in seconds; in a closed film its last frame is there.
     """
 
     name: str
@@ -63,6 +66,9 @@ class Outline:
     pictures: Path
     video: Path | None
     sound: Path | None
+    loop: bool = False
+    open: bool = False
+    end: Fraction = Fraction(0)
 
     @property
     def duration(self) -> Fraction:

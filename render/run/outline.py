@@ -31,6 +31,9 @@ def outline_of(film: ResolvedFilm) -> Outline:
         pictures=(film.shown if plan.finish else film.frames).absolute(),
         video=video.absolute() if has_video else None,
         sound=film.output.audio,
+        loop=film.timeline.loop,
+        open=film.timeline.open,
+        end=film.timeline.duration,
     )
 
 
