@@ -18,7 +18,7 @@ from render.exporters.optional import optional
 from render.exporters.otio import METADATA
 from render.importers.imported import Imported, Importer
 from render.importers.otio_keyframes import NamedMarker, film_of_ours, rational
-from render.importers.otio_places import PlacedMarker, MarkerFinder, exact_rate
+from render.importers.otio_places import MarkerFinder, PlacedMarker, exact_rate
 from render.importers.regions import Region, film_of_regions
 from render.importers.source import Source
 from render.importers.times import frames, seconds
