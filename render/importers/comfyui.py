@@ -17,7 +17,7 @@ from typing import Any
 from render.importers.picture_film import Picture
 
 TEXTS = ("text", "text_g", "text_l", "clip_l", "clip_g", "t5xxl", "string", "prompt", "value")
-MOST_NODES = 2_000
+MOST_NODES = 1_000
 SEEDS = ("seed", "noise_seed")
 HOLDERS = ("value", "int", "float", "number", "Value", *SEEDS)
 """Names of inputs of nodes that hold a single value for others."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 
-from render.importers.imported import Imported, Importer
+from render.importers.imported import MOST_KEYFRAMES, Imported, Importer
 from render.importers.regions import Region, film_of_regions
 from render.importers.source import Source
 
@@ -34,7 +34,8 @@ def read(source: Source) -> Imported:
     Raises:
         ConfigError: a line is no label, or two labels begin at one time.
     """
-    found = sorted(labels(source), key=lambda pair: pair[1].begin)
+    first = islice(labels(source), MOST_KEYFRAMES + 1)
+    found = sorted(first, key=lambda pair: pair[1].begin)
     for (_, before), (line, label) in pairwise(found):
         if before.begin == label.begin:
             raise source.refusal(f"begins with {before.text!r}; move one of the two", line)

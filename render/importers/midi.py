@@ -18,7 +18,7 @@ from render.importers.source import Source
 from render.importers.times import seconds
 
 HEADER = b"MThd"
-MOST_BYTES = 4_000_000
+MOST_BYTES = 2_000_000
 MICROSECONDS = 60_000_000  # of a minute
 USUAL_TEMPO = 500_000  # microseconds of a quarter note
 SLOWEST, FASTEST = 1, 1000  # beats a minute

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -12,6 +12,8 @@ from render.importers.imported import Imported
 from render.importers.regions import TimeFormat
 
 NEAR = Fraction(1, 1_000_000)  # seconds
+NOTHING = (None, "")
+"""Values that are no settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +54,19 @@ def film_of_ours(
         film: facts about it.
         written: how times are written.
     """
-    common = {key: value for key, value in COMMON.items() if is_common(found, value)}
+    usual = {key: usual_value(found, of) for key, of in FALLING_BACK.items()}
     keyframes: list[dict[str, Any]] = []
-    seed: object = None
+    before: dict[str, object] = dict(usual)
     for each in found:
-        keyframe = keyframe_of(each, written)
-        for key in common:
-            keyframe.pop(key, None)
-        if keyframe.get("seed", seed) == seed:
-            keyframe.pop("seed", None)
-        seed = keyframe.get("seed", seed)
-        keyframes.append(keyframe)
-    settings = {
-        f"sampling.{key}": value
-        for key, of in common.items()
-        if (value := of(found[0].facts)) not in (None, "")
-    }
-    lost_at: dict[int, list[str]] = defaultdict(list)
-    for place, each in enumerate(found):
-        lost_at[place] += lost(each.facts)
-    kept = {place: each for place, each in lost_at.items() if each}
-    return Imported(keyframes, length_of(found, film, written), settings, (), kept)
+        whole = keyframe_of(each, written)
+        keyframes.append(
+            {key: value for key, value in whole.items() if key == "at" or before.get(key) != value}
+        )
+        before |= {key: whole[key] for key in ("prompt", "seed") if key in whole}
+    settings = {f"sampling.{key}": value for key, value in usual.items() if value not in NOTHING}
+    sentences = {place: [*lost(each.facts)] for place, each in enumerate(found)}
+    lost_at = {place: each for place, each in sentences.items() if each}
+    return Imported(keyframes, length_of(found, film, written), settings, (), lost_at)
 
 
 def keyframe_of(said: NamedMarker, written: TimeFormat) -> dict[str, Any]:
@@ -113,10 +107,10 @@ def lost(facts: Mapping[str, Any]) -> Iterator[str]:
         yield "the picture to start from; give it as image and strength"
 
 
-def is_common(found: Sequence[NamedMarker], of: Any) -> bool:
-    """Whether all markers agree in a value, so that it can be a setting."""
-    first = of(found[0].facts)
-    return all(of(each.facts) == first for each in found)
+def usual_value(found: Sequence[NamedMarker], of: Callable[[Mapping[str, Any]], Any]) -> Any:
+    """The value that most markers have, which can be a setting."""
+    ((value, _),) = Counter(of(each.facts) for each in found if each.facts).most_common(1)
+    return value
 
 
 def guidance_of(facts: Mapping[str, Any]) -> float | None:
@@ -178,5 +172,5 @@ def rational(written: object) -> Fraction | None:
         return None
 
 
-COMMON = {"guidance": guidance_of, "negative": negative_of}
+FALLING_BACK = {"guidance": guidance_of, "negative": negative_of}
 """Values that fall back to `sampling`, by their keys."""

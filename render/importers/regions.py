@@ -90,4 +90,4 @@ def keyframes_of(
         return
     yield {**keyframe, "ease": "hold"}
     if following is not None and region.end < following.begin:
-        yield {"at": written(region.end)}
+        yield {**keyframe, "at": written(region.end)}

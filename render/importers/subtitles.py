@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 
-from render.importers.imported import Imported, Importer
+from render.importers.imported import MOST_KEYFRAMES, Imported, Importer
 from render.importers.source import Source
 from render.importers.times import seconds
 
@@ -15,7 +16,7 @@ TIMES = re.compile(
     r"\s*(\d{1,3}):(\d{2}):(\d{2})[,.](\d{1,3})\s*-->\s*(\d{1,3}):(\d{2}):(\d{2})[,.](\d{1,3}).*",
     re.ASCII,
 )
-MARKUP = re.compile(r"</?[a-zA-Z][^>\n]{0,100}>|\{\\[^}\n]{0,100}\}")
+MARKUP = re.compile(r"</?[a-zA-Z][^<>\n]{0,100}>|\{\\[^{}\n]{0,100}\}")
 
 
 def recognises(source: Source) -> bool:
@@ -35,11 +36,12 @@ class Cue:
 
 def read(source: Source) -> Imported:
     """A keyframe for each subtitle, which cuts to it; the film ends with the last."""
-    return film_of_cues([*in_order(source, cues(source))])
+    return film_of_cues(in_order(source, cues(source)))
 
 
-def film_of_cues(found: Sequence[Cue]) -> Imported:
+def film_of_cues(shown: Iterable[Cue]) -> Imported:
     """The film of subtitles; the first is there from its beginning."""
+    found = list(islice(shown, MOST_KEYFRAMES + 1))
     if not found:
         return Imported([])
     times = [Fraction(0), *(cue.begin for cue in found[1:])]

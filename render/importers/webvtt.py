@@ -18,7 +18,7 @@ from render.importers.subtitles import Cue, film_of_cues, in_order, moment
 HEADER = re.compile(r"WEBVTT(?:[ \t].*)?")
 TIME = r"(?:(\d{2,3}):)?(\d{2}):(\d{2})\.(\d{3})"
 TIMES = re.compile(rf"\s*{TIME}\s+-->\s+{TIME}(?:[ \t]+(\S.*)?)?", re.ASCII)
-TAG = re.compile(r"</?[a-zA-Z0-9][^>\n]{0,200}>|</?>")
+TAG = re.compile(r"</?[a-zA-Z0-9][^<>\n]{0,200}>|</?>")
 OTHER_BLOCK = re.compile(r"(NOTE|STYLE|REGION)(?:[ \t].*)?")
 ARROW = "-->"
 
@@ -30,7 +30,7 @@ def recognises(source: Source) -> bool:
 
 def read(source: Source) -> Imported:
     """A keyframe for each cue, which cuts to it; the film ends with the last."""
-    film = film_of_cues([*in_order(source, cues(source))])
+    film = film_of_cues(in_order(source, cues(source)))
     kinds = {found[1] for block in blocks(source) if (found := OTHER_BLOCK.fullmatch(block[0][1]))}
     lost = [f"blocks of {kind}: a picture has none" for kind in sorted(kinds)]
     if any(has_looks(source)):

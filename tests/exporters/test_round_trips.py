@@ -183,7 +183,7 @@ def test_subtitles_give_back_times_and_texts(kind: str, tmp_path: Path) -> None:
     made = film(tmp_path, keyframes, duration=5)
     found, _ = again(tmp_path, exported(made, kind), kind)
     assert [one["prompt"] for one in found.keyframes] == texts
-    assert [one["at"] for one in found.keyframes] == [0, 0.375, 1.667, 4]
+    assert [one["at"] for one in found.keyframes] == [0, 0.375, 1.666, 4]
     assert found.timeline["end"] == "open"
     assert found.timeline["duration"] == 5.083  # a frame of 1/12 s after the end, to 1 ms
 

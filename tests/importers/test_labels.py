@@ -32,7 +32,7 @@ def test_a_point_blends_and_a_region_holds_to_its_end_and_blends_over_the_gap() 
     assert list(found.keyframes) == [
         {"at": 0, "prompt": "A hill"},
         {"at": 3.4, "prompt": "A town", "ease": "hold"},
-        {"at": 6.1},
+        {"at": 6.1, "prompt": "A town"},
         {"at": 7.5, "prompt": "A lake", "ease": "hold"},
     ]
     assert found.timeline == {"duration": 9, "end": "open"}

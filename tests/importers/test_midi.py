@@ -160,7 +160,7 @@ def test_songs_without_a_common_beat_are_refused() -> None:
     assert "a tempo is 1 to 1000 a minute" in error(
         song([(0, "set_tempo", {"tempo": 1}), marker(0, "A")])
     )
-    assert "is larger than 4,000,000 bytes" in error(WHOLE + bytes(4_000_000))
+    assert "is larger than 2,000,000 bytes" in error(WHOLE + bytes(2_000_000))
 
 
 def test_without_mido_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -244,8 +244,8 @@ def test_a_sampler_whose_settings_are_in_nodes_of_their_own() -> None:
     assert "scheduler: simple, which is another way to choose its steps" in found.lost
 
 
-def test_a_long_prompt_and_a_thousand_nodes() -> None:
-    notes = {f"n{k}": {"class_type": "Note", "inputs": {"text": "x"}} for k in range(100, 1100)}
+def test_a_long_prompt_and_many_nodes() -> None:
+    notes = {f"n{k}": {"class_type": "Note", "inputs": {"text": "x"}} for k in range(100, 1000)}
     found = film(png(prompt=nodes(**notes, n6_text="word " * 10_000)))
     assert len(str(found.keyframes[0]["prompt"])) == 49_999
 
