@@ -111,6 +111,7 @@ def facts_of(mark: Mark) -> dict[str, Any]:
         "name": mark.prompt,
         "at": str(mark.time),
         "ease": mark.ease,
+        "pace": mark.pace if isinstance(mark.pace, str) else [list(pair) for pair in mark.pace],
         "prompts": [[text, weight] for text, weight in values.prompts],
         "seeds": [[str(seed), weight] for seed, weight in values.seeds],
         "guidance": values.guidance,

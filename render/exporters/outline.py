@@ -15,12 +15,14 @@ from render.timeline.spec import FrameSpec
 @dataclass(frozen=True, slots=True)
 class Mark:
     """A keyframe in a film: when it is and what it shows. `time` and `until` are in seconds; the
-    latter is when the next one comes, or the end of the film."""
+    latter is when the next one comes, or the end of the film. `pace` is that of a timeline: `time`,
+    `even`, or (share of the time, share of the way) by hand."""
 
     time: Fraction
     until: Fraction
     values: FrameSpec
     ease: str
+    pace: str | tuple[tuple[float, float], ...] = "time"
 
     @property
     def prompt(self) -> str:

@@ -77,6 +77,7 @@ def keyframe_of(said: NamedMarker, written: TimeFormat) -> dict[str, Any]:
         "negative": negative_of(said.facts),
         "guidance": guidance_of(said.facts),
         "ease": None if ease == "linear" else ease,
+        "pace": pace_of(said.facts.get("pace")),
     }
     keyframe = {"at": written(max(said.at, Fraction(0))), "prompt": said.prompt}
     return keyframe | {key: value for key, value in values.items() if value is not None}
@@ -143,6 +144,19 @@ def easing_of(written: object) -> object:
         return [float(number) for number in written.strip("()").split(",")]
     except ValueError:
         return None
+
+
+def pace_of(written: object) -> object:
+    """A pace by its name, or the mapping of one that was written by hand."""
+    if isinstance(written, str):
+        return None if written == "time" else written
+    pairs = written if isinstance(written, list) else []
+    return {
+        pair[0]: pair[1]
+        for pair in pairs
+        if isinstance(pair, list) and len(pair) == 2
+        if all(isinstance(one, int | float) and not isinstance(one, bool) for one in pair)
+    } or None
 
 
 def weighted(value: object) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from render.exporters.outline import Mark, Outline
 from render.plan.finish import shown_pictures
 from render.run.film import ResolvedFilm
+from render.timeline.spec import Keyframe
 from render.video.chapters import Chapter, chapters_of
 from render.video.codecs import CODECS
 from render.video.names import usual_name
@@ -17,7 +18,13 @@ def outline_of(film: ResolvedFilm) -> Outline:
     count = len(shown_pictures(plan))
     ends = [keyframe.time for keyframe in film.timeline.keyframes[1:]] + [count / fps]
     marks = tuple(
-        Mark(keyframe.time, max(keyframe.time, end), keyframe.values, str(keyframe.ease))
+        Mark(
+            keyframe.time,
+            max(keyframe.time, end),
+            keyframe.values,
+            str(keyframe.ease),
+            pace_of(keyframe),
+        )
         for keyframe, end in zip(film.timeline.keyframes, ends, strict=True)
     )
     has_video = film.output.format in CODECS
@@ -35,6 +42,14 @@ def outline_of(film: ResolvedFilm) -> Outline:
         open=film.timeline.open,
         end=film.timeline.duration,
     )
+
+
+def pace_of(keyframe: Keyframe) -> str | tuple[tuple[float, float], ...]:
+    """The pace of a keyframe as it was written."""
+    if keyframe.even or keyframe.time_map is None:
+        return "even" if keyframe.even else "time"
+    pairs = zip(keyframe.time_map.lengths, keyframe.time_map.places, strict=True)
+    return tuple(pairs)[1:-1]
 
 
 def wanted_chapters(film: ResolvedFilm) -> tuple[Chapter, ...]:

@@ -23,7 +23,12 @@ from tests.films import composed, write_model
 otio = pytest.importorskip("opentimelineio")
 KEYFRAMES: list[dict[str, Any]] = [
     {"at": 0, "prompt": "A hill", "seed": 7, "ease": "hold"},
-    {"at": "45/32", "prompt": {"A town": 0.7, "A hill": 0.3}, "ease": [0.1, 0.2, 0.3, 1.0]},
+    {
+        "at": "45/32",
+        "prompt": {"A town": 0.7, "A hill": 0.3},
+        "ease": [0.1, 0.2, 0.3, 1.0],
+        "pace": {0.2: 0.5, 0.6: 0.75},
+    },
     {"at": "5/3", "prompt": 'odd: "\\ <b>&amp; = ; # ü 中 🎈', "seed": {7: 0.25, 2**63 - 1: 0.75}},
     {"at": "22/7", "seed": 9, "ease": "easeInOutBack"},
     {"at": 4, "prompt": "A lake", "negative": "fog", "guidance": 3.5},
@@ -82,6 +87,7 @@ def test_opentimelineio_gives_back_the_same_timeline(
     found, second = again(tmp_path, exported(first, "otio"), "otio")
     ours, theirs = timeline_of(first), timeline_of(second)
     assert [each.time for each in theirs.keyframes] == [each.time for each in ours.keyframes]
+    assert [each.time_map for each in theirs.keyframes] == [e.time_map for e in ours.keyframes]
     assert [each.ease for each in theirs.keyframes] == [each.ease for each in ours.keyframes]
     assert [each.values for each in theirs.keyframes] == [each.values for each in ours.keyframes]
     assert (theirs.duration, theirs.loop, theirs.open) == (ours.duration, ours.loop, ours.open)
@@ -242,3 +248,10 @@ def test_times_are_as_people_write_them() -> None:
     content = EXPORTERS["otio"].write(a_film([mark(0, 1, "A"), mark(1, 1, "B")]))
     _, found = imported(Source(Path("x"), content))
     assert [moment(one["at"]).frames or 0 for one in found.keyframes] == [0, 12]
+
+
+def test_an_even_pace_comes_back(tmp_path: Path) -> None:
+    keyframes = [{"at": 0, "prompt": "A", "pace": "even"}, {"at": 1, "prompt": "B"}]
+    made = film(tmp_path, keyframes)
+    _, found = imported(Source(Path("x"), exported(made, "otio")))
+    assert [one.get("pace") for one in found.keyframes] == ["even", None]

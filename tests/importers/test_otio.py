@@ -195,7 +195,13 @@ def test_wrong_types_anywhere_never_end_in_a_traceback(new: object) -> None:
 @pytest.mark.parametrize("new", STRANGE)
 def test_wrong_types_in_our_own_facts_never_end_in_a_traceback(new: object) -> None:
     facts = {"at": "1/2", "prompts": [["A", 1.0]], "seeds": [["7", 1]], "ease": "(0, 0, 1, 1)"}
-    facts |= {"guidance": 7, "negatives": [["", 1]], "loras": [["x", 1]], "name": "A"}
+    facts |= {
+        "guidance": 7,
+        "negatives": [["", 1]],
+        "loras": [["x", 1]],
+        "name": "A",
+        "pace": [[0.5, 0.6]],
+    }
     for path in paths(facts):
         mark = otio.schema.Marker("A", at(12))
         text = json.loads(timeline(markers=[mark]))
