@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping
 
 from render.importers.picture_film import Picture, number_of
+from render.text import plain_line
 
 NEGATIVE = "Negative prompt:"
 PAIR = re.compile(r'([A-Za-z][\w /-]{0,60}?):\s*("(?:\\.|[^"\\])*"|[^,]*)(?:,|$)')
@@ -98,7 +99,7 @@ def picture_of(text: str) -> Picture:
 
 def joined(lines: list[str]) -> str:
     """Lines of a prompt as one text."""
-    return " ".join(" ".join(lines).split())
+    return plain_line(" ".join(lines))
 
 
 def plain(text: str, where: str, lost: list[str]) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from render.importers.picture_film import Picture
+from render.text import plain_line
 
 TEXTS = ("text", "text_g", "text_l", "clip_l", "clip_g", "t5xxl", "string", "prompt", "value")
 MOST_NODES = 1_000
@@ -204,7 +205,7 @@ def text_of(graph: Graph, node: str, name: str) -> str:
         value = next((one for one in texts_there if isinstance(one, str)), value)
         if isinstance(value, str):
             break
-    return " ".join(value.split()) if isinstance(value, str) else ""
+    return plain_line(value) if isinstance(value, str) else ""
 
 
 def size_of(graph: Graph, node: str) -> tuple[object, object]:

@@ -14,6 +14,7 @@ from itertools import islice, pairwise
 from render.importers.imported import MOST_KEYFRAMES, Imported, Importer
 from render.importers.regions import Region, film_of_regions
 from render.importers.source import Source
+from render.text import plain_line
 
 NUMBER = r"(\d{1,9}(?:[.,]\d{1,12})?)"
 LABEL = re.compile(rf"{NUMBER}\t{NUMBER}(?:\t(.*))?", re.ASCII)
@@ -66,7 +67,7 @@ def labels(source: Source) -> Iterator[tuple[int, Region]]:
         begin, end = (Fraction(found[place].replace(",", ".")) for place in (1, 2))
         if end < begin:
             raise source.refusal("this label ends before it begins", number)
-        yield number, Region(begin, end, " ".join((found[3] or "").split()))
+        yield number, Region(begin, end, plain_line(found[3] or ""))
 
 
 LABELS = Importer("Audacity labels", recognises, read)

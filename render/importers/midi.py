@@ -16,6 +16,7 @@ from render.exporters.optional import optional
 from render.importers.imported import Imported, Importer
 from render.importers.source import Source
 from render.importers.times import seconds
+from render.text import plain_line
 
 HEADER = b"MThd"
 MOST_BYTES = 2_000_000
@@ -133,7 +134,7 @@ def letters(message: Any) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         text = raw.decode("latin-1")
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return plain_line(text)
 
 
 def tempo(song: Song, source: Source) -> int | float | str | list[dict[str, Any]]:

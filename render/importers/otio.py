@@ -22,6 +22,7 @@ from render.importers.otio_places import MarkerFinder, PlacedMarker, exact_rate
 from render.importers.regions import Region, film_of_regions
 from render.importers.source import Source
 from render.importers.times import frames, seconds
+from render.text import plain_line
 
 MOST_LEVELS = 200
 SCHEMA = "OTIO_SCHEMA"
@@ -65,6 +66,8 @@ def opened(finder: MarkerFinder, source: Source) -> Any:
     Raises:
         ConfigError: it holds none.
     """
+    if not recognises(source):  # what Python finds too deep could end the library's process
+        raise source.refusal("is no JSON of OpenTimelineIO that can be read")
     if levels(source.data) > MOST_LEVELS:
         raise source.refusal(f"is nested more than {MOST_LEVELS} levels deep")
     try:
@@ -97,7 +100,7 @@ def said(place: PlacedMarker) -> NamedMarker:
     name = marker.name or ""
     text = name if comment == "" or not NUMBERED.fullmatch(name.strip()) else comment
     facts = facts_of(marker)
-    return NamedMarker(place.begin, place.end, name if facts else " ".join(text.split()), facts)
+    return NamedMarker(place.begin, place.end, name if facts else plain_line(text), facts)
 
 
 def facts_of(holder: Any) -> dict[str, Any]:

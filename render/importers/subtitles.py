@@ -11,6 +11,7 @@ from itertools import islice
 from render.importers.imported import MOST_KEYFRAMES, Imported, Importer
 from render.importers.source import Source
 from render.importers.times import seconds
+from render.text import plain_line
 
 TIMES = re.compile(
     r"\s*(\d{1,3}):(\d{2}):(\d{2})[,.](\d{1,3})\s*-->\s*(\d{1,3}):(\d{2}):(\d{2})[,.](\d{1,3}).*",
@@ -77,7 +78,7 @@ def cues(source: Source) -> Iterator[Cue]:
         found = TIMES.fullmatch(lines[place])
         numbers = found.groups() if found else ()
         shown = lines[place + 1 : following - (1 if following <= len(lines) else 0)]
-        text = MARKUP.sub("", " ".join(" ".join(shown).split()))
+        text = plain_line(MARKUP.sub("", " ".join(" ".join(shown).split())))
         yield Cue(place + 1, moment(*numbers[:4]), moment(*numbers[4:]), text)
 
 

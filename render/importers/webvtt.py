@@ -14,6 +14,7 @@ from itertools import groupby
 from render.importers.imported import Imported, Importer
 from render.importers.source import Source
 from render.importers.subtitles import Cue, film_of_cues, in_order, moment
+from render.text import plain_line
 
 HEADER = re.compile(r"WEBVTT(?:[ \t].*)?")
 TIME = r"(?:(\d{2,3}):)?(\d{2}):(\d{2})\.(\d{3})"
@@ -69,7 +70,7 @@ def cues(source: Source) -> Iterator[Cue]:
     for number, times, marked in timed(source):
         groups = [group or "0" for group in times.groups()[:8]]
         begin, end = moment(*groups[:4]), moment(*groups[4:])
-        text = " ".join(html.unescape(TAG.sub("", marked)).split())
+        text = plain_line(html.unescape(TAG.sub("", marked)))
         yield Cue(number, Fraction(begin), Fraction(end), text)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from render.text import plain_line
+
 MOST_TITLE_BYTES = 200
 """MP4's older kind of chapters counts the bytes of a title in one byte."""
 
@@ -29,8 +31,7 @@ def chapters_of(spans: Iterable[tuple[Fraction, Fraction, str]]) -> Iterator[Cha
 
 def title(text: str) -> str:
     """A text in one line, cut between letters where it is too long."""
-    plain = "".join(letter if letter.isprintable() else " " for letter in text)
-    line = " ".join(plain.split()) or "-"
+    line = plain_line(text) or "-"
     if len(line.encode()) <= MOST_TITLE_BYTES:
         return line
     room = MOST_TITLE_BYTES - len("…".encode())

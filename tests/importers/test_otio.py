@@ -220,6 +220,8 @@ def nested(depth: int) -> bytes:
     ("content", "said"),
     [
         (timeline(clip(0, 96)), "cut.otio: has no marker with a name; set one"),
+        (nested(100_000), "cut.otio: is no JSON of OpenTimelineIO that can be read"),
+        (b"", "cut.otio: is no JSON of OpenTimelineIO that can be read"),
         (nested(250), "cut.otio: is nested more than 200 levels deep"),
         (b'{"OTIO_SCHEMA": "Clip.1", "name": "x"}', "cut.otio: OTIO_SCHEMA: holds 'Clip.1' and no"),
         (

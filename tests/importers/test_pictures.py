@@ -308,3 +308,8 @@ def bomb() -> bytes:
 )
 def test_a_picture_that_can_not_be_imported(content: bytes, said: str) -> None:
     assert error(content).startswith(said)
+
+
+def test_half_letters_and_controls_are_no_part_of_a_prompt() -> None:
+    found = film(png(prompt=nodes(n6_text="a \ud800\x00\x1b[31m hill 👩‍🎨")))
+    assert found.keyframes[0]["prompt"] == "a [31m hill 👩‍🎨"
