@@ -36,11 +36,14 @@ SCHEDULERS = {
     "lcm": "lcm",
 }
 """Schedulers by its names."""
+ZEROES = "ConditioningZeroOut"
+EMBEDS_GUIDANCE = "FluxGuidance"
+"""The node whose guidance is the one of a distilled model; its sampler has a scale of 1."""
 COMBINES = "ConditioningCombine"
 """The node that adds predictions with equal weights, as a blend does here."""
 MEANT = (
     *("SaveImage", "PreviewImage", "VAEDecode", "CLIPTextEncode", "Note", "Primitive"),
-    *("Loader", "Empty", "Sampler", COMBINES),
+    *("Loader", "Empty", "Sampler", COMBINES, ZEROES, EMBEDS_GUIDANCE),
 )
 """Parts of the names of nodes that are read, or that change no picture."""
 
@@ -128,7 +131,8 @@ def picture_of(graph: Graph) -> Picture | None:
         return None
     node, *others = found
     lost: list[str] = []
-    prompt = prompt_of(graph, linked_input(graph, node, "positive", "conditioning"), lost)
+    positive = linked_input(graph, node, "positive", "conditioning")
+    prompt = prompt_of(graph, positive, lost)
     scheduler, karras = scheduler_of(graph, node, lost)
     if others:
         lost.append(f"further samplers, which go on from the picture: {len(others)}")
@@ -138,7 +142,7 @@ def picture_of(graph: Graph) -> Picture | None:
         negative=", ".join(texts(graph, linked_input(graph, node, "negative"))),
         seed=setting(graph, node, *SEEDS),
         steps=setting(graph, node, "steps"),
-        guidance=setting(graph, node, "cfg"),
+        guidance=guidance_of(graph, node, positive),
         width=width,
         height=height,
         scheduler=scheduler,
@@ -153,6 +157,14 @@ def setting(graph: Graph, node: str, *names: str) -> object:
         if (value := graph.value(place, *names)) is not None:
             return value
     return None
+
+
+def guidance_of(graph: Graph, node: str, positive: object) -> object:
+    """The guidance scale of a sampler, or of a model that takes it as an input."""
+    for place in graph.behind(positive):
+        if graph.nodes[place][0] == EMBEDS_GUIDANCE:
+            return graph.value(place, "guidance")
+    return setting(graph, node, "cfg")
 
 
 def linked_input(graph: Graph, node: str, *names: str) -> object:
@@ -184,14 +196,15 @@ def prompt_of(graph: Graph, link: object, lost: list[str]) -> str | dict[str, fl
 
 
 def texts(graph: Graph, link: object) -> list[str]:
-    """The texts behind a link, each once. Those behind a node that has one belong to it."""
+    """The texts behind a link, each once. Those behind a node that has one belong to it, and those
+    behind one that makes zeros of them mean nothing."""
     found: dict[str, None] = {}
     hidden: set[str] = set()
     for node in graph.behind(link):
         if node in hidden:
             continue
         said = [value for name in TEXTS if (value := text_of(graph, node, name))]
-        if said:
+        if said or graph.nodes[node][0] == ZEROES:
             hidden |= {one for value in graph.inputs(node).values() for one in graph.behind(value)}
         found |= dict.fromkeys(said)
     return list(found)

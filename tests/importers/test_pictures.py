@@ -244,6 +244,25 @@ def test_a_sampler_whose_settings_are_in_nodes_of_their_own() -> None:
     assert "scheduler: simple, which is another way to choose its steps" in found.lost
 
 
+def test_a_distilled_model_has_its_guidance_in_a_node_and_zeros_are_no_text() -> None:
+    """As a template for Flux has it: a scale of 1, and a negative text that is made of zeros."""
+    found = film(
+        png(
+            prompt=nodes(
+                n3_cfg=1,
+                n3_positive=["40", 0],
+                n3_negative=["41", 0],
+                n40={"class_type": "FluxGuidance", "inputs": {"guidance": 3.5, "c": ["6", 0]}},
+                n41={"class_type": "ConditioningZeroOut", "inputs": {"conditioning": ["6", 0]}},
+            )
+        )
+    )
+    assert found.keyframes[0]["prompt"] == "A castle"
+    assert found.settings["sampling.guidance"] == 3.5
+    assert "sampling.negative" not in found.settings
+    assert not any("nodes that" in one for one in found.lost)
+
+
 def test_a_long_prompt_and_many_nodes() -> None:
     notes = {f"n{k}": {"class_type": "Note", "inputs": {"text": "x"}} for k in range(100, 1000)}
     found = film(png(prompt=nodes(**notes, n6_text="word " * 10_000)))
