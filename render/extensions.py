@@ -41,6 +41,10 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "apng": "render.video.codecs:APNG",
     },
     IMPORTERS: {
+        "png": "render.importers.pictures:PICTURES",
+        "midi": "render.importers.midi:MIDI",
+        "otio": "render.importers.otio:OTIO",
+        "vtt": "render.importers.webvtt:VTT",
         "srt": "render.importers.subtitles:SRT",
         "deforum": "render.importers.deforum:DEFORUM",
         "parseq": "render.importers.parseq:PARSEQ",
@@ -48,12 +52,16 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "animatediff": "render.importers.animatediff:ANIMATEDIFF",
         "walk": "render.importers.walk:WALK",
         "prompt_relay": "render.importers.prompt_relay:PROMPT_RELAY",
+        "labels": "render.importers.labels:LABELS",
     },
     EXPORTERS: {
         "srt": "render.exporters.subtitles:SRT",
         "vtt": "render.exporters.subtitles:VTT",
         "prompt_relay": "render.exporters.prompt_relay:PROMPT_RELAY",
         "ltx_director": "render.exporters.prompt_relay:LTX_DIRECTOR",
+        "labels": "render.exporters.labels:LABELS",
+        "csv": "render.exporters.table:CSV",
+        "otio": "render.exporters.otio:OTIO",
     },
     INBETWEENS: {
         "dissolve": "render.video.inbetweens:DISSOLVE",

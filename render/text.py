@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import pairwise
 
 from rich.filesize import decimal
 
 SEEN = 8  # characters after the place where texts part that show how
+NO_LETTERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 
 
 def one_line(text: str) -> str:
@@ -18,6 +20,12 @@ def one_line(text: str) -> str:
 def printable(line: str) -> str:
     """A line without control characters, which names of files may hold as well; its spaces stay."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+
+
+def plain_line(text: str) -> str:
+    """Text on one line without control characters and half letters, which YAML and tags of videos
+    can't hold; what joins letters stays."""
+    return " ".join(NO_LETTERS.sub(" ", text).split())
 
 
 def digits(value: float) -> str:

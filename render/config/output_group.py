@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, StrictInt, field_validator
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, field_validator
 
 from render.config.fields import MOST, FilePath, Frozen, Side, chosen, not_known
 from render.config.moments import rate
@@ -100,6 +100,7 @@ class OutputConfig(Frozen):
     height: Side | None = None
     quality: Annotated[StrictInt, Field(ge=0, le=100)] = 80
     audio: FilePath | None = None
+    chapters: StrictBool = False
     chroma: Literal[420, 444] | None = None
     repeat: int | Literal["forever"] | None = None
 

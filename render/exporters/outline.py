@@ -15,12 +15,14 @@ from render.timeline.spec import FrameSpec
 @dataclass(frozen=True, slots=True)
 class Mark:
     """A keyframe in a film: when it is and what it shows. `time` and `until` are in seconds; the
-    latter is when the next one comes, or the end of the film."""
+    latter is when the next one comes, or the end of the film. `pace` is that of a timeline: `time`,
+    `even`, or (share of the time, share of the way) by hand."""
 
     time: Fraction
     until: Fraction
     values: FrameSpec
     ease: str
+    pace: str | tuple[tuple[float, float], ...] = "time"
 
     @property
     def prompt(self) -> str:
@@ -53,6 +55,9 @@ class Outline:
             `frame_{k:06}.png`. They need not be rendered yet.
         video: the film's file, absolute; None if the film is pictures alone.
         sound: the file of its sound; None without one.
+        loop: whether it leads back to its first keyframe.
+        open: whether it leaves out the frame at its end.
+        end: the timeline's end in seconds; in a closed film its last frame is there.
     """
 
     name: str
@@ -63,6 +68,9 @@ class Outline:
     pictures: Path
     video: Path | None
     sound: Path | None
+    loop: bool = False
+    open: bool = False
+    end: Fraction = Fraction(0)
 
     @property
     def duration(self) -> Fraction:

@@ -26,8 +26,8 @@ def vtt(film: Outline) -> bytes:
 
 
 def clock(time: Fraction, point: str) -> str:
-    """Seconds as `00:01:05,500`."""
-    whole = round(time * 1000)
+    """Seconds as `00:01:05,500`, cut and not rounded: no frame that shows a text is before it."""
+    whole = int(time * 1000)
     minutes, thousandths = divmod(whole, 60_000)
     hours, minutes = divmod(minutes, 60)
     rest, part = divmod(thousandths, 1000)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 
-from render.importers.imported import Imported, Importer
+from render.importers.imported import MOST_KEYFRAMES, Imported, Importer
 from render.importers.source import Source
 from render.importers.times import seconds
+from render.text import plain_line
 
 TIMES = re.compile(
     r"\s*(\d{1,3}):(\d{2}):(\d{2})[,.](\d{1,3})\s*-->\s*(\d{1,3}):(\d{2}):(\d{2})[,.](\d{1,3}).*",
     re.ASCII,
 )
-MARKUP = re.compile(r"</?[a-zA-Z][^>\n]{0,100}>|\{\\[^}\n]{0,100}\}")
+MARKUP = re.compile(r"</?[a-zA-Z][^<>\n]{0,100}>|\{\\[^{}\n]{0,100}\}")
 
 
 def recognises(source: Source) -> bool:
@@ -22,39 +25,61 @@ def recognises(source: Source) -> bool:
     return any(TIMES.fullmatch(line) for line in source.text.split("\n")[:20])
 
 
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A text with the times between which it is shown, in seconds; `line` is where it says so."""
+
+    line: int
+    begin: Fraction
+    end: Fraction
+    text: str
+
+
 def read(source: Source) -> Imported:
     """A keyframe for each subtitle, which cuts to it; the film ends with the last."""
-    found = list(cues(source))
+    return film_of_cues(in_order(source, cues(source)))
+
+
+def film_of_cues(shown: Iterable[Cue]) -> Imported:
+    """The film of subtitles; the first is there from its beginning."""
+    found = list(islice(shown, MOST_KEYFRAMES + 1))
     if not found:
         return Imported([])
-    times = [Fraction(0), *(begin for begin, _, _ in found[1:])]
+    times = [Fraction(0), *(cue.begin for cue in found[1:])]
     keyframes = [
-        {"at": seconds(time), "prompt": text, "ease": "hold"}
-        for time, (_, _, text) in zip(times, found, strict=True)
+        {"at": seconds(time), "prompt": cue.text, "ease": "hold"}
+        for time, cue in zip(times, found, strict=True)
     ]
-    return Imported(keyframes, {"duration": seconds(found[-1][1]), "end": "open"})
+    return Imported(keyframes, {"duration": seconds(found[-1].end), "end": "open"})
 
 
-def cues(source: Source) -> Iterator[tuple[Fraction, Fraction, str]]:
-    """(begin and end in seconds, text) of each subtitle that shows a text.
+def in_order(source: Source, found: Iterable[Cue]) -> Iterator[Cue]:
+    """The subtitles that show a text.
 
     Raises:
-        ConfigError: a subtitle ends before it begins, or comes before the one above it.
+        ConfigError: one ends before it begins, or comes before the one above it.
     """
+    before = Fraction(-1)
+    for cue in found:
+        if cue.end < cue.begin or cue.begin <= before:
+            wrong = cue.end < cue.begin
+            what = "ends before it begins" if wrong else "begins before the one above it"
+            raise source.refusal(f"this subtitle {what}", cue.line)
+        if cue.text:
+            before = cue.begin
+            yield cue
+
+
+def cues(source: Source) -> Iterator[Cue]:
+    """The subtitles as they come."""
     lines = source.text.split("\n")
     places = [place for place, line in enumerate(lines) if TIMES.fullmatch(line)]
-    before = Fraction(-1)
-    for place, following in zip(places, [*places[1:], len(lines) + 1], strict=True):
+    for place, following in zip(places, [*places[1:], len(lines) + 1], strict=False):
         found = TIMES.fullmatch(lines[place])
         numbers = found.groups() if found else ()
-        begin, end = moment(*numbers[:4]), moment(*numbers[4:])
-        if end < begin or begin <= before:
-            what = "ends before it begins" if end < begin else "begins before the one above it"
-            raise source.refusal(f"this subtitle {what}", place + 1)
         shown = lines[place + 1 : following - (1 if following <= len(lines) else 0)]
-        if text := MARKUP.sub("", " ".join(" ".join(shown).split())):
-            before = begin
-            yield begin, end, text
+        text = plain_line(MARKUP.sub("", " ".join(" ".join(shown).split())))
+        yield Cue(place + 1, moment(*numbers[:4]), moment(*numbers[4:]), text)
 
 
 def moment(hours: str, minutes: str, whole: str, part: str) -> Fraction:

@@ -12,7 +12,7 @@ import yaml
 from render.importers.imported import Imported
 
 WIDTH = 100
-NUMBER_LIKE = re.compile(r"[-+.\d]")
+NUMBER_LIKE = re.compile(r"[-+]?[.\d_]*\d[.\d_]*(?:e[-+]?\d+)?", re.IGNORECASE | re.ASCII)
 
 
 class PlainDumper(yaml.SafeDumper):
@@ -20,6 +20,15 @@ class PlainDumper(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+def text_node(dumper: PlainDumper, text: str) -> yaml.ScalarNode:
+    """A text, in quotes where a timeline's file would read a number, as in 1e5, and PyYAML not."""
+    style = "'" if NUMBER_LIKE.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+PlainDumper.add_representer(str, text_node)
 
 
 def timeline_text(found: Imported, name: str, origin: str, command: str) -> str:

@@ -25,6 +25,7 @@ from render.report.run_record import (
 from render.run.film_recipe import tags
 from render.run.finishing import Finishing, finish_summary, spoilt_names
 from render.run.other_film import as_seen, other_timeline
+from render.run.outline import wanted_chapters
 from render.run.session import Session
 from render.store import store
 from render.video.codecs import Size, video_digest
@@ -67,7 +68,10 @@ class VideoStep:
         digests = [picture.digest for picture in self.finishing.pictures]
         with opened_sound(output.audio) as sound:
             heard = None if sound is None else sound_digest(sound)
-            digest = video_digest(digests, output, film.shown_size, ffmpeg_version(), heard)
+            chapters = wanted_chapters(film)
+            digest = video_digest(
+                digests, output, film.shown_size, ffmpeg_version(), heard, chapters
+            )
             record = self.recorded_videos().get(target.name, {})
             content = known_content(target, record)
             same = (record.get("digest"), record.get("content")) == (digest, content)
@@ -140,6 +144,7 @@ class VideoStep:
                 bar.reach,
                 on_checked=vouch,
                 sound=sound,
+                chapters=wanted_chapters(film),
             )
 
     def encode_file(self, path: Path, output: OutputConfig) -> None:
@@ -150,8 +155,16 @@ class VideoStep:
             self.discarding(),
             self.events.progress("encode", len(pngs)) as phase,
         ):
-            about = tags(self.run)
-            encode(pngs, path, output, film.shown_size, about, phase.reach, sound=sound)
+            encode(
+                pngs,
+                path,
+                output,
+                film.shown_size,
+                tags(self.run),
+                phase.reach,
+                sound=sound,
+                chapters=wanted_chapters(film) if output.chapters else (),
+            )
 
     def keep_another(self, video: Path) -> bool:
         """Rename the film of another timeline file, if the video is one."""

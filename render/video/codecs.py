@@ -16,8 +16,10 @@ from pathlib import Path
 from render.config.output_group import OutputConfig
 from render.errors import ConfigError, Mistake
 from render.extensions import FORMATS, Registry
+from render.video.chapters import Chapter, as_data
 
 ENCODER_VERSION = 2  # raised by hand when the same frames and settings give another video
+MUXERS_WITH_CHAPTERS = ("mp4", "mov", "webm", "matroska")
 FASTEST_GIF = 50  # players slow delays under 2/100 s down to 10/100 s
 
 Size = tuple[int, int]  # width, height in pixels
@@ -163,6 +165,7 @@ def mistakes_in_output(output: OutputConfig) -> list[Mistake]:
         "fps": rate_flaw(output),
         "repeat": repeat_flaw(output),
         "chroma": chroma_flaw(output),
+        "chapters": chapters_flaw(output),
         "quality": quality_flaw(output),
     }
     return [Mistake(f"output.{key}", what) for key, what in wrong.items() if what]
@@ -182,6 +185,19 @@ def chroma_flaw(output: OutputConfig) -> str | None:
         return None
     kinds = " or ".join(f"output={name}" for name in CODECS if has_full_chroma(name))
     return f"goes with {kinds} and not with {output.format}; leave it out"
+
+
+def chapters_flaw(output: OutputConfig) -> str | None:
+    """The flaw of `output.chapters`, or None."""
+    if not output.chapters or has_chapters(output.format):
+        return None
+    kinds = ", ".join(name for name in CODECS if has_chapters(name))
+    return f"{output.format} has no chapters; take one of {kinds}, or leave them out"
+
+
+def has_chapters(output_format: str) -> bool:
+    """Whether a format's file can have chapters."""
+    return output_format in CODECS and CODECS[output_format].muxer in MUXERS_WITH_CHAPTERS
 
 
 def has_full_chroma(output_format: str) -> bool:
@@ -245,11 +261,13 @@ def video_digest(
     size: Size,
     ffmpeg_version: str,
     sound: str | None = None,
+    chapters: Sequence[Chapter] = (),
 ) -> str:
     """The identity of a video: equal digest, nothing to encode.
 
     Args:
         sound: the sha256 of the sound file's content.
+        chapters: of the video; one without any is as it was before there were chapters.
     """
     settings = {
         "version": ENCODER_VERSION,
@@ -262,6 +280,7 @@ def video_digest(
         "chroma": output.chroma,
         "repeat": output.repeat,
         "frames": list(digests),
+        **({"chapters": as_data(chapters)} if chapters else {}),
     }
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 

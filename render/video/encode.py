@@ -22,6 +22,7 @@ from render.files.atomic import NO_ROOM, no_room, replacing
 from render.files.temporary import sweep
 from render.store.png import pixel_flaw
 from render.video import codecs
+from render.video.chapters import Chapter
 from render.video.codecs import CODECS, Size
 from render.video.ffmpeg import Argument, Child, answer, file_url, running
 from render.video.sound import sound_source
@@ -43,6 +44,7 @@ def encode(
     patience: float = PATIENCE_S,
     on_checked: Callable[[Path], None] = lambda _: None,
     sound: int | None = None,
+    chapters: Sequence[Chapter] = (),
 ) -> Path:
     """Encode the frames as a video; an older one under the target's name stays until it is checked.
 
@@ -55,6 +57,7 @@ def encode(
         patience: seconds without progress after which ffmpeg counts as hung.
         on_checked: called with the right video before it takes the target's name.
         sound: the descriptor of the sound file, for a film that has one.
+        chapters: of the video, in order; moving pictures have none.
 
     Raises:
         EncodeError: ffmpeg is absent, fails or hangs, or its result is not the plan's film.
@@ -67,7 +70,7 @@ def encode(
     try:
         sweep(target.parent)
         with replacing(target) as fresh:
-            make_video(pngs, fresh, output, size, metadata, on_frame, patience, sound)
+            make_video(pngs, fresh, output, size, metadata, on_frame, patience, sound, chapters)
             check(fresh, target, output, size, pngs, patience)
             on_checked(fresh)
     except OSError as error:
@@ -84,14 +87,16 @@ def make_video(
     on_frame: OnFrame,
     patience: float,
     sound: int | None,
+    chapters: Sequence[Chapter],
 ) -> None:
-    """All frames through ffmpeg once, with the sound and the tags."""
+    """All frames through ffmpeg once, with the sound, the tags and the chapters."""
     heard = [] if sound is None else sound_source(sound)
     made = codecs.video_output(output, small=needs_aom(output, size))
-    with tags_file(metadata) as tags:
+    with tags_file(metadata, chapters) as tags:
         source = [*codecs.raw_input(output.fps, size), *tags_source(tags)]
         more = codecs.audio_input(output, len(pngs), heard)
-        options: list[Argument] = [*source, *more, *TAGS, *made, file_url(fresh)]
+        about = [*TAGS, "1" if chapters else "-1"]
+        options: list[Argument] = [*source, *more, *about, *made, file_url(fresh)]
         keep = (tags,) if sound is None else (tags, sound)
         send(pngs, size, options, fresh, output, on_frame, patience, keep)
     if CODECS[output.format].pixels is None:

@@ -12,11 +12,13 @@ import re
 import struct
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
+
+from render.video.chapters import Chapter
 
 MOST_BYTES = 4_000_000  # of a tag; a longer one is left out
 PNG_KEYWORD = b"Comment"
@@ -28,9 +30,10 @@ CANVAS, HAS_EXIF = b"VP8X", 0x08
 
 
 @contextmanager
-def tags_file(metadata: Mapping[str, str]) -> Iterator[int]:
-    """The descriptor of a file of tags as ffmpeg reads them, for the block."""
+def tags_file(metadata: Mapping[str, str], chapters: Sequence[Chapter] = ()) -> Iterator[int]:
+    """The descriptor of a file of tags and chapters as ffmpeg reads them, for the block."""
     lines = [f"{key}={escaped(text)}\n" for key, text in kept(metadata).items()]
+    lines += map(section, chapters)
     with tempfile.TemporaryFile() as stream:
         stream.write(b";FFMETADATA1\n" + "".join(lines).encode())
         stream.flush()
@@ -52,13 +55,25 @@ def escaped(text: str) -> str:
     return re.sub(r"[=;#\\\n]", lambda found: f"\\{found[0]}", text)
 
 
+def section(chapter: Chapter) -> str:
+    """A chapter as ffmpeg's files of metadata have it.
+
+    ffmpeg takes a line that ends with a backslash, escaped or not, to go on in the next one: such a
+    title gets a space behind it.
+    """
+    times = f"START={chapter.begin_ms}\nEND={chapter.end_ms}"
+    end = " " if chapter.title.endswith("\\") else ""
+    return f"[CHAPTER]\nTIMEBASE=1/1000\n{times}\ntitle={escaped(chapter.title)}{end}\n"
+
+
 def tags_source(descriptor: int) -> list[str]:
     """ffmpeg's arguments for reading a file of tags: its input 1."""
     return ["-protocol_whitelist", "fd", "-f", "ffmetadata", "-fd", str(descriptor), "-i", "fd:"]
 
 
-TAGS = ("-map_metadata", "1", "-map_chapters", "-1")
-"""ffmpeg's options for an output with the tags of input 1, and none of the sound's."""
+TAGS = ("-map_metadata", "1", "-map_chapters")
+"""ffmpeg's options for an output with the tags of input 1, and none of the sound's; the number of
+the input that has the chapters follows, or -1 for none."""
 
 
 def write_comment(file: Path, comment: str) -> None:

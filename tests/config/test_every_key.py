@@ -66,6 +66,7 @@ PIXELS = {
 FILES = {
     "model.name": "another",
     "name": "another",
+    "output.chapters": True,
     "output.chroma": 444,
     "output.format": "gif",
     "output.quality": 50,
