@@ -82,7 +82,7 @@ def composed(model: Path, root: Path, changes=None):
         "sampling": {"guidance": None, "blend": None, "negative": "", "seed": 0},
         "output": {"format": "mp4", "fps": 12, "width": None, "height": None, "quality": 80},
         "compute": {"device": "cpu", "dtype": "auto", "batch": "auto"},
-        "timeline": {"name": "film", "keyframes": copy.deepcopy(KEYFRAMES)},
+        "timeline": {"name": "film", "keyframes": copy.deepcopy(KEYFRAMES), "curves": {}},
     }
     for dotted, value in (changes or {}).items():
         *path, last = dotted.split(".")

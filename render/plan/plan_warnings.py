@@ -28,6 +28,7 @@ def grid_warnings(
         between: pictures a second that the film shows, where some lie between those.
     """
     times = [frame.time for frame in timeline.keyframes]
+    yield from moved_warnings(timeline, fps if between is None else between)
     off = [time for time in times if not is_met_nearly(time, fps)]
     if off:
         shown = ", ".join(f"{float(time):g}" for time in off[:5]) + (" …" if len(off) > 5 else "")
@@ -41,6 +42,19 @@ def grid_warnings(
         yield (
             f"keyframes at {shown} s fall between {rendered} at {float(fps):g} fps and are not "
             f"shown exactly; {way_out}{also}"
+        )
+
+
+def moved_warnings(timeline: Timeline, fps: Fraction) -> Iterator[str]:
+    """Beats and onsets that lie so far from a frame that somebody may mind."""
+    moved = [time for time in timeline.moved if not is_met_nearly(time, fps)]
+    if moved:
+        farthest = max(abs(round(time * fps) / fps - time) for time in moved)
+        rate = meeting_rate([float(time) for time in timeline.exact], float(fps))
+        way_out = f"; output.fps={rate} meets them all" if rate else ""
+        yield (
+            f"{plural(len(moved), 'keyframe')} on beats or onsets between two frames moved to the "
+            f"nearest one, by {float(farthest) * 1000:.0f} ms at most{way_out}"
         )
 
 

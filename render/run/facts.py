@@ -26,7 +26,7 @@ from render.run.film_model import HASHES_NAME, sound_model
 from render.run.finish_facts import finish_of
 from render.run.memory_checks import with_memory
 from render.run.sound_checks import sound_length
-from render.run.sounds import heard_sounds, needs_hearing
+from render.run.sounds import heard_sounds
 from render.run.unused_keys import usual_guidance
 from render.store.store import STORE_NAME
 from render.timeline.heard import Heard
@@ -125,8 +125,6 @@ class Facts:
     @Learnt
     def sounds(self) -> Mapping[str, Heard] | None:
         """The timeline's sounds by name, analysed; none where nothing follows them."""
-        if not needs_hearing(self.config.timeline):
-            return {}
         return heard_sounds(self.config, self.store, self.folder, self.locate)
 
     @Learnt

@@ -25,8 +25,9 @@ def sound_length(config: RunConfig) -> float | None:
     except EncodeError:  # there is no ffmpeg, which encoding says with its own exit code
         return None
     if wrong:
-        ours = output.audio in (config.timeline.audio or {}).values()
-        raise ConfigError([Mistake("timeline.audio" if ours else "output.audio", wrong)])
+        if output.audio in (config.timeline.audio or {}).values():
+            return None  # a mistake of the timeline
+        raise ConfigError([Mistake("output.audio", wrong)])
     return seconds
 
 

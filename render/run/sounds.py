@@ -30,7 +30,8 @@ def with_sound(config: RunConfig) -> RunConfig:
     if audio is not None and str(audio) == NO_SOUND:
         audio = None
     elif audio is None and config.timeline.audio and can_sound(config):
-        audio = next(iter(config.timeline.audio.values()))
+        first = next(iter(config.timeline.audio.values()))
+        audio = first if first.is_file() else None  # else it is a mistake of the timeline
     if audio == config.output.audio:
         return config
     output = config.output.model_copy(update={"audio": audio})
@@ -78,7 +79,8 @@ def follows_sound(value: object) -> bool:
 def heard_sounds(
     config: RunConfig, store: Path, folder: Path, locate: Locate
 ) -> Mapping[str, Heard]:
-    """The analyses of a timeline's sounds by their names; those that are known are not made again.
+    """The analyses of a timeline's sounds by their names, if anything follows them; those that are
+    known are not made again.
 
     Args:
         store: of the root.
@@ -95,8 +97,21 @@ def heard_sounds(
         except EncodeError as error:
             what = str(error).removeprefix("output.audio: ")
             raise ConfigError([Mistake(where, what)]) from None
-        found[name] = known(digest, store, folder) or new(file, digest, store, where)
+        if needs_hearing(config.timeline):
+            found[name] = known(digest, store, folder) or new(file, digest, store, where)
+        else:
+            check_sound(file, where)
     return found
+
+
+def check_sound(file: Path, where: str) -> None:
+    """Refuse a file that holds no sound."""
+    try:
+        _, wrong = measured(file)
+    except EncodeError:  # there is no ffmpeg, which encoding says with its own exit code
+        return
+    if wrong:
+        raise ConfigError([Mistake(where, wrong)])
 
 
 def known(digest: str, store: Path, folder: Path) -> Heard | None:
@@ -107,9 +122,7 @@ def known(digest: str, store: Path, folder: Path) -> Heard | None:
 
 def new(file: Path, digest: str, store: Path, where: str) -> Heard:
     """A new analysis, which is kept in the store."""
-    _, wrong = measured(file)
-    if wrong:
-        raise ConfigError([Mistake(where, wrong)])
+    check_sound(file, where)
     heard = analysed(file, digest)
     place = store / SOUNDS / f"{digest}.json"
     make_folder(place.parent)

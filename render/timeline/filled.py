@@ -42,11 +42,28 @@ class Filled:
     image: str
     strength: Changing
     loras: Mapping[str, Changing]
+    curves: Curves
 
-    def changing(self) -> Iterator[Changing]:
-        """Its values that are others at other times."""
-        every = (*self.prompt.values(), self.guidance, self.strength, *self.loras.values())
-        return (value for value in every if changes(value))
+    def changing(self) -> Iterator[tuple[str, Changing]]:
+        """Its values that are others at other times, each with its path in the timeline."""
+        every: list[tuple[str, Changing]] = [
+            *((self.place("prompt"), weight) for weight in self.prompt.values()),
+            (self.place("guidance"), self.guidance),
+            (self.place("strength"), self.strength),
+            *((self.place("lora", name), weight) for name, weight in self.loras.items()),
+        ]
+        return ((place, value) for place, value in every if changes(value))
+
+    def place(self, key: str, name: str = "") -> str:
+        """The path of a value in the timeline: a curve's, or the keyframe's.
+
+        Args:
+            name: of a LoRA.
+        """
+        curve = getattr(self.curves, key, None)
+        if curve is not None and (not name or name in curve):
+            return f"curves.{key}.{name}" if name else f"curves.{key}"
+        return f"keyframes.{self.key}.{key}"
 
 
 def filled(
@@ -87,6 +104,7 @@ def filled(
             images.get(image, "") if image else "",
             strength,
             weights,
+            curves,
         )
 
 
@@ -98,29 +116,31 @@ def values_over_time(
     prompt = {text: around.value(weight) for text, weight in frame.prompt.items()}
     loras = {name: around.value(weight) for name, weight in frame.loras.items()}
     guidance, strength = around.value(frame.guidance), around.value(frame.strength)
-    place = f"timeline.keyframes.{frame.key}"
 
     def at(time: Fraction) -> FrameSpec:
-        def number(key: str, value: ValueByTime, allowed: Range, clipped: bool = False) -> float:
-            found = value(time)
-            return in_range(found, allowed, clipped, locate(f"{place}.{key}"), time)
+        def number(place: str, value: ValueByTime, allowed: Range, clipped: bool = False) -> float:
+            return in_range(value(time), allowed, clipped, locate(f"timeline.{place}"), time)
 
+        place = frame.place("prompt")
         weights = {
-            text: number("prompt", value, (0, math.inf), clipped=True)
+            text: number(place, value, (0, math.inf), clipped=True)
             for text, value in prompt.items()
         }
         if not any(weights.values()):
             what = f"all weights are zero at {float(time):g} s; keep one above zero"
-            raise ConfigError([Mistake(locate(f"{place}.prompt"), what)])
+            raise ConfigError([Mistake(locate(f"timeline.{place}"), what)])
         most = (-float(MAX_LORA_WEIGHT), float(MAX_LORA_WEIGHT))
-        given = {name: number("lora", value, most) for name, value in loras.items()}
+        given = {
+            name: number(frame.place("lora", name), value, most) for name, value in loras.items()
+        }
+        steady = number(frame.place("strength"), strength, (0, 1), clipped=True)
         return FrameSpec(
             normalised(weights),
             ((frame.negative, 1.0),),
             normalised(frame.seed),
-            number("guidance", guidance, (0, MOST_GUIDANCE)),
+            number(frame.place("guidance"), guidance, (0, MOST_GUIDANCE)),
             images=((frame.image, 1.0),) if frame.image else (),
-            strength=number("strength", strength, (0, 1), clipped=True) if frame.image else 1.0,
+            strength=steady if frame.image else 1.0,
             loras=tuple((name, float(weight)) for name, weight in given.items() if weight != 0),
         )
 
@@ -161,11 +181,11 @@ def unknown_values(frames: Sequence[Filled], around: Surroundings) -> Iterator[t
     """Values of which nobody can know what they are: (path in the timeline, what)."""
     said: set[str] = set()
     for frame in frames:
-        for value in frame.changing():
+        for place, value in frame.changing():
             flaw = around.flaw(value)
             if flaw and flaw not in said:
                 said.add(flaw)
-                yield f"keyframes.{frame.key}", flaw
+                yield place, flaw
 
 
 def normalised(weights: Mapping[Key, float]) -> tuple[tuple[Key, float], ...]:

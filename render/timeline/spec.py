@@ -91,3 +91,11 @@ class Timeline:
     open: bool = False
     """Without the frame that stands at its end."""
     clock: Clock = field(default_factory=lambda: Clock(Fraction(1)))
+    exact: tuple[Fraction, ...] = ()
+    """The times of the keyframes as they were written: a beat may lie between two frames."""
+
+    @property
+    def moved(self) -> list[Fraction]:
+        """The exact times of keyframes that were moved to the nearest frame."""
+        pairs = zip(self.exact, self.keyframes, strict=False)
+        return [time for time, keyframe in pairs if time != keyframe.time]

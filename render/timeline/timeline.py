@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+from render.config.moments import Moment
 from render.config.schema import KeyframeConfig, SamplingConfig, TimelineConfig
 from render.config.values import shown
 from render.errors import ConfigError, Locate, Mistake
@@ -60,7 +61,8 @@ def resolve(
     clock = clock_of(written, fps, sounds)
     if unknown := [*tempo_flaws(written, fps, sounds)] or [*moment_flaws(written, clock)]:
         raise ConfigError([Mistake(locate(f"timeline.{path}"), what) for path, what in unknown])
-    times = {key: clock.seconds(frame.at) for key, frame in written.keyframes.items()}
+    exact = {key: clock.seconds(frame.at) for key, frame in written.keyframes.items()}
+    times = {key: at_a_frame(frame.at, exact[key], fps) for key, frame in written.keyframes.items()}
     until = clock.seconds(written.duration) if written.duration else None
     listed = list(written.keyframes) == [str(place) for place in range(len(times))]
     order = list(times) if listed else sorted(times, key=lambda key: times[key])
@@ -78,10 +80,18 @@ def resolve(
         for each, frame in zip(values, given.values(), strict=True)
     )
     length = keyframes[-1].time if until is None else until
-    timeline = Timeline(keyframes, length, written.loop, written.end == "open", clock)
+    ends = (length, written.loop, written.end == "open")
+    timeline = Timeline(keyframes, *ends, clock, tuple(exact[key] for key in order))
     if what := plan_flaw(timeline, fps):
         raise ConfigError([Mistake(locate("timeline.keyframes"), what)])
     return timeline
+
+
+def at_a_frame(moment: Moment, time: Fraction, fps: Fraction) -> Fraction:
+    """The time of a keyframe: a beat or an onset between two frames is moved to the nearer one, so
+    that its picture is shown, and a cut comes at most half a frame early or late."""
+    musical = moment.is_musical or moment.onset is not None
+    return Fraction(round(time * fps)) / fps if musical else time
 
 
 def keyframe_of(

@@ -54,10 +54,10 @@ def test_a_tempo_that_is_no_whole_number(tmp_path):
 
 
 def test_beats_that_are_not_steady_are_followed(tmp_path):
-    slower, faster = drums(100, 20)[0], drums(130, 20, 0)[0]
+    slower, faster = drums(112, 20)[0], drums(119, 20, 0)[0]
     found = heard(tmp_path, np.concatenate([slower, faster]))
     assert found.bpm == 0
-    wanted = np.concatenate([drums(100, 20)[1], 20 + drums(130, 20, 0)[1]])
+    wanted = np.concatenate([drums(112, 20)[1], 20 + drums(119, 20, 0)[1]])
     assert f_measure(wanted, seconds(found.beats), 0.07) >= 0.8
 
 
