@@ -23,6 +23,8 @@ from render.engines.film_shape import COLOURS, FLOW, FilmShape
 SLOPE = 0.2  # of what is below zero
 MOST_LEVELS = 7  # sizes
 LEAST_SIDE = 8  # pixels of the coarsest size
+REACH = 8  # pixels within which something that changes counts
+CHANGED = 6 / 255  # the difference from which on a place counts as a whole
 
 Pyramid = list[Tensor]
 """Planes of each size, (B, C, H, W), from the finest on."""
@@ -207,7 +209,10 @@ class FilmNetwork(nn.Module):
         share = places[:, None, None, None]
         width = (aligned[0].shape[1] - 2 * FLOW - 1) // 2
         first, last = aligned[0][:, :COLOURS], aligned[0][:, width : width + COLOURS]
-        return picture + (1 - share) * first + share * last
+        picture = picture + (1 - share) * first + share * last
+        before, after = followed[0][0][:, :COLOURS], followed[1][0][:, :COLOURS]
+        dissolve = (1 - share) * before + share * after
+        return dissolve + changing(before, after) * (picture - dissolve)
 
     def aligned(
         self, followed: tuple[Pyramid, Pyramid, Pyramid, Pyramid], places: Tensor
@@ -223,6 +228,14 @@ class FilmNetwork(nn.Module):
                 planes.append(share.expand(-1, 1, *first.shape[-2:]))
             found.append(torch.cat(planes, 1))
         return found
+
+
+def changing(before: Tensor, after: Tensor) -> Tensor:
+    """Where something changes near by, (B, 1, H, W) from 0 to 1. Elsewhere a dissolve is exact."""
+    differs = (before - after).abs().amax(1, keepdim=True)
+    near = functional.max_pool2d(differs, 2 * REACH + 1, 1, REACH)
+    soft = functional.avg_pool2d(near, REACH + 1, 1, REACH // 2, count_include_pad=False)
+    return (soft / CHANGED).clamp(0, 1)
 
 
 def halved(picture: Tensor, levels: int) -> Pyramid:

@@ -19,6 +19,7 @@ from render.video.sound import PATIENCE_S, opened_sound, sound_digest, sound_sou
 VERSION = 1  # raised by hand when the same sound would be heard otherwise
 LONGEST_S = 4 * 3600
 DIGITS = 6  # of seconds
+LEAD = HZ // 4  # samples of silence before a sound, so that something can begin at once
 
 
 def digest_of_sound(file: Path) -> str:
@@ -65,18 +66,17 @@ def analysed(file: Path, digest: str) -> Heard:
     samples = samples_of(file)
     if len(samples) < HZ // 10:
         samples = np.pad(samples, (0, HZ // 10 - len(samples)))
-    strength = strengths(samples)
-    begins = {
-        band: onsets(samples, strength[band], EDGES_HZ.get(band)) for band in (*EDGES_HZ, "all")
-    }
-    found, bpm = beats(samples, strength["all"], begins["all"])
+    led = np.pad(samples, (LEAD, 0))
+    strength = strengths(led)
+    begins = {band: onsets(led, strength[band], EDGES_HZ.get(band)) for band in (*EDGES_HZ, "all")}
+    found, bpm = beats(led, strength["all"], begins["all"])
     return Heard(
         digest=digest,
         duration=Fraction(len(samples), HZ),
-        beats=as_times(found),
+        beats=as_times(found - LEAD / HZ),
         bpm=Fraction(str(round(bpm, 4))),
         downbeats=as_times(downbeats(samples)),
-        onsets={band: as_times(times) for band, times in begins.items()},
+        onsets={band: as_times(times - LEAD / HZ) for band, times in begins.items()},
         levels={
             band: tuple(np.round(level, 3).tolist()) for band, level in levels(samples).items()
         },
@@ -84,8 +84,9 @@ def analysed(file: Path, digest: str) -> Heard:
 
 
 def as_times(times: Series) -> tuple[Fraction, ...]:
-    """Seconds as rationals with few digits, each once."""
-    return tuple(sorted({Fraction(str(round(float(time), DIGITS))) for time in times}))
+    """Seconds as rationals with few digits, each once; a little before the beginning is there."""
+    whole = (round(max(0.0, float(time)), DIGITS) for time in times)
+    return tuple(sorted({Fraction(str(time)) for time in whole}))
 
 
 def made_with() -> str:

@@ -16,7 +16,7 @@ SLOWEST, FASTEST = 55.0, 200.0  # beats a minute
 SLOPE = 0.03  # of the tempo, within which the grid's is looked for
 NEAR_S = 0.03  # of a beat: an onset that belongs to it
 STEADY = 0.85  # share of the followed beats that lie on a steady sound's grid
-WEAK = 0.35  # of the strength of the others: beats that are so weak are none
+WEAK = 0.22  # of the strength of the others: beats that are so weak are none
 STRONG = 0.55  # of the strength of beats: so strong half-way between them, these are beats too
 SMALL_S = 0.004  # at a sound's end, by which a whole number of beats a minute may be off
 

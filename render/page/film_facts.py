@@ -33,6 +33,7 @@ def film_facts(plan: FramePlan) -> dict[str, Any]:
         "seeds": seeds.facts(),
         "loras": loras.facts(),
         "guidance": if_all_alike([spec.guidance for spec in specs]),
+        "strength": if_all_alike([spec.strength for spec in specs]),
     }
 
 

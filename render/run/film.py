@@ -49,6 +49,11 @@ class ResolvedFilm:
         return self.folder / "shown"
 
     @property
+    def follows(self) -> bool:
+        """Whether values of it change by themselves, with the time or the sound."""
+        return any(keyframe.follows for keyframe in self.timeline.keyframes)
+
+    @property
     def output(self) -> OutputConfig:
         """The video's settings with nothing left open."""
         return codecs.resolved(self.config.output, self.config.timeline.loop)

@@ -34,6 +34,7 @@ from render.video.encode import encode
 from render.video.ffmpeg import ffmpeg_version
 from render.video.names import size_of, sized, usual_name
 from render.video.sound import opened_sound, sound_digest
+from render.video.value_curves import curves_of
 
 
 class VideoStep:
@@ -225,6 +226,7 @@ class VideoStep:
                 title = self.film.config.name
                 finish = finish_summary(self.film, self.finishing.made)
                 more = f" rendered; shown: {finish_words(finish)}" if finish else ""
-                contact_sheet(pairs, target, title, plan.digest, keyframes, more)
+                curves = curves_of([f.spec for f in frames]) if self.film.follows else {}
+                contact_sheet(pairs, target, title, plan.digest, keyframes, more, curves)
         self.sheet = target
         self.events.emit(SheetMade(target))

@@ -22,6 +22,7 @@ from render.plan.frame_plan import PlannedFrame
 from render.text import differing, one_line, plural
 from render.timeline.spec import FrameSpec
 from render.video.lettering import Letters, cut, fitted, letters_for, line_height
+from render.video.value_curves import Curves, draw_curves, foot_height
 
 MOST_FRAMES = 72  # six seconds at 12 a second
 LARGE = 24  # frames that are shown large
@@ -78,6 +79,7 @@ def contact_sheet(
     plan: str = "",
     keyframes: Sequence[int] = (),
     more: str = "",
+    curves: Curves | None = None,
 ) -> None:
     """Write a page of all frames, or of 72 evenly chosen ones with the first, the last and those
     of the keyframes among them; how many of how many stands beside the title.
@@ -88,6 +90,7 @@ def contact_sheet(
         plan: digest of the film, written into the page to know it again.
         keyframes: places of the frames at which keyframes stand.
         more: stands behind the title and the number of frames.
+        curves: of values, at the foot of the page.
 
     Raises:
         EncodeError: there are no frames, or one can't be read.
@@ -105,7 +108,7 @@ def contact_sheet(
     proof = PngImagePlugin.PngInfo()
     proof.add_text(SHEET_MARK, LAYOUT + plan)
     for width, few_colours in WAYS:
-        page = page_of(thumbnails, width, letters, title, film)
+        page = page_of(thumbnails, width, letters, title, film, curves or {})
         encoded = io.BytesIO()
         whole = dithered(page) if few_colours else page
         whole.save(encoded, "PNG", pnginfo=proof, compress_level=COMPRESSION)
@@ -153,8 +156,9 @@ def page_of(
     letters: Letters,
     title: str,
     film: CommonValues,
+    curves: Curves,
 ) -> Image.Image:
-    """The page: a title, then rows of cells as high as the longest caption."""
+    """The page: a title, then rows of cells as high as the longest caption, then curves."""
     first = thumbnails[0][1]
     columns = columns_for(len(thumbnails), first.width / first.height)
     size = cell_size(first, columns, width)
@@ -167,7 +171,7 @@ def page_of(
         "RGB",
         (
             2 * MARGIN + columns * (size[0] + GAP) - GAP,
-            head + row * math.ceil(len(captions) / columns),
+            (foot := head + row * math.ceil(len(captions) / columns)) + foot_height(curves),
         ),
         BACKGROUND,
     )
@@ -180,6 +184,7 @@ def page_of(
         shown = picture.resize(size, Image.Resampling.LANCZOS)
         page.paste(shown, (left, top))
         draw_cell(draw, Cell(frame, shown, lines, left, top), letters, colours)
+    draw_curves(page, curves, (MARGIN, foot, room), letters, colours, FAINT)
     return page
 
 

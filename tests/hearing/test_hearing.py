@@ -48,6 +48,12 @@ def test_beats_and_onsets_of_drums(tmp_path, bpm):
     assert f_measure(every[every < 29.9], seconds(found.onsets["all"]), 0.05) >= 0.95
 
 
+def test_a_sound_may_begin_with_a_beat(tmp_path):
+    found = heard(tmp_path, drums(120, 20, 0)[0])
+    assert float(found.beats[0]) < 0.003
+    assert float(found.onsets["low"][0]) < 0.015
+
+
 def test_a_tempo_that_is_no_whole_number(tmp_path):
     found = heard(tmp_path, drums(97.3, 40)[0])
     assert abs(float(found.bpm) - 97.3) < 0.01

@@ -49,6 +49,11 @@ def kept_films(folder: Path, count: int, seed: int = FIRST_SEED) -> list[Shots]:
     return films
 
 
+def films_there(folder: Path, seed: int) -> list[Shots]:
+    """The films of a folder that are there."""
+    return [np.load(path) for path in sorted(folder.glob(f"{seed}-*.npy"))]
+
+
 def left_out(films: Sequence[Shots], every: int = 2) -> list[Triplet]:
     """Of each film the pictures between every so many, with those around them."""
     return [

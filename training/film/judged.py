@@ -9,6 +9,7 @@ import numpy as np
 from render.engines.film import FilmNetwork
 from render.engines.film_inbetweens import between, by_film
 from render.video.inbetweens import Between, dissolved
+from training.film.films import JUDGED_SEED, films_there, left_out
 from training.film.triplets import WEIGHTS, Triplet, changing, panned
 from training.storybook.examples import Pixels
 
@@ -16,9 +17,12 @@ UNSEEN = 90_000_000  # numbers of triplets that no training draws
 JUDGED = 12  # of each kind
 
 
-def judged_triplets() -> list[Triplet]:
-    """Triplets that no training sees, as many of scenes that change as of those that move."""
-    return [make(UNSEEN + i) for make in (changing, panned) for i in range(JUDGED)]
+def judged_triplets(folder: Path) -> list[Triplet]:
+    """Triplets that no training sees, as many of scenes that change, of those that move, and of
+    films that are in a folder, if any are."""
+    films = left_out(films_there(folder / "films", JUDGED_SEED), 4)
+    painted = [make(UNSEEN + i) for make in (changing, panned) for i in range(JUDGED)]
+    return painted + films[:: max(1, len(films) // JUDGED)][:JUDGED]
 
 
 def ways(network: FilmNetwork) -> dict[str, Between]:
@@ -54,12 +58,12 @@ def figures(make: Between, triplets: Iterable[Triplet]) -> list[float]:
 
 
 def report(network: FilmNetwork, triplets: Sequence[Triplet]) -> str:
-    """The mean PSNR of each way, of scenes that change and of those that move."""
-    half = len(triplets) // 2
+    """The mean PSNR of each way, of each kind of triplets."""
     said = []
     for name, make in ways(network).items():
         of = figures(make, triplets)
-        said.append(f"{name} {np.mean(of[:half]):.2f} / {np.mean(of[half:]):.2f} dB")
+        kinds = [of[begin : begin + JUDGED] for begin in range(0, len(of), JUDGED)]
+        said.append(f"{name} {' / '.join(f'{np.mean(each):.2f}' for each in kinds)} dB")
     return ", ".join(said)
 
 
@@ -69,7 +73,7 @@ def evaluate(folder: Path, films: int = 12) -> None:
     from PIL import Image
 
     from render.engines.film_inbetweens import opened
-    from training.film.films import JUDGED_SEED, kept_films, left_out
+    from training.film.films import kept_films
     from training.storybook.sheets import sheet
 
     made = {"film": opened(folder / WEIGHTS, "cpu"), **others()}

@@ -30,6 +30,7 @@ SHAPE = FilmShape(
     placed=True,
 )
 MOVED_WEIGHT = 0.1  # of the loss of the moved pictures beside that of the fused one
+LEAST_ERROR = 0.002  # of a dissolve, in parts of white: smaller ones count as this
 EDGES_WEIGHT = 0.5
 
 
@@ -37,14 +38,14 @@ EDGES_WEIGHT = 0.5
 class FilmTraining:
     """How long and how; a sample is a crop of a triplet."""
 
-    samples: int = 40_000
+    samples: int = 36_000
     triplets: int = 2  # new ones for a process and step
     crops: int = 4  # of each
-    side: int = 96  # pixels of a crop
-    peak_rate: float = 3e-3
+    side: int = 80  # pixels of a crop
+    peak_rate: float = 1.5e-3
     average_decay: float = 0.998
-    changing: float = 0.35  # share of the triplets that are painted morphs
-    filmed: float = 0.35  # share that are of films; the others are moved by a camera
+    changing: float = 0.15  # share of the triplets that are painted morphs
+    filmed: float = 0.6  # share that are of films; the others are moved by a camera
     shape: FilmShape = SHAPE
 
     def rate(self, progress: Progress) -> float:
@@ -71,7 +72,7 @@ def _train(folder: Path, training: FilmTraining, films: Sequence[Shots]) -> None
     learning = Learning(
         folder / CHECKPOINT, net, progress, training.peak_rate, training.average_decay, EVERY
     )
-    judged = judged_triplets() if rank() == 0 else []
+    judged = judged_triplets(folder) if rank() == 0 else []
     while progress.share < 1:
         crops = crops_of(learning.first, training, films, learning.rng)
         loss, fused = losses(net, *batch(crops))
@@ -123,26 +124,31 @@ def batch(triplets: Sequence[Triplet]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def losses(
     net: FilmNetwork, before: Tensor, middle: Tensor, after: Tensor, places: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The whole loss, and the fused picture's part of it: L1 of pixels and of edges. Beside it the
-    moved pictures are compared at every size, which is what teaches the flow."""
+    """The whole loss, and the fused picture's part: L1 of pixels and of edges, of each triplet
+    in parts of a dissolve's, so that triplets in which little changes count as much as others.
+    Beside it the moved pictures are compared at every size, which is what teaches the flow."""
     followed = net.followed(before, after)
-    fused = apart(net.made(followed, places), middle)
+    share = places[:, None, None, None]
+    usual = apart(before + share * (after - before), middle) + LEAST_ERROR  # (B,)
+    fused = (apart(net.made(followed, places), middle) / usual).mean()
     moved = fused.new_zeros(())
     target = middle
     for level, planes in enumerate(net.aligned(followed, places)):
         target = functional.avg_pool2d(target, 2) if level else target
         width = net.shape.features(level) + COLOURS
         first, last = planes[:, :COLOURS], planes[:, width : width + COLOURS]
-        nearer = torch.minimum((first - target).abs(), (last - target).abs()).mean()
-        moved = moved + nearer + 0.2 * ((first - target).abs() + (last - target).abs()).mean()
+        errors = (first - target).abs(), (last - target).abs()
+        both = torch.minimum(*errors) + 0.2 * sum(errors)
+        moved = moved + (both.mean(dim=(1, 2, 3)) / usual).mean()
     return fused + MOVED_WEIGHT * moved, fused
 
 
 def apart(made: Tensor, wanted: Tensor) -> Tensor:
-    """The mean difference of pixels, and of neighbouring pixels' differences."""
-    error = made - wanted
-    down, across = error.diff(dim=-2).abs().mean(), error.diff(dim=-1).abs().mean()
-    return error.abs().mean() + EDGES_WEIGHT * (down + across)
+    """The mean difference of pixels, and of neighbouring pixels' differences, of each picture."""
+    error, inside = made - wanted, (1, 2, 3)
+    down, across = (error.diff(dim=each).abs().mean(dim=inside) for each in (-2, -1))
+    result: Tensor = error.abs().mean(dim=inside) + EDGES_WEIGHT * (down + across)
+    return result
 
 
 def averaged(folder: Path, shape: FilmShape) -> FilmNetwork:

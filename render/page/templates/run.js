@@ -119,7 +119,7 @@ function rows(table, entries) {
 
 // Lanes -------------------------------------------------------------------------------------------
 
-const colour = (place) => `hsl(${(place * 137.5 + 210) % 360} 55% 52%)`;
+const colour = (place) => `hsl(${(place * 137.5 + 28.8) % 360} 55% 52%)`;  // the contact sheet's hues
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function drawLanes() {
@@ -127,6 +127,11 @@ function drawLanes() {
   lanes.push(["prompts", (canvas) => stacked(canvas, film.prompts.frames)]);
   if (film.seeds.values.length > 1) lanes.push(["seeds", (canvas) => stacked(canvas, film.seeds.frames)]);
   if (film.guidance.length > 1) lanes.push(["guidance", (canvas) => curve(canvas, film.guidance, film.count, style("--accent"))]);
+  if (film.strength.length > 1) lanes.push(["strength", (canvas) => curve(canvas, film.strength, film.count, style("--accent"))]);
+  if (film.loras.frames.length > 1) film.loras.values.forEach((name, place) => {
+    const weights = film.loras.frames.map((frame) => (frame.find(([of]) => of === place) || [place, 0])[1]);
+    lanes.push([name, (canvas) => curve(canvas, weights, film.count, colour(place))]);
+  });
   if (sound) lanes.push(["sound", (canvas) => bars(canvas, sound)]);
   if (measure) lanes.push(["steps", (canvas) => steps(canvas, measure)]);
   at("lanes").replaceChildren(...lanes.flatMap(([name, draw]) => {
