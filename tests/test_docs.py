@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 import shutil
-import wave
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import yaml
 from command_line import Place
 from PIL import Image
 from safetensors.numpy import save_file
+from synthetic_sound import drums, write_wave
 
 from render.models.lpips_weights import wanted
 from render.models.sister_pipelines import family_of
@@ -148,9 +148,13 @@ def written(tmp_path_factory, tiny_sd1):
     (folder / "canny").mkdir()
     (folder / "canny" / "config.json").write_text(json.dumps({"_class_name": "ControlNetModel"}))
     save_file({"w": np.ones(1)}, folder / "canny" / "diffusion_pytorch_model.safetensors")
-    with wave.open(str(folder / "song.mp3"), "wb") as sound:  # known by its content
-        sound.setparams((1, 2, 8000, 0, "NONE", ""))
-        sound.writeframes(bytes(16_000 * 4))
+    write_wave(folder / "song.mp3", drums(120, 9, 0)[0])  # known by its content
+    (folder / "music.yaml").write_text(
+        re.search(
+            r"^```yaml\n(.*?)^```", (CHECKOUT / "docs" / "music.md").read_text(), re.M | re.S
+        )[1]
+    )
+    (folder / "settings.txt").write_text('{"0": "a castle", "24": "a forest"}')
     save_file({name: np.ones(shape, np.float32) for name, shape in wanted()},
               folder / "lpips.safetensors")  # fmt: skip
     (folder / "their-frames").mkdir()
@@ -173,7 +177,8 @@ def written(tmp_path_factory, tiny_sd1):
 def planned(place, words):
     """The command with mode=plan in place of the mode that is written, so nothing is rendered; one
     with an input or a verb, which renders nothing, as it is."""
-    if any(word.startswith("input=") for word in words) or words[0] in ("diff", "list", "show"):
+    verbs = ("diff", "export", "import", "list", "show")
+    if any(word.startswith("input=") for word in words) or words[0] in verbs:
         return place.call(*words)
     return place.call(*[word for word in words if not word.startswith("mode=")], "mode=plan")
 
@@ -201,7 +206,7 @@ def test_every_command_of_a_page_does_what_it_says(written, monkeypatch, words):
     if ended.code:
         assert ended.code == 2
         assert [line for line in ended.err.splitlines() if not ELSEWHERE.match(line)] == []
-    elif words[0] in ("diff", "list", "show"):
+    elif words[0] in ("diff", "export", "import", "list", "show"):
         assert ended.out.strip()
     else:
         assert re.search(r"\bframes?\b", ended.out)

@@ -132,15 +132,16 @@ def apart(times: Series) -> Series:
 
 
 def levels(samples: Samples) -> Mapping[str, Series]:
-    """How loud each band is, `LEVELS_HZ` times a second, from 0 to 1: it is 1 or more in the
-    loudest fiftieth of the sound, and is cut off there."""
+    """How loud each band is in the next 20 ms, `LEVELS_HZ` times a second, from 0 to 1: it is 1 or
+    more in the loudest fiftieth of the sound, and is cut off there. A frame at the time of a stroke
+    so shows the stroke."""
     found = {}
     for band, edges in {**EDGES_HZ, "all": None}.items():
         heard = samples if edges is None else filtered(samples, edges)
         per = HZ // LEVELS_HZ
-        padded = np.concatenate([np.zeros(per), heard, np.zeros(2 * per - len(heard) % per)])
+        padded = np.concatenate([heard, np.zeros(2 * per - len(heard) % per)])
         squares = (padded**2).reshape(-1, per).mean(axis=1)
-        level = np.sqrt((squares[:-1] + squares[1:]) / 2)  # of 10 ms on either side
+        level = np.sqrt((squares[:-1] + squares[1:]) / 2)  # of the 20 ms from then on
         loud = float(np.quantile(level, LOUD))
         found[band] = np.clip(level / loud, 0, 1) if loud > SILENCE else np.zeros(len(level))
     return found

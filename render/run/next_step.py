@@ -18,7 +18,8 @@ def next_step(film: ResolvedFilm, measured: Measured | None) -> str:
     if film.config.sampling.speed != "exact":
         return "sampling.speed=exact renders the film itself"
     found = measured.figures if measured else None
-    if found and (found.flashes or found.snaps) and film.config.sampling.path == "plain":
+    plain = film.config.sampling.path == "plain" and not film.follows
+    if found and (found.flashes or found.snaps) and plain:
         return "sampling.path=smooth timeline.pace=even: a film without flashes and jumps"
     if not film.config.page:
         return ""

@@ -40,8 +40,10 @@ class Heard:
 
     def followed(self, band: str, attack_s: float, release_s: float, time: Fraction) -> float:
         """The same, but it rises and falls no faster than these times allow: in each of them about
-        two thirds of the way (1 - 1/e)."""
-        return between(follower(self, band, attack_s, release_s), time)
+        two thirds of the way (1 - 1/e). It is a hundredth of a second ahead, by which even the
+        quickest of them would be late."""
+        ahead = time + Fraction(1, LEVELS_HZ)
+        return between(follower(self, band, attack_s, release_s), ahead)
 
 
 @lru_cache(maxsize=64)

@@ -22,7 +22,7 @@ from render.plan.frame_plan import PlannedFrame
 from render.text import differing, one_line, plural
 from render.timeline.spec import FrameSpec
 from render.video.lettering import Letters, cut, fitted, letters_for, line_height
-from render.video.value_curves import Curves, draw_curves, foot_height
+from render.video.value_curves import Colour, ValueCurves, draw_curves, foot_height
 
 MOST_FRAMES = 72  # six seconds at 12 a second
 LARGE = 24  # frames that are shown large
@@ -37,7 +37,6 @@ TEXT_LINES = 4
 LONGEST = 600  # characters of a prompt that are looked at
 BACKGROUND, INK, FAINT = (22, 23, 26), (234, 234, 230), (150, 152, 158)
 
-Colour = tuple[int, int, int]
 Line = tuple[str, str, Colour]  # percentage, text, the percentage's colour
 
 
@@ -79,7 +78,7 @@ def contact_sheet(
     plan: str = "",
     keyframes: Sequence[int] = (),
     more: str = "",
-    curves: Curves | None = None,
+    curves: ValueCurves | None = None,
 ) -> None:
     """Write a page of all frames, or of 72 evenly chosen ones with the first, the last and those
     of the keyframes among them; how many of how many stands beside the title.
@@ -156,7 +155,7 @@ def page_of(
     letters: Letters,
     title: str,
     film: CommonValues,
-    curves: Curves,
+    curves: ValueCurves,
 ) -> Image.Image:
     """The page: a title, then rows of cells as high as the longest caption, then curves."""
     first = thumbnails[0][1]

@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw, PngImagePlugin
 from render.files.atomic import write_whole
 from render.files.ownership import PLOT_MARK
 from render.measurement.figures import Figures
-from render.video.contact_sheet import Colour
 from render.video.lettering import Letters, cut, letters_for
+from render.video.value_curves import Colour
 
 WIDTH, HEIGHT = 1200, 420  # pixels
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 64, 48

@@ -17,11 +17,11 @@ GAP = 14
 SMOOTH = 2  # lines are drawn so many times larger, and then made smaller
 
 Colour = tuple[int, int, int]
-Curves = Mapping[str, Sequence[float]]
+ValueCurves = Mapping[str, Sequence[float]]
 """Values in each frame, by their names."""
 
 
-def curves_of(specs: Sequence[FrameSpec]) -> Curves:
+def curves_of(specs: Sequence[FrameSpec]) -> ValueCurves:
     """All values of a film that are not the same in all frames, at most six."""
     loras = dict.fromkeys(name for spec in specs for name, _ in spec.loras)
     texts = dict.fromkeys(text for spec in specs for text, _ in spec.prompts)
@@ -35,14 +35,14 @@ def curves_of(specs: Sequence[FrameSpec]) -> Curves:
     return dict(changing[:MOST])
 
 
-def foot_height(curves: Curves) -> int:
+def foot_height(curves: ValueCurves) -> int:
     """The height of all curves, in pixels."""
     return len(curves) * (HEIGHT + GAP)
 
 
 def draw_curves(
     page: Image.Image,
-    curves: Curves,
+    curves: ValueCurves,
     box: tuple[int, int, int],
     letters: Letters,
     colours: Mapping[str, Colour],
