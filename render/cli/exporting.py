@@ -44,11 +44,15 @@ def exported(arguments: Sequence[str]) -> Iterator[str]:
         raise ConfigError([Mistake("to", "is one file, and all kinds are several; leave it out")])
     film = film_of(written, overrides)
     outline = outline_of(film.resolved)
-    contents = [
-        (place(film, exporter, targets), exporter.write(outline), exporter)
-        for exporter in ([*EXPORTERS.values()] if kind == "all" else [EXPORTERS[kind]])
-    ]
-    for target, content, exporter in contents:
+    for exporter in [*EXPORTERS.values()] if kind == "all" else [EXPORTERS[kind]]:
+        try:
+            content = exporter.write(outline)
+        except ConfigError as error:
+            if kind != "all":
+                raise
+            yield f"{exporter.called}: left out: {error}"  # a library that is not installed
+            continue
+        target = place(film, exporter, targets)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, content)
         yield f"{target}: {exporter.called}"

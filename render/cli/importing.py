@@ -17,6 +17,7 @@ from render.files.atomic import is_there, says, write_whole
 from render.importers.imported import IMPORTERS, Imported, imported
 from render.importers.source import opened_source
 from render.importers.timeline_text import setting, timeline_text
+from render.text import plural
 
 USAGE = "needs a file: render import settings.txt [to=NAME.yaml] [as=KIND]"
 OPTION = re.compile(r"(to|as)=(.*)", re.DOTALL)
@@ -52,7 +53,8 @@ def imported_file(arguments: Sequence[str]) -> Iterator[str]:
         what = f"{target} is there and holds something else; give another name with to=NAME.yaml"
         raise ConfigError([Mistake("to", what)])
     write_whole(target, content)
-    yield f"{target}: {len(found.keyframes)} keyframes of {file.name} ({IMPORTERS[kind].called})"
+    count = plural(len(found.keyframes), "keyframe")
+    yield f"{target}: {count} of {file.name} ({IMPORTERS[kind].called})"
     places = len(found.lost) + sum(map(len, found.lost_at.values()))
     if places:
         yield f"not carried over: {places}, each in a comment of the file"

@@ -16,7 +16,7 @@ from render.timeline.heard import LEVELS_HZ
 
 pytest.importorskip("librosa")
 
-TEMPOS = [60, 75, 90, 100, 128, 140, 174, 180]
+TEMPOS = [60, 174, *(pytest.param(bpm, marks=pytest.mark.slow) for bpm in (75, 90, 100, 128, 180))]
 
 
 def heard(tmp_path, sound):
@@ -27,7 +27,7 @@ def seconds(times):
     return np.array([float(time) for time in times])
 
 
-@pytest.mark.parametrize("bpm", [60, 100, 128, 180])
+@pytest.mark.parametrize("bpm", TEMPOS)
 def test_beats_of_clicks(tmp_path, bpm):
     sound, beats = clicks(bpm, 30)
     found = heard(tmp_path, sound)
@@ -107,7 +107,7 @@ def test_a_follower_rises_and_falls_as_slowly_as_it_is_asked_to(tmp_path):
     found = heard(tmp_path, np.concatenate([0 * time, tone, 0 * time]))
     after = {s: found.followed("mid", s, 1.0, Fraction(13, 10)) for s in (0.01, 0.3, 3.0)}
     assert after[0.01] > 0.95
-    assert after[0.3] == pytest.approx(1 - np.exp(-1), abs=0.03)
+    assert after[0.3] == pytest.approx(1 - np.exp(-0.32 / 0.3), abs=0.01)  # 0.02 s ahead
     assert after[3.0] == pytest.approx(1 - np.exp(-0.1), abs=0.03)
     ends = [found.followed("mid", 0.01, s, Fraction(25, 10)) for s in (0.01, 0.5)]
     assert ends[0] < 0.02

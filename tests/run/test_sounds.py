@@ -28,8 +28,15 @@ def song(tmp_path_factory):
 
 
 @pytest.fixture
-def here(place, song):
-    """A place with the song, and with its analysis if an earlier test made it."""
+def here(place):
+    """A place with a short song."""
+    write_wave(place.folder / "song.wav", drums(BPM, 12, OFFSET_S)[0])
+    return place
+
+
+@pytest.fixture
+def with_song(place, song):
+    """A place with the long song, and with its analysis if an earlier test made it."""
     file, beats, store = song
     shutil.copyfile(file, place.folder / "song.wav")
     sounds = place.folder / "outputs" / ".store" / "sounds"
@@ -55,7 +62,8 @@ def frames_of(place, plan):
 
 @pytest.mark.parametrize("fps", RATES)
 @pytest.mark.parametrize("tempo", ["audio", BPM])
-def test_every_cut_on_a_beat_is_within_half_a_frame_of_it(here, fps, tempo):
+def test_every_cut_on_a_beat_is_within_half_a_frame_of_it(with_song, fps, tempo):
+    here = with_song
     numbers = [1, 2, 33, 34, 260, 261, 519, 520, 521]
     keyframes = [{"at": 0, "prompt": "p0", "ease": "hold"}]
     keyframes += [{"at": f"beat {n}", "prompt": f"p{n}", "ease": "hold"} for n in numbers]
@@ -194,3 +202,25 @@ def test_a_beat_between_two_frames_is_moved_to_the_nearer_one(place):
     (end,) = [frame for frame in frames if frame.get("keyframe") and frame["index"]]
     assert end["index"] == round(Fraction(60, 128) * 24) == 11
     assert end["prompts"] == [["b", 1.0]]
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "__import__('os').system('touch hit')",
+        "(" * 50_000,
+        "9^9^9^9^9",
+        "t" * 2000,
+        "0/0",
+        "${oc.env:HOME}",
+    ],
+)
+def test_a_hostile_expression_ends_with_a_line(place, hostile):
+    place.timeline("t", [{"at": 0, "prompt": "a", "guidance": hostile}], duration=1)
+    ended = place.render("+timeline=t", "mode=plan")
+    assert ended.code == 2
+    assert ended.out == ""
+    (line,) = ended.err.splitlines()
+    assert "t.yaml:2: " in line or "t.yaml:" in line
+    assert len(line) < 400
+    assert not (place.folder / "hit").exists()
