@@ -211,6 +211,8 @@ HELP = """render: a timeline of keyframes becomes a smooth video.
   render list                            the runs; models, schedulers, timelines, formats, easings
   render diff city city-2                what differs between two runs
   render promote outputs/city/VARIANT    drafts of a sweep, exactly and at their full size
+  render import settings.txt             a timeline of Deforum, ComfyUI, MIDI, an editor …
+  render export city otio                a film's timeline for an editor: otio, srt, labels, csv …
   render from city.mp4 [output=gif]      a film again, or a frame, by the recipe in its file
 
 Choices (name=choice):

@@ -14,7 +14,8 @@ from render.cli.verb_arguments import USUAL_ROOT
 from render.config.values import nearest
 from render.errors import ConfigError, Mistake
 from render.exporters.outline import EXPORTERS, Exporter
-from render.files.atomic import write_whole
+from render.files.atomic import is_there, says, write_whole
+from render.files.ownership import set_aside
 from render.run.outline import outline_of
 from render.video.codecs import CODECS
 
@@ -40,10 +41,14 @@ def exported(arguments: Sequence[str]) -> Iterator[str]:
     if kind not in EXPORTERS and kind != "all":
         what = f"no kind {kind!r}{nearest(kind, [*EXPORTERS, 'all'])}"
         raise ConfigError([Mistake("render export", what)])
+    if targets and (not targets[-1].strip() or Path(targets[-1]).expanduser().is_dir()):
+        raise ConfigError([Mistake("to", f"{targets[-1]!r} is no file; give to=FILE")])
     if targets and kind == "all":
         raise ConfigError([Mistake("to", "is one file, and all kinds are several; leave it out")])
     film = film_of(written, overrides)
     outline = outline_of(film.resolved)
+    if film.resolved.follows:
+        yield "values that follow the sound or the time are written as they are at each keyframe"
     for exporter in [*EXPORTERS.values()] if kind == "all" else [EXPORTERS[kind]]:
         try:
             content = exporter.write(outline)
@@ -53,6 +58,11 @@ def exported(arguments: Sequence[str]) -> Iterator[str]:
             yield f"{exporter.called}: left out: {error}"  # a library that is not installed
             continue
         target = place(film, exporter, targets)
+        if is_there(target) and not says(target, content):
+            if targets:
+                what = f"{target} is there and holds something else; give another name with to=FILE"
+                raise ConfigError([Mistake("to", what)])
+            yield f"{target} was another one, which is now {set_aside(target).name}"
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, content)
         yield f"{target}: {exporter.called}"

@@ -50,7 +50,7 @@ with ended_at_once():  # half a second in which a Ctrl-C would be a traceback of
         values_of,
     )
     from render.cli.sweep_size import count_first
-    from render.cli.verbs import VERBS
+    from render.cli.verbs import VERBS, verb_help
     from render.engines.threads import wait_patiently
     from render.errors import ConfigError, Interrupted, Mistake, RenderError
     from render.files.ownership import make_way
@@ -306,7 +306,7 @@ def command(arguments: Sequence[str]) -> int:
         with interruptible():
             check_here()
             if "--help" in arguments or "-h" in arguments:
-                print(help_text(), flush=True)
+                print(verb_help(arguments[0]) or help_text(), flush=True)
                 return 0
             if "--version" in arguments:
                 print(f"render {render.__version__}", flush=True)

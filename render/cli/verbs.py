@@ -84,3 +84,23 @@ VERBS: Mapping[str, Verb] = {
     "promote": promote, "show": shown,
 }  # fmt: skip
 """The verbs that there are."""
+
+HELP: Mapping[str, str] = {
+    "import": """render import FILE [to=NAME.yaml] [as=KIND]: another tool's timeline as YAML.
+
+Each thing that could not be carried over stands in a comment of the file. Without to= it is called
+like FILE and goes into the current folder. Kinds: {importers}.""",
+    "export": """render export FILM KIND [to=FILE] [overrides]: a film's timeline for another tool.
+
+FILM is a run (city), a video or a timeline; KIND is {exporters}, or all. Without to= the file goes
+into the run's folder.""",
+}
+
+
+def verb_help(verb: str) -> str:
+    """The page of a verb's `--help`; empty for one that has none of its own."""
+    from render.exporters.outline import EXPORTERS
+    from render.importers.imported import IMPORTERS
+
+    kinds = {"importers": ", ".join(IMPORTERS), "exporters": ", ".join(EXPORTERS)}
+    return HELP[verb].format(**kinds) if verb in HELP else ""

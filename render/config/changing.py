@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
-from render.config.expression import OF_TIME, Expression, expression
+from render.config.expression import CONSTANTS, OF_TIME, Expression, expression
 from render.config.fields import FilePath, Frozen, Number
 from render.config.moments import BANDS, Moment, moment
 from render.config.values import (
@@ -35,6 +35,11 @@ from render.config.values import (
 BAND = re.compile(r"(?:([A-Za-z_]\w{0,40})\.)?([A-Za-z]+)", re.ASCII)
 NAME = re.compile(r"[A-Za-z_]\w{0,40}", re.ASCII)
 MOST_GUIDANCE = 100
+OTHER_NAMES = {
+    "time": "t", "seconds": "t", "s": "t", "f": "frame", "frames": "frame", "beats": "beat",
+    "bars": "bar", "bass": "low", "kick": "low", "hats": "high", "volume": "all", "level": "all",
+}  # fmt: skip
+"""Names that people try, and ours."""
 HOW = (
     "a number, an expression (7 + 2 * sin(t)), points ({points: [{at: 0, value: 5}, …]}) or a "
     "sound ({audio: low, from: 5, to: 9}) belongs here"
@@ -116,6 +121,8 @@ def of_mapping(value: dict[str, Any]) -> object:
     if "points" in value:
         return of_kind(Points, value)
     if "audio" in value:
+        if "from" in value and "to" not in value:
+            raise mistake("to: is missing; it is the value where the sound is loudest")
         return of_kind(Envelope, value)
     raise mistake(f"{shown(value)} is no value; {HOW}")
 
@@ -127,7 +134,12 @@ def of_kind(kind: type[Points] | type[Envelope], value: dict[str, Any]) -> Point
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        known = {"extra_forbidden": "unknown key", "missing": "is missing"}
+        keys = ", ".join(field.alias or name for name, field in kind.model_fields.items())
+        known = {
+            "extra_forbidden": f"unknown key; known: {keys}",
+            "missing": "is missing",
+            "model_type": "keys with values belong here, {at: 0, value: 5}",
+        }
         what = known.get(first["type"], first["msg"][:1].lower() + first["msg"][1:])
         raise mistake(f"{where}: {what}") from None
 
@@ -137,7 +149,10 @@ def known_names(read: Expression) -> Expression:
     for name in read.uses:
         sound, _, band = name.rpartition(".")
         if band not in BANDS and (sound or name not in OF_TIME):
-            raise mistake(f"no name {shown(name)}{nearest(name, [*OF_TIME, *BANDS])}")
+            known = [*OF_TIME, *BANDS, *CONSTANTS]
+            meant = OTHER_NAMES.get(name.lower())
+            hint = f"; did you mean {meant!r}?" if meant else nearest(name, known)
+            raise mistake(f"no name {shown(name)}{hint}")
     return read
 
 

@@ -61,6 +61,11 @@ def rest(a: float, b: float) -> float:
     return a % b if b else math.nan
 
 
+def remainder(a: float, b: float) -> float:
+    """The rest of a / b, of the sign of a, as in C; not a number where b is 0."""
+    return math.fmod(a, b) if b and math.isfinite(a) else math.nan
+
+
 def power(a: float, b: float) -> float:
     """a to the power of b; not a number where there is none."""
     try:
@@ -97,6 +102,7 @@ FUNCTIONS: Mapping[str, tuple[Function, int, int]] = {
     "sin": (lambda a: math.sin(a) if math.isfinite(a) else math.nan, 1, 1),
     "cos": (lambda a: math.cos(a) if math.isfinite(a) else math.nan, 1, 1),
     "tan": (lambda a: math.tan(a) if math.isfinite(a) else math.nan, 1, 1),
+    "fmod": (remainder, 2, 2),
     "clip": (lambda a, low, high: min(max(a, low), high), 3, 3),
     "lerp": (lambda a, b, share: (1 - share) * a + share * b, 3, 3),
     "where": (lambda condition, a, b: a if condition else b, 3, 3),
@@ -104,6 +110,15 @@ FUNCTIONS: Mapping[str, tuple[Function, int, int]] = {
 }
 """Operators and functions by name, with the least and the most numbers that they take.
 `noise(seed)` changes once a second; `noise(seed, 4 * t)` four times."""
+WHERE = "; a choice is where(low > 0.5, 5, 7)"
+WAYS_OUT = {
+    "if": WHERE, "else": WHERE, "?": WHERE,
+    "and": "; multiply comparisons: (low > 0.5) * (t > 4)", "&": "; multiply comparisons",
+    "or": "; take the larger one: max(low > 0.5, t > 4)", "|": "; take the larger one: max(a, b)",
+    "not": "; subtract it from 1: 1 - (t > 4)", "!": "; subtract it from 1: 1 - (t > 4)",
+    "=": "; a comparison is ==",
+}  # fmt: skip
+"""The end of a line about something that other languages have."""
 COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
 CONSTANTS = {"pi": math.pi, "e": math.e}
 
@@ -119,8 +134,15 @@ class Node:
 
     def at(self, names: Mapping[str, float]) -> float:
         """The number that it is, where names have these values."""
+        if self.function == "where":
+            condition = self.of[0].at(names)
+            if math.isnan(condition):
+                return math.nan
+            return self.of[1 if condition else 2].at(names)
         if self.function:
-            return FUNCTIONS[self.function][0](*(each.at(names) for each in self.of))
+            values = [each.at(names) for each in self.of]
+            none = any(math.isnan(value) for value in values)
+            return math.nan if none else FUNCTIONS[self.function][0](*values)
         return names[self.name] if self.name else self.value
 
     def names(self) -> Iterator[str]:
@@ -182,8 +204,10 @@ class FormulaReader:
             return "", ""
         found = TOKEN.match(self.written, self.place)
         if not found or not found.lastgroup:
-            left = shown(self.written[self.place :].strip())
-            raise mistake(f"{shown(self.written)} is no expression; {left} can't be read")
+            rest = self.written[self.place :].strip()
+            hint = WAYS_OUT.get(rest[:1], "")
+            what = f"is no expression; {shown(rest)} can't be read{hint}"
+            raise mistake(f"{shown(self.written)} {what}")
         self.place = found.end()
         token = found[found.lastgroup]
         return found.lastgroup, SPELLINGS.get(token, token)
@@ -204,7 +228,10 @@ class FormulaReader:
     def unexpected(self) -> Exception:
         """The mistake about the next token."""
         what = f"{shown(self.token)} is not expected there" if self.kind else "its end is missing"
-        return mistake(f"{shown(self.written)} is no expression; {what}")
+        hint = WAYS_OUT.get(self.token.lower(), "")
+        if not hint and self.kind in ("name", "number") and self.place > len(self.token):
+            hint = "; a product has its sign: 2 * pi"
+        return mistake(f"{shown(self.written)} is no expression; {what}{hint}")
 
     def comparison(self, depth: int) -> Node:
         """A comparison, or a sum."""

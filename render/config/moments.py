@@ -18,7 +18,7 @@ ONSET = re.compile(r"onset\s+(?:([a-z_]\w{0,40})\.)?([a-z]+)\s+(\d{1,7})", re.IG
 BANDS = ("low", "mid", "high", "all")
 """Bands of a sound: below 150 Hz, from there to 2,000 Hz, above that, and everything."""
 HOW = (
-    'write seconds (1.5), frames ("36f"), minutes ("1:05.5"), a timecode, "beat 16" or '
+    'write seconds (1.5), frames ("36f"), minutes ("1:05.5"), a timecode, "beat 16", "bar 8.3" or '
     '"onset low 4"'
 )
 

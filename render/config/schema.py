@@ -165,6 +165,8 @@ def tempo(value: object, changes: ValidatorFunctionWrapHandler) -> tuple[TempoCh
         raise mistake(
             'a tempo is a number, audio, or a list of changes: [{at: "beat 1", bpm: 128}, …]'
         )
+    if isinstance(value, str) and not re.match(r"\s*[-+.\d]", value):
+        raise mistake(f"{shown(value)} is no tempo; a number of beats a minute, or audio")
     found = changes([{"at": "beat 1", "bpm": value}])
     return found
 

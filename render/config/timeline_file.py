@@ -213,8 +213,9 @@ def with_joined_texts(path: Path, node: yaml.Node, text: str) -> yaml.Node:
                 raise refusal(path, key.start_mark.line + 1, shortened(what, 120))
             if follows or key.value not in KNOWN_KEYS:
                 what = (
-                    f"{shown(key.value)} stands here without a value; if it is part of a text, "
-                    "put the whole text in quotes: a text with a comma needs them in { }"
+                    f"{shown(key.value)} stands here without a value; if it is part of a text or "
+                    "an expression, put the whole of that in quotes: with a comma it needs them in "
+                    "{ }"
                 )
                 raise refusal(path, key.start_mark.line + 1, what)
         pairs.append((key, with_joined_texts(path, value, text)))

@@ -18,7 +18,8 @@ from render.video.sound import PATIENCE_S, opened_sound, sound_digest, sound_sou
 
 VERSION = 1  # raised by hand when the same sound would be heard otherwise
 LONGEST_S = 4 * 3600
-DIGITS = 6  # of seconds
+CANCELLED = 0.1  # of the louder channel's power: less is left where two channels cancel each other
+DIGITS = 4  # of seconds
 LEAD = HZ // 4  # samples of silence before a sound, so that something can begin at once
 
 
@@ -33,14 +34,15 @@ def digest_of_sound(file: Path) -> str:
 
 
 def samples_of(file: Path) -> Samples:
-    """A sound in mono, `HZ` samples a second, from -1 to 1.
+    """A sound in mono, `HZ` samples a second, from -1 to 1. Of two channels that cancel each other
+    it is the louder one.
 
     Raises:
         EncodeError: it can't be read, or there is no ffmpeg.
         ConfigError: it is longer than four hours.
     """
-    most = 4 * HZ * LONGEST_S
-    plain = ["-map", "0:a:0", "-ac", "1", "-ar", str(HZ), "-f", "f32le", "pipe:1"]
+    most = 2 * 4 * HZ * LONGEST_S
+    plain = ["-map", "0:a:0", "-ac", "2", "-ar", str(HZ), "-f", "f32le", "pipe:1"]
     with opened_sound(file) as descriptor:
         source = sound_source(descriptor or 0)
         with running([*source, *plain], None, PATIENCE_S, keep=(descriptor or 0,)) as child:
@@ -51,9 +53,13 @@ def samples_of(file: Path) -> Samples:
     if len(content) > most:
         what = f"{file} is longer than {LONGEST_S // 3600} hours, and can't be analysed"
         raise ConfigError([Mistake("timeline.audio", what)])
-    samples = np.frombuffer(content[: len(content) // 4 * 4], "<f4")
-    found: Samples = np.nan_to_num(samples, posinf=0.0, neginf=0.0)
-    return found
+    samples = np.frombuffer(content[: len(content) // 8 * 8], "<f4").reshape(-1, 2)
+    both: Samples = np.nan_to_num(samples, posinf=0.0, neginf=0.0)
+    mean: Samples = both.mean(axis=1)
+    powers = np.square(both).sum(axis=0)
+    if np.square(mean).sum() < CANCELLED * powers.max():
+        mean = np.ascontiguousarray(both[:, int(np.argmax(powers))])
+    return mean
 
 
 def analysed(file: Path, digest: str) -> Heard:

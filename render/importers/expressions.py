@@ -233,6 +233,9 @@ def operator_text(term: Term, names: Mapping[str, str]) -> tuple[int, str]:
     if term.kind == "sign":
         return SIGNED, "-" + timeline_expression(term.parts[0], names, ATOM)
     left, right = term.parts
+    if term.text == "%" and left.kind not in ("number", "name"):  # of the sign of what is divided
+        both = (timeline_expression(part, names) for part in term.parts)
+        return ATOM, f"fmod({', '.join(both)})"
     if term.text == "!=":
         equal = Term("operation", "==", term.parts)
         return 1, f"1 - ({timeline_expression(equal, names)})"

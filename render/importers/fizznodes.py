@@ -61,13 +61,23 @@ class PromptScheduleText:
 
 def recognises(source: Source) -> bool:
     """Whether it begins with a line of a schedule, or is a workflow with one."""
-    return bool(LINE.match(source.text)) or is_graph(source, *KINDS)
+    return is_schedule(source) or is_graph(source, *KINDS)
+
+
+def is_schedule(source: Source) -> bool:
+    """Whether it is a schedule by itself, also in the braces of Deforum's box of prompts."""
+    if LINE.match(source.text):
+        return True
+    data = source.data
+    pairs = list(data.items()) if isinstance(data, dict) else []
+    return bool(pairs) and all(str(k).isdecimal() and isinstance(v, str) for k, v in pairs)
 
 
 def read(source: Source) -> Imported:
     """A keyframe for each prompt."""
-    if LINE.match(source.text):
-        schedule = PromptScheduleText(source.text, lost=(NO_RATE, NO_LENGTH))
+    if is_schedule(source):
+        text = source.text.strip().removeprefix("{").removesuffix("}")
+        schedule = PromptScheduleText(text, lost=(NO_RATE, NO_LENGTH))
         settings: dict[str, object] = {}
         seed = None
     else:

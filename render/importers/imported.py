@@ -11,7 +11,7 @@ from render.extensions import IMPORTERS as GROUP
 from render.extensions import Registry
 from render.importers.source import Source
 
-MOST_KEYFRAMES = 100_000
+MOST_KEYFRAMES = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,16 @@ def imported(source: Source, kind: str | None = None) -> tuple[str, Imported]:
         found = importer_of(source)
         if found is None:
             known = ", ".join(importer.called for importer in IMPORTERS.values())
-            raise source.refusal(f"is of no kind that can be imported; known: {known}")
+            why = "is of no kind that can be imported"
+            if source.content and not source.text:
+                why = "is no UTF-8 text and no kind of file that can be imported"
+            raise source.refusal(f"{why}; known: {known}")
         kind = found[0]
     result = IMPORTERS[kind].read(source)
     if not result.keyframes:
-        raise source.refusal("holds no keyframe")
+        no_text = bool(source.content) and not source.text
+        why = "is no UTF-8 text; save it as UTF-8" if no_text else "holds no keyframe"
+        raise source.refusal(why)
     if len(result.keyframes) > MOST_KEYFRAMES:
         what = f"holds {len(result.keyframes):,} keyframes; a timeline has at most"
         raise ConfigError([Mistake(str(source.path), f"{what} {MOST_KEYFRAMES:,}")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from render.config.values import shown, text
 from render.errors import ConfigError
 from render.files.received_json import parsed
 from render.importers.source import NO_JSON, Source
+
+NUMBER = re.compile(r"[-+]?(?:\d{1,30}\.?\d{0,30}|\.\d{1,30})(?:[eE][-+]?\d{1,2})?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,12 @@ class JsonFields:
         ]
 
     def number(self, key: str) -> int | float | None:
-        """A number; whole ones as such."""
+        """A number, also one in quotes; whole ones as such."""
         value = self.values.get(key)
         if value is None:
             return None
+        if isinstance(value, str) and NUMBER.fullmatch(value.strip()):
+            value = float(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.mismatch(key, "a number")
         return plain(value)

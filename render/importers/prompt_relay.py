@@ -105,6 +105,8 @@ def by_latents(fields: JsonFields, key: str | None, texts: list[str]) -> Relay:
         spans = intervals(fields, key, len(texts))
         ordered = sorted(zip(spans, texts, strict=True), key=lambda pair: pair[0])
         starts, more = borders([(Fraction(a), Fraction(b)) for (a, b), _ in ordered])
+        if any(each != int(each) for span in spans for each in span):
+            raise fields.refusal(key, "latent frames are whole; of seconds, say time_unit: seconds")
         latents = [int(start) for start in starts]
         texts, total = [text for _, text in ordered], int(max(end for _, end in spans))
         lost += more

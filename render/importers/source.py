@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,11 +30,14 @@ class Source:
 
     @cached_property
     def text(self) -> str:
-        """The file as UTF-8 with line ends as `\\n`; empty if it is none."""
+        """The file as UTF-8, or as UTF-16 that begins with its mark; line ends are `\\n`. It is
+        empty if it is neither."""
+        marked = self.content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         try:
-            return self.content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+            read = self.content.decode("utf-16" if marked else "utf-8-sig")
         except UnicodeDecodeError:
             return ""
+        return read.replace("\r\n", "\n").replace("\r", "\n")
 
     @cached_property
     def data(self) -> object:

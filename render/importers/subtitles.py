@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, pairwise
 
 from render.importers.imported import MOST_KEYFRAMES, Imported, Importer
 from render.importers.source import Source
@@ -14,7 +14,8 @@ from render.importers.times import seconds
 from render.text import plain_line
 
 TIMES = re.compile(
-    r"\s*(\d{1,3}):(\d{2}):(\d{2})[,.](\d{1,3})\s*-->\s*(\d{1,3}):(\d{2}):(\d{2})[,.](\d{1,3}).*",
+    r"\s*(\d{1,3}):(\d{2}):(\d{2})(?:[,.](\d{1,3}))?\s*-->"
+    r"\s*(\d{1,3}):(\d{2}):(\d{2})(?:[,.](\d{1,3}))?(?:\s.*)?",
     re.ASCII,
 )
 MARKUP = re.compile(r"</?[a-zA-Z][^<>\n]{0,100}>|\{\\[^{}\n]{0,100}\}")
@@ -50,7 +51,14 @@ def film_of_cues(shown: Iterable[Cue]) -> Imported:
         {"at": seconds(time), "prompt": cue.text, "ease": "hold"}
         for time, cue in zip(times, found, strict=True)
     ]
-    return Imported(keyframes, {"duration": seconds(found[-1].end), "end": "open"})
+    late = "the time before the first text, which is shown from the beginning"
+    lost_at = {0: [late]} if found[0].begin else {}
+    for place, (cue, following) in enumerate(pairwise(found)):
+        if cue.end > following.begin:
+            lost_at.setdefault(place, []).append("the time for which the next text is beside it")
+    last = max(cue.end for cue in found)
+    ends = {"duration": seconds(last), "end": "open" if last > times[-1] else "closed"}
+    return Imported(keyframes, ends, lost_at=lost_at)
 
 
 def in_order(source: Source, found: Iterable[Cue]) -> Iterator[Cue]:
@@ -82,9 +90,10 @@ def cues(source: Source) -> Iterator[Cue]:
         yield Cue(place + 1, moment(*numbers[:4]), moment(*numbers[4:]), text)
 
 
-def moment(hours: str, minutes: str, whole: str, part: str) -> Fraction:
+def moment(hours: str, minutes: str, whole: str, part: str | None) -> Fraction:
     """Seconds of a subtitle's time; `,5` is five thousandths as well as `,005`."""
-    return Fraction(3600 * int(hours) + 60 * int(minutes) + int(whole)) + Fraction(int(part), 1000)
+    full = Fraction(3600 * int(hours) + 60 * int(minutes) + int(whole))
+    return full + Fraction(int(part or 0), 1000)
 
 
 SRT = Importer("SubRip subtitles", recognises, read)

@@ -76,13 +76,13 @@ def is_met(time_s: float, fps: float, within: float) -> bool:
 
 def meeting_rate(times_s: Sequence[float], fps: float) -> Fraction | None:
     """The rate nearest to `fps` at which a frame stands at each of the times: one that meets them
-    exactly, else one that meets them nearly, as where beats are rounded."""
+    exactly, else one that meets them nearly, as where beats are rounded; a whole one, if any is."""
     rates = {
         Fraction(count, part)
         for part in range(1, LARGEST_PART + 1)
         for count in range(ceil(fps * part * 3 / 4), floor(fps * part * 3 / 2) + 1)
     }
-    near = sorted(rates, key=lambda rate: abs(float(rate) - fps))
+    near = sorted(rates, key=lambda rate: (rate.denominator > 1, abs(float(rate) - fps)))
     for within in (1e-6, NEARLY / 5):
         for rate in near:
             if all(is_met(time, float(rate), within) for time in times_s):
@@ -127,6 +127,19 @@ def plain_warnings(
             f"no smooth path in {plural(len(plain), 'segment')} (from {times}{more} s): values "
             "follow the sound or the time there, frames start from pictures, or seeds differ and "
             "the scheduler adds noise of its own"
+        )
+
+
+def pace_warnings(timeline: Timeline) -> Iterator[str]:
+    """Segments that keep the pace of time where an even one is asked for."""
+    segments = [segment_behind(timeline, place) for place in range(len(timeline.keyframes))]
+    timed = [each for each in segments if each and each.start.even and each.follows]
+    if timed:
+        times = ", ".join(f"{float(each.start.time):g}" for each in timed[:5])
+        more = " …" if len(timed) > 5 else ""
+        yield (
+            f"no even pace in {plural(len(timed), 'segment')} (from {times}{more} s): values "
+            "follow the sound or the time there"
         )
 
 

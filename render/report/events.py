@@ -71,6 +71,8 @@ class PlanSummary:
     """How the prompts of a frame meet, by its name."""
     finish: FinishSummary | None = None
     """How the pictures that are shown are made of the frames; None: they are the frames."""
+    heard: Sequence[str] = ()
+    """A line about each sound that the film follows: its tempo, its first beat, its onsets."""
 
     def counts(self) -> dict[str, int]:
         """The number of frames in each state, in the order of concern."""

@@ -85,6 +85,8 @@ def _(event: PlanShown) -> Iterator[Labelled]:
     for name, least, most in summary.loras:
         weights = f"{least:g}" if least == most else f"{least:g} to {most:g}"
         yield "lora", f"{name} at {weights}", ""
+    for line in summary.heard:
+        yield "sound", line, ""
     for begins, start, end in summary.paces[:SHOWN]:
         half = f"half of the change lies from {start:.0%} to {end:.0%} of the way"
         yield "pace", f"from {begins:g} s: {half}", ""

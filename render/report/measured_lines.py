@@ -13,7 +13,7 @@ from render.text import plural
 if TYPE_CHECKING:
     from render.report.lines import Labelled
 
-SHOWN = 10  # of frames that stand out alike
+SHOWN = 5  # of frames that stand out alike
 LEAST_SHARP = 0.6
 """Less than this part of the keyframes' sharpness or contrast is a fault."""
 NAMES = {"flash": "flash", "snap": "jump", "cut": "cut", "doubled": "doubled"}

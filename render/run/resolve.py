@@ -90,7 +90,9 @@ def resolved(
     """
     facts = Facts(config, variant, locate)
     meaning = [*all_mistakes(config, facts)]
-    if any("tempo" in str(each.where) for each in mistakes):  # without which no beat has a time
+    if any(
+        "tempo" in getattr(each.where, "key", each.where) for each in mistakes
+    ):  # without which no beat has a time
         meaning = [each for each in meaning if each.what != NO_TEMPO]
     found = [*mistakes, *meaning]
     timeline, model, recipe = facts.timeline, facts.model, facts.recipe

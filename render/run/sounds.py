@@ -96,7 +96,8 @@ def heard_sounds(
             digest = digest_of_sound(file)
         except EncodeError as error:
             what = str(error).removeprefix("output.audio: ")
-            raise ConfigError([Mistake(where, what)]) from None
+            here = "" if file.is_absolute() else "; it is looked for in the current folder"
+            raise ConfigError([Mistake(where, what + here)]) from None
         if needs_hearing(config.timeline):
             found[name] = known(digest, store, folder) or new(file, digest, store, where)
         else:

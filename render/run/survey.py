@@ -21,6 +21,7 @@ from render.report.events import PlanSummary
 from render.run.film import ResolvedFilm
 from render.run.finishing import finish_costs, finish_summary
 from render.run.frame_loop import distinct
+from render.run.sound_checks import heard_lines
 from render.store import judge, store
 from render.store.judge import (
     ANOTHER_PICTURE,
@@ -189,6 +190,7 @@ def summarise(
         ],
         blend=film.plan.recipe.blend,
         finish=finish,
+        heard=list(heard_lines(film)),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
-from math import floor
+from math import ceil, floor
 
 from render.config.moments import Moment, Timecode
 from render.config.schema import TempoChange, TimelineConfig
@@ -18,7 +18,7 @@ DROPPED = {Fraction(30_000, 1001): 2, Fraction(60_000, 1001): 4}
 """Frame numbers that drop-frame timecode leaves out at the beginning of a minute, but of each
 tenth (SMPTE ST 12-1)."""
 NO_SOUND = "follows a sound; give audio: FILE in the timeline"
-NO_TEMPO = "beats and bars take a tempo; give tempo: 128 in the timeline"
+NO_TEMPO = "beats and bars take a tempo; give tempo: 128 in the timeline, or tempo: audio"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,11 @@ class Tempo:
         bar, beat = moment.bar
         return Fraction((bar - 1) * self.bar + beat)
 
+    @property
+    def beats_of_bar(self) -> int:
+        """Beats of every bar."""
+        return self.bar
+
     def beat_at(self, time: Fraction) -> Fraction:
         """The beats that have gone by at a time, counted from 1."""
         begin = self.offset
@@ -83,6 +88,11 @@ class HeardTempo:
     beats: tuple[Fraction, ...]
     downbeats: tuple[Fraction, ...] = ()
     bar: int = 4
+
+    @property
+    def beats_of_bar(self) -> int:
+        """Beats of every bar; 0 where the sound says it of each."""
+        return 0 if len(self.downbeats) > 1 else self.bar
 
     def seconds(self, beat: Fraction) -> Fraction:
         """When a beat is; behind the last one beats go on as they were."""
@@ -176,6 +186,21 @@ class Clock:
         count = len(heard.onsets.get(band, ())) if heard else 0
         return None if number <= count else f"the band {band} has {plural(count, 'onset')}"
 
+    def frame_time(self, moment: Moment) -> Fraction:
+        """When it is, or for a beat or an onset between two frames when the nearer one is: so its
+        picture is shown, and a cut comes at most half a frame early or late."""
+        time = self.seconds(moment)
+        musical = moment.is_musical or moment.onset is not None
+        return Fraction(round(time * self.fps)) / self.fps if musical else time
+
+    def near_beat(self, time: Fraction) -> Fraction:
+        """The time of the beat that comes next, if a keyframe on it would be moved back to this
+        time or an earlier one; else the time itself."""
+        if self.tempo is None:
+            return time
+        beat = self.tempo.seconds(Fraction(ceil(self.tempo.beat_at(time))))
+        return beat if Fraction(round(beat * self.fps)) / self.fps <= time else time
+
     def flaw(self, moment: Moment) -> str | None:
         """Why nobody can know when it is."""
         if moment.timecode is not None:
@@ -184,9 +209,10 @@ class Clock:
             return self.onset_flaw(*moment.onset)
         if moment.is_musical and self.tempo is None:
             return NO_TEMPO
-        if moment.bar and isinstance(self.tempo, Tempo) and moment.bar[1] > self.tempo.bar:
+        if moment.bar and self.tempo and 0 < self.tempo.beats_of_bar < moment.bar[1]:
             what = f"a bar has {self.tempo.bar} beats, so there is no beat {moment.bar[1]} in it"
-            return f"{what}; give bar: {moment.bar[1]} in the timeline if it has more"
+            half = 'half way through a bar of 4 beats is its beat 3: "bar 2.3"'
+            return f"{what}; {half}. Give bar: {moment.bar[1]} in the timeline if it has more"
         return None
 
 
@@ -268,7 +294,7 @@ def heard_flaws(written: TimelineConfig, sounds: Mapping[str, Heard]) -> Iterato
     if written.offset is not None:
         yield "offset", "the sound says when its beats are; leave it out, or give tempo: 128"
     if written.audio is None:
-        yield "tempo", "is that of the film's sound; give audio: FILE in the timeline"
+        yield "tempo", "audio takes the beats of a sound; give audio: FILE in the timeline as well"
     elif sounds and len(next(iter(sounds.values())).beats) < 2:
         yield "tempo", "no beat was found in the film's sound; give tempo: 128"
 

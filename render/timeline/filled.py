@@ -159,8 +159,8 @@ def in_range(value: float, allowed: Range, clipped: bool, where: str, time: Frac
     what = f"is {value:g} at {float(time):g} s"
     if math.isnan(value):
         what = f"is no number at {float(time):g} s"
-    way = f"it lies between {low:g} and {high:g}; clip(…, {low:g}, {high:g}) keeps it there"
-    raise ConfigError([Mistake(where, f"{what}; {way}")])
+    way = f"between {low:g} and {high:g}; clip(…, {low:g}, {high:g}) keeps it there"
+    raise ConfigError([Mistake(where, f"{what}, and has to be {way}")])
 
 
 def curve_flaws(written: TimelineConfig) -> Iterator[tuple[str, str]]:

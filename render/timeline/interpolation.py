@@ -26,6 +26,8 @@ class Segment:
     start: Keyframe
     end: Keyframe
     until: Fraction
+    back: Fraction = Fraction(0)
+    """How much later than its own time the end comes: a loop's first keyframe comes again."""
 
     @property
     def rests(self) -> bool:
@@ -52,7 +54,9 @@ def segment_behind(timeline: Timeline, place: int) -> Segment | None:
     frames = timeline.keyframes
     if place + 1 < len(frames):
         return Segment(frames[place], frames[place + 1], frames[place + 1].time)
-    return Segment(frames[place], frames[0], timeline.duration) if timeline.loop else None
+    if not timeline.loop:
+        return None
+    return Segment(frames[place], frames[0], timeline.duration, timeline.duration)
 
 
 def values_at(timeline: Timeline, time: Fraction) -> FrameSpec:
@@ -63,7 +67,7 @@ def values_at(timeline: Timeline, time: Fraction) -> FrameSpec:
         return timeline.keyframes[-1].at(time)
     progress = progress_at(segment, time)
     start = segment.start.at(time)
-    return start if progress == 0 else between(start, segment.end.at(time), progress)
+    return start if progress == 0 else between(start, segment.end.at(time - segment.back), progress)
 
 
 def progress_at(segment: Segment, time: Fraction) -> float:

@@ -53,7 +53,7 @@ class Surroundings:
         for place, point in enumerate(value.points):
             if flaw := self.clock.flaw(point.at):
                 return f"points.{place}.at: {flaw}"
-        times = [self.clock.seconds(point.at) for point in value.points]
+        times = [self.clock.frame_time(point.at) for point in value.points]
         for place in range(1, len(times)):
             if times[place] <= times[place - 1]:
                 return f"points.{place}.at: comes not after the point before it; keep them in order"
@@ -66,7 +66,7 @@ class Surroundings:
         if isinstance(written, Envelope):
             return lambda time: self.of_envelope(written, time)
         if isinstance(written, Points):
-            times = [self.clock.seconds(point.at) for point in written.points]
+            times = [self.clock.frame_time(point.at) for point in written.points]
             return lambda time: of_points(written, times, time)
         return lambda _: written
 
@@ -82,8 +82,9 @@ class Surroundings:
             return float(time * self.clock.fps)
         tempo = self.clock.tempo
         if name in ("beat", "bar"):
-            beat = tempo.beat_at(time) if tempo else Fraction(1)
-            return float(beat if name == "beat" else tempo.bar_at(time) if tempo else 1)
+            moment = self.clock.near_beat(time)
+            beat = tempo.beat_at(moment) if tempo else Fraction(1)
+            return float(beat if name == "beat" else tempo.bar_at(moment) if tempo else 1)
         sound, _, band = name.rpartition(".")
         heard = self.clock.sound(sound)
         return heard.level(band, time) if heard else 0.0

@@ -8,7 +8,6 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
-from render.config.moments import Moment
 from render.config.schema import KeyframeConfig, SamplingConfig, TimelineConfig
 from render.config.values import shown
 from render.errors import ConfigError, Locate, Mistake
@@ -62,11 +61,11 @@ def resolve(
     if unknown := [*tempo_flaws(written, fps, sounds)] or [*moment_flaws(written, clock)]:
         raise ConfigError([Mistake(locate(f"timeline.{path}"), what) for path, what in unknown])
     exact = {key: clock.seconds(frame.at) for key, frame in written.keyframes.items()}
-    times = {key: at_a_frame(frame.at, exact[key], fps) for key, frame in written.keyframes.items()}
+    times = {key: clock.frame_time(frame.at) for key, frame in written.keyframes.items()}
     until = clock.seconds(written.duration) if written.duration else None
     listed = list(written.keyframes) == [str(place) for place in range(len(times))]
     order = list(times) if listed else sorted(times, key=lambda key: times[key])
-    wrong = time_flaws(written, times, order, fps, until)
+    wrong = time_flaws(written, times, exact, order, fps, until)
     wrong += value_flaws(written, order, loras or {})
     given = {key: written.keyframes[key] for key in order}
     fallbacks = (written.curves, sampling, guidance, images or {}, loras or {})
@@ -85,13 +84,6 @@ def resolve(
     if what := plan_flaw(timeline, fps):
         raise ConfigError([Mistake(locate("timeline.keyframes"), what)])
     return timeline
-
-
-def at_a_frame(moment: Moment, time: Fraction, fps: Fraction) -> Fraction:
-    """The time of a keyframe: a beat or an onset between two frames is moved to the nearer one, so
-    that its picture is shown, and a cut comes at most half a frame early or late."""
-    musical = moment.is_musical or moment.onset is not None
-    return Fraction(round(time * fps)) / fps if musical else time
 
 
 def keyframe_of(
@@ -122,12 +114,13 @@ def moment_flaws(written: TimelineConfig, clock: Clock) -> Iterator[tuple[str, s
 def time_flaws(
     written: TimelineConfig,
     times: Mapping[str, Fraction],
+    exact: Mapping[str, Fraction],
     order: Sequence[str],
     fps: Fraction,
     length: Fraction | None,
 ) -> list[tuple[str, str]]:
     """Times of keyframes, or a length, that make no film."""
-    return order_flaws(order, times) + length_flaws(written, times, length, fps)
+    return order_flaws(order, times, exact) + length_flaws(written, times, length, fps)
 
 
 def value_flaws(
@@ -164,18 +157,29 @@ def letters(values: FrameSpec) -> int:
     return texts + LETTERS_OF_A_WEIGHT * (len(values.prompts) + len(values.seeds))
 
 
-def order_flaws(order: Sequence[str], times: Mapping[str, Fraction]) -> list[tuple[str, str]]:
-    """Keyframes out of order, twice at one time, or a first one that is not at 0."""
+def order_flaws(
+    order: Sequence[str], times: Mapping[str, Fraction], exact: Mapping[str, Fraction]
+) -> list[tuple[str, str]]:
+    """Keyframes out of order, twice at one time, or a first one that is not at 0.
+
+    Args:
+        exact: the times before beats were moved to frames.
+    """
     found = []
     if times[order[0]] != 0:
         found.append((f"keyframes.{order[0]}.at", "the first keyframe has to be at 0"))
     for before, after in pairwise(order):
         path, time = f"keyframes.{after}.at", float(times[after])
+        above = f"{float(times[before]):g} s"
         if times[after] == times[before]:
-            found.append((path, f"two keyframes stand at {time:g} s; move or remove one"))
+            what = f"two keyframes stand at {time:g} s; move or remove one"
+            if exact[after] != exact[before]:
+                what = f"this beat and the keyframe above it are in one frame, at {time:g} s; "
+                what += "raise output.fps, or move one of them"
+            found.append((path, what))
         elif times[after] < times[before]:
             found.append(
-                (path, f"{time:g} s comes after {float(times[before]):g} s; keep the list in order")
+                (path, f"{time:g} s is before {above}, the keyframe above; keep the list in order")
             )
     return found
 

@@ -107,7 +107,7 @@ def contact_sheet(
     proof = PngImagePlugin.PngInfo()
     proof.add_text(SHEET_MARK, LAYOUT + plan)
     for width, few_colours in WAYS:
-        page = page_of(thumbnails, width, letters, title, film, curves or {})
+        page = page_of(thumbnails, width, letters, title, film, curves or {}, keyframes)
         encoded = io.BytesIO()
         whole = dithered(page) if few_colours else page
         whole.save(encoded, "PNG", pnginfo=proof, compress_level=COMPRESSION)
@@ -156,6 +156,7 @@ def page_of(
     title: str,
     film: CommonValues,
     curves: ValueCurves,
+    keyframes: Sequence[int],
 ) -> Image.Image:
     """The page: a title, then rows of cells as high as the longest caption, then curves."""
     first = thumbnails[0][1]
@@ -183,7 +184,7 @@ def page_of(
         shown = picture.resize(size, Image.Resampling.LANCZOS)
         page.paste(shown, (left, top))
         draw_cell(draw, Cell(frame, shown, lines, left, top), letters, colours)
-    draw_curves(page, curves, (MARGIN, foot, room), letters, colours, FAINT)
+    draw_curves(page, curves, (MARGIN, foot, room), letters, colours, FAINT, keyframes)
     return page
 
 

@@ -14,6 +14,7 @@ from render.video.lettering import Letters, cut, line_height
 MOST = 6  # curves
 HEIGHT = 46  # pixels of a curve
 GAP = 14
+TICK = (70, 72, 78)  # of a keyframe
 SMOOTH = 2  # lines are drawn so many times larger, and then made smaller
 
 Colour = tuple[int, int, int]
@@ -22,7 +23,7 @@ ValueCurves = Mapping[str, Sequence[float]]
 
 
 def curves_of(specs: Sequence[FrameSpec]) -> ValueCurves:
-    """All values of a film that are not the same in all frames, at most six."""
+    """All values of a film that are not the same in all frames."""
     loras = dict.fromkeys(name for spec in specs for name, _ in spec.loras)
     texts = dict.fromkeys(text for spec in specs for text, _ in spec.prompts)
     found: dict[str, list[float]] = {
@@ -31,13 +32,13 @@ def curves_of(specs: Sequence[FrameSpec]) -> ValueCurves:
         **{f"lora {name}": [dict(spec.loras).get(name, 0.0) for spec in specs] for name in loras},
         **{text: [dict(spec.prompts).get(text, 0.0) for spec in specs] for text in texts},
     }
-    changing = [(name, values) for name, values in found.items() if len(set(values)) > 1]
-    return dict(changing[:MOST])
+    return {name: values for name, values in found.items() if len(set(values)) > 1}
 
 
 def foot_height(curves: ValueCurves) -> int:
-    """The height of all curves, in pixels."""
-    return len(curves) * (HEIGHT + GAP)
+    """The height of all curves that are drawn, in pixels."""
+    more = HEIGHT // 2 if len(curves) > MOST else 0
+    return min(len(curves), MOST) * (HEIGHT + GAP) + more
 
 
 def draw_curves(
@@ -47,17 +48,19 @@ def draw_curves(
     letters: Letters,
     colours: Mapping[str, Colour],
     faint: Colour,
+    keyframes: Sequence[int] = (),
 ) -> None:
-    """Draw curves below each other.
+    """Draw curves below each other, the first ones if they are many.
 
     Args:
         box: left, top and width in pixels.
         colours: of the texts; other values are drawn in `faint`.
+        keyframes: places of the frames at which keyframes stand, which are marked.
     """
     left, top, width = box
     beside = width // 5
     draw = ImageDraw.Draw(page)
-    for name, values in curves.items():
+    for name, values in list(curves.items())[:MOST]:
         ink = colours.get(name, faint)
         middle = top + (HEIGHT - 2 * line_height(letters.small)) // 2
         lines = (cut(one_line(name), letters.small, beside - GAP), span(values))
@@ -67,7 +70,12 @@ def draw_curves(
             )
         strip = curve(values, (width - beside, HEIGHT), ink)
         page.paste(strip, (left + beside, top), strip)
+        for place in keyframes:
+            x = left + beside + round(place / max(1, len(values) - 1) * (width - beside - 1))
+            draw.line((x, top, x, top + HEIGHT), TICK)
         top += HEIGHT + GAP
+    if len(curves) > MOST:
+        draw.text((left, top), f"and {len(curves) - MOST} more", faint, letters.small)
 
 
 def span(values: Sequence[float]) -> str:

@@ -104,8 +104,8 @@ def test_a_thousand_prompts():
         ({"prompt_map": {"0": ["a"]}}, "prompt_map.0"),
         ({"prompt_map": {}}, "prompt_map"),
         ({"prompt_map": {"9" * 40: "a"}}, "prompt_map." + "9" * 40),
-        ({"steps": "20"}, "steps"),
-        ({"prompt_fixed_ratio": "0.5"}, "prompt_fixed_ratio"),
+        ({"steps": "20x"}, "steps"),
+        ({"prompt_fixed_ratio": "half"}, "prompt_fixed_ratio"),
         ({"output": []}, "output"),
     ],
 )

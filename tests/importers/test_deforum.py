@@ -218,11 +218,11 @@ def test_a_thousand_prompts():
         ({"prompts": {"-5": "a"}}, "prompts.-5"),
         ({"prompts": {}}, "prompts"),
         ({"prompts": {"0": "half a pair \ud83d"}}, "prompts.0"),
-        ({"max_frames": "120"}, "max_frames"),
+        ({"max_frames": "120 f"}, "max_frames"),
         ({"max_frames": 10**9}, "max_frames"),
         ({"seed_behavior": "schedule", "seed_schedule": "0:(import)"}, "seed_schedule"),
         ({"seed": 10**30}, "seed"),
-        ({"W": "512"}, "W"),
+        ({"W": "wide"}, "W"),
     ],
 )
 def test_broken_settings_name_the_key(more, named):

@@ -141,7 +141,7 @@ def test_losses_are_grouped():
         ([], "rendered_frames"),
         ([{"scale": 7}], "rendered_frames"),
         ([{"deforum_prompt": 7}], "rendered_frames.0.deforum_prompt"),
-        ([{"deforum_prompt": "a"}, {"scale": "7"}], "rendered_frames.1.scale"),
+        ([{"deforum_prompt": "a"}, {"scale": "7;"}], "rendered_frames.1.scale"),
         ([{"deforum_prompt": "a", "seed": -3}], "rendered_frames.0.seed"),
         ([{"deforum_prompt": "a"}, {"frame": "x"}], "rendered_frames.1.frame"),
     ],

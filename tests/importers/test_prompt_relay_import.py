@@ -106,7 +106,7 @@ def test_a_thousand_segments():
         (relay(segment_intervals=[[0, 1], [1, 1], [1, 2]]), "segment_intervals.1"),
         (relay(local_prompts=["a", 7]), "local_prompts.1"),
         (timeline(segments=[{"start": 0, "prompt": "a"}]), "segments.0.length"),
-        (timeline(segments=[{"start": "0", "length": 4}]), "segments.0.start"),
+        (timeline(segments=[{"start": "zero", "length": 4}]), "segments.0.start"),
         (workflow(timeline_data="{"), "2.inputs.timeline_data"),
         (workflow(local_prompts="a|b", segment_lengths="1"), "2.inputs.segment_lengths"),
     ],

@@ -123,3 +123,31 @@ def test_subrip() -> None:
 )
 def test_a_broken_subrip_says_the_line(text: str, said: str) -> None:
     assert error(text, "srt").startswith(said)
+
+
+def test_times_without_thousandths_and_a_late_first_text_are_read():
+    text = "1\n00:00:01 --> 00:00:03\nOne\n\n2\n00:00:03,5 --> 00:00:04\nTwo\n"
+    found = imported(Source(Path("s.srt"), text.encode()))[1]
+    assert [each["prompt"] for each in found.keyframes] == ["One", "Two"]
+    assert [each["at"] for each in found.keyframes] == [0, 3.005]
+    assert "before the first text" in found.lost_at[0][0]
+
+
+def test_a_text_under_a_later_one_is_named_and_the_film_ends_with_the_last():
+    text = "1\n00:00:00,0 --> 00:00:10,0\nLong\n\n2\n00:00:02,0 --> 00:00:04,0\nShort\n"
+    found = imported(Source(Path("s.srt"), text.encode()))[1]
+    assert found.timeline == {"duration": 10, "end": "open"}
+    assert "the next text is beside it" in found.lost_at[0][0]
+
+
+def test_a_last_text_of_no_length_has_a_frame():
+    text = "1\n00:00:00,0 --> 00:00:05,0\nA\n\n2\n00:00:05,0 --> 00:00:05,0\nB\n"
+    found = imported(Source(Path("s.srt"), text.encode()))[1]
+    assert found.timeline == {"duration": 5, "end": "closed"}
+
+
+def test_subtitles_in_utf_16_are_read_and_others_are_named():
+    text = "1\n00:00:00,0 --> 00:00:05,0\nÉté\n"
+    assert imported(Source(Path("s.srt"), text.encode("utf-16")))[1].keyframes[0]["prompt"] == "Été"
+    with pytest.raises(ConfigError, match="no UTF-8 text"):
+        imported(Source(Path("s.srt"), text.encode("latin-1")))

@@ -90,7 +90,7 @@ def test_a_thousand_prompts():
         ({"prompts": ["a", "\ud83d", "b"]}, "prompts.1"),
         ({"num_interpolation_steps": [5]}, "num_interpolation_steps"),
         ({"num_interpolation_steps": [5, 0]}, "num_interpolation_steps.1"),
-        ({"fps": "30"}, "fps"),
+        ({"fps": "30p"}, "fps"),
         ({"prompts": [], "seeds": [], "num_interpolation_steps": []}, ""),
     ],
 )

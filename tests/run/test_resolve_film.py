@@ -67,7 +67,7 @@ def test_mistakes_of_form_and_of_meaning_are_reported_in_one_go(model, tmp_path)
     lines = mistakes(config)
     assert lines[0] == "at output.fsp: unknown key; did you mean 'fps'?"
     assert lines[1] == "at timeline.keyframes.1.sede: unknown key; did you mean 'seed'?"
-    assert lines[2].startswith("at timeline.keyframes.2.at: 2 s comes after 3 s")
+    assert lines[2].startswith("at timeline.keyframes.2.at: 2 s is before 3 s")
     assert lines[3].startswith("compute.dtype: float16 is slow on a CPU; use float32")
     assert lines[4].startswith("output.width: 100 is no multiple of 8")
     assert lines[5].startswith(

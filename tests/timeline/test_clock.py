@@ -170,7 +170,7 @@ def test_keyframes_on_beats_are_planned_and_mistakes_are_a_line_each(place):
 @pytest.mark.parametrize(
     ("tempo", "key"),
     [
-        ("abc", "tempo.0.bpm"),
+        ("abc", "tempo"),
         (0, "tempo.0.bpm"),
         ([{"bpm": 90}], "tempo.0.at"),
         ([{"at": "beat 1", "bmp": 90}], "tempo.0.bmp"),

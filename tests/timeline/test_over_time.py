@@ -12,8 +12,8 @@ from render.timeline.interpolation import values_at
 from render.timeline.timeline import resolve
 
 SAMPLING = SamplingConfig()
-RAMP = tuple(place / LEVELS_HZ for place in range(LEVELS_HZ + 1))
-"""A second in which a sound becomes loud."""
+RAMP = tuple(min(1.0, place / LEVELS_HZ) for place in range(2 * LEVELS_HZ))
+"""A second in which a sound becomes loud, and another in which it stays so."""
 
 
 def sound(**more):
@@ -159,7 +159,7 @@ def test_beats_go_on_behind_the_last():
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"curves": {"guidance": "200 * t"}}, "is 200 at 1 s; it lies between 0 and 100"),
+        ({"curves": {"guidance": "200 * t"}}, "is 200 at 1 s, and has to be between 0 and 100"),
         ({"curves": {"guidance": "2 + 0 / (t - 1)"}}, "is no number at 1 s"),
         ({"curves": {"guidance": "beat"}}, "beats and bars take a tempo"),
         ({"curves": {"guidance": "low"}}, "give audio: FILE"),
@@ -248,3 +248,39 @@ def test_mistakes_of_form(keyframe, said):
     with pytest.raises(InvalidConfig) as error:
         parse(composed)
     assert said in str(error.value)
+
+
+def test_a_loop_comes_back_to_the_first_value_without_a_jump():
+    keyframes = [{"at": 0, "prompt": "a", "guidance": "3 + t"}, {"at": 2, "guidance": 5}]
+    film = resolved(*keyframes, loop=True, duration=4)
+    before, end = guidance(film, "399/100", 0)
+    assert before == pytest.approx(end, abs=0.03)
+
+
+def test_no_number_is_none_whatever_is_made_of_it():
+    for written in ("max(1, 1 / (t - 2))", "max(1 / (t - 2), 1)", "5 + (1 / (t - 2) > 3)"):
+        film = resolved({"at": 0, "prompt": "a"}, curves={"guidance": written}, duration=3)
+        with pytest.raises(ConfigError, match="is no number at 2 s"):
+            values_at(film, Fraction(2))
+    film = resolved(
+        {"at": 0, "prompt": "a"}, curves={"guidance": "where(t == 2, 3, 4 / (2 - t))"}, duration=1
+    )
+    assert values_at(film, Fraction(2)).guidance == 3
+
+
+@pytest.mark.parametrize("fps", [6, 12, 24, "30000/1001"])
+def test_expressions_and_points_change_in_the_frame_of_the_beat(fps):
+    """At 100 beats a minute hardly a beat lies on a frame."""
+    points = [{"at": 0, "value": 2, "ease": "hold"}, {"at": "beat 3", "value": 9}]
+    keyframes = [{"at": 0, "prompt": "a", "ease": "hold"}, {"at": "beat 3", "prompt": "b"}]
+    for curve in ("where(beat >= 3, 9, 2)", {"points": points}):
+        film = resolved(*keyframes, tempo=100, curves={"guidance": curve}, fps=fps, duration=3)
+        cut = round(film.keyframes[1].time * Fraction(fps))
+        before, after = (values_at(film, Fraction(k) / Fraction(fps)) for k in (cut - 1, cut))
+        assert (before.guidance, before.prompts[0][0]) == (2, "a")
+        assert (after.guidance, after.prompts[0][0]) == (9, "b")
+
+
+def test_two_beats_in_one_frame_are_named():
+    with pytest.raises(ConfigError, match="are in one frame"):
+        resolved({"at": 0, "prompt": "a"}, {"at": "beat 2"}, {"at": "beat 2.2"}, tempo=240, fps=1)
