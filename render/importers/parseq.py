@@ -98,6 +98,9 @@ def manifest_frame(entry: JsonFields, number: int) -> ManifestFrame:
         raise entry.refusal("seed", f"{seed} is not between 0 and {MAX_SEED}")
     weights = {text: float(weight) for text, weight in prompt.texts.items()}
     whole = sum(weights.values())
+    if not whole > 0:
+        what = "all weights are zero here; render shows at least one prompt"
+        raise entry.refusal("deforum_prompt", what)
     values: dict[Hashable, float] = {("text", key): w / whole for key, w in weights.items()}
     values[("negative", prompt.negative)] = 1.0
     values |= {("seed", key): weight for key, weight in seed_weights(seed).items()}

@@ -90,9 +90,8 @@ def resolved(
     """
     facts = Facts(config, variant, locate)
     meaning = [*all_mistakes(config, facts)]
-    if any(
-        "tempo" in getattr(each.where, "key", each.where) for each in mistakes
-    ):  # without which no beat has a time
+    keys = (getattr(each.where, "key", each.where) for each in mistakes)
+    if any("tempo" in key for key in keys):  # without which no beat has a time
         meaning = [each for each in meaning if each.what != NO_TEMPO]
     found = [*mistakes, *meaning]
     timeline, model, recipe = facts.timeline, facts.model, facts.recipe

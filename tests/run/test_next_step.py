@@ -1,5 +1,6 @@
 """The last line of a render says what may be done next."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -31,5 +32,10 @@ def test_a_film_with_flashes_names_the_way_out():
     sampling = SimpleNamespace(speed="exact", path="plain")
     config = SimpleNamespace(mode="render", page=True, sampling=sampling)
     measured = SimpleNamespace(figures=SimpleNamespace(flashes=(3,), snaps=()))
-    found = next_step(SimpleNamespace(config=config), measured)
+    found = next_step(SimpleNamespace(config=config, follows=False), measured)
     assert found == "sampling.path=smooth timeline.pace=even: a film without flashes and jumps"
+    driven = SimpleNamespace(
+        config=config, follows=True, folder=Path("outputs/t"), frames=Path("outputs/t/frames")
+    )
+    config.root = Path("outputs")
+    assert next_step(driven, measured) == "render show t"
