@@ -20,6 +20,7 @@ from render.importers.timeline_text import setting, timeline_text
 from render.text import plural
 
 USAGE = "needs a file: render import settings.txt [to=NAME.yaml] [as=KIND]"
+MANY = 2000  # keyframes, which take some seconds to check
 OPTION = re.compile(r"(to|as)=(.*)", re.DOTALL)
 
 
@@ -46,6 +47,8 @@ def imported_file(arguments: Sequence[str]) -> Iterator[str]:
     settings = [setting(key, value) for key, value in found.settings.items()]
     place = str(target) if target.is_absolute() else f"./{target}"
     command = shlex.join(["render", f"+timeline={place}", *settings])
+    if len(found.keyframes) > MANY:
+        yield f"{file.name}: {len(found.keyframes):,} keyframes, which are checked first"
     text = timeline_text(found, name, f"{file.name} ({IMPORTERS[kind].called})", command)
     check(found, name, source.path, settings)
     content = text.encode()
