@@ -58,8 +58,9 @@ bench-quality: $(STAMP) ## what each approximation costs in picture: tables, and
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --editable '.[bench]'
 	$(BIN)/python benchmarks/quality.py --plot docs/pareto.webp $(ARGS)
 
-bench-smooth: $(STAMP) ## how smooth films are, by the way their frames are made: a table
-	$(BIN)/python benchmarks/smooth.py $(ARGS)
+bench-smooth: $(STAMP) ## how smooth films are, by the way their frames are made: a table, docs/smooth-ways.webp
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --editable '.[bench]'
+	$(BIN)/python benchmarks/smooth.py --plot docs/smooth-ways.webp $(ARGS)
 
 bench-growth: $(STAMP) ## how rows, time and memory grow with the work: tables, and docs/growth.webp
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --editable '.[bench]'

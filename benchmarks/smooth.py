@@ -58,6 +58,8 @@ MATRIX = np.array(
 )
 """Linear sRGB to XYZ (IEC 61966-2-1)."""
 WHITE = np.array([0.9505, 1.0, 1.089], np.float32)
+BESIDE = ("plain, noise blend", "smooth, even", TREE)
+"""The ways that are shown beside each other."""
 LEAST, MOST = 4, 60  # steps
 DEPTH = 0.45  # part of the steps that a branch of the tree takes over from its parents
 
@@ -82,12 +84,18 @@ def main() -> None:
     asked = arguments()
     rows: dict[str, list[Row]] = {}
     cost: dict[str, list[int]] = {}
+    first: dict[str, list[Picture]] = {}
     for number, keyframes in enumerate(prompt_films(asked.films)):
         for name, segments, used in films(number, keyframes, asked.ways, asked.rows):
             rows.setdefault(name, []).extend(judged(segment) for segment in segments)
             cost.setdefault(name, []).append(used)
+            first.setdefault(name, [each for segment in segments for each in segment[:-1]])
             print(f"film {number + 1} of {asked.films}: {name}", flush=True)
     print("\n".join([*machine("torch", "diffusers"), "", *table(rows, cost)]))
+    if asked.plot:
+        draw(asked.plot, rows)
+    if asked.beside:
+        side_by_side(asked.beside, [first[name] for name in BESIDE if name in first])
 
 
 def arguments() -> argparse.Namespace:
@@ -96,6 +104,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--films", type=int, default=6, help="of four segments each")
     parser.add_argument("--rows", type=float, help="denoiser rows a frame that every way takes")
     parser.add_argument("--ways", nargs="+", default=[*WAYS, TREE, ATTENTION, DISSOLVE])
+    parser.add_argument("--plot", type=Path, help="a picture of the table, as WebP")
+    parser.add_argument("--beside", type=Path, help="three ways of the first film, as WebP")
     return parser.parse_args()
 
 
@@ -344,6 +354,38 @@ def table(rows: Mapping[str, Sequence[Row]], cost: Mapping[str, Sequence[int]]) 
             both([row.double for row in each], ".2f"),
         ]
         yield f"| {name} | {' | '.join(cells)} |"
+
+
+def draw(target: Path, rows: Mapping[str, Sequence[Row]]) -> None:
+    """How straight and how even each way is: lower and farther left is better."""
+    from plots import BLUE, GREY, ORANGE, figure, label, save
+
+    chart, axes = figure()
+    points, texts = [], []
+    for name, each in rows.items():
+        point = tuple(
+            statistics.median(getattr(row, key) for row in each) for key in ("gini", "path")
+        )
+        ours = name.startswith("smooth")
+        axes.plot(*point, "o", color=BLUE if ours else GREY if name == DISSOLVE else ORANGE)
+        texts.append(axes.annotate(name, point, textcoords="offset points"))
+        points.append(point)
+    axes.set(xlabel="Gini of the steps: how uneven", ylabel="path / direct: how far round")
+    label(axes, points, texts)
+    save(chart, target)
+
+
+def side_by_side(target: Path, columns: Sequence[Sequence[Picture]]) -> None:
+    """Films beside each other, as an animation at half of their rate and half of their size."""
+    shown = [Image.fromarray(np.hstack(pictures)) for pictures in zip(*columns, strict=True)][::2]
+    small = [
+        each.resize((each.width // 2, each.height // 2), Image.Resampling.BOX) for each in shown
+    ]
+    milliseconds = round(2000 / FPS)
+    small[0].save(
+        target, save_all=True, append_images=small[1:], duration=milliseconds, loop=0, quality=45
+    )
+    print(f"beside each other in {target}: {', '.join(BESIDE)}")
 
 
 def both(values: Sequence[float], form: str, worst: Callable[..., float] = max) -> str:
