@@ -368,7 +368,7 @@ def draw(target: Path, rows: Mapping[str, Sequence[Row]]) -> None:
         )
         ours = name.startswith("smooth")
         axes.plot(*point, "o", color=BLUE if ours else GREY if name == DISSOLVE else ORANGE)
-        texts.append(axes.annotate(name, point, textcoords="offset points"))
+        texts.append(axes.annotate(name, point, xytext=(0, 0), textcoords="offset points"))
         points.append(point)
     axes.set(xlabel="Gini of the steps: how uneven", ylabel="path / direct: how far round")
     label(axes, points, texts)
