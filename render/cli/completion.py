@@ -8,9 +8,10 @@ from pathlib import Path
 
 from render.cli.config_folders import known_choices
 from render.config.named_values import values_of
+from render.extensions import EXPORTERS, names
 from render.run.runs import runs_under
 
-OF_RUNS = ("diff", "promote", "show")
+OF_RUNS = ("diff", "export", "promote", "show")
 
 
 def for_hydra(environment: Mapping[str, str]) -> dict[str, str]:
@@ -46,8 +47,10 @@ def bare_words(before: Sequence[str], verbs: Sequence[str]) -> list[str]:
         return sorted({*known_choices("timeline"), *verbs})
     if before[0] == "list":
         return list(NAMES)
+    if before[0] == "export" and len(before) == 2:
+        return [*names(EXPORTERS), "all"]
     if before[0] in OF_RUNS:
-        names = [run.folder.relative_to("outputs") for run in runs_under(Path("outputs"))]
+        runs = [run.folder.relative_to("outputs") for run in runs_under(Path("outputs"))]
         folder = "outputs" if before[0] == "promote" else ""
-        return [os.path.join(folder, name) for name in names]
+        return [os.path.join(folder, run) for run in runs]
     return []

@@ -8,10 +8,20 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from render.config.schema import RunConfig
+from render.extensions import BLENDS, ENGINES, INBETWEENS, names
+
+PARTS = {
+    "compute.engine": ENGINES, "output.inbetween": INBETWEENS, "sampling.blend": BLENDS,
+}  # fmt: skip
+"""Keys whose values are names of parts, by the parts' group."""
+MORE = {"output.inbetween": ("none",)}
 
 
 def values_of(key: str) -> list[str]:
     """`key=value` for each value of a key that has a few with names."""
+    name = key.lstrip("+")
+    if name in PARTS:
+        return [f"{key}={value}" for value in (*names(PARTS[name]), *MORE.get(name, ()))]
     kind: Any = RunConfig
     for part in key.lstrip("+").split("."):
         fields = kind.model_fields if is_model(kind) else {}

@@ -214,7 +214,7 @@ def cut_lines(summary: PlanSummary) -> list[str]:
     """The ends of texts that the model does not read, a line each."""
     return [
         f"{tokens} tokens, the model reads {limit}, not {one_line(lost)!r} at the end of: "
-        f"{one_line(text)}"
+        f"{shortened(one_line(text))}"
         for text, tokens, limit, lost in summary.cut_prompts
     ]
 

@@ -191,6 +191,9 @@ def test_a_run_is_like_itself(films):
     assert ended.out == "all 3 frames are the same pictures\n"
 
 
+WAYS = ("dissolve", "flow", "none")
+
+
 @pytest.mark.parametrize(
     ("line", "found"),
     [
@@ -205,6 +208,10 @@ def test_a_run_is_like_itself(films):
         ("render city scheduler=dp", {"scheduler=dpmpp_2m"}),
         ("render city output.f", {"output.format=", "output.fps="}),
         ("render city model=sto", {"model=storybook"}),
+        ("render city output.inbetween=", {f"output.inbetween={way}" for way in WAYS}),
+        ("render city sampling.blend=e", {"sampling.blend=embedding"}),
+        ("render export ", {"a", "b"}),
+        ("render export a ot", {"otio"}),
     ],
 )
 def test_a_shell_completes_words(films, monkeypatch, line, found):
