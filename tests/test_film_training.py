@@ -92,9 +92,13 @@ def test_it_goes_on_and_is_written(tmp_path, monkeypatch):
     FilmNetwork(SMALL).load_state_dict(tensors)
 
 
-def test_all_ways_are_judged_by_the_same_triplets():
-    triplets = [changing(1), panned(1)]
+def test_all_ways_are_judged_by_the_same_triplets(monkeypatch):
+    monkeypatch.setattr("training.film.judged.JUDGED", 1)
+    triplets = [make(number) for make in (changing, panned) for number in range(1)]
     net = FilmNetwork(SMALL)
     dissolve = figures(ways(net)["dissolve"], triplets)
-    assert f"dissolve {dissolve[0]:.2f} / {dissolve[1]:.2f} dB" in report(net, triplets)
-    assert "film " in report(net, triplets)
+    half = len(dissolve) // 2
+    means = sum(dissolve[:half]) / half, sum(dissolve[half:]) / half
+    said = report(net, triplets)
+    assert f"dissolve {means[0]:.2f} / {means[1]:.2f} dB" in said
+    assert "film " in said

@@ -78,7 +78,8 @@ def imported(source: Source, kind: str | None = None) -> tuple[str, Imported]:
             why = "is of no kind that can be imported"
             if source.content and not source.text:
                 why = "is no UTF-8 text and no kind of file that can be imported"
-            raise source.refusal(f"{why}; known: {known}")
+            own = "a timeline of render ends with .yaml or .yml"
+            raise source.refusal(f"{why}, and {own}; known: {known}")
         kind = found[0]
     result = IMPORTERS[kind].read(source)
     if not result.keyframes:

@@ -26,8 +26,9 @@ from render.run.model_checks import image_mistakes
 from render.run.resolve import open_film
 from render.store.frame_png import spec_json
 from render.store.judge import changed_fields
+from render.timeline.filled import USUAL_STRENGTH
 from render.timeline.interpolation import values_at
-from render.timeline.timeline import USUAL_STRENGTH, resolve
+from render.timeline.timeline import resolve
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 
@@ -253,7 +254,7 @@ def test_a_picture_too_large_to_open_is_refused(folder, monkeypatch):
     [
         ({**A, "strength": 1.2}, "strength: 1.2"),
         ({**A, "strength": -0.1}, "strength: -0.1"),
-        ({**A, "strength": "half"}, "strength: 'half' is not a number"),
+        ({**A, "strength": "half"}, "strength: no name 'half'"),
         ({"strength": 0.5}, "strength: no image stands here to start from"),
         ({"image": None, "strength": 0.5}, "strength: no image stands here to start from"),
         ({"image": True}, "image: unquoted yes/no"),
