@@ -54,7 +54,7 @@ def chosen_by_word(word: str, files: Files) -> str:
         ConfigError: the word is reserved, or no timeline is called so.
     """
     if word in VERBS:
-        what = f"there is no such command yet; a timeline of this name is +timeline={word}"
+        what = f"is a command and comes first; a timeline of this name is +timeline={word}"
         raise ConfigError([Mistake(word, what)])
     known = all(is_file_name(part) or is_named(part) for part in word.split(","))
     if known or is_file_name(word) or is_named(word) or is_of_others(word):

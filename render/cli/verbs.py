@@ -88,8 +88,8 @@ VERBS: Mapping[str, Verb] = {
 HELP: Mapping[str, str] = {
     "import": """render import FILE [to=NAME.yaml] [as=KIND]: another tool's timeline as YAML.
 
-Each thing that could not be carried over stands in a comment of the file. Without to= it is called
-like FILE and goes into the current folder. Kinds: {importers}.""",
+Comments of the file name each thing that could not be carried over. Without to= it is called like
+FILE and goes into the current folder. Kinds: {importers}.""",
     "export": """render export FILM KIND [to=FILE] [overrides]: a film's timeline for another tool.
 
 FILM is a run (city), a video or a timeline; KIND is {exporters}, or all. Without to= the file goes

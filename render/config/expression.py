@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from functools import lru_cache
 
 from render.config.values import mistake, nearest, shown
 
-MOST_LETTERS = 1000
+MOST_LETTERS = 2000
 DEEPEST = 40
 TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][-+]?\d{1,3})?)"
@@ -51,65 +52,47 @@ def at_random(seed: float, place: int) -> float:
     return int.from_bytes(content[:6], "big") / (1 << 47) - 1
 
 
-def quotient(a: float, b: float) -> float:
-    """a / b; not a number where b is 0."""
-    return a / b if b else math.nan
-
-
-def rest(a: float, b: float) -> float:
-    """The rest of a / b, of the sign of b; not a number where b is 0."""
-    return a % b if b else math.nan
-
-
-def remainder(a: float, b: float) -> float:
-    """The rest of a / b, of the sign of a, as in C; not a number where b is 0."""
-    return math.fmod(a, b) if b and math.isfinite(a) else math.nan
-
-
-def power(a: float, b: float) -> float:
-    """a to the power of b; not a number where there is none."""
-    try:
-        value = a**b
-    except (ArithmeticError, ValueError):
-        return math.nan
-    return value if isinstance(value, float) else math.nan
-
-
-def root(a: float) -> float:
-    """The square root; not a number below 0."""
-    return math.sqrt(a) if a >= 0 else math.nan
-
-
 Function = Callable[..., float]
 FUNCTIONS: Mapping[str, tuple[Function, int, int]] = {
-    "+": (lambda a, b: a + b, 2, 2),
-    "-": (lambda a, b: a - b, 2, 2),
-    "*": (lambda a, b: a * b, 2, 2),
-    "/": (quotient, 2, 2),
-    "%": (rest, 2, 2),
-    "^": (power, 2, 2),
-    "<": (lambda a, b: float(a < b), 2, 2),
-    "<=": (lambda a, b: float(a <= b), 2, 2),
-    ">": (lambda a, b: float(a > b), 2, 2),
-    ">=": (lambda a, b: float(a >= b), 2, 2),
-    "==": (lambda a, b: float(a == b), 2, 2),
-    "!=": (lambda a, b: float(a != b), 2, 2),
+    "+": (operator.add, 2, 2),
+    "-": (operator.sub, 2, 2),
+    "*": (operator.mul, 2, 2),
+    "/": (operator.truediv, 2, 2),
+    "%": (operator.mod, 2, 2),
+    "^": (math.pow, 2, 2),
+    "<": (operator.lt, 2, 2),
+    "<=": (operator.le, 2, 2),
+    ">": (operator.gt, 2, 2),
+    ">=": (operator.ge, 2, 2),
+    "==": (operator.eq, 2, 2),
+    "!=": (operator.ne, 2, 2),
     "min": (min, 1, 20),
     "max": (max, 1, 20),
     "abs": (abs, 1, 1),
-    "sqrt": (root, 1, 1),
-    "floor": (lambda a: float(math.floor(a)) if math.isfinite(a) else math.nan, 1, 1),
-    "sin": (lambda a: math.sin(a) if math.isfinite(a) else math.nan, 1, 1),
-    "cos": (lambda a: math.cos(a) if math.isfinite(a) else math.nan, 1, 1),
-    "tan": (lambda a: math.tan(a) if math.isfinite(a) else math.nan, 1, 1),
-    "fmod": (remainder, 2, 2),
+    "sqrt": (math.sqrt, 1, 1),
+    "exp": (math.exp, 1, 1),
+    "log": (math.log, 1, 1),
+    "log10": (math.log10, 1, 1),
+    "floor": (math.floor, 1, 1),
+    "ceil": (math.ceil, 1, 1),
+    "sin": (math.sin, 1, 1),
+    "cos": (math.cos, 1, 1),
+    "tan": (math.tan, 1, 1),
+    "asin": (math.asin, 1, 1),
+    "acos": (math.acos, 1, 1),
+    "atan": (math.atan, 1, 1),
+    "sinh": (math.sinh, 1, 1),
+    "cosh": (math.cosh, 1, 1),
+    "tanh": (math.tanh, 1, 1),
+    "fmod": (math.fmod, 2, 2),
     "clip": (lambda a, low, high: min(max(a, low), high), 3, 3),
     "lerp": (lambda a, b, share: (1 - share) * a + share * b, 3, 3),
     "where": (lambda condition, a, b: a if condition else b, 3, 3),
     "noise": (noise, 1, 2),
 }
 """Operators and functions by name, with the least and the most numbers that they take.
-`noise(seed)` changes once a second; `noise(seed, 4 * t)` four times."""
+`noise(seed)` changes once a second; `noise(seed, 4 * t)` four times. Where one has no number it
+raises ArithmeticError or ValueError."""
 WHERE = "; a choice is where(low > 0.5, 5, 7)"
 WAYS_OUT = {
     "if": WHERE, "else": WHERE, "?": WHERE,
@@ -133,17 +116,20 @@ class Node:
     of: tuple[Node, ...] = ()
 
     def at(self, names: Mapping[str, float]) -> float:
-        """The number that it is, where names have these values."""
-        if self.function == "where":
-            condition = self.of[0].at(names)
-            if math.isnan(condition):
-                return math.nan
-            return self.of[1 if condition else 2].at(names)
+        """The number that it is, where names have these values.
+
+        Raises:
+            ArithmeticError, ValueError: it has none there.
+        """
+        if self.function == "where":  # only the part that counts has to have a number
+            return self.of[1 if self.of[0].at(names) else 2].at(names)
         if self.function:
-            values = [each.at(names) for each in self.of]
-            none = any(math.isnan(value) for value in values)
-            return math.nan if none else FUNCTIONS[self.function][0](*values)
-        return names[self.name] if self.name else self.value
+            value = float(FUNCTIONS[self.function][0](*(each.at(names) for each in self.of)))
+        else:
+            value = names[self.name] if self.name else self.value
+        if math.isnan(value):
+            raise ArithmeticError
+        return value
 
     def names(self) -> Iterator[str]:
         """The names in it."""
@@ -170,7 +156,7 @@ class Expression:
     def at(self, names: Mapping[str, float]) -> float:
         """Its number where the names have these values; not a number where it has none."""
         try:
-            return float(self.node.at(names))
+            return self.node.at(names)
         except (ArithmeticError, ValueError):
             return math.nan
 
@@ -179,14 +165,14 @@ def expression(written: str) -> Expression:
     """Read an expression; a mistake says what can't be read."""
     if len(written) > MOST_LETTERS:
         raise mistake(f"an expression has at most {MOST_LETTERS} letters")
-    reader = FormulaReader(written)
+    reader = ExpressionReader(written)
     node = reader.comparison(0)
     if reader.kind:
         raise reader.unexpected()
     return Expression(written, node, tuple(dict.fromkeys(node.names())))
 
 
-class FormulaReader:
+class ExpressionReader:
     """Reads an expression from left to right.
 
     Attributes:
@@ -294,7 +280,7 @@ class FormulaReader:
 
     def call(self, name: str, depth: int) -> Node:
         """A function of the parts up to the closing bracket."""
-        known = [each for each in FUNCTIONS if each.isalpha()]
+        known = [each for each in FUNCTIONS if each[0].isalpha()]
         if name not in known:
             raise mistake(f"no function {shown(name)}{nearest(name, known)}")
         parts = [self.comparison(depth + 1)]

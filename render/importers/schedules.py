@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from render.config.expression import MOST_LETTERS, Node
 from render.importers.expressions import (
-    Term,
     decimal,
     is_constant,
     number_of,
@@ -40,7 +40,7 @@ class Schedule:
         names: the values of names: `max_f`, `s`.
     """
 
-    keys: tuple[tuple[int, Term], ...]
+    keys: tuple[tuple[int, Node], ...]
     count: int
     names: Mapping[str, float]
 
@@ -79,11 +79,8 @@ class Schedule:
         """
         if all(is_constant(term, self.names) for _, term in self.keys):
             return self.points()
-        if len(self.keys) <= MOST_PIECES:
-            try:
-                return self.pieces()
-            except ValueError:  # a function that timelines have not
-                pass
+        if len(self.keys) <= MOST_PIECES and len(text := self.pieces()) <= MOST_LETTERS:
+            return text
         return as_points(range(self.count), self.numbers())
 
     def points(self) -> ScheduledValue:
@@ -117,7 +114,7 @@ class Schedule:
         share = f"({elapsed}) / {until - begin}" if begin else f"{elapsed} / {until}"
         return f"lerp({decimal(start)}, {decimal(end)}, {share})"
 
-    def written(self, term: Term) -> str:
+    def written(self, term: Node) -> str:
         """An expression as timelines have it."""
         names = {name: decimal(number) for name, number in self.names.items()}
         signed = {name: f"({text})" if text[0] == "-" else text for name, text in names.items()}
@@ -134,7 +131,7 @@ def read_schedule(text: str, count: int, names: Mapping[str, float]) -> Schedule
     Raises:
         ValueError: it is none, with what is wrong.
     """
-    keys: dict[int, Term] = {}
+    keys: dict[int, Node] = {}
     for entry in entries(text):
         key, colon, value = entry.partition(":")
         if not colon:
@@ -146,8 +143,7 @@ def read_schedule(text: str, count: int, names: Mapping[str, float]) -> Schedule
     if inside[0][0] > 0:
         first, term = inside[0]
         start = number_of(term, {**names, "t": first})
-        held = Term("number", repr(abs(start)))
-        inside.insert(0, (0, held if start >= 0 else Term("sign", "-", (held,))))
+        inside.insert(0, (0, Node(start)))
     return Schedule(tuple(inside), count, names)
 
 

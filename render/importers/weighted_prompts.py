@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from render.config.expression import Node
 from render.importers.expressions import (
-    Term,
     decimal,
     is_constant,
     number_of,
@@ -116,7 +116,7 @@ def part_weight(part: str, names: Mapping[str, float]) -> tuple[str, int | float
     return words, never_below_zero(term, names)
 
 
-def never_below_zero(term: Term, names: Mapping[str, float]) -> str:
+def never_below_zero(term: Node, names: Mapping[str, float]) -> str:
     """An expression of a timeline for a weight: 0 where it would be less."""
     known = {name: decimal(number) for name, number in names.items()}
     written = timeline_expression(term, {**known, "t": "frame"})

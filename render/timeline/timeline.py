@@ -172,7 +172,7 @@ def order_flaws(
         path, time = f"keyframes.{after}.at", float(times[after])
         above = f"{float(times[before]):g} s"
         if times[after] == times[before]:
-            what = f"two keyframes stand at {time:g} s; move or remove one"
+            what = f"two keyframes are at {time:g} s; move or remove one"
             if exact[after] != exact[before]:
                 what = f"this beat and the keyframe above it are in one frame, at {time:g} s; "
                 what += "raise output.fps, or move one of them"

@@ -106,9 +106,9 @@ def test_a_file_is_data_wherever_it_lies(at, name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["list"], "list: there is no such command yet; a timeline of this name is +timeline=list"),
-        (["show"], "show: there is no such command yet"),
-        (["from", "t"], "from: there is no such command yet"),
+        (["list"], "list: is a command and comes first; a timeline of this name is +timeline=list"),
+        (["show"], "show: is a command and comes first"),
+        (["from", "t"], "from: is a command and comes first"),
         (["nosuch"], "timeline: no timeline 'nosuch'; known: city"),
         (["citi"], "no timeline 'citi'; did you mean 'city'?"),
         (["films/mi.yaml"], "there is no file 'films/mi.yaml'; did you mean 'my.yaml'?"),

@@ -41,18 +41,27 @@ def test_where_and_the_last_frame():
         ("-t**2", "-(frame^2)"),
         ("(-t)**2", "(-frame)^2"),
         ("2*(t+1)", "2 * (frame + 1)"),
-        ("ceil(t/2)", "(-floor(-(frame / 2)))"),
+        ("ceil(t/2)", "ceil(frame / 2)"),
+        ("t%7", "frame % 7"),
+        ("(t-9)%7", "fmod(frame - 9, 7)"),
+        ("arcsin(t/99)", "asin(frame / 99)"),
+        ("1-(t!=2)", "1 - (frame != 2)"),
         ("1e5*t+.5-1e-7", "100000 * frame + 0.5 - 0.0000001"),
-        ("exp(t)", None),
+        ("exp(t)", "exp(frame)"),
+        ("log10(t)", "log10(frame)"),
+        ("gamma(t)", None),
     ],
 )
 def test_a_timeline_s_expression(text, written):
-    term = read_expression(text)
     if written is None:
-        with pytest.raises(ValueError, match=r"timelines have not|not known"):
-            timeline_expression(term, {"t": "frame"})
+        with pytest.raises(ValueError, match=r"not known|no function"):
+            timeline_expression(read_expression(text), {"t": "frame"})
     else:
-        assert timeline_expression(term, {"t": "frame"}) == written
+        assert timeline_expression(read_expression(text), {"t": "frame"}) == written
+
+
+def test_a_rest_has_the_sign_of_what_is_divided():
+    assert number_of(read_expression("(t-14)%10"), NAMES) == -2
 
 
 @pytest.mark.parametrize(

@@ -46,10 +46,12 @@ def test_keys_of_arithmetic_and_names():
     assert schedule.number_at(119) == 5
 
 
-def test_functions_that_timelines_have_not_become_points():
-    value = read_schedule("0:(exp(t/10))", 4, NAMES).value()
+def test_an_expression_that_is_too_long_for_a_timeline_becomes_points():
+    assert read_schedule("0:(exp(t/10))", 4, NAMES).value() == "exp(frame / 10)"
+    long = "+".join(["exp(t/10)"] * 150)
+    value = read_schedule(f"0:({long})", 4, NAMES).value()
     assert [point["value"] for point in value["points"]] == pytest.approx(
-        [math.exp(frame / 10) for frame in range(4)], rel=1e-9
+        [150 * math.exp(frame / 10) for frame in range(4)], rel=1e-9
     )
 
 

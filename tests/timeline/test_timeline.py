@@ -283,7 +283,7 @@ def test_everything_wrong_with_the_order_is_reported_at_once():
             "timeline.keyframes.2.at",
             "1 s is before 2 s, the keyframe above; keep the list in order",
         ),
-        ("timeline.keyframes.3.at", "two keyframes stand at 1 s; move or remove one"),
+        ("timeline.keyframes.3.at", "two keyframes are at 1 s; move or remove one"),
         ("timeline.loop", "a loop needs a `duration`: when the first keyframe comes again"),
         ("timeline.keyframes.0", "the first keyframe needs a prompt"),
     ]
@@ -291,7 +291,7 @@ def test_everything_wrong_with_the_order_is_reported_at_once():
 
 def test_frames_and_seconds_may_meet():
     (wrong,) = mistakes([{"at": 0, "prompt": "a"}, {"at": 1.5}, {"at": "18f"}])
-    assert wrong == ("timeline.keyframes.2.at", "two keyframes stand at 1.5 s; move or remove one")
+    assert wrong == ("timeline.keyframes.2.at", "two keyframes are at 1.5 s; move or remove one")
 
 
 def test_the_earliest_of_a_mapping_needs_the_prompt():
