@@ -1,6 +1,7 @@
 """Files of other tools, made in a test and imported as data."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,8 @@ ODD_VALUES = [
 
 
 def source_of(content, name="film.json"):
+    if isinstance(content, bytes):
+        return Source(Path(name), content)
     text = content if isinstance(content, str) else json.dumps(content)
     return Source(Path(name), text.encode(errors="replace"))
 
@@ -55,6 +58,37 @@ def is_read_or_refused(content, kind):
     except ConfigError as error:
         lines = [mistake.what for mistake in error.mistakes]
     assert not any("\n" in line for line in lines)
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """A kind of file, tried under a file's name. `named` is whether errors are looked for with the
+    kind named, as by `as=KIND`."""
+
+    kind: str
+    name: str
+    named: bool = True
+
+    def film(self, content):
+        """The film of a file that is recognised as of this kind."""
+        kind, found = import_of(content, name=self.name)
+        assert kind == self.kind
+        return found
+
+    def attempted(self, content):
+        """The error about a file; empty if it can be imported."""
+        try:
+            import_of(content, self.kind if self.named else None, self.name)
+        except ConfigError as error:
+            return str(error)
+        return ""
+
+    def error(self, content):
+        """The one line about a file that can't be imported."""
+        said = self.attempted(content)
+        assert said
+        assert "\n" not in said
+        return said
 
 
 def survives_odd_values(whole, kind):

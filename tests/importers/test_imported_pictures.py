@@ -6,15 +6,11 @@ import io
 import json
 import struct
 import zlib
-from pathlib import Path
 from typing import Any
 
 import pytest
+from imported_files import FileKind
 from PIL import Image, PngImagePlugin
-
-from render.errors import ConfigError
-from render.importers.imported import Imported, imported
-from render.importers.source import Source
 
 NOISE = "the very picture: a seed gives other noise in other programs"
 A1111 = """\
@@ -49,6 +45,9 @@ NODES: dict[str, Any] = {
     "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "is_changed": [float("nan")]}},
 }
 
+KIND = FileKind("png", "picture.png", named=False)
+film, error, attempted = KIND.film, KIND.error, KIND.attempted
+
 
 def png(**texts: str) -> bytes:
     """A PNG with texts."""
@@ -70,31 +69,6 @@ def nodes(**changes: Any) -> str:
         else:
             graph[node] = value
     return json.dumps(graph)
-
-
-def film(content: bytes) -> Imported:
-    """The film of a picture."""
-    kind, found = imported(Source(Path("picture.png"), content))
-    assert kind == "png"
-    assert len(found.keyframes) == 1
-    return found
-
-
-def error(content: bytes) -> str:
-    """The one line about a picture that can't be imported."""
-    with pytest.raises(ConfigError) as caught:
-        imported(Source(Path("picture.png"), content))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def attempted(content: bytes) -> str:
-    """The error about a picture; empty if it can be imported."""
-    try:
-        imported(Source(Path("picture.png"), content))
-    except ConfigError as error:
-        return str(error)
-    return ""
 
 
 def test_a_picture_of_a1111() -> None:

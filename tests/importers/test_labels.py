@@ -6,25 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from imported_files import FileKind
 
 from render.errors import ConfigError
-from render.importers.imported import Imported, imported
+from render.importers.imported import imported
 from render.importers.source import Source
 
-
-def film(text: str) -> Imported:
-    """The film of a label track."""
-    kind, found = imported(Source(Path("labels.txt"), text.encode()))
-    assert kind == "labels"
-    return found
-
-
-def error(text: str) -> str:
-    """The one line about a label track that is broken."""
-    with pytest.raises(ConfigError) as caught:
-        imported(Source(Path("labels.txt"), text.encode()), "labels")
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+KIND = FileKind("labels", "labels.txt")
+film, error = KIND.film, KIND.error
 
 
 def test_a_point_blends_and_a_region_holds_to_its_end_and_blends_over_the_gap() -> None:

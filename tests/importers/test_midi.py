@@ -6,16 +6,15 @@ import io
 import sys
 from collections.abc import Sequence
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
-
-from render.errors import ConfigError
-from render.importers.imported import Imported, imported
-from render.importers.source import Source
+from imported_files import FileKind
 
 mido = pytest.importorskip("mido")
 Events = Sequence[tuple[int, str, dict[str, object]]]
+
+KIND = FileKind("midi", "song.mid", named=False)
+film, error, attempted = KIND.film, KIND.error, KIND.attempted
 
 
 def song(*tracks: Events, ticks: int = 480, kind: int = 1) -> bytes:
@@ -31,30 +30,6 @@ def song(*tracks: Events, ticks: int = 480, kind: int = 1) -> bytes:
     stream = io.BytesIO()
     file.save(file=stream)
     return stream.getvalue()
-
-
-def film(content: bytes) -> Imported:
-    """The film of a file that is recognised as MIDI."""
-    kind, found = imported(Source(Path("song.mid"), content))
-    assert kind == "midi"
-    return found
-
-
-def error(content: bytes) -> str:
-    """The one line about a song that can't be imported."""
-    with pytest.raises(ConfigError) as caught:
-        imported(Source(Path("song.mid"), content))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def attempted(content: bytes) -> str:
-    """The error about a song; empty if it can be imported."""
-    try:
-        imported(Source(Path("song.mid"), content), "midi")
-    except ConfigError as error:
-        return str(error)
-    return ""
 
 
 def marker(tick: int, text: str) -> tuple[int, str, dict[str, object]]:

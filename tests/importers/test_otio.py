@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from imported_files import FileKind
 
 from render.errors import ConfigError
-from render.importers.imported import Imported, imported
+from render.importers.imported import imported
 from render.importers.source import Source
 
 otio = pytest.importorskip("opentimelineio")
+
+KIND = FileKind("otio", "cut.otio")
+film, error, attempted = KIND.film, KIND.error, KIND.attempted
 
 
 def at(frame: float, length: float = 0, rate: float = 24) -> Any:
@@ -45,30 +49,6 @@ def timeline(*children: Any, markers: Sequence[Any] = (), start: Any = None) -> 
     made.tracks.append(otio.schema.Track("V1", list(children)))
     made.tracks.markers.extend(markers)
     return otio.core.serialize_json_to_string(made).encode()  # type: ignore[no-any-return]
-
-
-def film(content: bytes) -> Imported:
-    """The film of a file that is recognised as a timeline."""
-    kind, found = imported(Source(Path("cut.otio"), content))
-    assert kind == "otio"
-    return found
-
-
-def error(content: bytes) -> str:
-    """The one line about a timeline that can't be imported."""
-    said = attempted(content)
-    assert said
-    assert "\n" not in said
-    return said
-
-
-def attempted(content: bytes) -> str:
-    """The error about a timeline; empty if it can be imported."""
-    try:
-        imported(Source(Path("cut.otio"), content), "otio")
-    except ConfigError as error:
-        return str(error)
-    return ""
 
 
 def test_markers_of_a_timeline_are_keyframes_in_frames() -> None:
