@@ -46,7 +46,14 @@ NODES: dict[str, Any] = {
 }
 
 KIND = FileKind("png", "picture.png", named=False)
-film, error, attempted = KIND.film, KIND.error, KIND.attempted
+error, attempted = KIND.error, KIND.attempted
+
+
+def film(content):
+    """The film of a picture, which has one keyframe."""
+    found = KIND.film(content)
+    assert len(found.keyframes) == 1
+    return found
 
 
 def png(**texts: str) -> bytes:

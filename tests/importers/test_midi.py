@@ -13,7 +13,7 @@ from imported_files import FileKind
 mido = pytest.importorskip("mido")
 Events = Sequence[tuple[int, str, dict[str, object]]]
 
-KIND = FileKind("midi", "song.mid", named=False)
+KIND = FileKind("midi", "song.mid")
 film, error, attempted = KIND.film, KIND.error, KIND.attempted
 
 
