@@ -39,7 +39,7 @@ from render.run.prompt_checks import (
     word_warnings,
 )
 from render.run.sound_checks import sound_warnings
-from render.run.sounds import with_sound
+from render.run.sounds import remember_sounds, with_sound
 from render.run.unused_keys import fallback_warnings
 from render.store.store import STORE_NAME
 from render.store.time_maps import MAPS_NAME, remembered
@@ -100,6 +100,7 @@ def resolved(
     memory = [facts.store / name for name in (HASHES_NAME, TIMINGS_NAME, MAPS_NAME, FACTORS_NAME)]
     flaws = tuple(flaw for path in (*memory, facts.folder / "run.json") if (flaw := flaw_of(path)))
     identity.remember(facts.store / HASHES_NAME, facts.hashes)
+    remember_sounds(facts.store, facts.sounds or {})
     remarks = [*facts.remarks, *word_warnings(config, model, locate), *size_warnings(config, model)]
     film = planned(facts, timeline, model, recipe)
     if wrong := list(mistakes_in_part(film.plan, config, timeline)):

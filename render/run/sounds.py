@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from render.config.changing import Envelope, Points
 from render.config.expression import Expression
 from render.config.moments import BANDS, Moment
 from render.config.schema import RunConfig, TimelineConfig
-from render.errors import ConfigError, EncodeError, Locate, Mistake
+from render.errors import ConfigError, DiskFull, EncodeError, Locate, Mistake
 from render.files.atomic import make_folder, write_if_changed, write_whole
 from render.files.ownership import make_way
 from render.hearing.analysis import analysed, digest_of_sound
@@ -99,7 +100,7 @@ def heard_sounds(
             here = "" if file.is_absolute() else "; it is looked for in the current folder"
             raise ConfigError([Mistake(where, what + here)]) from None
         if needs_hearing(config.timeline):
-            found[name] = known(digest, store, folder) or new(file, digest, store, where)
+            found[name] = known(digest, store, folder) or new(file, digest, where)
         else:
             check_sound(file, where)
     return found
@@ -121,14 +122,21 @@ def known(digest: str, store: Path, folder: Path) -> Heard | None:
     return next((read for place in places if (read := kept(place).get(digest))), None)
 
 
-def new(file: Path, digest: str, store: Path, where: str) -> Heard:
-    """A new analysis, which is kept in the store."""
+def new(file: Path, digest: str, where: str) -> Heard:
+    """A new analysis."""
     check_sound(file, where)
-    heard = analysed(file, digest)
-    place = store / SOUNDS / f"{digest}.json"
-    make_folder(place.parent)
-    write_whole(place, content_of([heard]))
-    return heard
+    return analysed(file, digest)
+
+
+def remember_sounds(store: Path, sounds: Mapping[str, Heard]) -> None:
+    """Keep analyses for later runs; a place that can't be written only costs time at the next
+    start."""
+    for heard in sounds.values():
+        place = store / SOUNDS / f"{heard.digest}.json"
+        if heard.digest not in kept(place):
+            with suppress(OSError, DiskFull):
+                make_folder(place.parent)
+                write_whole(place, content_of([heard]))
 
 
 def write_analyses(run: Session) -> None:

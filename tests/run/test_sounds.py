@@ -102,6 +102,14 @@ def test_the_plan_is_the_same_without_the_extra_and_on_another_machine(here, mon
     assert (here.folder / "again" / "t" / "plan.json").read_bytes() == plan
 
 
+def test_a_mistake_beside_a_sound_leaves_nothing_behind(here):
+    here.timeline("t", [{"at": 0, "prompt": "a"}, {"at": "onset low 1"}], audio="song.wav")
+    before = here.tree()
+    assert here.render("+timeline=t", "mode=plan", "scheduler.steps=0").code == 2
+    assert here.render("+timeline=t", "mode=plan", "output.width=63").code == 2
+    assert here.tree() == before
+
+
 def test_another_sound_is_another_analysis(here):
     here.timeline("t", [{"at": 0, "prompt": "a"}], duration=1, audio="song.wav",
                   curves={"guidance": "1 + low"})  # fmt: skip
